@@ -1,0 +1,91 @@
+"""The error envelope: every error of the API, whoever raised it, leaves through here.
+
+``{"message": …, "detail": …, "validations": [{"field": …, "detail": …}]}``; the last two only when they say something.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from coderproj.errors import DomainError, Forbidden, Invalid, NotFound, Problem, SignInRequired, TooLarge
+
+logger = logging.getLogger(__name__)
+
+ROUTE_NOT_FOUND = "Route not found."
+INTERNAL = "An internal error occurred. The request id in the X-Coder-Request-Id header finds it in the log."
+INVALID_JSON = "Request body must be valid JSON."
+CHALLENGE = "Coder-Session-Token"
+
+
+def envelope(message: str, detail: str = "", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
+    """The body of an error, or of an answer that only confirms."""
+    body: dict[str, Any] = {"message": message}
+    if detail:
+        body["detail"] = detail
+    if problems:
+        body["validations"] = [{"field": problem.field, "detail": problem.detail} for problem in problems]
+    return body
+
+
+def domain_error(exception: Exception) -> DomainError:
+    """The same error in our own words. An exception that is not known here becomes a 500 without its text."""
+    match exception:
+        case DomainError():
+            return exception
+        case Http404():
+            return NotFound()
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return Forbidden()
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return SignInRequired()
+        case exceptions.ParseError():
+            return DomainError(INVALID_JSON, detail=str(exception.detail))
+        case exceptions.ValidationError():
+            return Invalid(problems=tuple(problems(exception.detail)))
+        case RequestDataTooBig():
+            return TooLarge()
+        case SuspiciousOperation():
+            return DomainError("The request was refused.")
+        case exceptions.APIException():
+            error = DomainError(str(exception.detail))
+            error.status_code = exception.status_code
+            return error
+    error = DomainError(INTERNAL)
+    error.status_code = 500
+    return error
+
+
+def problems(detail: Any, field: str = "") -> Iterator[Problem]:
+    """Flattens what a serializer says into one entry per invalid field: ``parameter_values[1].name``."""
+    if isinstance(detail, Mapping):
+        for key, value in detail.items():
+            inner = field if key == "non_field_errors" else f"{field}.{key}" if field else str(key)
+            yield from problems(value, inner)
+    elif isinstance(detail, list) and any(isinstance(item, Mapping | list) for item in detail):
+        for index, item in enumerate(detail):
+            if item:
+                yield from problems(item, f"{field}[{index}]")
+    else:
+        first = detail[0] if isinstance(detail, list) and detail else detail
+        yield Problem(field or "body", str(first))
+
+
+def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
+    """Django REST framework's hook."""
+    error = domain_error(exception)
+    if error.status_code >= 500:
+        request: HttpRequest | None = context.get("request")
+        logger.exception(
+            "request %s failed", getattr(request, "request_id", "-"), exc_info=exception, extra={"status": 500}
+        )
+    response = Response(envelope(error.message, error.detail, error.problems), status=error.status_code)
+    if error.status_code == 401:
+        response["WWW-Authenticate"] = CHALLENGE
+    if isinstance(exception, exceptions.Throttled) and exception.wait:
+        response["Retry-After"] = str(int(exception.wait) + 1)
+    return response

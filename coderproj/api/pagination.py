@@ -1,0 +1,44 @@
+"""``after_id``, ``limit`` and ``offset`` (behaviour contract, pagination parser; rulings 22 and 33)."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from coderproj.api.identifiers import NIL, parse_uuid
+from coderproj.errors import Invalid, Problem
+
+MAX_INTEGER = 2**31 - 1
+DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What to show of a list. ``limit`` 0 means all; ``after_id`` names the row before the first one."""
+
+    after_id: uuid.UUID | None = None
+    limit: int = 0
+    offset: int = 0
+
+
+def page_of(query: Mapping[str, str]) -> Page:
+    """The page that the query parameters ask for. Raises Invalid naming every bad parameter."""
+    problems: list[Problem] = []
+    after_id = None
+    text = query.get("after_id", "")
+    if text:
+        after_id = parse_uuid(text)
+        if after_id is None:
+            problems.append(Problem("after_id", f"{text!r} is not a UUID."))
+        elif after_id == NIL:
+            after_id = None
+    numbers = {}
+    for name in ("limit", "offset"):
+        text = query.get(name, "") or "0"
+        if not DIGITS.fullmatch(text) or not 0 <= int(text) <= MAX_INTEGER:
+            problems.append(Problem(name, f"{text!r} is not a number from 0 to {MAX_INTEGER}."))
+        else:
+            numbers[name] = int(text)
+    if problems:
+        raise Invalid("Query parameters have invalid values.", problems=tuple(problems))
+    return Page(after_id=after_id, **numbers)

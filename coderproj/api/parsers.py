@@ -1,0 +1,77 @@
+"""Reading request bodies."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+from coderproj.errors import TooLarge
+
+# Deeper than any body of ours, and far from the interpreter's stack.
+MAX_DEPTH = 64
+
+
+class StrictJSONParser(BaseParser):
+    """One JSON value in UTF-8, without NaN and without a depth that could exhaust the stack.
+
+    An empty body is an empty object. Raises ParseError, and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,  # noqa: ARG002
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise TooLarge(f"The request body is larger than {limit} bytes.")
+        return parse_json(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of ``body``; ``{}`` when it is blank."""
+    if not body.strip():
+        return {}
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ParseError(f"not UTF-8: byte {error.start}") from None
+    if _depth(text) > MAX_DEPTH:
+        raise ParseError(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(str(error)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(text: str) -> int:
+    """The deepest nesting of brackets outside of strings."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest

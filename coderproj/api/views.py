@@ -1,0 +1,67 @@
+"""The base of every API view."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from coderproj.api.dialect import Dialect, dialect_of
+from coderproj.api.errors import ROUTE_NOT_FOUND, envelope
+from coderproj.api.permissions import Public
+from coderproj.errors import DomainError, NotFound
+from coderproj.identity.actor import Actor
+
+
+class ApiView(APIView):
+    """A view that answers JSON to an authenticated actor.
+
+    ``request_serializers`` maps a method to the serializer of its body; ``self.body(Serializer)`` validates with it.
+    """
+
+    permission_classes: ClassVar[list[type[BasePermission]]]
+
+    @property
+    def actor(self) -> Actor:
+        """Who is asking; only on views that require sign-in."""
+        assert isinstance(self.request.user, Actor)
+        return self.request.user
+
+    @property
+    def dialect(self) -> Dialect:
+        return dialect_of(self.request._request)
+
+    def body(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
+        """The validated body. Raises Invalid with a problem for each bad field."""
+        data = self.request.data
+        if not isinstance(data, dict):
+            raise DomainError("Request body must be a JSON object.")
+        serializer = serializer_class(data=data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {"request": self.request, "view": self}
+
+    def answer(self, message: str, status: int = 200) -> Response:
+        """An answer that only confirms."""
+        return Response(envelope(message), status=status)
+
+
+class RouteNotFound(ApiView):
+    """Every path under the API's root that no route claims, for everybody: it gives nothing away."""
+
+    permission_classes = [Public]
+    authentication_classes = ()
+    schema = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.http_method_names = [str(request.method).lower()]
+        setattr(self, str(request.method).lower(), self._missing)
+        return super().dispatch(request, *args, **kwargs)
+
+    def _missing(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002
+        raise NotFound(ROUTE_NOT_FOUND)

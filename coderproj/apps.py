@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class CoderprojConfig(AppConfig):
+    """The project itself: console, system endpoints, commands and deploy checks."""
+
+    name = "coderproj"
+    verbose_name = "coderproj"
+
+    def ready(self) -> None:
+        from coderproj import checks  # noqa: F401 - registers the checks

@@ -1,0 +1,92 @@
+"""Typed readers for the environment. Every variable is read once, by ``settings.py``, through these.
+
+A variable ``NAME`` may also be given as ``NAME_FILE``, the path of a file that holds the value (a mounted secret).
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE_WORDS = {"1", "true", "yes", "on"}
+FALSE_WORDS = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    """The value of ``NAME``, else the content of the file that ``NAME_FILE`` names, else ``default``."""
+    if name in os.environ:
+        return os.environ[name]
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return default
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+
+
+def integer(name: str, default: int, *, minimum: int | None = None) -> int:
+    """A whole number; ImproperlyConfigured when it is none or below ``minimum``."""
+    value = text(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: expected a whole number, got {value!r}") from None
+    if minimum is not None and number < minimum:
+        raise ImproperlyConfigured(f"{name}: expected at least {minimum}, got {number}")
+    return number
+
+
+def boolean(name: str, default: bool) -> bool:
+    """``1/true/yes/on`` or ``0/false/no/off``, in any case."""
+    value = text(name, "true" if default else "false").strip().lower()
+    if value in TRUE_WORDS:
+        return True
+    if value in FALSE_WORDS:
+        return False
+    raise ImproperlyConfigured(f"{name}: expected true or false, got {value!r}")
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``."""
+    value = text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list without blanks."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def path(name: str, default: Path) -> Path:
+    """A path, made absolute."""
+    return Path(text(name, str(default))).expanduser().absolute()
+
+
+def database(name: str = "DATABASE_URL") -> dict[str, object]:
+    """Django's database dictionary from a ``postgresql://user:password@host:port/name?option=value`` URL.
+
+    A socket folder goes into the query (``?host=/run/postgresql``). Without the variable, connecting fails with a
+    plain error: ``manage.py up`` and ``python -m coderproj.postgres`` set it for the embedded server.
+    """
+    url = text(name)
+    parts = urlsplit(url)
+    if url and parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured(f"{name}: only postgresql:// is supported, got {parts.scheme or url!r}")
+    options = dict(parse_qsl(parts.query))
+    try:
+        port = str(options.pop("port", parts.port or ""))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.removeprefix("/")) or "coderproj",
+        "USER": unquote(parts.username or options.pop("user", "")),
+        "PASSWORD": unquote(parts.password or options.pop("password", "")),
+        "HOST": options.pop("host", unquote(parts.hostname or "")),
+        "PORT": port,
+        "OPTIONS": options,
+    }

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class IdentityConfig(AppConfig):
+    """Users, organizations, groups, tokens, roles and the audit log."""
+
+    name = "coderproj.identity"
+    label = "identity"
+    verbose_name = "Identity"

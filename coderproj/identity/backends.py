@@ -1,0 +1,31 @@
+"""Signing in with e-mail address and password, for the pages and the API alike."""
+
+from typing import Any
+
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest
+
+from coderproj.identity.models import User
+
+
+class PasswordBackend(BaseBackend):
+    """An existing, active user with the right password. An unknown address costs the same time as a wrong password."""
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,  # noqa: ARG002 - Django's signature
+        username: str | None = None,
+        password: str | None = None,
+        **credentials: Any,
+    ) -> User | None:
+        email = username or credentials.get("email") or ""
+        user = User.objects.existing().filter(email__iexact=email).first()
+        if user is None:
+            make_password(password)
+            return None
+        return user if user.check_password(password or "") and user.is_active else None
+
+    def get_user(self, user_id: Any) -> User | None:
+        user = User.objects.existing().filter(pk=user_id).first()
+        return user if user is not None and user.is_active else None

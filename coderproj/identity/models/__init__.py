@@ -1,0 +1,21 @@
+"""Who acts: users, organizations, groups, tokens and the audit log."""
+
+from coderproj.identity.models.audit import AuditAction, AuditLog
+from coderproj.identity.models.keys import ApiKey, KeyScope, LoginType
+from coderproj.identity.models.organizations import EVERYONE, Group, GroupMembership, Membership, Organization
+from coderproj.identity.models.users import User, UserStatus
+
+__all__ = [
+    "EVERYONE",
+    "ApiKey",
+    "AuditAction",
+    "AuditLog",
+    "Group",
+    "GroupMembership",
+    "KeyScope",
+    "LoginType",
+    "Membership",
+    "Organization",
+    "User",
+    "UserStatus",
+]

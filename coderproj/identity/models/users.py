@@ -1,0 +1,105 @@
+"""Users."""
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from coderproj.identity.roles import SiteRole
+
+
+class UserStatus(models.TextChoices):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def existing(self) -> "UserQuerySet":
+        """Users that were not deleted."""
+        return self.filter(deleted=False)
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def existing(self) -> UserQuerySet:
+        """Users that were not deleted."""
+        return self.get_queryset().existing()
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The existing user with that e-mail address, in any case (Django's authentication calls this)."""
+        return self.existing().get(email__iexact=username)
+
+
+class User(AbstractBaseUser):
+    """Somebody who may sign in. Deleting keeps the row, so that what they made keeps its author."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = models.CharField(max_length=32)
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=128, blank=True, default="")
+    avatar_url = models.CharField(max_length=1024, blank=True, default="")
+    status = models.CharField(max_length=16, choices=UserStatus.choices, default=UserStatus.ACTIVE)
+    site_roles = ArrayField(
+        models.CharField(max_length=32, choices=SiteRole.choices), default=list, blank=True, db_column="rbac_roles"
+    )
+    login_type = models.CharField(max_length=16, default="password")
+    deleted = models.BooleanField(default=False)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["username"]
+
+    class Meta:
+        ordering = ["username", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("username"), condition=Q(deleted=False), name="identity_user_username_unique"
+            ),
+            models.UniqueConstraint(Lower("email"), condition=Q(deleted=False), name="identity_user_email_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.username
+
+    # ---------------------------------------------------------------- Django admin
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        return self.status == UserStatus.ACTIVE and not self.deleted
+
+    @property
+    def is_staff(self) -> bool:
+        """May enter the admin: owners to work there, auditors to read."""
+        return bool({SiteRole.OWNER, SiteRole.AUDITOR} & set(self.site_roles))
+
+    @property
+    def is_superuser(self) -> bool:
+        return SiteRole.OWNER in self.site_roles
+
+    def has_perm(self, perm: str, obj: object | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Django permissions exist in the admin only: an owner has all of them, an auditor may view."""
+        if not self.is_active:
+            return False
+        return self.is_superuser or (self.is_staff and perm.partition(".")[2].startswith("view_"))
+
+    def has_module_perms(self, app_label: str) -> bool:  # noqa: ARG002 - Django's signature
+        return self.is_active and self.is_staff
+
+    def get_full_name(self) -> str:
+        return self.name or self.username
+
+    def get_short_name(self) -> str:
+        return self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = UserManager.normalize_email(self.email)
+        super().save(*args, **kwargs)

@@ -1,0 +1,174 @@
+"""Who may do what: one table of roles, and the two questions asked of it.
+
+A permission is allowed when the key's scope allows it and a site role, a role in the object's organization, or
+ownership grants it (behaviour contract, RBAC). Access lists of templates are part of the templates' queryset:
+see ``templates_app.querysets``.
+"""
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coderproj.errors import Forbidden, NotFound
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import KeyScope
+from coderproj.identity.roles import MEMBER, ORGANIZATION_MEMBER, OrganizationRole, SiteRole
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Resource(StrEnum):
+    """Types of objects, by the names that clients use in permission checks."""
+
+    API_KEY = "api_key"
+    ASSIGN_ORGANIZATION_ROLE = "assign_org_role"
+    ASSIGN_ROLE = "assign_role"
+    AUDIT_LOG = "audit_log"
+    DEPLOYMENT_FLAGS = "deployment_flags"
+    FILE = "file"
+    GROUP = "group"
+    ORGANIZATION = "organization"
+    ORGANIZATION_MEMBER = "organization_member"
+    PROVISIONER_DAEMON = "provisioner_daemon"
+    TEMPLATE = "template"
+    UPDATE_CHECK = "update_check"
+    USER = "user"
+    WORKSPACE = "workspace"
+
+
+ALL_ACTIONS = frozenset(Action)
+READ_ONLY = frozenset({Action.READ})
+Grants = dict[Resource, frozenset[Action]]
+EVERYTHING: Grants = {resource: ALL_ACTIONS for resource in Resource}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a role grants. Site roles grant everywhere, organization roles in one organization; ``owned`` grants
+    count for objects that the actor owns."""
+
+    name: str
+    display_name: str
+    level: str
+    grants: Grants
+    owned: Grants
+
+
+def _role(name: str, display_name: str, level: str, grants: Grants, owned: Grants | None = None) -> Role:
+    return Role(name, display_name, level, grants, owned or {})
+
+
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        _role(SiteRole.OWNER, "Owner", "site", EVERYTHING),
+        _role(
+            SiteRole.TEMPLATE_ADMIN,
+            "Template Admin",
+            "site",
+            {
+                Resource.TEMPLATE: ALL_ACTIONS,
+                Resource.FILE: ALL_ACTIONS,
+                Resource.WORKSPACE: READ_ONLY,
+                Resource.PROVISIONER_DAEMON: ALL_ACTIONS,
+            },
+        ),
+        _role(
+            SiteRole.USER_ADMIN,
+            "User Admin",
+            "site",
+            {
+                Resource.ASSIGN_ROLE: ALL_ACTIONS,
+                Resource.USER: ALL_ACTIONS,
+                Resource.ORGANIZATION_MEMBER: ALL_ACTIONS,
+                Resource.GROUP: ALL_ACTIONS,
+            },
+        ),
+        _role(SiteRole.AUDITOR, "Auditor", "site", {Resource.TEMPLATE: READ_ONLY, Resource.AUDIT_LOG: READ_ONLY}),
+        _role(
+            MEMBER,
+            "Member",
+            "site",
+            {Resource.USER: READ_ONLY, Resource.ASSIGN_ROLE: READ_ONLY, Resource.PROVISIONER_DAEMON: READ_ONLY},
+            owned=EVERYTHING,
+        ),
+        _role(OrganizationRole.ADMIN, "Organization Admin", "organization", EVERYTHING),
+        _role(
+            ORGANIZATION_MEMBER,
+            "Organization Member",
+            "organization",
+            {
+                Resource.ORGANIZATION_MEMBER: READ_ONLY,
+                Resource.ORGANIZATION: READ_ONLY,
+                Resource.ASSIGN_ORGANIZATION_ROLE: READ_ONLY,
+                Resource.GROUP: READ_ONLY,
+            },
+        ),
+    )
+}
+
+
+def allowed(
+    actor: Actor,
+    action: Action,
+    resource: Resource,
+    *,
+    organization_id: uuid.UUID | None = None,
+    owner_id: uuid.UUID | None = None,
+) -> bool:
+    """Whether the actor's roles, or ownership, grant the action on such an object.
+
+    An object of an organization counts as owned only while the owner is a member of that organization.
+    """
+    if actor.scope != KeyScope.ALL:
+        return False
+    if allowed_everywhere(actor, action, resource):
+        return True
+    member = organization_id in actor.organization_roles
+    if member:
+        roles = (*actor.organization_roles[organization_id], ORGANIZATION_MEMBER)  # type: ignore[index]
+        if any(action in ROLES[role].grants.get(resource, ()) for role in roles if role in ROLES):
+            return True
+    owned = owner_id == actor.id and (organization_id is None or member)
+    return owned and action in ROLES[MEMBER].owned.get(resource, ())
+
+
+def allowed_everywhere(actor: Actor, action: Action, resource: Resource) -> bool:
+    """Whether a site role grants the action on every object of the type."""
+    if actor.scope != KeyScope.ALL:
+        return False
+    roles = (*actor.site_roles, MEMBER)
+    return any(action in ROLES[role].grants.get(resource, ()) for role in roles if role in ROLES)
+
+
+def organizations_where(actor: Actor, action: Action, resource: Resource) -> frozenset[uuid.UUID]:
+    """The organizations in which an organization role grants the action (for the WHERE of a queryset)."""
+    if actor.scope != KeyScope.ALL:
+        return frozenset()
+    return frozenset(
+        organization
+        for organization, roles in actor.organization_roles.items()
+        if any(action in ROLES[role].grants.get(resource, ()) for role in (*roles, ORGANIZATION_MEMBER) if role in ROLES)
+    )
+
+
+def authorize(
+    actor: Actor,
+    action: Action,
+    resource: Resource,
+    *,
+    organization_id: uuid.UUID | None = None,
+    owner_id: uuid.UUID | None = None,
+) -> None:
+    """Return when allowed. Otherwise raise NotFound when the actor may not even read such an object, else
+    Forbidden (ruling 15)."""
+    if allowed(actor, action, resource, organization_id=organization_id, owner_id=owner_id):
+        return
+    if allowed(actor, Action.READ, resource, organization_id=organization_id, owner_id=owner_id):
+        raise Forbidden
+    raise NotFound

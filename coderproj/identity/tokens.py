@@ -1,0 +1,63 @@
+"""Making and reading session tokens: ``<id>-<secret>``, ten and twenty-two letters or digits."""
+
+import hashlib
+import re
+import secrets
+import string
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from coderproj.errors import Conflict, SignInRequired
+from coderproj.identity.models import ApiKey, KeyScope, LoginType, User
+
+ALPHABET = string.ascii_letters + string.digits
+ID_LENGTH = 10
+SECRET_LENGTH = 22
+TOKEN_PATTERN = re.compile(rf"([A-Za-z0-9]{{{ID_LENGTH}}})-([A-Za-z0-9]{{{SECRET_LENGTH}}})")
+TOUCH_INTERVAL = timedelta(hours=1)
+
+
+def parse_token(token: str) -> tuple[str, str]:
+    """The id and the secret of a token; SignInRequired when it has another form."""
+    match = TOKEN_PATTERN.fullmatch(token)
+    if match is None:
+        raise SignInRequired(detail="The session token is malformed.")
+    return match[1], match[2]
+
+
+def issue(
+    *,
+    user: User,
+    login_type: LoginType = LoginType.PASSWORD,
+    lifetime_seconds: int | None = None,
+    scope: KeyScope = KeyScope.ALL,
+    name: str = "",
+    ip: str | None = None,
+) -> tuple[ApiKey, str]:
+    """Create a key. Returns it with the only copy of the token; the lifetime defaults to that of a session.
+
+    Raises Conflict when the user has a key of that name.
+    """
+    lifetime = lifetime_seconds or settings.SESSION_LIFETIME_SECONDS
+    if name and ApiKey.objects.filter(user=user, name=name).exists():
+        raise Conflict.taken("token", name)
+    secret = _random(SECRET_LENGTH)
+    now = datetime.now(UTC)
+    key = ApiKey.objects.create(
+        id=_random(ID_LENGTH),
+        hashed_secret=hashlib.sha256(secret.encode()).digest(),
+        user=user,
+        name=name,
+        login_type=login_type,
+        scope=scope,
+        lifetime_seconds=lifetime,
+        last_used=now,
+        expires_at=now + timedelta(seconds=lifetime),
+        ip_address=ip,
+    )
+    return key, f"{key.pk}-{secret}"
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -1,0 +1,109 @@
+"""`python -m coderproj.postgres --data FOLDER -- COMMAND …`: runs a command beside the embedded database.
+
+The command finds the database in DATABASE_URL and the server's programs (psql, pg_dump) on PATH. When it ends
+the server is stopped, and its status is ours (128 and the signal's number when a signal ended it).
+"""
+
+import argparse
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from coderproj.postgres.errors import EmbeddedPostgresError
+from coderproj.postgres.server import EmbeddedPostgres, end_with_parent
+
+THROWAWAY = "coderproj-test-"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m coderproj.postgres", description=__doc__.splitlines()[0])
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, metavar="FOLDER", help="the database's folder; made when missing")
+    where.add_argument("--test", action="store_true", help="a fast throw-away database, removed afterwards")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
+    options = parser.parse_args(arguments)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        parser.error("the command to run is missing: -- COMMAND …")
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGHUP, _leave)
+    root = _throwaway_root() if options.test else options.data
+    try:
+        with EmbeddedPostgres(root, fast_and_unsafe=options.test) as server:
+            return _run(command, server)
+    except EmbeddedPostgresError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if options.test:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _run(command: list[str], server: EmbeddedPostgres) -> int:
+    """Runs `command`, watching the server meanwhile; passes on the signals that would end us."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": server.url,
+        "PATH": f"{server.bin}:{os.environ.get('PATH', '')}",
+    }
+    try:
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - system calls alone
+        )
+    except OSError as error:
+        print(f"error: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        # A terminal sends Ctrl-C to the command as well.
+        if number != signal.SIGINT:
+            child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, pass_on)
+    try:
+        while True:
+            try:
+                status = child.wait(timeout=1)
+                return status if status >= 0 else 128 - status
+            except subprocess.TimeoutExpired:
+                server.poll()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _throwaway_root() -> Path:
+    """A new folder for a throw-away database; removes those of runs that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{THROWAWAY}*"):
+        if left.stat().st_uid == os.geteuid() and (left / "data").exists():
+            with (left / "lock").open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                shutil.rmtree(left, ignore_errors=True)
+    root = Path(tempfile.mkdtemp(prefix=THROWAWAY))
+    if os.geteuid() == 0:
+        root.chmod(0o711)  # the server's account must pass through
+    return root
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""Settings. Every environment variable is read here, once, through the typed readers of ``env.py``."""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from coderproj import __version__, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# ------------------------------------------------------------------ what an operator sets
+DATA_DIR = env.path("CODERPROJ_DATA_DIR", BASE_DIR / ".data")
+DEBUG = env.boolean("CODERPROJ_DEBUG", False)
+PORT = env.integer("PORT", 3000, minimum=0)
+ACCESS_URL = env.text("CODERPROJ_ACCESS_URL", f"http://localhost:{PORT}").rstrip("/")
+BRAND = env.text("CODERPROJ_BRAND", "coderproj")
+ADMIN_EMAIL = env.text("CODERPROJ_ADMIN_EMAIL")
+ADMIN_PASSWORD = env.text("CODERPROJ_ADMIN_PASSWORD")
+
+API_DIALECT = env.choice("API_DIALECT", "auto", ("auto", "documented", "sdk"))
+UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024 * 1024, minimum=1024)
+SESSION_LIFETIME_SECONDS = env.integer("SESSION_LIFETIME_SECONDS", 24 * 3600, minimum=60)
+TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, minimum=60)
+TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
+TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+
+PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)
+PROVISIONER_LEASE_SECONDS = env.integer("PROVISIONER_LEASE_SECONDS", 30, minimum=1)
+PROVISIONER_JOB_SECONDS = env.integer("PROVISIONER_JOB_SECONDS", 600, minimum=1)
+PROVISIONER_CANCEL_GRACE_SECONDS = env.integer("PROVISIONER_CANCEL_GRACE_SECONDS", 10, minimum=1)
+PROVISIONER_STUB_PROVIDERS = env.boolean("PROVISIONER_STUB_PROVIDERS", True)
+PROVISIONER_SANDBOX = env.choice("PROVISIONER_SANDBOX", "auto", ("auto", "landlock", "bubblewrap", "off"))
+PROVISIONER_ENVIRONMENT = env.words("PROVISIONER_ENVIRONMENT")
+TERRAFORM_BINARY = env.text("TERRAFORM_BINARY")
+
+# ------------------------------------------------------------------ who we are on the wire
+# The API generation that clients check, then ours (ruling 31).
+BUILD_VERSION = f"v0.15.3+coderproj.{__version__}"
+SECURE = ACCESS_URL.startswith("https://")
+
+
+def secret_key() -> str:
+    """The configured key, else one that is made on first use and kept in the data folder, readable by us alone."""
+    configured = env.text("CODERPROJ_SECRET_KEY")
+    if configured:
+        return configured
+    path = DATA_DIR / "secret_key"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(64))
+    except FileExistsError:
+        pass  # another process was quicker
+    return path.read_text(encoding="ascii")
+
+
+SECRET_KEY = secret_key()
+ALLOWED_HOSTS = [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    urlsplit(ACCESS_URL).hostname or "localhost",
+    *env.words("CODERPROJ_ALLOWED_HOSTS"),
+]
+CSRF_TRUSTED_ORIGINS = [ACCESS_URL]
+
+# ------------------------------------------------------------------ Django
+ROOT_URLCONF = "coderproj.urls"
+WSGI_APPLICATION = "coderproj.wsgi.application"
+AUTH_USER_MODEL = "identity.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False  # a redirected PATCH arrives as a GET (ruling 26)
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+LOGIN_URL = "admin:login"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "coderproj",
+    "coderproj.identity",
+    "provisioning",
+    "templates_app",
+]
+
+# The first two serve every request; the others serve pages only and step aside for /api/.
+MIDDLEWARE = [
+    "coderproj.middleware.RequestIdMiddleware",
+    "coderproj.middleware.ApiPathMiddleware",
+    "coderproj.middleware.PageSecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "coderproj.middleware.PageSessionMiddleware",
+    "coderproj.middleware.PageCommonMiddleware",
+    "coderproj.middleware.PageCsrfMiddleware",
+    "coderproj.middleware.PageAuthenticationMiddleware",
+    "coderproj.middleware.PageMessageMiddleware",
+    "coderproj.middleware.PageClickjackingMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# ------------------------------------------------------------------ database
+DATABASES = {"default": env.database()}
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections
+DATABASES["default"]["OPTIONS"] = {
+    "application_name": "coderproj",
+    **DATABASES["default"]["OPTIONS"],  # type: ignore[dict-item]
+    "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 20, minimum=2), "timeout": 15},
+    "server_side_binding": True,
+    "prepare_threshold": 5,
+}
+
+# ------------------------------------------------------------------ passwords and sessions
+AUTHENTICATION_BACKENDS = ["coderproj.identity.backends.PasswordBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_NAME = "coderproj_session"
+SESSION_COOKIE_AGE = SESSION_LIFETIME_SECONDS
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = SECURE
+CSRF_COOKIE_SECURE = SECURE
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
+SECURE_HSTS_PRELOAD = SECURE
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# TLS ends at the reverse proxy, which also redirects: a redirect of ours would turn an API write into a read.
+SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+# ------------------------------------------------------------------ uploads and static files
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+STATIC_URL = "/static/"
+STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+
+# ------------------------------------------------------------------ REST API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["coderproj.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["coderproj.api.permissions.SignedIn"],
+    "DEFAULT_RENDERER_CLASSES": ["coderproj.api.renderers.CompactJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["coderproj.api.parsers.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "coderproj.api.renderers.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "coderproj.api.schema.ApiSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "coderproj.api.errors.exception_handler",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "coderproj",
+    "DESCRIPTION": "Control plane for development-environment templates: an API that answers like Coder's v2 Templates API.",
+    "VERSION": __version__,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v2",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "coderproj.logs.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "loggers": {"django.server": {"handlers": [], "propagate": True}},
+}

@@ -1,0 +1,11 @@
+"""Reading templates without running Terraform: variables, providers, modules and literal parameters.
+
+Everything is taken from the syntax alone (tree-sitter for ``.tf``, JSON for ``.tf.json``); no expression that needs
+Terraform is evaluated and no provider is asked.
+"""
+
+from .module import Module, ModuleCall
+from .problems import Location, Problem, TemplateSyntaxError
+from .reader import read_module
+
+__all__ = ["Location", "Module", "ModuleCall", "Problem", "TemplateSyntaxError", "read_module"]

@@ -1,0 +1,153 @@
+"""Finding the place of a syntax error, and the mistakes that the grammar lets pass.
+
+tree-sitter repairs what it cannot read, so the nodes it marks may stand far from the cause (an unclosed string is
+noticed at the next quote). The parser's own log names the first token that it could not use: that is the place
+users are told.
+"""
+
+import re
+
+from tree_sitter import Language, LogType, Node, Parser, Query, QueryCursor
+
+# Larger files are not parsed again with the log on: each token costs a call.
+LOGGED_BYTES = 1 << 18
+
+_POSITION = re.compile(r"row:(\d+), col:(\d+)")
+_CLOSED_ON_LINE = re.compile(rb'(?:[^"\\\r\n]|\\.)*"')
+_PLACE = tuple[int, int]  # row and column in bytes, from 0
+
+
+def first_mistake(language: Language, source: bytes, root: Node) -> tuple[str, int]:
+    """The summary and the line (from 1) of the first error of a tree that has errors."""
+    row, column, token = _unusable_token(language, source, root)
+    text = _open_string(language, source, root, before=(row, column))
+    if text is not None:
+        return "Unterminated string: a quoted string must end on the line on which it begins", text + 1
+    unclosed = _unclosed(language, root) if token == "end" else None
+    if unclosed is not None:
+        return unclosed
+    if token == "end":
+        return "Unexpected end of the file", _last_line(source)
+    return _unexpected(source, row, column)
+
+
+def _unusable_token(language: Language, source: bytes, root: Node) -> tuple[int, int, str]:
+    """Row, column and kind of the first token that the parser could not use."""
+    if len(source) > LOGGED_BYTES:
+        node = _first_marked(language, root)
+        return node.start_point.row, node.start_point.column, ""
+    position = (0, 0)
+    failure: tuple[int, int, str] = (0, 0, "")
+    given_up = False
+
+    def record(_kind: LogType, message: str) -> None:
+        nonlocal position, failure, given_up
+        if given_up:
+            return
+        if message.startswith("process "):
+            match = _POSITION.search(message)
+            position = (int(match[1]), int(match[2])) if match else position
+        elif message.startswith("detect_error "):
+            failure = (*position, message.partition("lookahead:")[2])
+        elif message.startswith("resume "):
+            given_up = True
+
+    parser = Parser(language)
+    parser.logger = record
+    parser.parse(source)
+    return failure
+
+
+def _first_marked(language: Language, root: Node) -> Node:
+    marked = QueryCursor(Query(language, "[(ERROR) (MISSING)] @bad")).captures(root).get("bad", [])
+    return min((node for node in marked if node != root), key=lambda node: node.start_byte, default=root)
+
+
+def _open_string(language: Language, source: bytes, root: Node, before: _PLACE) -> int | None:
+    """The row of a quoted string that is not closed on its line, when it begins before a place."""
+    quotes = QueryCursor(Query(language, "(quoted_template_start) @quote")).captures(root).get("quote", [])
+    for quote in sorted(quotes, key=lambda node: node.start_byte):
+        if (quote.start_point.row, quote.start_point.column) >= before:
+            break
+        end = source.find(b"\n", quote.end_byte)
+        rest = source[quote.end_byte : end if end >= 0 else len(source)]
+        if b"${" not in rest and b"%{" not in rest and not _CLOSED_ON_LINE.match(rest):
+            return quote.start_point.row
+    return None
+
+
+def _unclosed(language: Language, root: Node) -> tuple[str, int] | None:
+    """What is still open at the end of the file: the innermost thing whose end was made up."""
+    missing = QueryCursor(Query(language, "(MISSING) @missing")).captures(root).get("missing", [])
+    for node in sorted(missing, key=lambda node: node.start_byte):
+        opener = node.parent
+        if opener is None:
+            continue
+        line = opener.start_point.row + 1
+        if node.type == "heredoc_identifier":
+            return "Unterminated heredoc: its closing marker is missing", line
+        if node.type == "}":
+            return 'Unclosed block or object: the "{" opened here has no matching "}"', line
+        return f'Missing "{node.type}" for what is opened here', line
+    return None
+
+
+def _unexpected(source: bytes, row: int, column: int) -> tuple[str, int]:
+    lines = source.split(b"\n")
+    line = lines[row] if row < len(lines) else b""
+    rest = line[column:].decode(errors="replace").strip()
+    if rest and not rest.startswith(("#", "//")):
+        token = re.match(r"[\w-]+|.", rest)
+        return f'Unexpected "{token[0] if token else rest[0]}"', row + 1
+    if line[:column].rstrip().endswith(b"="):
+        return "Missing expression after the equals sign", row + 1
+    for number in range(row + 1, len(lines)):
+        following = lines[number].decode(errors="replace").strip()
+        if following and not following.startswith(("#", "//")):
+            token = re.match(r"[\w-]+|.", following)
+            return f'Unexpected "{token[0] if token else following[0]}"', number + 1
+    return "Unexpected end of the line", row + 1
+
+
+def _last_line(source: bytes) -> int:
+    return source.rstrip().count(b"\n") + 1
+
+
+def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
+    """Summaries and lines (from 1) of the items of a body that break Terraform's rules about line breaks.
+
+    The grammar treats line breaks like blanks, Terraform does not: each item has a line of its own, except the only
+    argument of a block on one line.
+    """
+    found: list[tuple[str, int]] = []
+    items = [child for child in body.children if child.type in ("attribute", "block")]
+    opening, closing = body.prev_sibling, body.next_sibling
+    inside_block = opening is not None and closing is not None and opening.type == "block_start"
+    if inside_block and items and opening is not None and closing is not None:
+        same_line = items[0].start_point.row == opening.end_point.row
+        closed_on_line = items[-1].end_point.row == closing.start_point.row
+        if same_line and (len(items) > 1 or items[0].type == "block" or not closed_on_line):
+            line = items[0].start_point.row + 1
+            return [("A block on one line holds a single argument and its closing brace", line)]
+        if closed_on_line and not same_line:
+            found.append(("Missing line break before the closing brace", closing.start_point.row + 1))
+    for previous, item in zip(items, items[1:], strict=False):
+        if item.start_point.row == previous.end_point.row:
+            what = "argument" if previous.type == "attribute" else "block"
+            found.append((f"Missing line break after the {what}", item.start_point.row + 1))
+    for item in items:
+        found += _broken_item(item)
+    return found
+
+
+def _broken_item(item: Node) -> list[tuple[str, int]]:
+    row = item.start_point.row
+    if item.type == "attribute":
+        equals, expression = item.children[1], item.children[-1]
+        if equals.start_point.row != row or expression.start_point.row != equals.start_point.row:
+            return [("An argument's name, equals sign and value must begin on one line", row + 1)]
+    else:
+        start = next((child for child in item.children if child.type == "block_start"), None)
+        if start is not None and start.start_point.row != row:
+            return [("A block's opening brace must be on the line of its name", row + 1)]
+    return []

@@ -1,0 +1,177 @@
+"""Files in Terraform's own syntax, read with tree-sitter."""
+
+import re
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+import tree_sitter_hcl
+from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor, Tree
+
+from . import literals, mistakes
+from .problems import Location
+from .syntax import INDEX, Block, Body, Document, Expression, Traversal
+
+LANGUAGE = Language(tree_sitter_hcl.language())
+REFERENCES = Query(LANGUAGE, "(variable_expr) @name")
+
+BLOCK_DEPTH = 100
+# Above this size a file is parsed in pieces under a deadline: hostile text can make error recovery slow.
+PIECE_BYTES = 1 << 16
+PARSE_SECONDS = 5.0
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# The grammar does not know ``1.5E-3``; digits of the same length keep every offset.
+_EXPONENT = re.compile(rb"(?<![\w.])(\d+(?:\.\d+)?)([eE][+-]?\d+)")
+
+
+class NativeExpression(Expression):
+    """An expression of a ``.tf`` file."""
+
+    __slots__ = ("document", "node")
+
+    def __init__(self, document: "NativeDocument", node: Node) -> None:
+        self.document = document
+        self.node = node
+
+    @property
+    def location(self) -> Location:  # type: ignore[override]
+        return Location(self.document.file, self.node.start_point.row + 1)
+
+    @property
+    def text(self) -> str:
+        return self.document.text_of(self.node)
+
+    def constant(self) -> literals.Constant:
+        return literals.constant(self.node, self.document.source)
+
+    def keyword(self) -> str:
+        return self.text.strip().strip('"')
+
+    def as_blocks(self, block_type: str) -> list[Block]:
+        return []
+
+    def elements(self) -> dict[str, Expression]:
+        node: Node | None = literals.unwrap(self.node)
+        found: dict[str, Expression] = {}
+        for element in node.children if node is not None and node.type == "object" else ():
+            sides = [child for child in element.children if child.type == "expression"]
+            if element.type == "object_elem" and len(sides) == 2:
+                key = self.document.text_of(sides[0]).strip('"')
+                found[key] = NativeExpression(self.document, sides[1])
+        return found
+
+
+class NativeDocument(Document):
+    """A ``.tf`` file. ``problems`` is filled instead of raising; ``blocks`` is complete only without problems."""
+
+    def __init__(self, source: bytes, file: str) -> None:
+        self.file = file
+        self.source = source.removeprefix(_BYTE_ORDER_MARK)
+        self.blocks = []
+        self.problems = []
+        tree = _parse(self.source)
+        if tree is not None and tree.root_node.has_error:
+            masked = _EXPONENT.sub(lambda match: match[1] + b"0" * len(match[2]), self.source)
+            if masked != self.source:
+                tree = _parse(masked)
+        if tree is None:
+            self.problems.append(self.problem("the file takes too long to read", 1))
+            return
+        self._tree = tree
+        if tree.root_node.has_error:
+            summary, line = mistakes.first_mistake(LANGUAGE, self.source, tree.root_node)
+            self.problems.append(self.problem(summary, line))
+        else:
+            for child in tree.root_node.children:
+                if child.type == "body":
+                    self.blocks = self._body(child, depth=0).blocks
+
+    def references(self) -> Iterator[Traversal]:
+        for node in QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", ()):
+            yield self._traversal(node)
+
+    def line_text(self, line: int) -> str:
+        return self._lines[line - 1].decode(errors="replace") if 0 < line <= len(self._lines) else ""
+
+    def text_of(self, node: Node) -> str:
+        """The source text of a node."""
+        return self.source[node.start_byte : node.end_byte].decode()
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.source.split(b"\n")
+
+    def _body(self, node: Node, depth: int) -> Body:
+        body = Body()
+        for child in node.children:
+            if child.type == "attribute":
+                name_node, _, *rest = child.children
+                name = self.text_of(name_node)
+                if name in body.attributes:
+                    line = child.start_point.row + 1
+                    self.problems.append(self.problem(f'The argument "{name}" is set twice', line))
+                body.attributes[name] = NativeExpression(self, rest[-1])
+            elif child.type == "block":
+                if depth >= BLOCK_DEPTH:
+                    self.problems.append(
+                        self.problem("Blocks are nested too deeply", child.start_point.row + 1)
+                    )
+                    break
+                body.blocks.append(self._block(child, depth + 1))
+        self.problems += [
+            self.problem(summary, line) for summary, line in mistakes.misplaced_line_breaks(node)
+        ]
+        return body
+
+    def _block(self, node: Node, depth: int) -> Block:
+        labels: list[str] = []
+        body = Body()
+        block_type = ""
+        for child in node.children:
+            if child.type == "identifier":
+                labels.append(self.text_of(child))
+            elif child.type == "string_lit":
+                labels.append(literals.quoted(child, self.source))
+            elif child.type == "body":
+                body = self._body(child, depth)
+        block_type, *labels = labels
+        return Block(block_type, tuple(labels), body, Location(self.file, node.start_point.row + 1))
+
+    def _traversal(self, node: Node) -> Traversal:
+        steps = [self.text_of(node)]
+        sibling = node.next_sibling
+        while sibling is not None:
+            self._add_step(sibling, steps)
+            sibling = sibling.next_sibling
+        return tuple(steps)
+
+    def _add_step(self, node: Node, steps: list[str]) -> None:
+        if node.type == "get_attr":
+            steps.append(self.text_of(node).lstrip(". \t\r\n"))
+        elif node.type == "index":
+            steps.append(INDEX)
+        elif node.type == "splat":
+            steps.append(INDEX)
+            for splat in node.children:
+                for child in splat.children:
+                    self._add_step(child, steps)
+
+
+def _parse(source: bytes) -> Tree | None:
+    """The syntax tree, or None when reading took longer than PARSE_SECONDS."""
+    parser = Parser(LANGUAGE)
+    if len(source) <= PIECE_BYTES:
+        return parser.parse(source)
+    deadline = time.monotonic() + PARSE_SECONDS
+
+    def piece(offset: int, _point: Point) -> bytes:
+        return source[offset : offset + PIECE_BYTES]
+
+    def proceed(_offset: int, _has_error: bool) -> bool:
+        return time.monotonic() < deadline
+
+    try:
+        return parser.parse(piece, progress_callback=proceed)
+    except ValueError:
+        return None

@@ -1,0 +1,50 @@
+"""What is wrong with a template, where, and how users read it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provisioning.engine.base import EngineError
+
+SHOWN_PROBLEMS = 20
+SHOWN_LINE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A line (from 1) of a file, whose path is relative to the root of the template."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error. ``source_line`` is the line of the template at which it was found."""
+
+    summary: str
+    location: Location
+    source_line: str = ""
+
+    def __str__(self) -> str:
+        text = f"ERROR: {self.summary} ({self.location})"
+        line = self.source_line.strip()
+        if not line:
+            return text
+        if len(line) > SHOWN_LINE_LENGTH:
+            line = line[:SHOWN_LINE_LENGTH] + "…"
+        return f"{text}\n> {line}"
+
+
+class TemplateSyntaxError(EngineError):
+    """The template cannot be read. The text names the first 20 problems, each with its file and line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        shown = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        hidden = len(self.problems) - len(shown)
+        if hidden > 0:
+            shown.append(f"… and {hidden} more")
+        super().__init__("\n".join(shown))

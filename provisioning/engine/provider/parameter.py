@@ -1,0 +1,199 @@
+"""The rules of ``coder_parameter``: what its author may write, and which values it takes.
+
+Rules of the provider's 0.6 series (behaviour contract, rich parameters), with two differences: a default
+may stand beside options when it is one of their values, and one bound of a number may be given without the
+other.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from provisioning.engine.base import RichParameter, RichParameterOption
+from provisioning.engine.provider.base import Object
+from provisioning.engine.provider.diagnostics import AttributePath, Diagnostic
+from provisioning.engine.provider.patterns import compile_pattern
+from provisioning.engine.provider.values import UNKNOWN, Value, is_set
+
+_BOOLEANS: Final = frozenset(
+    {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
+)
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+
+MULTIPLE_CHOICE: Final = "multi-select"
+
+
+def declaration_faults(config: Object) -> Iterator[Diagnostic]:
+    """What is wrong with a parameter's block, whatever value it gets. Values may be UNKNOWN."""
+    report = _reporter(config)
+    type_ = config.get("type") or "string"
+    options = _known_blocks(config, "option")
+    validations = _known_blocks(config, "validation")
+    if type_ is UNKNOWN:
+        return
+    if options and validations:
+        yield report("options and validation exclude each other.", ("validation",))
+    option_type = "string" if config.get("form_type") == MULTIPLE_CHOICE else type_
+    for what in ("name", "value"):
+        seen: set[str] = set()
+        for index, option in options:
+            text = option.get(what)
+            if not is_set(text):
+                continue
+            if text in seen:
+                yield report(f'more than one option has the {what} "{text}".', ("option", index, what))
+            seen.add(text)
+            fault = type_fault(option_type, text) if what == "value" else None
+            if fault:
+                yield report(f"the value of an option {fault}.", ("option", index, "value"))
+    rule_faults = [
+        fault for index, rules in validations for fault in _rule_faults(report, type_, rules, index)
+    ]
+    yield from rule_faults
+    default = config.get("default")
+    if is_set(default) and not rule_faults:
+        fault = value_fault(config, default)
+        if fault:
+            yield report(f"the default {fault}.", ("default",))
+
+
+def given_value_faults(config: Object, value: str) -> Iterator[Diagnostic]:
+    """What is wrong with a value that was chosen for a parameter."""
+    fault = value_fault(config, value)
+    if fault:
+        yield _reporter(config)(f"the value given {fault}.", ())
+
+
+def value_fault(config: Object, value: str) -> str | None:
+    """Why a parameter does not take a value, or None. It completes "the value …"."""
+    type_ = config.get("type") or "string"
+    fault = type_fault(type_, value)
+    if fault:
+        return fault
+    options = _known_blocks(config, "option")
+    if options:
+        choices: list[Value] = [option.get("value") for _, option in options]
+        if UNKNOWN in choices or _is_choice(config, value, choices):
+            return None
+        return f'"{value}" is not one of the options\' values ({", ".join(choices)})'
+    for _, rules in _known_blocks(config, "validation"):
+        fault = _validation_fault(type_, rules, value)
+        if fault:
+            return fault
+    return None
+
+
+def type_fault(type_: str, value: str) -> str | None:
+    """Why a text does not stand for a value of a type, or None."""
+    if type_ == "number" and not _NUMBER.fullmatch(value):
+        return f'"{value}" is not a number'
+    if type_ == "bool" and value not in _BOOLEANS:
+        return f'"{value}" is not a bool'
+    if type_ == "list(string)" and _strings(value) is None:
+        return f'"{value}" is not a JSON array of strings'
+    return None
+
+
+def rich_parameter(config: Object) -> RichParameter:
+    """A fully known block as the engine's own shape."""
+    rules = next((rules for _, rules in _known_blocks(config, "validation")), {})
+    return RichParameter(
+        name=config["name"],
+        type=config["type"],
+        description=config.get("description") or "",
+        mutable=bool(config.get("mutable")),
+        default_value=config.get("default"),
+        icon=config.get("icon") or "",
+        options=tuple(
+            RichParameterOption(
+                name=option["name"],
+                value=option["value"],
+                description=option.get("description") or "",
+                icon=option.get("icon") or "",
+            )
+            for _, option in _known_blocks(config, "option")
+        ),
+        validation_regex=rules.get("regex") or "",
+        validation_error=rules.get("error") or "",
+        validation_min=rules.get("min"),
+        validation_max=rules.get("max"),
+        validation_monotonic=rules.get("monotonic") or "",
+    )
+
+
+def _reporter(config: Object) -> Callable[[str, AttributePath], Diagnostic]:
+    """Makes diagnostics that name the parameter in the summary and in the detail: logs show them apart."""
+    name = config.get("name")
+    label = f'parameter "{name}"' if is_set(name) else "a parameter"
+
+    def report(fault: str, path: AttributePath) -> Diagnostic:
+        return Diagnostic(f"Invalid {label}", f"{label[0].upper()}{label[1:]}: {fault}", path)
+
+    return report
+
+
+def _rule_faults(
+    report: Callable[[str, AttributePath], Diagnostic], type_: str, rules: Object, index: int
+) -> Iterator[Diagnostic]:
+    path = ("validation", index)
+    for name in ("min", "max", "monotonic"):
+        if rules.get(name) is not None and type_ != "number":
+            yield report(f"{name} cannot be set for the type {type_}, only for numbers.", (*path, name))
+    low, high = rules.get("min"), rules.get("max")
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        yield report(f"the minimum {low} is greater than the maximum {high}.", (*path, "min"))
+    pattern = rules.get("regex")
+    if pattern is None or pattern == "":
+        return
+    if type_ != "string":
+        yield report(f"regex cannot be set for the type {type_}, only for strings.", (*path, "regex"))
+    if rules.get("error") is None or rules.get("error") == "":
+        yield report("a regex needs an error text for values that do not match.", (*path, "regex"))
+    if pattern is not UNKNOWN:
+        try:
+            compile_pattern(pattern)
+        except ValueError as error:
+            yield report(f'the regex "{pattern}" is invalid: {error}.', (*path, "regex"))
+
+
+def _validation_fault(type_: str, rules: Object, value: str) -> str | None:
+    pattern = rules.get("regex")
+    if type_ == "string" and is_set(pattern) and pattern:
+        if not compile_pattern(pattern).search(value):
+            error = rules.get("error")
+            reason = f": {error}" if is_set(error) else ""
+            return f'"{value}" does not match "{pattern}"{reason}'
+    elif type_ == "number":
+        if not _INTEGER.fullmatch(value):
+            return f'"{value}" is not a whole number'
+        low, high = rules.get("min"), rules.get("max")
+        if isinstance(low, int) and int(value) < low:
+            return f"{int(value)} is less than the minimum {low}"
+        if isinstance(high, int) and int(value) > high:
+            return f"{int(value)} is more than the maximum {high}"
+    return None
+
+
+def _is_choice(config: Object, value: str, choices: list[Value]) -> bool:
+    if config.get("form_type") == MULTIPLE_CHOICE:
+        return all(item in choices for item in _strings(value) or ())
+    return value in choices
+
+
+def _strings(value: str) -> list[str] | None:
+    try:
+        items = json.loads(value)
+    except ValueError:
+        return None
+    if isinstance(items, list) and all(isinstance(item, str) for item in items):
+        return items
+    return None
+
+
+def _known_blocks(config: Object, name: str) -> list[tuple[int, Object]]:
+    blocks = config.get(name)
+    if not isinstance(blocks, list):
+        return []
+    return [(index, block) for index, block in enumerate(blocks) if isinstance(block, dict)]

@@ -1,0 +1,163 @@
+"""Serving a provider to Terraform: gRPC on a unix socket, announced through ``TF_REATTACH_PROVIDERS``.
+
+Must not run in a process that forks without ``exec``: gRPC keeps threads and locks that do not survive a
+fork.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+
+from provisioning.engine.provider import tfplugin6_pb2 as pb
+from provisioning.engine.provider.base import Provider
+
+# Every address under which a template may ask for the coder provider: Terraform's and OpenTofu's
+# registries, and what Terraform assumes when a template has no required_providers.
+CODER_ADDRESSES: Final = (
+    "registry.terraform.io/coder/coder",
+    "registry.opentofu.org/coder/coder",
+    "registry.terraform.io/hashicorp/coder",
+)
+
+# The kernel's sockaddr_un holds 108 bytes, the last of them a zero.
+MAX_SOCKET_PATH_BYTES: Final = 107
+_MAX_MESSAGE_BYTES: Final = 64 << 20
+_THREADS: Final = 4
+
+_SERVICE: Final = "tfplugin6.Provider"
+
+
+class ProviderServer:
+    """Serves one provider from ``__enter__`` to ``__exit__``; each server has a socket of its own.
+
+    The socket's directory must exist and should be private to the job. Raises ValueError for a path that is
+    too long for a socket and OSError when the socket cannot be made.
+    """
+
+    def __init__(self, provider: Provider, socket_path: Path) -> None:
+        length = len(os.fsencode(socket_path.absolute()))
+        if length > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(
+                f"a socket's path may have {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}"
+            )
+        self.socket_path = socket_path.absolute()
+        self._provider = provider
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="provider")
+        self._server: grpc.Server | None = None
+
+    def start(self) -> None:
+        server = grpc.server(
+            self._threads,
+            handlers=_handlers(self._provider),
+            options=[
+                ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+            ],
+        )
+        try:
+            server.add_insecure_port(f"unix:{self.socket_path}")
+        except RuntimeError as error:
+            raise OSError(f"no socket could be made at {self.socket_path}") from error
+        self.socket_path.chmod(0o600)
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Drop every connection and stop at once. May be called twice."""
+        if self._server is not None:
+            self._server.stop(grace=None).wait()
+            self._server = None
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.socket_path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def serve(provider: Provider, socket_path: Path) -> ProviderServer:
+    """A server for use in a ``with`` statement. Raises as ProviderServer does."""
+    return ProviderServer(provider, socket_path)
+
+
+def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> str:
+    """The value of ``TF_REATTACH_PROVIDERS`` for providers by full source address.
+
+    Addresses that a template does not use are harmless. ``Test`` keeps Terraform from killing the server.
+    Terraform takes a provider whose ``pid`` does not live for dead: give one of its own PID namespace where
+    it runs in one.
+    """
+    return json.dumps(
+        {
+            address: {
+                "Protocol": "grpc",
+                "ProtocolVersion": 6,
+                "Pid": pid or os.getpid(),
+                "Test": True,
+                "Addr": {"Network": "unix", "String": str(path.absolute())},
+            }
+            for address, path in sockets.items()
+        }
+    )
+
+
+def _handlers(provider: Provider) -> list[grpc.GenericRpcHandler]:
+    calls: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+        "GetProviderSchema": (pb.GetProviderSchema, provider.get_provider_schema),
+        "ValidateProviderConfig": (pb.ValidateProviderConfig, provider.validate_provider_config),
+        "ValidateResourceConfig": (pb.ValidateResourceConfig, provider.validate_resource_config),
+        "ValidateDataResourceConfig": (pb.ValidateDataResourceConfig, provider.validate_data_resource_config),
+        "UpgradeResourceState": (pb.UpgradeResourceState, provider.upgrade_resource_state),
+        "ConfigureProvider": (pb.ConfigureProvider, provider.configure_provider),
+        "ReadResource": (pb.ReadResource, provider.read_resource),
+        "PlanResourceChange": (pb.PlanResourceChange, provider.plan_resource_change),
+        "ApplyResourceChange": (pb.ApplyResourceChange, provider.apply_resource_change),
+        "ReadDataSource": (pb.ReadDataSource, provider.read_data_source_config),
+        "StopProvider": (pb.StopProvider, provider.stop_provider),
+    }
+    return [
+        grpc.method_handlers_generic_handler(
+            _SERVICE, {name: _unary(message, call) for name, (message, call) in calls.items()}
+        ),
+        # What Terraform's plugin library asks of every plugin process. We end with the job, not when asked
+        # to, and have no output to pass on.
+        grpc.method_handlers_generic_handler(
+            "plugin.GRPCController", {"Shutdown": grpc.unary_unary_rpc_method_handler(_shutdown)}
+        ),
+        grpc.method_handlers_generic_handler(
+            "plugin.GRPCStdio", {"StreamStdio": grpc.unary_stream_rpc_method_handler(_stream_stdio)}
+        ),
+    ]
+
+
+def _unary(message: Any, call: Callable[[Any], Any]) -> grpc.RpcMethodHandler:
+    def handle(request: Any, _context: grpc.ServicerContext) -> Any:
+        return call(request)
+
+    return grpc.unary_unary_rpc_method_handler(
+        handle,
+        request_deserializer=message.Request.FromString,
+        response_serializer=message.Response.SerializeToString,
+    )
+
+
+def _shutdown(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+    return b""
+
+
+def _stream_stdio(_request: bytes, _context: grpc.ServicerContext) -> Iterator[bytes]:
+    return iter(())

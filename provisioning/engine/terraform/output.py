@@ -1,0 +1,202 @@
+"""Terraform's output as log lines, and its first error as a short text."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from provisioning.engine.base import LogLevel, ParameterValue
+
+MASK = "(sensitive)"
+LONGEST_REASON = 500  # characters
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_POSITION = re.compile(r" at (\S+?\.(?:tf|tofu)(?:\.json)?):(\d+),")
+# The first line of a Go program's crash report; what follows is of use to programmers only.
+_CRASH = re.compile(r"fatal error: |panic: |runtime: |goroutine \d+ |SIG[A-Z]+: |unexpected fault address")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line for the log."""
+
+    level: LogLevel
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """An error or warning of Terraform's. ``filename`` is empty and ``line`` 0 where it has no place in the template."""
+
+    severity: str
+    summary: str
+    detail: str = ""
+    filename: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """``main.tf:12``, or empty."""
+        return f"{self.filename}:{self.line}" if self.filename else ""
+
+    def __str__(self) -> str:
+        """Summary, place and the first paragraph of the detail on one line."""
+        place = f" ({self.place})" if self.place else ""
+        paragraph = " ".join(self.detail.split("\n\n", 1)[0].split())
+        return f"{self.summary}{place}: {paragraph}" if paragraph else f"{self.summary}{place}"
+
+
+class Mask:
+    """Replaces secret values in texts."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Secrets are also found as they look within quotes, and line by line; blank ones are no secrets.
+
+        Those of up to three characters are replaced only where they stand alone: one letter would make a log
+        unreadable, and its absence would tell it.
+        """
+        forms = set()
+        for secret in secrets:
+            for part in (secret, *secret.splitlines()):
+                quoted = json.dumps(part)[1:-1]
+                forms |= {part, part.strip(), quoted, json.dumps(part, ensure_ascii=False)[1:-1]}
+        patterns = [
+            re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
+            for form in sorted(forms, key=lambda form: (-len(form), form))
+            if form.strip()
+        ]
+        self._pattern = re.compile("|".join(patterns)) if patterns else None
+
+    @classmethod
+    def of_values(cls, values: Iterable[ParameterValue]) -> "Mask":
+        """A mask of those values that are sensitive."""
+        return cls(value.value for value in values if value.sensitive)
+
+    def __call__(self, text: str) -> str:
+        """``text`` without the secrets."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+class Reader:
+    """Turns the output of one ``-json`` command, line by line, into log lines, and keeps its errors.
+
+    ``errors`` holds the error diagnostics in order; ``last_words`` the first line of standard error, which says why a
+    program crashed.
+    """
+
+    def __init__(self, mask: Callable[[str], str], *, plain_level: LogLevel = LogLevel.INFO) -> None:
+        """``plain_level`` is for lines of standard output that are not JSON."""
+        self._mask = mask
+        self._plain_level = plain_level
+        self._crashed = False
+        self.errors: list[Diagnostic] = []
+        self.last_words = ""
+
+    def stdout(self, raw: bytes) -> Iterator[Line]:
+        """The log lines of one line of standard output."""
+        text = raw.decode(errors="replace")
+        record = _record(text)
+        if record is None:
+            yield from self._lines(self._plain_level, text)
+            return
+        level = _level(record.get("@level"))
+        message = record.get("@message")
+        diagnostic = _diagnostic(record.get("diagnostic"))
+        if diagnostic is not None:
+            level = _level(diagnostic.severity)
+        yield from self._lines(level, message if isinstance(message, str) else "")
+        if diagnostic is None:
+            return
+        if diagnostic.severity == "error":
+            self.errors.append(diagnostic)
+        if diagnostic.place:
+            yield from self._lines(level, f"  on {diagnostic.place}")
+        yield from self._lines(level, diagnostic.detail)
+
+    def stderr(self, raw: bytes) -> Iterator[Line]:
+        """The log lines of one line of standard error; after the head of a crash report the rest is for debugging."""
+        text = raw.decode(errors="replace")
+        level = LogLevel.DEBUG if self._crashed else LogLevel.ERROR
+        self._crashed = self._crashed or bool(_CRASH.match(text))
+        for line in self._lines(level, text):
+            self.last_words = self.last_words or line.output
+            yield line
+
+    def reason(self) -> str:
+        """The first error as one short text without secrets, empty when there was none."""
+        return shortened(self._mask(clean(str(self.errors[0])))) if self.errors else ""
+
+    def _lines(self, level: LogLevel, text: str) -> Iterator[Line]:
+        for part in self._mask(text).splitlines():
+            output = clean(part).rstrip()
+            if output.strip():
+                yield Line(level, output)
+
+
+def clean(text: str) -> str:
+    """``text`` without terminal escapes, control characters other than tabs, or marks that turn text round."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def shortened(text: str, longest: int = LONGEST_REASON) -> str:
+    """``text`` cut to ``longest`` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
+def plain_errors(text: str) -> list[Diagnostic]:
+    """The errors of a command without ``-json``: blocks that start with ``Error: ``, wrapped at 78 columns."""
+    found = []
+    for block in re.split(r"^Error: ", text, flags=re.MULTILINE)[1:]:
+        summary, _, detail = block.partition("\n")
+        paragraphs = [" ".join(paragraph.split()) for paragraph in detail.split("\n\n")]
+        found.append(Diagnostic("error", summary.strip(), "\n\n".join(filter(None, paragraphs))))
+    return found
+
+
+def _record(text: str) -> dict | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and "@message" in record else None
+
+
+def _level(name: object) -> LogLevel:
+    lowered = name.lower() if isinstance(name, str) else ""
+    if lowered == "warning":
+        return LogLevel.WARN
+    try:
+        return LogLevel(lowered)
+    except ValueError:
+        return LogLevel.INFO
+
+
+def _diagnostic(content: object) -> Diagnostic | None:
+    """A diagnostic of Terraform's JSON. Its place is left out when it is not within the template.
+
+    A value that a variable's validation refuses is reported at the file of values, which users do not know; the rule's
+    own place is in the text then.
+    """
+    if not isinstance(content, dict):
+        return None
+    detail = str(content.get("detail") or "")
+    place = content.get("range")
+    filename, line = "", 0
+    if isinstance(place, dict):
+        start = place.get("start")
+        number = start.get("line") if isinstance(start, dict) else 0
+        filename, line = str(place.get("filename") or ""), number if isinstance(number, int) else 0
+    if not filename or PurePath(filename).is_absolute():
+        named = _POSITION.search(detail)
+        filename, line = (named[1], int(named[2])) if named else ("", 0)
+    return Diagnostic(
+        severity=str(content.get("severity") or ""),
+        summary=str(content.get("summary") or ""),
+        detail=detail,
+        filename=filename,
+        line=line,
+    )

@@ -1,0 +1,307 @@
+"""The life of a job. Nothing else writes ``ProvisionerJob`` rows.
+
+Every transition is one conditional UPDATE that must hit its row; what belongs to it is written in the same
+transaction; listeners are told at commit. The automaton is drawn in the model.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from psycopg.types.json import Jsonb
+
+from coderproj.errors import DomainError
+from provisioning import logs, results
+from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema, PlanResult
+from provisioning.models import DEFAULT_TAGS, JobType, ProvisionerJob
+
+# Told of ``<event>:<job id>`` with the events below.
+JOB_CHANNEL = "provisioner_job"
+QUEUED = "queued"
+CANCELING = "canceling"
+ENDED = "ended"
+
+MAX_ATTEMPTS = 3
+MAX_ERROR_CHARACTERS = 4000
+# A build that may have applied something is never run again blindly.
+REPEATABLE = (JobType.IMPORT, JobType.DRY_RUN)
+
+JobResult = ImportResult | PlanResult
+
+
+class LeaseLost(Exception):
+    """The job is not (any more) the caller's: it was taken over, ended or deleted. Drop the work."""
+
+
+class JobEnded(DomainError):
+    """A cancel of a job that has completed, or whose cancellation was asked for already."""
+
+    status_code = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a job: its id and the token that the claim set."""
+
+    job_id: uuid.UUID
+    token: uuid.UUID
+
+
+class Outcome(Protocol):
+    """What the owner of a kind of job wants to store of its results, within the transaction of the transition."""
+
+    def readme_found(self, job: ProvisionerJob, readme: str) -> None: ...
+
+    def completed(self, job: ProvisionerJob, result: JobResult) -> None: ...
+
+
+_outcomes: dict[str, Outcome] = {}
+
+
+def register_outcome(job_type: JobType, outcome: Outcome) -> None:
+    """Have ``outcome`` called for the results of jobs of that type."""
+    _outcomes[job_type] = outcome
+
+
+# ---------------------------------------------------------------------- queue
+def enqueue(
+    *,
+    job_type: JobType,
+    organization_id: uuid.UUID,
+    initiator_id: uuid.UUID,
+    provisioner: str,
+    file_id: uuid.UUID | None,
+    job_input: Mapping[str, Any],
+    tags: Mapping[str, str],
+    priority: int = 0,
+    job_id: uuid.UUID | None = None,
+) -> ProvisionerJob:
+    """Add a job within the caller's transaction. Daemons are told when it commits."""
+    job = ProvisionerJob.objects.create(
+        id=job_id or uuid.uuid4(),
+        type=job_type,
+        organization_id=organization_id,
+        initiator_id=initiator_id,
+        provisioner=provisioner,
+        file_id=file_id,
+        input=dict(job_input),
+        tags=dict(tags),
+        priority=priority,
+    )
+    _tell(QUEUED, job.pk)
+    return job
+
+
+CLAIM_SQL = """
+UPDATE provisioning_provisionerjob
+   SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
+       lease = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
+ WHERE id = (SELECT id FROM provisioning_provisionerjob
+              WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
+                AND provisioner = ANY(%(provisioners)s::text[])
+                AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
+                         ELSE tags <@ %(tags)s::jsonb END
+              ORDER BY priority DESC, created_at
+              FOR UPDATE SKIP LOCKED LIMIT 1)
+RETURNING id, lease
+"""
+
+
+def claim(
+    *, daemon_id: uuid.UUID, provisioners: Sequence[str], tags: Mapping[str, str], lease_seconds: float
+) -> Lease | None:
+    """Take the first waiting job that fits, or None.
+
+    A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
+    these.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CLAIM_SQL,
+            {
+                "daemon": daemon_id,
+                "seconds": lease_seconds,
+                "provisioners": list(provisioners),
+                "default_tags": Jsonb(DEFAULT_TAGS),
+                "tags": Jsonb(dict(tags)),
+            },
+        )
+        row = cursor.fetchone()
+    return Lease(*row) if row else None
+
+
+# ---------------------------------------------------------------------- while it runs
+def heartbeat(lease: Lease, *, lease_seconds: float) -> bool:
+    """Prolong the lease. True when the job is to be canceled. Raises LeaseLost."""
+    with connection.cursor() as cursor:
+        cursor.execute(HEARTBEAT_SQL, [lease_seconds, lease.job_id, lease.token])
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost
+    return row[0]
+
+
+HEARTBEAT_SQL = """
+UPDATE provisioning_provisionerjob
+   SET updated_at = now(), lease_expires_at = now() + make_interval(secs => %s::float)
+ WHERE id = %s AND lease = %s
+RETURNING canceled_at IS NOT NULL
+"""
+
+
+@transaction.atomic
+def store_readme(lease: Lease, readme: str) -> None:
+    """Hand the readme to the job's owner. Raises LeaseLost."""
+    job = _locked(lease)
+    _outcomes[job.type].readme_found(job, logs.printable(readme, keep_lines=True))
+
+
+@transaction.atomic
+def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> ProvisionerJob:
+    """Store the variables of the template, in place of those an earlier attempt found. Raises LeaseLost."""
+    job = _locked(lease)
+    results.store_schemas(job, schemas)
+    return job
+
+
+# ---------------------------------------------------------------------- the end
+@transaction.atomic
+def complete(lease: Lease, result: JobResult) -> None:
+    """End a job with its results, all in one transaction. Raises LeaseLost."""
+    job = _end(lease, error="")
+    results.store_resources(job, result)
+    _outcomes[job.type].completed(job, result)
+
+
+@transaction.atomic
+def fail(lease: Lease, error: str) -> None:
+    """End a job with the reason why it failed. Raises LeaseLost."""
+    _end(lease, error=_error_text(error))
+
+
+@transaction.atomic
+def finish_canceled(lease: Lease) -> None:
+    """End a job whose work was interrupted because its cancellation was asked for. Raises LeaseLost."""
+    hit = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token, canceled_at__isnull=False).update(**ENDING)
+    if not hit:
+        raise LeaseLost
+    _tell_end(lease.job_id)
+
+
+@transaction.atomic
+def release(lease: Lease, reason: str) -> None:
+    """Give a job back unfinished (a daemon shuts down). It waits for another daemon, or ends when it cannot be
+    repeated. Raises LeaseLost."""
+    job = _locked(lease)
+    _give_up(job, reason)
+
+
+def cancel(job_id: uuid.UUID) -> None:
+    """Ask for the end of a job. A waiting one ends at once and never runs; a running one is interrupted.
+
+    Raises JobEnded when it has completed or is being canceled already.
+    """
+    with transaction.atomic():
+        jobs = ProvisionerJob.objects.filter(pk=job_id, completed_at=None, canceled_at=None)
+        if jobs.filter(started_at=None).update(canceled_at=Now(), completed_at=Now(), updated_at=Now()):
+            _tell_end(job_id)
+            return
+        if jobs.update(canceled_at=Now(), updated_at=Now()):
+            _tell(CANCELING, job_id)
+            return
+    if ProvisionerJob.objects.filter(pk=job_id, completed_at=None).exists():
+        raise JobEnded("The cancellation of this job was requested already.")
+    raise JobEnded("The job has completed already.")
+
+
+def expire() -> list[uuid.UUID]:
+    """Take every job whose lease ran out away from its daemon. Returns the ids of those jobs."""
+    expired: list[uuid.UUID] = []
+    while True:
+        with transaction.atomic():
+            job = (
+                ProvisionerJob.objects.select_for_update(skip_locked=True)
+                .filter(completed_at=None, lease__isnull=False, lease_expires_at__lt=Now())
+                .order_by("lease_expires_at")
+                .first()
+            )
+            if job is None:
+                return expired
+            _give_up(job, "its daemon stopped responding")
+            expired.append(job.pk)
+
+
+# ---------------------------------------------------------------------- within a transition
+ENDING: dict[str, Any] = {"completed_at": Now(), "updated_at": Now(), "lease": None, "lease_expires_at": None}
+WAITING: dict[str, Any] = {
+    "started_at": None,
+    "worker_id": None,
+    "lease": None,
+    "lease_expires_at": None,
+    "updated_at": Now(),
+}
+
+
+def _locked(lease: Lease) -> ProvisionerJob:
+    """The job's row, locked until the transaction ends."""
+    job = ProvisionerJob.objects.select_for_update().filter(pk=lease.job_id, lease=lease.token).first()
+    if job is None:
+        raise LeaseLost
+    return job
+
+
+def _end(lease: Lease, *, error: str) -> ProvisionerJob:
+    hit = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token).update(error=error, **ENDING)
+    if not hit:
+        raise LeaseLost
+    _tell_end(lease.job_id)
+    return ProvisionerJob.objects.get(pk=lease.job_id)
+
+
+def _give_up(job: ProvisionerJob, reason: str) -> None:
+    """The locked job's work is lost: queue it again when that is safe and worth it, else end it."""
+    rows = ProvisionerJob.objects.filter(pk=job.pk)
+    if job.canceled_at is not None:
+        rows.update(**ENDING)
+        _tell_end(job.pk)
+    elif job.type in REPEATABLE and job.attempts < MAX_ATTEMPTS:
+        logs.note(job, LogLevel.WARN, f"Attempt {job.attempts} of {MAX_ATTEMPTS} was lost: {reason}. Queued again.")
+        rows.update(**WAITING)
+        _tell(QUEUED, job.pk)
+    else:
+        lost = f"The job was lost: {reason}"
+        again = f" {job.attempts} times." if job.type in REPEATABLE else ". What it did so far is unknown."
+        logs.note(job, LogLevel.ERROR, lost + again)
+        rows.update(error=lost + again, **ENDING)
+        _tell_end(job.pk)
+
+
+def _error_text(error: str) -> str:
+    return logs.printable(error, keep_lines=True).strip()[:MAX_ERROR_CHARACTERS] or "The job failed without a reason."
+
+
+def _tell(event: str, job_id: uuid.UUID) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [JOB_CHANNEL, f"{event}:{job_id}"])
+
+
+def _tell_end(job_id: uuid.UUID) -> None:
+    _tell(ENDED, job_id)
+    logs.notify_end(job_id)
+
+
+# ---------------------------------------------------------------------- the queue, looked at
+def queue_position(job: ProvisionerJob) -> int:
+    """1 for the job that is next among all that wait, 0 for one that does not wait."""
+    if job.started_at or job.completed_at or job.canceled_at:
+        return 0
+    ahead = ProvisionerJob.objects.waiting().filter(
+        Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
+    )
+    return ahead.count() + 1
+
+

@@ -1,0 +1,121 @@
+"""Writing and reading a job's log. The only writer of log lines."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.db import connection, transaction
+
+from provisioning.engine.base import LogLevel, LogLine, LogSource
+
+if TYPE_CHECKING:
+    from provisioning.models import ProvisionerJob
+
+# Told of ``<job id>`` when there are new lines and of ``<job id>:end`` when the job has come to its end.
+LOG_CHANNEL = "provisioner_log"
+END_MARK = ":end"
+
+# A line with all its fields fits into one WebSocket message of 32 KiB (ruling 28).
+MAX_LINE_BYTES = 30 * 1024
+MAX_STAGE_CHARACTERS = 128
+
+CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+CONTROL_CHARACTERS_IN_TEXT = {code: None for code in CONTROL_CHARACTERS if code not in (ord("\n"), ord("\r"))}
+
+
+class LeaseLostWhileLogging(Exception):
+    """The writer's lease does not count any more; nothing was written."""
+
+
+NUMBER_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = now()
+ WHERE id = %s AND lease = %s
+RETURNING log_count
+"""
+NUMBER_BY_OWNER_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s WHERE id = %s RETURNING log_count
+"""
+COPY_SQL = "COPY provisioning_provisionerjoblog (job_id, id, created_at, source, level, stage, output) FROM STDIN"
+
+
+def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine]) -> int:
+    """Add lines to the log of a leased job, numbered without a gap. Returns the number of the last one.
+
+    The first statement locks the job's row, so batches commit in the order of their numbers and no follower can
+    miss one. Raises LeaseLostWhileLogging when the lease does not count any more.
+    """
+    return _append(job_id, NUMBER_SQL, [job_id, token], lines)
+
+
+def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
+    """Add a line of the service's own to a job whose row the caller has locked."""
+    line = LogLine(LogSource.DAEMON, level, "", text, datetime.now(UTC).timestamp())
+    _append(job.pk, NUMBER_BY_OWNER_SQL, [job.pk], [line])
+
+
+@transaction.atomic
+def _append(job_id: uuid.UUID, number_sql: str, key: list[uuid.UUID], lines: Sequence[LogLine]) -> int:
+    records = [(line, part) for line in lines for part in split(line)]
+    with connection.cursor() as cursor:
+        cursor.execute(number_sql, [len(records), *key])
+        row = cursor.fetchone()
+        if row is None:
+            raise LeaseLostWhileLogging
+        number: int = row[0] - len(records)
+        with cursor.copy(COPY_SQL) as copy:
+            for number, (line, output) in enumerate(records, start=number + 1):
+                copy.write_row(
+                    (
+                        job_id,
+                        number,
+                        datetime.fromtimestamp(line.created_at, UTC),
+                        line.source,
+                        line.level,
+                        printable(line.stage)[:MAX_STAGE_CHARACTERS],
+                        output,
+                    )
+                )
+        cursor.execute("SELECT pg_notify(%s, %s)", [LOG_CHANNEL, str(job_id)])
+    return row[0]
+
+
+def notify_end(job_id: uuid.UUID) -> None:
+    """Tell followers, at commit, that the job has come to its end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [LOG_CHANNEL, f"{job_id}{END_MARK}"])
+
+
+def printable(text: str, *, keep_lines: bool = False) -> str:
+    """``text`` without control characters and lone surrogates; line breaks stay when ``keep_lines`` is set."""
+    table = CONTROL_CHARACTERS_IN_TEXT if keep_lines else CONTROL_CHARACTERS
+    return text.translate(table).encode("utf-8", "replace").decode("utf-8")
+
+
+def split(line: LogLine) -> Iterator[str]:
+    """The output of a line as one record, or as several when it is too long for a message (ruling 28)."""
+    rest = printable(line.output)
+    room = MAX_LINE_BYTES
+    while len(rest) * 6 > room and encoded_size(rest) > room:
+        cut = _fitting(rest, room)
+        yield rest[:cut]
+        rest = rest[cut:]
+    yield rest
+
+
+def encoded_size(text: str) -> int:
+    """Bytes of the text within a JSON document."""
+    return len(msgspec.json.encode(text))
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many characters from the start fit into ``room`` bytes of JSON."""
+    low, high = 1, min(len(text), room)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if encoded_size(text[:middle]) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,34 @@
+"""Work and its results."""
+
+from provisioning.models.daemons import ProvisionerDaemon
+from provisioning.models.files import File
+from provisioning.models.jobs import DEFAULT_TAGS, JobStatus, JobType, Provisioner, ProvisionerJob
+from provisioning.models.logs import ProvisionerJobLog
+from provisioning.models.parameters import (
+    DestinationScheme,
+    ParameterSchema,
+    ParameterScope,
+    ParameterValue,
+    SourceScheme,
+)
+from provisioning.models.resources import WorkspaceAgent, WorkspaceApp, WorkspaceResource, WorkspaceResourceMetadata
+
+__all__ = [
+    "DEFAULT_TAGS",
+    "DestinationScheme",
+    "File",
+    "JobStatus",
+    "JobType",
+    "ParameterSchema",
+    "ParameterScope",
+    "ParameterValue",
+    "Provisioner",
+    "ProvisionerDaemon",
+    "ProvisionerJob",
+    "ProvisionerJobLog",
+    "SourceScheme",
+    "WorkspaceAgent",
+    "WorkspaceApp",
+    "WorkspaceResource",
+    "WorkspaceResourceMetadata",
+]

@@ -1,0 +1,30 @@
+"""Uploaded archives."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class File(models.Model):
+    """A template's source as an uncompressed tar. The same bytes of the same author are stored once.
+
+    ``hash`` is the SHA-256 in hex. The upload endpoint's answer calls the *id* ``hash``; that is the contract's.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    hash = models.CharField(max_length=64, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="files")
+    mimetype = models.CharField(max_length=64, default="application/x-tar")
+    size = models.PositiveBigIntegerField(editable=False)
+    data = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["hash", "created_by"], name="provisioning_file_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hash[:12]} ({self.size} bytes)"

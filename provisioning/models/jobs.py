@@ -1,0 +1,151 @@
+"""Provisioner jobs: the row is the queue."""
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+
+from coderproj.identity.models import Organization
+from provisioning.models.files import File
+
+# What a job needs when nothing is asked for. It matches only daemons that have exactly these tags.
+DEFAULT_TAGS = {"scope": "organization"}
+
+
+class JobType(models.TextChoices):
+    IMPORT = "template_version_import"
+    DRY_RUN = "template_version_dry_run"
+    BUILD = "workspace_build"
+
+
+class Provisioner(models.TextChoices):
+    TERRAFORM = "terraform"
+    ECHO = "echo"
+
+
+class JobStatus(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
+    def with_status(self) -> "ProvisionerJobQuerySet":
+        """Adds ``current_status``, the status as the database derives it."""
+        return self.annotate(current_status=STATUS)
+
+    def active(self) -> "ProvisionerJobQuerySet":
+        """Jobs that have not come to their end."""
+        return self.filter(completed_at=None)
+
+    def waiting(self) -> "ProvisionerJobQuerySet":
+        """Jobs that no daemon has taken yet."""
+        return self.filter(started_at=None, completed_at=None, canceled_at=None)
+
+
+class ProvisionerJob(models.Model):
+    """A piece of work for a daemon. ``provisioning.jobs`` alone writes these rows.
+
+    The automaton; the status is derived from the columns (started, canceled, completed, error)::
+
+        pending --claim--> running --complete--> succeeded
+           |                  |  `----fail-----> failed
+           | cancel           | cancel
+           v                  v
+        canceled          canceling --complete or fail--> canceled | failed
+
+        running --lease expired--> pending again (imports and dry runs, at most MAX_ATTEMPTS times)
+                             `---> failed (builds; attempts used up)
+
+    A claim sets a fresh ``lease`` with its expiry. Every write of a daemon names the lease and must hit one row,
+    so a daemon that was frozen and wakes up changes nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, default="")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="jobs")
+    initiator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
+    provisioner = models.CharField(max_length=16, choices=Provisioner.choices, default=Provisioner.TERRAFORM)
+    storage_method = models.CharField(max_length=16, default="file")
+    type = models.CharField(max_length=32, choices=JobType.choices)
+    file = models.ForeignKey(File, on_delete=models.PROTECT, null=True, blank=True, related_name="jobs")
+    input = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict)
+    priority = models.SmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker_id = models.UUIDField(null=True, blank=True)
+    lease = models.UUIDField(null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    log_count = models.PositiveBigIntegerField(default=0)
+
+    objects = ProvisionerJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        indexes = [
+            models.Index(
+                F("priority").desc(),
+                "created_at",
+                name="provisioning_job_waiting",
+                condition=Q(started_at=None, completed_at=None, canceled_at=None),
+            ),
+            models.Index(
+                fields=["lease_expires_at"],
+                name="provisioning_job_leased",
+                condition=Q(completed_at=None, lease__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lease=None, lease_expires_at=None) | Q(lease__isnull=False, lease_expires_at__isnull=False),
+                name="provisioning_job_lease_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(completed_at=None) | Q(lease=None), name="provisioning_job_done_without_lease"
+            ),
+            models.CheckConstraint(
+                condition=Q(completed_at__isnull=False) | Q(error=""), name="provisioning_job_error_when_done"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_type_display()} {self.pk}"
+
+    @property
+    def status(self) -> JobStatus:
+        """The status, derived as the contract says (provisioner job lifecycle, status derivation)."""
+        return job_status(self.started_at, self.canceled_at, self.completed_at, self.error)
+
+
+def job_status(
+    started_at: datetime | None, canceled_at: datetime | None, completed_at: datetime | None, error: str
+) -> JobStatus:
+    """The first rule that matches; ``STATUS`` is the same in SQL."""
+    if canceled_at:
+        if not completed_at:
+            return JobStatus.CANCELING
+        return JobStatus.FAILED if error else JobStatus.CANCELED
+    if completed_at:
+        return JobStatus.FAILED if error else JobStatus.SUCCEEDED
+    return JobStatus.RUNNING if started_at else JobStatus.PENDING
+
+
+STATUS = Case(
+    When(canceled_at__isnull=False, completed_at=None, then=Value(JobStatus.CANCELING.value)),
+    When(canceled_at__isnull=False, error="", then=Value(JobStatus.CANCELED.value)),
+    When(Q(completed_at__isnull=False) & ~Q(error=""), then=Value(JobStatus.FAILED.value)),
+    When(completed_at__isnull=False, then=Value(JobStatus.SUCCEEDED.value)),
+    When(started_at=None, then=Value(JobStatus.PENDING.value)),
+    default=Value(JobStatus.RUNNING.value),
+    output_field=models.CharField(),
+)

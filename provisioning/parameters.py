@@ -1,0 +1,188 @@
+"""Legacy parameters: which value a variable gets (behaviour contract, computation of parameters)."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from coderproj.errors import Conflict, Invalid
+from provisioning.engine import base
+from provisioning.models import (
+    DestinationScheme,
+    ParameterSchema,
+    ParameterScope,
+    ParameterValue,
+    ProvisionerJob,
+    SourceScheme,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedValue:
+    """The value that wins for a variable. ``id`` and the times are the stored value's, or the schema's when the
+    value is its default."""
+
+    id: uuid.UUID
+    created_at: datetime
+    updated_at: datetime
+    scope: str
+    scope_id: uuid.UUID
+    schema: ParameterSchema
+    source_scheme: str
+    source_value: str
+    destination_scheme: str
+    default_source_value: bool
+
+    @property
+    def name(self) -> str:
+        return self.schema.name
+
+
+def compute(
+    job_id: uuid.UUID, *, template_id: uuid.UUID | None = None, given: Mapping[str, str] | None = None
+) -> list[ComputedValue]:
+    """The values for the variables that an import job found, in source order.
+
+    Values of the import job come first, then defaults for names still without one; values of the template win over
+    both; ``given`` (of a dry run) wins over all, unless the variable is sensitive and has a value already. Names
+    without a schema are left out. Two queries.
+    """
+    schemas = {schema.name: schema for schema in ParameterSchema.objects.filter(job_id=job_id).order_by("index")}
+    scopes = [job_id] if template_id is None else [job_id, template_id]
+    stored = ParameterValue.objects.filter(scope_id__in=scopes)
+    computed: dict[str, ComputedValue] = {}
+    values = sorted(stored, key=lambda value: scopes.index(value.scope_id))
+    for value in values:
+        if value.scope == ParameterScope.IMPORT_JOB and value.name in schemas:
+            computed[value.name] = _stored(schemas[value.name], value)
+    for name, schema in schemas.items():
+        if name not in computed and schema.default_source_scheme == SourceScheme.DATA:
+            computed[name] = _default(schema)
+    for value in values:
+        if value.scope == ParameterScope.TEMPLATE and value.name in schemas:
+            computed[value.name] = _stored(schemas[value.name], value)
+    for name, text in (given or {}).items():
+        schema = schemas.get(name)
+        if schema and (schema.allow_override_source or name not in computed):
+            computed[name] = _given(schema, text)
+    return [computed[name] for name in schemas if name in computed]
+
+
+def for_engine(values: Iterable[ComputedValue]) -> tuple[base.ParameterValue, ...]:
+    """The same values in the engine's shape."""
+    return tuple(
+        base.ParameterValue(
+            name=value.name,
+            value=value.source_value,
+            destination=value.destination_scheme,
+            sensitive=not value.schema.redisplay_value,
+        )
+        for value in values
+    )
+
+
+def missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | None:
+    """The first variable of the job that has no value."""
+    names = {value.name for value in values}
+    schemas = ParameterSchema.objects.filter(job_id=job_id).order_by("index").values_list("name", flat=True)
+    return next((name for name in schemas if name not in names), None)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenValue:
+    """A value as a request gives it: literally, or as a copy of a stored one (``copy_from``)."""
+
+    name: str = ""
+    source_value: str = ""
+    source_scheme: str = SourceScheme.DATA
+    destination_scheme: str = DestinationScheme.PROVISIONER_VARIABLE
+    copy_from: uuid.UUID | None = None
+
+
+def store(
+    scope: ParameterScope,
+    scope_id: uuid.UUID,
+    given: Sequence[GivenValue],
+    *,
+    copyable_jobs: Iterable[uuid.UUID] = (),
+) -> None:
+    """Store the values of a request. Values of scheme ``none`` say that there is none and are left out.
+
+    A copy must come from one of the import jobs ``copyable_jobs``; unknown ids are passed over, as in the contract.
+    Raises Invalid for a copy from elsewhere and Conflict for a name given twice.
+    """
+    wanted = [value.copy_from for value in given if value.copy_from]
+    sources = {value.pk: value for value in ParameterValue.objects.filter(pk__in=wanted)}
+    allowed = set(copyable_jobs) if sources else set()
+    rows: dict[str, ParameterValue] = {}
+    for index, value in enumerate(given):
+        row = ParameterValue(scope=scope, scope_id=scope_id)
+        if value.copy_from:
+            source = sources.get(value.copy_from)
+            if source is None:
+                continue
+            field = f"parameter_values[{index}].copy_from_parameter"
+            if source.scope != ParameterScope.IMPORT_JOB or source.scope_id not in allowed:
+                raise Invalid.field(field, "Only values of another version of the same template can be copied.")
+            row.name, row.source_value = source.name, source.source_value
+            row.source_scheme, row.destination_scheme = source.source_scheme, source.destination_scheme
+        elif value.source_scheme == SourceScheme.NONE:
+            continue
+        else:
+            row.name, row.source_value = value.name, value.source_value
+            row.source_scheme, row.destination_scheme = value.source_scheme, value.destination_scheme
+        if row.name in rows:
+            raise Conflict.taken("parameter value", row.name)
+        rows[row.name] = row
+    ParameterValue.objects.bulk_create(rows.values())
+
+
+def _stored(schema: ParameterSchema, value: ParameterValue) -> ComputedValue:
+    return ComputedValue(
+        id=value.pk,
+        created_at=value.created_at,
+        updated_at=value.updated_at,
+        scope=value.scope,
+        scope_id=value.scope_id,
+        schema=schema,
+        source_scheme=value.source_scheme,
+        source_value=value.source_value,
+        destination_scheme=value.destination_scheme,
+        default_source_value=False,
+    )
+
+
+def _default(schema: ParameterSchema) -> ComputedValue:
+    return ComputedValue(
+        id=schema.pk,
+        created_at=schema.created_at,
+        updated_at=schema.created_at,
+        scope=ParameterScope.IMPORT_JOB,
+        scope_id=schema.job_id,
+        schema=schema,
+        source_scheme=schema.default_source_scheme,
+        source_value=schema.default_source_value,
+        destination_scheme=schema.default_destination_scheme,
+        default_source_value=True,
+    )
+
+
+def _given(schema: ParameterSchema, text: str) -> ComputedValue:
+    return ComputedValue(
+        id=schema.pk,
+        created_at=schema.created_at,
+        updated_at=schema.created_at,
+        scope=ParameterScope.WORKSPACE,
+        scope_id=schema.job_id,
+        schema=schema,
+        source_scheme=SourceScheme.DATA,
+        source_value=text,
+        destination_scheme=schema.default_destination_scheme,
+        default_source_value=False,
+    )
+
+
+def owner_of(job: ProvisionerJob) -> uuid.UUID | None:
+    """The template whose values count for a job, as its input names it."""
+    template_id = job.input.get("template_id")
+    return uuid.UUID(template_id) if template_id else None

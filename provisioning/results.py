@@ -1,0 +1,128 @@
+"""Storing what jobs found. Called by ``jobs`` within its transactions."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from provisioning.engine.base import Agent, App, ImportResult, ParameterSchema, PlanResult, Resource, Transition
+from provisioning.logs import printable
+from provisioning.models import (
+    DestinationScheme,
+    ProvisionerJob,
+    SourceScheme,
+    WorkspaceAgent,
+    WorkspaceApp,
+    WorkspaceResource,
+    WorkspaceResourceMetadata,
+)
+from provisioning.models import ParameterSchema as ParameterSchemaRow
+
+
+def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> None:
+    """Replace the job's parameter schemas (behaviour contract, static parse)."""
+    ParameterSchemaRow.objects.filter(job=job).delete()
+    ParameterSchemaRow.objects.bulk_create(
+        ParameterSchemaRow(
+            job=job,
+            index=index,
+            name=schema.name,
+            description=printable(schema.description, keep_lines=True),
+            default_source_scheme=SourceScheme.NONE if schema.default_source_value is None else SourceScheme.DATA,
+            default_source_value=schema.default_source_value or "",
+            allow_override_source=not schema.sensitive,
+            default_destination_scheme=DestinationScheme.PROVISIONER_VARIABLE,
+            redisplay_value=not schema.sensitive,
+            validation_error=schema.validation_error,
+            validation_condition=schema.validation_condition,
+            validation_type_system=schema.validation_type_system,
+            validation_value_type=schema.validation_value_type,
+        )
+        for index, schema in enumerate(schemas)
+    )
+
+
+def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> None:
+    """Store resources with their metadata, agents and apps: four statements whatever their number."""
+    resources: list[WorkspaceResource] = []
+    metadata: list[WorkspaceResourceMetadata] = []
+    agents: list[WorkspaceAgent] = []
+    apps: list[WorkspaceApp] = []
+    for transition, resource in _planned(job, result):
+        row = WorkspaceResource(
+            job=job,
+            workspace_transition=transition,
+            type=resource.type,
+            name=resource.name,
+            hide=resource.hide,
+            icon=resource.icon,
+            instance_type=resource.instance_type,
+            daily_cost=resource.daily_cost,
+        )
+        resources.append(row)
+        metadata += (
+            WorkspaceResourceMetadata(
+                resource=row,
+                key=item.key,
+                value="" if item.sensitive else printable(item.value or "", keep_lines=True),
+                sensitive=item.sensitive,
+            )
+            for item in resource.metadata
+        )
+        for agent in resource.agents:
+            agent_row = _agent(row, agent)
+            agents.append(agent_row)
+            apps += (_app(agent_row, app) for app in agent.apps)
+    WorkspaceResource.objects.bulk_create(resources)
+    WorkspaceResourceMetadata.objects.bulk_create(metadata)
+    WorkspaceAgent.objects.bulk_create(agents)
+    WorkspaceApp.objects.bulk_create(apps)
+
+
+def _planned(job: ProvisionerJob, result: ImportResult | PlanResult) -> Iterator[tuple[str, Resource]]:
+    match result:
+        case ImportResult():
+            yield from ((Transition.START, resource) for resource in result.start.resources)
+            yield from ((Transition.STOP, resource) for resource in result.stop.resources)
+        case PlanResult():
+            transition = job.input.get("transition", Transition.START)
+            yield from ((transition, resource) for resource in result.resources)
+
+
+def _agent(resource: WorkspaceResource, agent: Agent) -> WorkspaceAgent:
+    row = WorkspaceAgent(
+        resource=resource,
+        name=agent.name,
+        auth_instance_id=agent.instance_id,
+        architecture=agent.architecture,
+        operating_system=agent.operating_system,
+        environment_variables=dict(agent.environment),
+        startup_script=printable(agent.startup_script, keep_lines=True),
+        startup_script_timeout_seconds=agent.startup_script_timeout_seconds,
+        directory=agent.directory,
+        connection_timeout_seconds=agent.connection_timeout_seconds,
+        troubleshooting_url=agent.troubleshooting_url,
+        motd_file=agent.motd_file,
+        login_before_ready=agent.login_before_ready,
+    )
+    # At plan time the token is not known yet; the row keeps the random one it was made with.
+    with suppress(ValueError):
+        row.auth_token = uuid.UUID(agent.auth_token)
+    return row
+
+
+def _app(agent: WorkspaceAgent, app: App) -> WorkspaceApp:
+    return WorkspaceApp(
+        agent=agent,
+        slug=app.slug,
+        display_name=app.display_name,
+        icon=app.icon,
+        command=app.command,
+        url=app.url,
+        external=app.external,
+        subdomain=app.subdomain,
+        sharing_level=app.sharing_level,
+        healthcheck_url=app.healthcheck.url,
+        healthcheck_interval=app.healthcheck.interval,
+        healthcheck_threshold=app.healthcheck.threshold,
+        health="initializing" if app.healthcheck.url else "disabled",
+    )

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class TemplatesConfig(AppConfig):
+    """Templates and their versions: what people come for."""
+
+    name = "templates_app"
+    verbose_name = "Templates"
+
+    def ready(self) -> None:
+        from templates_app.services import versions
+
+        versions.register_job_outcomes()

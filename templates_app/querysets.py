@@ -1,0 +1,82 @@
+"""Which templates and versions an actor may see or act on. Views, pages and commands start from here."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import KeyScope
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
+
+if TYPE_CHECKING:
+    from templates_app.models import Template, TemplateVersion  # noqa: F401
+
+NOBODY = Q(pk__in=())
+
+
+def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Exists:
+    """Whether the template named by the outer reference lists the actor, or a group of theirs, with such a role.
+
+    Groups count while the actor is a member of their organization; a user's own entry counts anywhere.
+    """
+    from templates_app.models import TemplateAccess
+
+    return Exists(
+        TemplateAccess.objects.filter(
+            Q(user_id=actor.id) | Q(group_id__in=sorted(actor.group_ids)),
+            template=OuterRef(template),
+            role__in=roles,
+        )
+    )
+
+
+def template_condition(actor: Actor, action: Action, prefix: str = "") -> Q:
+    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``)."""
+    if actor.scope != KeyScope.ALL:
+        return NOBODY
+    if allowed_everywhere(actor, action, Resource.TEMPLATE):
+        return Q()
+    roles = ("use", "admin") if action == Action.READ else ("admin",)
+    condition = Q(access_list(actor, roles, f"{prefix}id"))
+    organizations = organizations_where(actor, action, Resource.TEMPLATE)
+    if organizations:
+        condition |= Q(**{f"{prefix}organization_id__in": sorted(organizations)})
+    return condition
+
+
+class TemplateQuerySet(models.QuerySet["Template"]):
+    def existing(self) -> "TemplateQuerySet":
+        """Templates that were not deleted."""
+        return self.filter(deleted=False)
+
+    def visible(self, actor: Actor) -> "TemplateQuerySet":
+        """Existing templates that the actor may read."""
+        return self.existing().filter(template_condition(actor, Action.READ))
+
+    def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
+        """Existing templates with which the actor may do that."""
+        return self.existing().filter(template_condition(actor, action))
+
+
+class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
+    def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """Versions of readable templates, deleted ones included; of those without a template, the actor's own and
+        those in organizations where the actor may create templates (ruling 17)."""
+        return self.filter(self._condition(actor, Action.READ))
+
+    def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """Versions that the actor may change, cancel or promote."""
+        return self.filter(self._condition(actor, Action.UPDATE))
+
+    @staticmethod
+    def _condition(actor: Actor, action: Action) -> Q:
+        if actor.scope != KeyScope.ALL:
+            return NOBODY
+        condition = Q(template__isnull=False) & template_condition(actor, action, "template__")
+        if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
+            return condition | Q(template=None)
+        unattached = Q(created_by_id=actor.id) | Q(
+            organization_id__in=sorted(organizations_where(actor, Action.CREATE, Resource.TEMPLATE))
+        )
+        return condition | (Q(template=None) & unattached)

@@ -1,0 +1,212 @@
+"""The life of a job: queue, lease, fencing, cancel, expiry."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from provisioning import jobs, logs
+from provisioning.engine.base import LogLevel, LogLine, LogSource, PlanResult
+from provisioning.models import DEFAULT_TAGS, JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
+from tests.factories import make_job
+
+pytestmark = pytest.mark.django_db
+
+
+class Nothing:
+    """An owner of jobs that stores nothing."""
+
+    def readme_found(self, job, readme):
+        pass
+
+    def completed(self, job, result):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _dry_run_outcome(monkeypatch):
+    monkeypatch.setitem(jobs._outcomes, JobType.DRY_RUN, Nothing())
+
+
+def claim(tags=None, provisioners=("echo",), lease_seconds=30.0):
+    return jobs.claim(
+        daemon_id=uuid.uuid4(),
+        provisioners=provisioners,
+        tags=DEFAULT_TAGS if tags is None else tags,
+        lease_seconds=lease_seconds,
+    )
+
+
+def status(job):
+    row = ProvisionerJob.objects.with_status().get(pk=job.pk)
+    assert row.current_status == row.status
+    return row.status
+
+
+def test_jobs_are_taken_by_priority_then_age_and_only_once():
+    old, new = make_job(), make_job()
+    urgent = make_job(priority=10)
+    assert [claim().job_id for _ in range(3)] == [urgent.pk, old.pk, new.pk]
+    assert claim() is None
+
+
+@pytest.mark.parametrize(
+    ("job_tags", "daemon_tags", "fits"),
+    [
+        (DEFAULT_TAGS, DEFAULT_TAGS, True),
+        (DEFAULT_TAGS, {**DEFAULT_TAGS, "gpu": "true"}, False),
+        ({**DEFAULT_TAGS, "gpu": "true"}, {**DEFAULT_TAGS, "gpu": "true", "eu": "1"}, True),
+        ({**DEFAULT_TAGS, "gpu": "true"}, DEFAULT_TAGS, False),
+        ({"scope": "user", "owner": "a"}, {"scope": "user", "owner": "b"}, False),
+    ],
+)
+def test_tags_decide_which_daemon_takes_a_job(job_tags, daemon_tags, fits):
+    make_job(tags=job_tags)
+    assert (claim(daemon_tags) is not None) is fits
+
+
+def test_a_daemon_takes_only_jobs_of_engines_it_has():
+    make_job(provisioner="echo")
+    assert claim(provisioners=("terraform",)) is None
+
+
+def test_complete_ends_the_job_once():
+    job = make_job()
+    lease = claim()
+    assert status(job) == JobStatus.RUNNING
+    jobs.complete(lease, PlanResult())
+    assert status(job) == JobStatus.SUCCEEDED
+    with pytest.raises(jobs.LeaseLost):
+        jobs.complete(lease, PlanResult())
+    with pytest.raises(jobs.LeaseLost):
+        jobs.fail(lease, "too late")
+
+
+def test_fail_stores_a_printable_reason():
+    job = make_job()
+    jobs.fail(claim(), "plan failed\x00\x1b[31m: no")
+    job.refresh_from_db()
+    assert job.status == JobStatus.FAILED
+    assert job.error == "plan failed[31m: no"
+
+
+def test_an_empty_reason_still_fails():
+    job = make_job()
+    jobs.fail(claim(), "")
+    assert status(job) == JobStatus.FAILED
+
+
+def test_canceled_while_pending_never_runs():
+    job = make_job()
+    jobs.cancel(job.pk)
+    assert status(job) == JobStatus.CANCELED
+    assert claim() is None
+    with pytest.raises(jobs.JobEnded):
+        jobs.cancel(job.pk)
+
+
+def test_cancel_of_a_running_job_reaches_its_daemon_with_the_heartbeat():
+    job = make_job()
+    lease = claim()
+    assert jobs.heartbeat(lease, lease_seconds=30) is False
+    jobs.cancel(job.pk)
+    assert status(job) == JobStatus.CANCELING
+    with pytest.raises(jobs.JobEnded):
+        jobs.cancel(job.pk)
+    assert jobs.heartbeat(lease, lease_seconds=30) is True
+    jobs.finish_canceled(lease)
+    assert status(job) == JobStatus.CANCELED
+
+
+def test_only_a_canceled_job_can_finish_as_canceled():
+    make_job()
+    with pytest.raises(jobs.LeaseLost):
+        jobs.finish_canceled(claim())
+
+
+def let_lease_run_out(job):
+    ProvisionerJob.objects.filter(pk=job.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
+
+
+def test_a_job_with_an_expired_lease_is_queued_again_and_the_old_daemon_can_write_nothing():
+    job = make_job()
+    lease = claim()
+    assert jobs.expire() == []
+    let_lease_run_out(job)
+    assert jobs.expire() == [job.pk]
+    assert status(job) == JobStatus.PENDING
+    second = claim()
+    assert second.job_id == job.pk
+    for write in (
+        lambda: jobs.heartbeat(lease, lease_seconds=30),
+        lambda: jobs.complete(lease, PlanResult()),
+        lambda: jobs.fail(lease, "x"),
+        lambda: jobs.store_readme(lease, "x"),
+        lambda: jobs.store_schemas(lease, []),
+        lambda: jobs.release(lease, "x"),
+    ):
+        with pytest.raises(jobs.LeaseLost):
+            write()
+    line = LogLine(LogSource.ENGINE, LogLevel.INFO, "s", "x", 0)
+    with pytest.raises(logs.LeaseLostWhileLogging):
+        logs.append(lease.job_id, lease.token, [line])
+    jobs.complete(second, PlanResult())
+    assert status(job) == JobStatus.SUCCEEDED
+
+
+def test_after_three_lost_attempts_a_job_fails_with_the_reason():
+    job = make_job()
+    for _ in range(jobs.MAX_ATTEMPTS):
+        assert claim() is not None
+        let_lease_run_out(job)
+        jobs.expire()
+    job.refresh_from_db()
+    assert job.status == JobStatus.FAILED
+    assert "stopped responding" in job.error
+    assert ProvisionerJobLog.objects.filter(job=job).count() == jobs.MAX_ATTEMPTS
+
+
+def test_a_lost_build_is_never_run_again():
+    job = make_job(job_type=JobType.BUILD)
+    claim()
+    let_lease_run_out(job)
+    jobs.expire()
+    assert status(job) == JobStatus.FAILED
+
+
+def test_a_canceled_job_whose_daemon_died_ends_as_canceled():
+    job = make_job()
+    claim()
+    jobs.cancel(job.pk)
+    let_lease_run_out(job)
+    jobs.expire()
+    assert status(job) == JobStatus.CANCELED
+
+
+def test_released_jobs_wait_for_another_daemon():
+    job = make_job()
+    jobs.release(claim(), "the daemon is shutting down")
+    assert status(job) == JobStatus.PENDING
+
+
+def test_queue_position_counts_from_one():
+    first, second = make_job(), make_job()
+    assert [jobs.queue_position(first), jobs.queue_position(second)] == [1, 2]
+    claim()
+    first.refresh_from_db()
+    assert [jobs.queue_position(first), jobs.queue_position(second)] == [0, 1]
+
+
+def test_log_lines_are_numbered_without_a_gap_and_long_ones_are_split():
+    make_job()
+    lease = claim()
+    line = LogLine(LogSource.ENGINE, LogLevel.INFO, "Stage", "a\x00b", 1_700_000_000.5)
+    long = LogLine(LogSource.ENGINE, LogLevel.INFO, "Stage", "é\"" * 40_000, 1_700_000_000.5)
+    assert logs.append(lease.job_id, lease.token, [line, line]) == 2
+    last = logs.append(lease.job_id, lease.token, [long])
+    rows = list(ProvisionerJobLog.objects.filter(job_id=lease.job_id))
+    assert [row.id for row in rows] == list(range(1, last + 1))
+    assert rows[0].output == "ab"
+    assert "".join(row.output for row in rows[2:]) == long.output
+    assert all(logs.encoded_size(row.output) <= logs.MAX_LINE_BYTES for row in rows)
