@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
 
 
 @register(Tags.security, deploy=True)
-def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Tokens must not travel in clear."""
     if settings.SECURE:
         return []
     return [
-        Warning(
+        checks.Warning(
             f"CODERPROJ_ACCESS_URL is {settings.ACCESS_URL}: sessions and tokens travel unencrypted.",
             hint="Put a TLS proxy in front and set CODERPROJ_ACCESS_URL to its https:// address.",
             id="coderproj.W001",
@@ -22,16 +23,16 @@ def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 
 
 @register(Tags.security, deploy=True)
-def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Whoever may push a template runs code: it must be boxed in."""
     from provisioning.engine import sandbox
 
     if settings.PROVISIONER_SANDBOX != "off" and sandbox.available() is not sandbox.SandboxKind.NONE:
         return []
     return [
-        Warning(
+        checks.Warning(
             "Templates are evaluated without a sandbox.",
-            hint="Use a kernel with Landlock (5.13 or newer) or install bubblewrap, and leave PROVISIONER_SANDBOX on auto.",
+            hint="Use a kernel with Landlock (5.13 or newer) or bubblewrap, and PROVISIONER_SANDBOX=auto.",
             id="coderproj.W002",
         )
     ]

@@ -5,6 +5,7 @@ A variable ``NAME`` may also be given as ``NAME_FILE``, the path of a file that 
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -66,13 +67,12 @@ def path(name: str, default: Path) -> Path:
     return Path(text(name, str(default))).expanduser().absolute()
 
 
-def database(name: str = "DATABASE_URL") -> dict[str, object]:
+def database(name: str = "DATABASE_URL", default: str = "") -> dict[str, Any]:
     """Django's database dictionary from a ``postgresql://user:password@host:port/name?option=value`` URL.
 
-    A socket folder goes into the query (``?host=/run/postgresql``). Without the variable, connecting fails with a
-    plain error: ``manage.py up`` and ``python -m coderproj.postgres`` set it for the embedded server.
+    A socket folder goes into the query (``?host=/run/postgresql``).
     """
-    url = text(name)
+    url = text(name, default)
     parts = urlsplit(url)
     if url and parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured(f"{name}: only postgresql:// is supported, got {parts.scheme or url!r}")

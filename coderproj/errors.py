@@ -1,6 +1,6 @@
 """What can go wrong, in the words of the product. ``api.errors`` renders these as the envelope, pages as messages.
 
-Texts are for users: they never hold internals. ``field`` names the offending field of the input, as the caller wrote it.
+Texts are for users and hold no internals. ``field`` names the offending field of the input as the caller wrote it.
 """
 
 from dataclasses import dataclass

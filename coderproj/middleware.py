@@ -55,11 +55,9 @@ class ApiPathMiddleware:
 class PagesOnly:
     """Mixed into a middleware class that has no business on the API's path."""
 
-    get_response: GetResponse
-
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(API_PREFIX):
-            return self.get_response(request)
+            return self.get_response(request)  # type: ignore[attr-defined]
         return super().__call__(request)  # type: ignore[misc]
 
 

@@ -5,7 +5,13 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import django_stubs_ext
+
 from coderproj import __version__, env
+from coderproj.postgres import EmbeddedPostgres
+
+# Lets Django's own classes take type arguments.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -24,6 +30,8 @@ SESSION_LIFETIME_SECONDS = env.integer("SESSION_LIFETIME_SECONDS", 24 * 3600, mi
 TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, minimum=60)
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each may hold a database connection
+STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
 PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)
 PROVISIONER_LEASE_SECONDS = env.integer("PROVISIONER_LEASE_SECONDS", 30, minimum=1)
@@ -129,11 +137,12 @@ TEMPLATES = [
 ]
 
 # ------------------------------------------------------------------ database
-DATABASES = {"default": env.database()}
+# Without DATABASE_URL: the embedded server, which ``manage.py up`` starts.
+DATABASES = {"default": env.database(default=EmbeddedPostgres(DATA_DIR / "postgres").url)}
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections
 DATABASES["default"]["OPTIONS"] = {
     "application_name": "coderproj",
-    **DATABASES["default"]["OPTIONS"],  # type: ignore[dict-item]
+    **DATABASES["default"]["OPTIONS"],
     "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 20, minimum=2), "timeout": 15},
     "server_side_binding": True,
     "prepare_threshold": 5,
@@ -166,7 +175,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 # ------------------------------------------------------------------ uploads and static files
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 STATIC_URL = "/static/"
-STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
+STATIC_ROOT = env.text("STATIC_ROOT") or None  # for a proxy that serves files itself: ``collectstatic`` fills it
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
@@ -187,7 +196,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "coderproj",
-    "DESCRIPTION": "Control plane for development-environment templates: an API that answers like Coder's v2 Templates API.",
+    "DESCRIPTION": "Control plane for development-environment templates. It answers like Coder's v2 Templates API.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v2",

@@ -119,17 +119,15 @@ def claim(
     A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
     these.
     """
+    parameters: dict[str, Any] = {
+        "daemon": daemon_id,
+        "seconds": lease_seconds,
+        "provisioners": list(provisioners),
+        "default_tags": Jsonb(DEFAULT_TAGS),
+        "tags": Jsonb(dict(tags)),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            CLAIM_SQL,
-            {
-                "daemon": daemon_id,
-                "seconds": lease_seconds,
-                "provisioners": list(provisioners),
-                "default_tags": Jsonb(DEFAULT_TAGS),
-                "tags": Jsonb(dict(tags)),
-            },
-        )
+        cursor.execute(CLAIM_SQL, parameters)
         row = cursor.fetchone()
     return Lease(*row) if row else None
 
@@ -303,5 +301,3 @@ def queue_position(job: ProvisionerJob) -> int:
         Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
     )
     return ahead.count() + 1
-
-

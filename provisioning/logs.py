@@ -63,9 +63,9 @@ def _append(job_id: uuid.UUID, number_sql: str, key: list[uuid.UUID], lines: Seq
         row = cursor.fetchone()
         if row is None:
             raise LeaseLostWhileLogging
-        number: int = row[0] - len(records)
+        first: int = row[0] - len(records) + 1
         with cursor.copy(COPY_SQL) as copy:
-            for number, (line, output) in enumerate(records, start=number + 1):
+            for number, (line, output) in enumerate(records, start=first):
                 copy.write_row(
                     (
                         job_id,

@@ -62,9 +62,9 @@ def compute(
         if value.scope == ParameterScope.TEMPLATE and value.name in schemas:
             computed[value.name] = _stored(schemas[value.name], value)
     for name, text in (given or {}).items():
-        schema = schemas.get(name)
-        if schema and (schema.allow_override_source or name not in computed):
-            computed[name] = _given(schema, text)
+        overridden = schemas.get(name)
+        if overridden and (overridden.allow_override_source or name not in computed):
+            computed[name] = _given(overridden, text)
     return [computed[name] for name in schemas if name in computed]
 
 

@@ -4,7 +4,15 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from provisioning.engine.base import Agent, App, ImportResult, ParameterSchema, PlanResult, Resource, Transition
+from provisioning.engine.base import (
+    Agent,
+    App,
+    ImportResult,
+    ParameterSchema,
+    PlanResult,
+    Resource,
+    Transition,
+)
 from provisioning.logs import printable
 from provisioning.models import (
     DestinationScheme,

@@ -8,6 +8,7 @@ class TemplatesConfig(AppConfig):
     verbose_name = "Templates"
 
     def ready(self) -> None:
+        from templates_app import audit_policies  # noqa: F401 - declares what is audited
         from templates_app.services import versions
 
         versions.register_job_outcomes()

@@ -6,7 +6,9 @@ from typing import Any
 
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
 from provisioning import jobs
+from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
 from provisioning.models import DEFAULT_TAGS, File, JobType, ProvisionerJob
+from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 _numbers = itertools.count(1)
 
@@ -39,9 +41,7 @@ def make_user(
 
 def make_file(user: User, data: bytes = b"archive", **fields: Any) -> File:
     """A stored archive; the bytes are not checked."""
-    return File.objects.create(
-        hash=uuid.uuid4().hex * 2, created_by=user, data=data, size=len(data), **fields
-    )
+    return File.objects.create(hash=uuid.uuid4().hex * 2, created_by=user, data=data, size=len(data), **fields)
 
 
 def make_job(
@@ -67,3 +67,70 @@ def make_job(
         tags=DEFAULT_TAGS if tags is None else tags,
         **fields,
     )
+
+
+# ---------------------------------------------------------------------- templates
+def make_version(
+    *,
+    user: User,
+    organization: Organization,
+    template: Template | None = None,
+    name: str = "",
+    result: ImportResult | None = None,
+    schemas: tuple[ParameterSchema, ...] = (),
+    error: str | None = None,
+    finished: bool = True,
+) -> TemplateVersion:
+    """A version whose import has found ``result``, has failed with ``error``, or still waits."""
+    job = make_job(user=user, organization=organization, job_type=JobType.IMPORT)
+    version = TemplateVersion.objects.create(
+        template=template,
+        organization=organization,
+        name=name or f"version-{next(_numbers)}",
+        job=job,
+        created_by=user,
+    )
+    if finished:
+        finish(job, result=result, schemas=schemas, error=error)
+        version.refresh_from_db()
+    return version
+
+
+def finish(
+    job: ProvisionerJob,
+    *,
+    result: ImportResult | PlanResult | None = None,
+    schemas: tuple[ParameterSchema, ...] = (),
+    error: str | None = None,
+) -> None:
+    """Run a waiting job to its end, as a daemon would. No other job may wait."""
+    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=[job.provisioner], tags=job.tags, lease_seconds=30)
+    assert lease is not None
+    assert lease.job_id == job.pk
+    jobs.store_schemas(lease, schemas)
+    if error is not None:
+        jobs.fail(lease, error)
+    else:
+        empty: ImportResult | PlanResult = PlanResult()
+        if job.type == JobType.IMPORT:
+            empty = ImportResult(start=PlanResult(), stop=PlanResult())
+        jobs.complete(lease, result or empty)
+
+
+def make_template(
+    *, user: User, organization: Organization, name: str = "", everyone: bool = True, **fields: Any
+) -> Template:
+    """A template with one imported version; everyone in the organization may use it unless told otherwise."""
+    version = make_version(user=user, organization=organization, result=fields.pop("result", None))
+    template = Template.objects.create(
+        organization=organization,
+        name=name or f"template-{next(_numbers)}",
+        provisioner=version.job.provisioner,
+        active_version=version,
+        created_by=user,
+        **fields,
+    )
+    TemplateVersion.objects.filter(pk=version.pk).update(template=template)
+    if everyone:
+        TemplateAccess.objects.create(template=template, group_id=organization.pk, role=AccessRole.USE)
+    return template

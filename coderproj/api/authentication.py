@@ -51,7 +51,7 @@ class TokenAuthentication(BaseAuthentication):
             refuse_cross_site(request._request)
         return actor_for_token(token, client_of(request._request)), token
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - makes the framework answer 401
+    def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
 
 
@@ -104,7 +104,20 @@ def actor_for_token(token: str, client: Client) -> Actor:
     matches = hmac.compare_digest(stored, hashlib.sha256(secret.encode()).digest())
     if row is None or not matches:
         raise SignInRequired(detail="The session token is unknown or was revoked.")
-    _, expires_at, last_used, lifetime, scope, user_id, username, email, roles, organizations, org_roles, groups = row
+    (
+        _,
+        expires_at,
+        last_used,
+        lifetime,
+        scope,
+        user_id,
+        username,
+        email,
+        roles,
+        organizations,
+        org_roles,
+        groups,
+    ) = row
     if expires_at <= now:
         raise SignInRequired(detail="The session has expired.")
     if last_used is None or now - last_used > TOUCH_INTERVAL:
@@ -125,14 +138,13 @@ def actor_for_token(token: str, client: Client) -> Actor:
     )
 
 
-def touch(
-    key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client
-) -> None:
+def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client) -> None:
     """Note the use of a key, at most hourly, and slide its expiry."""
     slid = max(expires_at, now + timedelta(seconds=lifetime))
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE identity_apikey SET last_used = %s, updated_at = %s, ip_address = %s, expires_at = %s WHERE id = %s",
+            "UPDATE identity_apikey SET last_used = %s, updated_at = %s, ip_address = %s, expires_at = %s"
+            " WHERE id = %s",
             [now, now, client.ip, slid, key_id],
         )
         cursor.execute("UPDATE identity_user SET last_seen_at = %s WHERE id = %s", [now, user_id])

@@ -64,7 +64,12 @@ def problems(detail: Any, field: str = "") -> Iterator[Problem]:
     """Flattens what a serializer says into one entry per invalid field: ``parameter_values[1].name``."""
     if isinstance(detail, Mapping):
         for key, value in detail.items():
-            inner = field if key == "non_field_errors" else f"{field}.{key}" if field else str(key)
+            if key == "non_field_errors":
+                inner = field
+            elif isinstance(key, int):
+                inner = f"{field}[{key}]"
+            else:
+                inner = f"{field}.{key}" if field else str(key)
             yield from problems(value, inner)
     elif isinstance(detail, list) and any(isinstance(item, Mapping | list) for item in detail):
         for index, item in enumerate(detail):
@@ -80,12 +85,11 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
     error = domain_error(exception)
     if error.status_code >= 500:
         request: HttpRequest | None = context.get("request")
-        logger.exception(
-            "request %s failed", getattr(request, "request_id", "-"), exc_info=exception, extra={"status": 500}
-        )
+        logger.error("request %s failed", getattr(request, "request_id", "-"), exc_info=exception)
     response = Response(envelope(error.message, error.detail, error.problems), status=error.status_code)
     if error.status_code == 401:
         response["WWW-Authenticate"] = CHALLENGE
-    if isinstance(exception, exceptions.Throttled) and exception.wait:
-        response["Retry-After"] = str(int(exception.wait) + 1)
+    wait = getattr(exception, "wait", None)
+    if error.status_code == 429 and wait:
+        response["Retry-After"] = str(int(wait) + 1)
     return response

@@ -1,5 +1,6 @@
 """What answers look like on the wire."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +23,10 @@ class CompactJSONRenderer(renderers.BaseRenderer):
     charset = "utf-8"
 
     def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: dict[str, Any] | None = None
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else to_json(data)
 
@@ -44,13 +48,13 @@ class AlwaysJSON(negotiation.BaseContentNegotiation):
     """Answers JSON whatever ``Accept`` says and reads a body whatever ``Content-Type`` says: real clients send
     bodies without a type, and types that do not fit (behaviour contract, request body decoding)."""
 
-    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser:  # noqa: ARG002
-        return parsers[0]
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
 
     def select_renderer(  # type: ignore[override]
         self,
-        request: Request | HttpRequest,  # noqa: ARG002
+        request: Request | HttpRequest,
         renderers: list[renderers.BaseRenderer],
-        format_suffix: str | None = None,  # noqa: ARG002
+        format_suffix: str | None = None,
     ) -> tuple[renderers.BaseRenderer, str]:
         return renderers[0], renderers[0].media_type

@@ -1,9 +1,9 @@
 """The base of every API view."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
-from rest_framework.permissions import BasePermission
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -22,13 +22,12 @@ class ApiView(APIView):
     ``request_serializers`` maps a method to the serializer of its body; ``self.body(Serializer)`` validates with it.
     """
 
-    permission_classes: ClassVar[list[type[BasePermission]]]
-
     @property
     def actor(self) -> Actor:
         """Who is asking; only on views that require sign-in."""
-        assert isinstance(self.request.user, Actor)
-        return self.request.user
+        actor: Any = self.request.user
+        assert isinstance(actor, Actor)
+        return actor
 
     @property
     def dialect(self) -> Dialect:
@@ -54,14 +53,14 @@ class ApiView(APIView):
 class RouteNotFound(ApiView):
     """Every path under the API's root that no route claims, for everybody: it gives nothing away."""
 
-    permission_classes = [Public]
+    permission_classes = (Public,)
     authentication_classes = ()
     schema = None
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.http_method_names = [str(request.method).lower()]
         setattr(self, str(request.method).lower(), self._missing)
         return super().dispatch(request, *args, **kwargs)
 
-    def _missing(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002
+    def _missing(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         raise NotFound(ROUTE_NOT_FOUND)

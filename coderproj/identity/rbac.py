@@ -44,7 +44,7 @@ class Resource(StrEnum):
 ALL_ACTIONS = frozenset(Action)
 READ_ONLY = frozenset({Action.READ})
 Grants = dict[Resource, frozenset[Action]]
-EVERYTHING: Grants = {resource: ALL_ACTIONS for resource in Resource}
+EVERYTHING: Grants = dict.fromkeys(Resource, ALL_ACTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,11 @@ ROLES: dict[str, Role] = {
             MEMBER,
             "Member",
             "site",
-            {Resource.USER: READ_ONLY, Resource.ASSIGN_ROLE: READ_ONLY, Resource.PROVISIONER_DAEMON: READ_ONLY},
+            {
+                Resource.USER: READ_ONLY,
+                Resource.ASSIGN_ROLE: READ_ONLY,
+                Resource.PROVISIONER_DAEMON: READ_ONLY,
+            },
             owned=EVERYTHING,
         ),
         _role(OrganizationRole.ADMIN, "Organization Admin", "organization", EVERYTHING),
@@ -153,7 +157,9 @@ def organizations_where(actor: Actor, action: Action, resource: Resource) -> fro
     return frozenset(
         organization
         for organization, roles in actor.organization_roles.items()
-        if any(action in ROLES[role].grants.get(resource, ()) for role in (*roles, ORGANIZATION_MEMBER) if role in ROLES)
+        if any(
+            action in ROLES[role].grants.get(resource, ()) for role in (*roles, ORGANIZATION_MEMBER) if role in ROLES
+        )
     )
 
 

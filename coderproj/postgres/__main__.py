@@ -18,7 +18,8 @@ from pathlib import Path
 from types import FrameType
 
 from coderproj.postgres.errors import EmbeddedPostgresError
-from coderproj.postgres.server import EmbeddedPostgres, end_with_parent
+from coderproj.postgres.processes import end_with_parent
+from coderproj.postgres.server import EmbeddedPostgres
 
 THROWAWAY = "coderproj-test-"
 
@@ -50,29 +51,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(command: list[str], server: EmbeddedPostgres) -> int:
     """Runs `command`, watching the server meanwhile; passes on the signals that would end us."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": server.url,
-        "PATH": f"{server.bin}:{os.environ.get('PATH', '')}",
-    }
-    try:
-        child = subprocess.Popen(
-            command,
-            env=environment,
-            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - system calls alone
-        )
-    except OSError as error:
-        print(f"error: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
-        return 127
+    path = f"{server.bin}:{os.environ.get('PATH', os.defpath)}"
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        # A terminal sends Ctrl-C to the command as well.
-        if number != signal.SIGINT:
+        if number == signal.SIGINT:
+            return  # a terminal sends Ctrl-C to the command as well
+        if child is None:
+            early.append(number)
+        else:
             child.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, pass_on)
     try:
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, "DATABASE_URL": server.url, "PATH": path},
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it makes system calls alone
+        )
+    except OSError as error:
+        print(f"error: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+    try:
+        for missed in early:
+            child.send_signal(missed)
         while True:
             try:
                 status = child.wait(timeout=1)

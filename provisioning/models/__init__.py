@@ -11,7 +11,12 @@ from provisioning.models.parameters import (
     ParameterValue,
     SourceScheme,
 )
-from provisioning.models.resources import WorkspaceAgent, WorkspaceApp, WorkspaceResource, WorkspaceResourceMetadata
+from provisioning.models.resources import (
+    WorkspaceAgent,
+    WorkspaceApp,
+    WorkspaceResource,
+    WorkspaceResourceMetadata,
+)
 
 __all__ = [
     "DEFAULT_TAGS",

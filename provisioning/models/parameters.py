@@ -44,6 +44,8 @@ class ParameterSchema(models.Model):
     validation_condition = models.CharField(max_length=512, blank=True, default="")
     validation_type_system = models.CharField(max_length=8, default="none")
     validation_value_type = models.CharField(max_length=64, blank=True, default="")
+    # The texts a direct ``contains([…], var.x)`` condition allows, sorted; None for any other condition.
+    validation_contains = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["job", "index"]

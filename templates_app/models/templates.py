@@ -37,7 +37,10 @@ class Template(models.Model):
         ordering = ["name", "id"]
         constraints = [
             models.UniqueConstraint(
-                F("organization"), Lower("name"), condition=Q(deleted=False), name="templates_template_name_unique"
+                F("organization"),
+                Lower("name"),
+                condition=Q(deleted=False),
+                name="templates_template_name_unique",
             ),
             models.CheckConstraint(condition=Q(default_ttl_ms__gte=0), name="templates_template_ttl_not_negative"),
         ]
@@ -50,9 +53,7 @@ class TemplateVersion(models.Model):
     """One import of a folder of Terraform. Without a template until one is made from it (ruling 17)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    template = models.ForeignKey(
-        Template, on_delete=models.CASCADE, null=True, blank=True, related_name="versions"
-    )
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, null=True, blank=True, related_name="versions")
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="template_versions")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -60,9 +61,7 @@ class TemplateVersion(models.Model):
     message = models.CharField(max_length=1024, blank=True, default="")
     readme = models.TextField(blank=True, default="")
     job = models.OneToOneField(ProvisionerJob, on_delete=models.PROTECT, related_name="template_version")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="template_versions"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="template_versions")
     archived = models.BooleanField(default=False)
     # Providers that could not be installed and were answered for by a stub. Such a version is never applied.
     unverified_providers = models.JSONField(default=list, blank=True)
@@ -86,9 +85,9 @@ class TemplateVersion(models.Model):
 class RichParameter(models.Model):
     """A ``coder_parameter`` of a version, in source order (``index``)."""
 
-    template_version = models.ForeignKey(
-        TemplateVersion, on_delete=models.CASCADE, related_name="rich_parameters"
-    )
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    template_version = models.ForeignKey(TemplateVersion, on_delete=models.CASCADE, related_name="rich_parameters")
     index = models.PositiveIntegerField()
     name = models.CharField(max_length=256)
     description = models.TextField(blank=True, default="")
@@ -124,11 +123,13 @@ class TemplateAccess(models.Model):
 
     template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="access")
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="template_access"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="template_access",
     )
-    group = models.ForeignKey(
-        Group, on_delete=models.CASCADE, null=True, blank=True, related_name="template_access"
-    )
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, blank=True, related_name="template_access")
     role = models.CharField(max_length=8, choices=AccessRole.choices)
 
     class Meta:

@@ -1,2 +1,317 @@
+"""Template versions: create and import, read results, cancel, dry-run."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.db import IntegrityError, transaction
+
+from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from coderproj.identity import audit
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction, Organization
+from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning import files, jobs, parameters
+from provisioning.engine.base import ImportResult, Transition
+from provisioning.models import File, JobType, ParameterScope, Provisioner, ProvisionerJob
+from templates_app import starters
+from templates_app.models import RichParameter, Template, TemplateVersion
+from templates_app.names import made_up_name
+from templates_app.services import access
+
+# Names made up for versions carry one digit: a template may need several tries.
+NAME_ATTEMPTS = 50
+DEFAULT_SCOPE = "organization"
+USER_SCOPE = "user"
+
+
+class JobUnfinished(DomainError):
+    """A result was asked for that the import has not come to yet (400 by contract)."""
+
+    status_code = 400
+    message = "Template version import hasn't completed!"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a version's archive comes from: an uploaded file, or a starter by id or slug. Neither: no source."""
+
+    file_id: uuid.UUID | None = None
+    starter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version to create. ``values`` are those of variables, for the import."""
+
+    source: Source
+    name: str = ""
+    message: str = ""
+    template_id: uuid.UUID | None = None
+    provisioner: str = Provisioner.TERRAFORM
+    tags: Mapping[str, str] = field(default_factory=dict)
+    values: Sequence[parameters.GivenValue] = ()
+    rich_values: Mapping[str, str] = field(default_factory=dict)
+    workspace_name: str = ""
+
+
+def create(actor: Actor, organization: Organization, new: NewVersion) -> TemplateVersion:
+    """Create a version and queue its import.
+
+    Raises NotFound for an unknown template or file, Forbidden without the right to create versions there, Invalid
+    for an unknown starter or two sources, Conflict for a taken name.
+    """
+    template = _template_for(actor, organization, new.template_id)
+    if template is None:
+        access.authorize_in_organization(actor, Action.CREATE, organization)
+    file = _source_file(actor, new.source)
+    with audit.record(actor, AuditAction.CREATE) as entry:
+        job = jobs.enqueue(
+            job_type=JobType.IMPORT,
+            organization_id=organization.pk,
+            initiator_id=actor.id,
+            provisioner=new.provisioner,
+            file_id=file.pk if file else None,
+            job_input={
+                "template_id": str(template.pk) if template else None,
+                "workspace_name": new.workspace_name,
+                "rich_parameter_values": _named_values(new.rich_values),
+            },
+            tags=normalised_tags(new.tags, actor.id),
+        )
+        parameters.store(ParameterScope.IMPORT_JOB, job.pk, new.values, copyable_jobs=_jobs_of(template))
+        version = _insert(actor, organization, template, job, new)
+        entry.after, entry.status_code = version, 201
+    return version
+
+
+def _template_for(actor: Actor, organization: Organization, template_id: uuid.UUID | None) -> Template | None:
+    """The template that gets a new version; None when none was named."""
+    if template_id is None:
+        return None
+    template = Template.objects.visible(actor).filter(pk=template_id, organization=organization).first()
+    if template is None:
+        raise NotFound(f"Template {template_id} does not exist in this organization.")
+    if not Template.objects.manageable(actor, Action.CREATE).filter(pk=template.pk).exists():
+        raise Forbidden
+    return template
+
+
+def _source_file(actor: Actor, source: Source) -> File | None:
+    if source.file_id and source.starter:
+        raise Invalid(
+            "Give either file_id or example_id, not both.",
+        )
+    if source.file_id:
+        return files.find(actor, source.file_id)
+    if source.starter:
+        starter = starters.find(source.starter)
+        if starter is None:
+            raise Invalid.field("example_id", f"Starter {source.starter!r} not found.")
+        return files.store(actor, starters.archive(starter.slug)).file
+    return None
+
+
+def _insert(
+    actor: Actor, organization: Organization, template: Template | None, job: ProvisionerJob, new: NewVersion
+) -> TemplateVersion:
+    for _ in range(NAME_ATTEMPTS):
+        version = TemplateVersion(
+            template=template,
+            organization=organization,
+            name=new.name or made_up_name(),
+            message=new.message,
+            job=job,
+            created_by_id=actor.id,
+        )
+        try:
+            with transaction.atomic():
+                version.save(force_insert=True)
+        except IntegrityError as error:
+            if "templates_version_name_unique" not in str(error):
+                raise
+            if new.name:
+                raise Conflict.taken("version of this template", new.name) from None
+            continue
+        return version
+    raise Conflict.taken("version of this template", version.name)
+
+
+def _jobs_of(template: Template | None) -> Sequence[uuid.UUID]:
+    """The import jobs whose values a new version of the template may copy."""
+    if template is None:
+        return ()
+    return list(template.versions.values_list("job_id", flat=True))
+
+
+def normalised_tags(tags: Mapping[str, str], user_id: uuid.UUID) -> dict[str, str]:
+    """Tags with a valid scope. ``scope=user`` binds the job to that user's own daemons (contract, tags)."""
+    if tags.get("scope") == USER_SCOPE:
+        return {**tags, "owner": str(user_id)}
+    return {**tags, "scope": DEFAULT_SCOPE}
+
+
+def _named_values(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+# ---------------------------------------------------------------------- reading and ending
+def require_completed(job: ProvisionerJob, error: type[DomainError] = JobUnfinished) -> None:
+    """Raise ``error`` while the job has not come to its end."""
+    if job.completed_at is None:
+        raise error
+
+
+def cancel(actor: Actor, version: TemplateVersion) -> None:
+    """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+    if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
+        raise Forbidden
+    jobs.cancel(version.job_id)
+
+
+def previous(version: TemplateVersion) -> TemplateVersion | None:
+    """The version of the same template that was created just before; None for the first and without a template."""
+    if version.template_id is None:
+        return None
+    earlier = TemplateVersion.objects.filter(template_id=version.template_id, created_at__lt=version.created_at)
+    return earlier.order_by("-created_at", "-id").first()
+
+
+def update(actor: Actor, version: TemplateVersion, *, name: str | None, message: str | None) -> TemplateVersion:
+    """Rename a version or change its message. Raises Forbidden, and Conflict for a taken name."""
+    if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
+        raise Forbidden
+    with audit.record(actor, AuditAction.WRITE, version) as entry:
+        version.name = name or version.name
+        version.message = version.message if message is None else message
+        try:
+            with transaction.atomic():
+                version.save(update_fields=["name", "message", "updated_at"])
+        except IntegrityError:
+            raise Conflict.taken("version of this template", version.name) from None
+        entry.after = version
+    return version
+
+
+# ---------------------------------------------------------------------- dry runs
+@dataclass(frozen=True, slots=True)
+class DryRunInput:
+    workspace_name: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    rich_values: Mapping[str, str] = field(default_factory=dict)
+
+
+def start_dry_run(actor: Actor, version: TemplateVersion, given: DryRunInput) -> ProvisionerJob:
+    """Queue a plan of the version with these values. The job takes source and tags from the version's import.
+
+    Raises NotFound when the actor may not create workspaces in the organization, JobUnfinished during the import.
+    """
+    organization_id = version.organization_id
+    if not allowed(actor, Action.CREATE, Resource.WORKSPACE, organization_id=organization_id, owner_id=actor.id):
+        raise NotFound
+    require_completed(version.job)
+    with transaction.atomic():
+        return jobs.enqueue(
+            job_type=JobType.DRY_RUN,
+            organization_id=organization_id,
+            initiator_id=actor.id,
+            provisioner=version.job.provisioner,
+            file_id=version.job.file_id,
+            job_input={
+                "template_version_id": str(version.pk),
+                "template_id": str(version.template_id) if version.template_id else None,
+                "import_job_id": str(version.job_id),
+                "transition": Transition.START,
+                "workspace_name": given.workspace_name,
+                "parameter_values": _named_values(given.values),
+                "rich_parameter_values": _named_values(given.rich_values),
+            },
+            tags=version.job.tags,
+        )
+
+
+def find_dry_run(actor: Actor, version: TemplateVersion, job_id: uuid.UUID) -> ProvisionerJob:
+    """A dry run of this very version. Raises NotFound for a job that the actor may not read, and Forbidden for a
+    readable one that is no dry run of this version (ruling 15)."""
+    job = ProvisionerJob.objects.filter(pk=job_id).first()
+    if job is None or not _readable(actor, job):
+        raise NotFound(f"Provisioner job {job_id} not found.")
+    if job.type != JobType.DRY_RUN or job.input.get("template_version_id") != str(version.pk):
+        raise Forbidden
+    return job
+
+
+def _readable(actor: Actor, job: ProvisionerJob) -> bool:
+    if job.type == JobType.DRY_RUN:
+        return _allowed_on_dry_run(actor, job, Action.READ)
+    return TemplateVersion.objects.visible(actor).filter(job=job).exists()
+
+
+def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
+    """Ask for the end of a dry run. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+    if not _allowed_on_dry_run(actor, job, Action.UPDATE):
+        raise Forbidden
+    jobs.cancel(job.pk)
+
+
+def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:
+    """A dry run counts as a workspace of its initiator (contract, object mapping)."""
+    return allowed(actor, action, Resource.WORKSPACE, organization_id=job.organization_id, owner_id=job.initiator_id)
+
+
+# ---------------------------------------------------------------------- what an import found
+class ImportOutcome:
+    """Stores what an import found of the version itself; resources and schemas are the job's."""
+
+    def readme_found(self, job: ProvisionerJob, readme: str) -> None:
+        TemplateVersion.objects.filter(job=job).update(readme=readme, updated_at=datetime.now(UTC))
+
+    def completed(self, job: ProvisionerJob, result: jobs.JobResult) -> None:
+        assert isinstance(result, ImportResult)
+        version = TemplateVersion.objects.get(job=job)
+        version.unverified_providers = list(result.unverified_providers)
+        version.save(update_fields=["unverified_providers", "updated_at"])
+        RichParameter.objects.bulk_create(
+            RichParameter(
+                template_version=version,
+                index=index,
+                name=parameter.name,
+                description=parameter.description,
+                type=parameter.type,
+                mutable=parameter.mutable,
+                default_value=parameter.default_value,
+                icon=parameter.icon,
+                options=[
+                    {
+                        "name": option.name,
+                        "description": option.description,
+                        "value": option.value,
+                        "icon": option.icon,
+                    }
+                    for option in parameter.options
+                ],
+                validation_regex=parameter.validation_regex,
+                validation_error=parameter.validation_error,
+                validation_min=parameter.validation_min,
+                validation_max=parameter.validation_max,
+                validation_monotonic=parameter.validation_monotonic,
+            )
+            for index, parameter in enumerate(result.start.rich_parameters)
+        )
+
+
+class DryRunOutcome:
+    """A dry run leaves nothing but its resources."""
+
+    def readme_found(self, job: ProvisionerJob, readme: str) -> None:
+        pass
+
+    def completed(self, job: ProvisionerJob, result: jobs.JobResult) -> None:
+        pass
+
+
 def register_job_outcomes() -> None:
-    pass
+    """Called once, when the app is ready."""
+    jobs.register_outcome(JobType.IMPORT, ImportOutcome())
+    jobs.register_outcome(JobType.DRY_RUN, DryRunOutcome())

@@ -202,7 +202,7 @@ def test_log_lines_are_numbered_without_a_gap_and_long_ones_are_split():
     make_job()
     lease = claim()
     line = LogLine(LogSource.ENGINE, LogLevel.INFO, "Stage", "a\x00b", 1_700_000_000.5)
-    long = LogLine(LogSource.ENGINE, LogLevel.INFO, "Stage", "é\"" * 40_000, 1_700_000_000.5)
+    long = LogLine(LogSource.ENGINE, LogLevel.INFO, "Stage", 'é"' * 40_000, 1_700_000_000.5)
     assert logs.append(lease.job_id, lease.token, [line, line]) == 2
     last = logs.append(lease.job_id, lease.token, [long])
     rows = list(ProvisionerJobLog.objects.filter(job_id=lease.job_id))

@@ -31,7 +31,9 @@ class Organization(models.Model):
         constraints = [
             models.UniqueConstraint(Lower("name"), name="identity_organization_name_unique"),
             models.UniqueConstraint(
-                fields=["is_default"], condition=models.Q(is_default=True), name="identity_organization_one_default"
+                fields=["is_default"],
+                condition=models.Q(is_default=True),
+                name="identity_organization_one_default",
             ),
         ]
 
@@ -44,9 +46,7 @@ class Membership(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    roles = ArrayField(
-        models.CharField(max_length=32, choices=OrganizationRole.choices), default=list, blank=True
-    )
+    roles = ArrayField(models.CharField(max_length=32, choices=OrganizationRole.choices), default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -46,7 +46,10 @@ class User(AbstractBaseUser):
     avatar_url = models.CharField(max_length=1024, blank=True, default="")
     status = models.CharField(max_length=16, choices=UserStatus.choices, default=UserStatus.ACTIVE)
     site_roles = ArrayField(
-        models.CharField(max_length=32, choices=SiteRole.choices), default=list, blank=True, db_column="rbac_roles"
+        models.CharField(max_length=32, choices=SiteRole.choices),
+        default=list,
+        blank=True,
+        db_column="rbac_roles",
     )
     login_type = models.CharField(max_length=16, default="password")
     deleted = models.BooleanField(default=False)
@@ -85,13 +88,13 @@ class User(AbstractBaseUser):
     def is_superuser(self) -> bool:
         return SiteRole.OWNER in self.site_roles
 
-    def has_perm(self, perm: str, obj: object | None = None) -> bool:  # noqa: ARG002 - Django's signature
+    def has_perm(self, perm: str, obj: object | None = None) -> bool:
         """Django permissions exist in the admin only: an owner has all of them, an auditor may view."""
         if not self.is_active:
             return False
         return self.is_superuser or (self.is_staff and perm.partition(".")[2].startswith("view_"))
 
-    def has_module_perms(self, app_label: str) -> bool:  # noqa: ARG002 - Django's signature
+    def has_module_perms(self, app_label: str) -> bool:
         return self.is_active and self.is_staff
 
     def get_full_name(self) -> str:

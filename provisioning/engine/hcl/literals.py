@@ -13,11 +13,13 @@ from .syntax import NotConstantError
 Constant = Any  # None, bool, int, float, str, list or dict of constants
 
 DEPTH = 100
+REPLACEMENT = "\ufffd"
 # Exponents beyond a double's would be megabytes of digits.
 MAX_EXPONENT = 308
 
 _WRAPPERS = ("expression", "literal_value", "collection_value", "template_expr", "operation")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _TEMPLATE_PARTS = ("template_interpolation", "template_directive", "template_for", "template_if")
 
@@ -90,8 +92,8 @@ def _unescaped(match: re.Match[str]) -> str:
     if len(code) == 1:
         return _ESCAPED.get(code, match[0])
     point = int(code[1:], 16)
-    # Surrogates and numbers beyond Unicode have no text; Go puts the replacement character.
-    return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else "\ufffd"
+    # Surrogates and numbers beyond Unicode have no text, and no database stores the zero character.
+    return chr(point) if 0 < point < 0x110000 and not 0xD800 <= point < 0xE000 else REPLACEMENT
 
 
 def _heredoc(node: Node, source: bytes) -> str:
@@ -107,7 +109,7 @@ def _heredoc(node: Node, source: bytes) -> str:
 
 def _without_indent(content: str) -> str:
     """The lines without the indentation that all of them share; blank lines neither count nor change."""
-    lines = content.splitlines(keepends=True)
+    lines = _LINE.findall(content)
     indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
     shared = min(indents, default=0)
     return "".join(line[shared:] if line.strip() else line for line in lines)
@@ -145,14 +147,14 @@ def as_text(value: Constant) -> str:
 
 
 def _operation(node: Node, source: bytes, depth: int) -> Constant:
-    parts = [child for child in node.children if child.type != "comment"]
+    parts = [child for child in node.children if child.type not in ("comment", "(", ")")]
     try:
         if node.type == "unary_operation":
             sign, operand = _text(parts[0], source), constant(parts[1], source, depth + 1)
             if sign == "!" and isinstance(operand, bool):
                 return not operand
             if sign == "-":
-                return _plain_number(-_decimal(operand))
+                return _plain_number(_decimal(operand).copy_negate())
         elif len(parts) == 3 and _text(parts[1], source) in _BINARY:
             left, right = constant(parts[0], source, depth + 1), constant(parts[2], source, depth + 1)
             return _plain_number(_BINARY[_text(parts[1], source)](_decimal(left), _decimal(right)))

@@ -1,16 +1,19 @@
 """Finding the place of a syntax error, and the mistakes that the grammar lets pass.
 
-tree-sitter repairs what it cannot read, so the nodes it marks may stand far from the cause (an unclosed string is
-noticed at the next quote). The parser's own log names the first token that it could not use: that is the place
-users are told.
+tree-sitter repairs what it cannot read, so the nodes it marks may stand far from the cause (an unclosed
+string is noticed at the next quote). The parser's own log names the first token that it could not use: that
+is the place users are told.
 """
 
 import re
+from itertools import pairwise
 
 from tree_sitter import Language, LogType, Node, Parser, Query, QueryCursor
 
 # Larger files are not parsed again with the log on: each token costs a call.
 LOGGED_BYTES = 1 << 18
+
+END = "end"  # the parser's name for the end of the file
 
 _POSITION = re.compile(r"row:(\d+), col:(\d+)")
 _CLOSED_ON_LINE = re.compile(rb'(?:[^"\\\r\n]|\\.)*"')
@@ -19,14 +22,14 @@ _PLACE = tuple[int, int]  # row and column in bytes, from 0
 
 def first_mistake(language: Language, source: bytes, root: Node) -> tuple[str, int]:
     """The summary and the line (from 1) of the first error of a tree that has errors."""
-    row, column, token = _unusable_token(language, source, root)
+    row, column, kind = _unusable_token(language, source, root)
     text = _open_string(language, source, root, before=(row, column))
     if text is not None:
         return "Unterminated string: a quoted string must end on the line on which it begins", text + 1
-    unclosed = _unclosed(language, root) if token == "end" else None
+    unclosed = _unclosed(language, root) if kind == END else None
     if unclosed is not None:
         return unclosed
-    if token == "end":
+    if kind == END:
         return "Unexpected end of the file", _last_line(source)
     return _unexpected(source, row, column)
 
@@ -81,6 +84,8 @@ def _unclosed(language: Language, root: Node) -> tuple[str, int] | None:
     missing = QueryCursor(Query(language, "(MISSING) @missing")).captures(root).get("missing", [])
     for node in sorted(missing, key=lambda node: node.start_byte):
         opener = node.parent
+        while opener is not None and opener.start_byte == node.start_byte:
+            opener = opener.parent
         if opener is None:
             continue
         line = opener.start_point.row + 1
@@ -88,25 +93,31 @@ def _unclosed(language: Language, root: Node) -> tuple[str, int] | None:
             return "Unterminated heredoc: its closing marker is missing", line
         if node.type == "}":
             return 'Unclosed block or object: the "{" opened here has no matching "}"', line
+        if node.type.isidentifier():
+            return f"Missing {node.type.replace('_', ' ')}", line
         return f'Missing "{node.type}" for what is opened here', line
     return None
 
 
 def _unexpected(source: bytes, row: int, column: int) -> tuple[str, int]:
+    """What stands at a place, or behind it when the rest of its line is empty."""
     lines = source.split(b"\n")
-    line = lines[row] if row < len(lines) else b""
-    rest = line[column:].decode(errors="replace").strip()
-    if rest and not rest.startswith(("#", "//")):
-        token = re.match(r"[\w-]+|.", rest)
-        return f'Unexpected "{token[0] if token else rest[0]}"', row + 1
-    if line[:column].rstrip().endswith(b"="):
-        return "Missing expression after the equals sign", row + 1
-    for number in range(row + 1, len(lines)):
-        following = lines[number].decode(errors="replace").strip()
-        if following and not following.startswith(("#", "//")):
-            token = re.match(r"[\w-]+|.", following)
-            return f'Unexpected "{token[0] if token else following[0]}"', number + 1
-    return "Unexpected end of the line", row + 1
+    before = b"\n".join([*lines[:row], lines[row][:column]]).rstrip()
+    line_is_over = not lines[row][column:].strip() or before.count(b"\n") < row
+    if line_is_over and before.endswith(b"=") and not before.endswith((b"==", b"!=", b"<=", b">=")):
+        return "Missing expression after the equals sign", before.count(b"\n") + 1
+    for number in range(row, len(lines)):
+        rest = lines[number][column:] if number == row else lines[number]
+        text = rest.decode(errors="replace").strip()
+        if text and not text.startswith(("#", "//")):
+            return f"Unexpected {_shown_token(text)}", number + 1
+    return "Unexpected end of the file", _last_line(source)
+
+
+def _shown_token(text: str) -> str:
+    match = re.match(r"[\w-]+", text)
+    found = match[0] if match else text[0]
+    return "quotation mark" if found == '"' else f'"{found}"'
 
 
 def _last_line(source: bytes) -> int:
@@ -116,14 +127,15 @@ def _last_line(source: bytes) -> int:
 def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
     """Summaries and lines (from 1) of the items of a body that break Terraform's rules about line breaks.
 
-    The grammar treats line breaks like blanks, Terraform does not: each item has a line of its own, except the only
-    argument of a block on one line.
+    The grammar treats line breaks like blanks, Terraform does not: each item has a line of its own, except
+    the only argument of a block on one line.
     """
     found: list[tuple[str, int]] = []
     items = [child for child in body.children if child.type in ("attribute", "block")]
-    opening, closing = body.prev_sibling, body.next_sibling
-    inside_block = opening is not None and closing is not None and opening.type == "block_start"
-    if inside_block and items and opening is not None and closing is not None:
+    around = body.parent.children if body.parent is not None and body.parent.type == "block" else []
+    opening = next((child for child in around if child.type == "block_start"), None)
+    closing = next((child for child in around if child.type == "block_end"), None)
+    if items and opening is not None and closing is not None:
         same_line = items[0].start_point.row == opening.end_point.row
         closed_on_line = items[-1].end_point.row == closing.start_point.row
         if same_line and (len(items) > 1 or items[0].type == "block" or not closed_on_line):
@@ -131,7 +143,7 @@ def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
             return [("A block on one line holds a single argument and its closing brace", line)]
         if closed_on_line and not same_line:
             found.append(("Missing line break before the closing brace", closing.start_point.row + 1))
-    for previous, item in zip(items, items[1:], strict=False):
+    for previous, item in pairwise(items):
         if item.start_point.row == previous.end_point.row:
             what = "argument" if previous.type == "attribute" else "block"
             found.append((f"Missing line break after the {what}", item.start_point.row + 1))
@@ -143,7 +155,8 @@ def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
 def _broken_item(item: Node) -> list[tuple[str, int]]:
     row = item.start_point.row
     if item.type == "attribute":
-        equals, expression = item.children[1], item.children[-1]
+        equals = next(child for child in item.children if child.type == "=")
+        expression = item.children[-1]
         if equals.start_point.row != row or expression.start_point.row != equals.start_point.row:
             return [("An argument's name, equals sign and value must begin on one line", row + 1)]
     else:

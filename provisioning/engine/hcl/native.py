@@ -16,10 +16,14 @@ LANGUAGE = Language(tree_sitter_hcl.language())
 REFERENCES = Query(LANGUAGE, "(variable_expr) @name")
 
 BLOCK_DEPTH = 100
+ENOUGH_PROBLEMS = 100
+# Each further step of a reference costs more than the one before.
+TRAVERSAL_STEPS = 32
 # Above this size a file is parsed in pieces under a deadline: hostile text can make error recovery slow.
 PIECE_BYTES = 1 << 16
 PARSE_SECONDS = 5.0
 
+_TEMPLATE_START = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # The grammar does not know ``1.5E-3``; digits of the same length keep every offset.
 _EXPONENT = re.compile(rb"(?<![\w.])(\d+(?:\.\d+)?)([eE][+-]?\d+)")
@@ -63,24 +67,25 @@ class NativeExpression(Expression):
 
 
 class NativeDocument(Document):
-    """A ``.tf`` file. ``problems`` is filled instead of raising; ``blocks`` is complete only without problems."""
+    """A ``.tf`` file. ``problems`` is filled instead of raising; ``blocks`` is complete only without any."""
 
     def __init__(self, source: bytes, file: str) -> None:
         self.file = file
         self.source = source.removeprefix(_BYTE_ORDER_MARK)
         self.blocks = []
         self.problems = []
-        tree = _parse(self.source)
+        parsed = self.source
+        tree = _parse(parsed)
         if tree is not None and tree.root_node.has_error:
-            masked = _EXPONENT.sub(lambda match: match[1] + b"0" * len(match[2]), self.source)
-            if masked != self.source:
-                tree = _parse(masked)
+            masked = _EXPONENT.sub(lambda match: match[1] + b"0" * len(match[2]), parsed)
+            if masked != parsed:
+                parsed, tree = masked, _parse(masked)
+        self._tree = tree
         if tree is None:
             self.problems.append(self.problem("the file takes too long to read", 1))
             return
-        self._tree = tree
         if tree.root_node.has_error:
-            summary, line = mistakes.first_mistake(LANGUAGE, self.source, tree.root_node)
+            summary, line = mistakes.first_mistake(LANGUAGE, parsed, tree.root_node)
             self.problems.append(self.problem(summary, line))
         else:
             for child in tree.root_node.children:
@@ -88,6 +93,8 @@ class NativeDocument(Document):
                     self.blocks = self._body(child, depth=0).blocks
 
     def references(self) -> Iterator[Traversal]:
+        if self._tree is None:
+            return
         for node in QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", ()):
             yield self._traversal(node)
 
@@ -105,23 +112,20 @@ class NativeDocument(Document):
     def _body(self, node: Node, depth: int) -> Body:
         body = Body()
         for child in node.children:
+            if len(self.problems) > ENOUGH_PROBLEMS:
+                return body
             if child.type == "attribute":
-                name_node, _, *rest = child.children
-                name = self.text_of(name_node)
+                name = self.text_of(child.children[0])
                 if name in body.attributes:
                     line = child.start_point.row + 1
                     self.problems.append(self.problem(f'The argument "{name}" is set twice', line))
-                body.attributes[name] = NativeExpression(self, rest[-1])
+                body.attributes[name] = NativeExpression(self, child.children[-1])
             elif child.type == "block":
                 if depth >= BLOCK_DEPTH:
-                    self.problems.append(
-                        self.problem("Blocks are nested too deeply", child.start_point.row + 1)
-                    )
+                    self.problems.append(self.problem("Blocks are nested too deeply", child.start_point.row + 1))
                     break
                 body.blocks.append(self._block(child, depth + 1))
-        self.problems += [
-            self.problem(summary, line) for summary, line in mistakes.misplaced_line_breaks(node)
-        ]
+        self.problems += [self.problem(summary, line) for summary, line in mistakes.misplaced_line_breaks(node)]
         return body
 
     def _block(self, node: Node, depth: int) -> Block:
@@ -131,17 +135,24 @@ class NativeDocument(Document):
         for child in node.children:
             if child.type == "identifier":
                 labels.append(self.text_of(child))
-            elif child.type == "string_lit":
-                labels.append(literals.quoted(child, self.source))
+            elif child.type in ("string_lit", "quoted_template"):
+                labels.append(self._label(child))
             elif child.type == "body":
                 body = self._body(child, depth)
         block_type, *labels = labels
         return Block(block_type, tuple(labels), body, Location(self.file, node.start_point.row + 1))
 
+    def _label(self, node: Node) -> str:
+        text = self.text_of(node)[1:-1]
+        if _TEMPLATE_START.search(text):
+            line = node.start_point.row + 1
+            self.problems.append(self.problem("A label cannot contain references", line))
+        return literals.unescape(text)
+
     def _traversal(self, node: Node) -> Traversal:
         steps = [self.text_of(node)]
         sibling = node.next_sibling
-        while sibling is not None:
+        while sibling is not None and len(steps) < TRAVERSAL_STEPS:
             self._add_step(sibling, steps)
             sibling = sibling.next_sibling
         return tuple(steps)
@@ -150,12 +161,18 @@ class NativeDocument(Document):
         if node.type == "get_attr":
             steps.append(self.text_of(node).lstrip(". \t\r\n"))
         elif node.type == "index":
-            steps.append(INDEX)
+            steps.append(self._index(node))
         elif node.type == "splat":
             steps.append(INDEX)
             for splat in node.children:
                 for child in splat.children:
                     self._add_step(child, steps)
+
+    def _index(self, node: Node) -> str:
+        key = next((child for child in node.children[0].children if child.type == "expression"), None)
+        if key is not None and literals.unwrap(key).type == "string_lit":
+            return f"[{self.text_of(key).strip()}]"
+        return INDEX
 
 
 def _parse(source: bytes) -> Tree | None:
@@ -168,10 +185,10 @@ def _parse(source: bytes) -> Tree | None:
     def piece(offset: int, _point: Point) -> bytes:
         return source[offset : offset + PIECE_BYTES]
 
-    def proceed(_offset: int, _has_error: bool) -> bool:
-        return time.monotonic() < deadline
+    def is_late(_offset: int, _has_error: bool) -> bool:
+        return time.monotonic() > deadline
 
     try:
-        return parser.parse(piece, progress_callback=proceed)
+        return parser.parse(piece, progress_callback=is_late)
     except ValueError:
         return None

@@ -33,9 +33,8 @@ class Problem:
         line = self.source_line.strip()
         if not line:
             return text
-        if len(line) > SHOWN_LINE_LENGTH:
-            line = line[:SHOWN_LINE_LENGTH] + "…"
-        return f"{text}\n> {line}"
+        shown = "".join(char if char.isprintable() else "\ufffd" for char in line[:SHOWN_LINE_LENGTH])
+        return f"{text}\n> {shown}{'…' if len(line) > SHOWN_LINE_LENGTH else ''}"
 
 
 class TemplateSyntaxError(EngineError):

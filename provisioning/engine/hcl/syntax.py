@@ -1,7 +1,7 @@
 """The shape of a configuration file: blocks with labels, attributes with expressions.
 
-Both syntaxes (``native`` and ``json_syntax``) are read into these classes, so that what is looked for in a template is
-written once.
+Both syntaxes (``native`` and ``json_syntax``) are read into these classes, so that what is looked for in a
+template is written once.
 """
 
 from abc import ABC, abstractmethod
@@ -11,9 +11,16 @@ from typing import Any
 
 from .problems import Location, Problem
 
-# A reference such as ``data.coder_parameter.size[0].value``, as ("data", "coder_parameter", "size", "[]", "value").
+# ``data.coder_parameter.size[0].value`` as ("data", "coder_parameter", "size", "[]", "value"); an index that is
+# written out as a string keeps it: ``x["a"]`` is ("x", '["a"]').
 Traversal = tuple[str, ...]
 INDEX = "[]"
+
+
+def without_instance_key(path: Traversal) -> Traversal:
+    """What follows the address of a resource or a module, without leading indexes."""
+    keys = next((count for count, step in enumerate(path) if not step.startswith("[")), len(path))
+    return path[keys:]
 
 
 class NotConstantError(ValueError):
@@ -40,7 +47,7 @@ class Expression(ABC):
 
     @abstractmethod
     def as_blocks(self, block_type: str) -> "list[Block]":
-        """The expression read as nested blocks: only JSON writes blocks like attributes, elsewhere the list is empty."""
+        """The expression read as nested blocks: JSON writes them like attributes; else the list is empty."""
 
     @abstractmethod
     def elements(self) -> "dict[str, Expression]":
@@ -96,8 +103,8 @@ class Document(ABC):
 
 
 def merge_overrides(blocks: list[Block], overrides: Iterable[Block]) -> list[Block]:
-    """``blocks`` changed by the blocks of override files, as Terraform merges them: attributes one by one, nested
-    blocks by type. An overriding block without a counterpart is appended; Terraform complains about it."""
+    """``blocks`` changed by the blocks of override files, as Terraform merges them: attributes one by one,
+    nested blocks by type. A block without a counterpart is appended; Terraform complains about it."""
     merged = list(blocks)
     for override in overrides:
         base = next((b for b in merged if b.type == override.type and b.labels == override.labels), None)

@@ -59,11 +59,11 @@ class Provider:
     def destroy(self, type_name: str) -> None:
         """Forget a resource."""
 
-    def read(self, type_name: str, state: Object) -> Object:  # noqa: ARG002
+    def read(self, type_name: str, state: Object) -> Object:
         """The present state of a resource."""
         return state
 
-    def read_data_source(self, type_name: str, config: Object) -> Object:  # noqa: ARG002
+    def read_data_source(self, type_name: str, config: Object) -> Object:
         """Fill in a data source; ``config`` has its defaults already."""
         return config
 

@@ -28,7 +28,7 @@ MULTIPLE_CHOICE: Final = "multi-select"
 def declaration_faults(config: Object) -> Iterator[Diagnostic]:
     """What is wrong with a parameter's block, whatever value it gets. Values may be UNKNOWN."""
     report = _reporter(config)
-    type_ = config.get("type") or "string"
+    type_ = _type(config)
     options = _known_blocks(config, "option")
     validations = _known_blocks(config, "validation")
     if type_ is UNKNOWN:
@@ -68,7 +68,7 @@ def given_value_faults(config: Object, value: str) -> Iterator[Diagnostic]:
 
 def value_fault(config: Object, value: str) -> str | None:
     """Why a parameter does not take a value, or None. It completes "the value …"."""
-    type_ = config.get("type") or "string"
+    type_ = _type(config)
     fault = type_fault(type_, value)
     if fault:
         return fault
@@ -174,6 +174,12 @@ def _validation_fault(type_: str, rules: Object, value: str) -> str | None:
         if isinstance(high, int) and int(value) > high:
             return f"{int(value)} is more than the maximum {high}"
     return None
+
+
+def _type(config: Object) -> Value:
+    """The type's name; a template's block is checked before its defaults are filled in."""
+    type_ = config.get("type")
+    return "string" if type_ is None else type_
 
 
 def _is_choice(config: Object, value: str, choices: list[Value]) -> bool:

@@ -77,12 +77,10 @@ class Schema:
     def extended(self, other: "Schema") -> "Schema":
         """This schema with everything of ``other`` added; on a name in both, blocks merge and attributes are
         replaced."""
-        blocks = dict(self.blocks)
-        for name, block in other.blocks.items():
-            if name in blocks:
-                block = replace(blocks[name], schema=blocks[name].schema.extended(block.schema))  # noqa:
-                PLW2901
-            blocks[name] = block
+        blocks = {**self.blocks, **other.blocks}
+        for name in self.blocks.keys() & other.blocks.keys():
+            mine = self.blocks[name]
+            blocks[name] = replace(mine, schema=mine.schema.extended(other.blocks[name].schema))
         return Schema({**self.attributes, **other.attributes}, blocks)
 
 

@@ -98,8 +98,8 @@ def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> s
     """The value of ``TF_REATTACH_PROVIDERS`` for providers by full source address.
 
     Addresses that a template does not use are harmless. ``Test`` keeps Terraform from killing the server.
-    Terraform takes a provider whose ``pid`` does not live for dead: give one of its own PID namespace where
-    it runs in one.
+    Terraform looks every second whether ``pid`` (this process) lives, and cancels the plan when it does not:
+    where Terraform runs in a PID namespace of its own, give the id of a process in there, such as 1.
     """
     return json.dumps(
         {

@@ -49,7 +49,7 @@ class StubProvider(Provider):
             planned[name] = _unknown_where_unset(planned.get(name))
         return planned
 
-    def apply(self, type_name: str, planned: Object) -> Object:  # noqa: ARG002
+    def apply(self, type_name: str, planned: Object) -> Object:
         raise self._refusal(type_name)
 
     def destroy(self, type_name: str) -> None:

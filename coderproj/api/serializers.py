@@ -1,0 +1,86 @@
+"""The base of serializers that describe answers, and fields that several of them use."""
+
+from typing import Any
+
+from django.db import models
+from rest_framework import serializers
+
+from coderproj.api.identifiers import NIL, parse_uuid
+
+
+class AnswerSerializer(serializers.ModelSerializer[models.Model]):
+    """Describes an answer. Fields are written in the order of the original's structures.
+
+    With ``Meta.omit_absent`` a field without a value is left out (ruling 14): ids and times are never ``""``.
+    """
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        values = super().to_representation(instance)
+        if getattr(self.Meta, "omit_absent", False):
+            return {name: value for name, value in values.items() if value is not None}
+        return values
+
+
+class BodySerializer(serializers.Serializer[Any]):
+    """Describes a request body. Unknown keys are ignored, and ``null`` counts as absent (contract, body decoding)."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = {name: value for name, value in data.items() if value is not None}
+        return super().to_internal_value(data)
+
+
+class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):
+    """A UUID of a body; the nil UUID and blank text mean that it was not given (ruling 6)."""
+
+    default_error_messages = {"invalid": "Must be a valid UUID.", "required": "This field is required."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        text = data if isinstance(data, str) else "not a UUID"
+        value = parse_uuid(text) if text else NIL
+        if value is None:
+            self.fail("invalid")
+        if value == NIL:
+            if self.required:
+                self.fail("required")
+            return None
+        return value
+
+    def to_representation(self, value: Any) -> str:
+        return str(value)
+
+
+class StrictTextField(serializers.CharField):
+    """Text and nothing else: numbers and booleans are not turned into text. Blanks are kept."""
+
+    default_error_messages = {"not_text": "Must be a string."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_text")
+        return super().to_internal_value(data)
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON number without a fraction; no text, no boolean."""
+
+    default_error_messages = {"not_integer": "Must be a whole number."}
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("not_integer")
+        return super().to_internal_value(data)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """``true`` or ``false``; no text, no number."""
+
+    default_error_messages = {"not_boolean": "Must be true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("not_boolean")
+        return data

@@ -1,0 +1,63 @@
+"""A small client of our own API, for the demonstration."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+
+class ApiError(Exception):
+    """The server refused: its message, detail and invalid fields in one text."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        try:
+            body = response.json()
+        except ValueError:
+            body = {"message": response.text[:200]}
+        fields = "; ".join(f"{item['field']}: {item['detail']}" for item in body.get("validations", ()))
+        texts = [body.get("message", ""), body.get("detail", ""), fields]
+        super().__init__(f"{response.request.method} {response.request.url.path}: {' '.join(filter(None, texts))}")
+        self.status_code = response.status_code
+
+
+class Api:
+    """Speaks JSON with one server as one user."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.client = httpx.Client(
+            base_url=f"{url}/api/v2/", headers={"Coder-Session-Token": token}, timeout=httpx.Timeout(30)
+        )
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The decoded answer. Raises ApiError for anything but a success."""
+        response = self.client.request(method, path, json=body, **options)
+        if not response.is_success:
+            raise ApiError(response)
+        return response.json()
+
+    def find(self, path: str) -> Any | None:
+        """What is there, or None."""
+        try:
+            return self.call("GET", path)
+        except ApiError as error:
+            if error.status_code == 404:
+                return None
+            raise
+
+    def upload(self, archive: bytes) -> str:
+        """Store a tar; returns its file id."""
+        return self.call("POST", "files", content=archive, headers={"Content-Type": "application/x-tar"})["hash"]
+
+    def follow(self, path: str) -> Iterator[tuple[float, dict[str, Any]]]:
+        """The lines of a log as they are written, each with the moment of its arrival, until the job ends."""
+        headers = {"Accept": "text/event-stream"}
+        with self.client.stream("GET", path, params={"follow": "true"}, headers=headers, timeout=None) as response:
+            if not response.is_success:
+                response.read()
+                raise ApiError(response)
+            for line in response.iter_lines():
+                if line.startswith("data: {"):
+                    yield time.perf_counter(), json.loads(line.removeprefix("data: "))

@@ -1,0 +1,92 @@
+"""The main job, step by step: push a starter, watch its import, make it a template, promote, dry-run."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from coderproj.demo.api import Api
+from coderproj.demo.show import Show
+
+
+class DemoFailedError(Exception):
+    """A step of the demonstration went wrong."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured, in seconds."""
+
+    import_wall: float = 0.0
+    first_line: float = 0.0
+    queued: float = 0.0
+    durations: dict[str, float] = field(default_factory=dict)
+
+
+def run(api: Api, show: Show, *, name: str, archive: bytes, changed: dict[str, str]) -> Figures:
+    """Everything that a platform team does first. ``changed`` are rich parameter values for the dry run.
+
+    Raises DemoFailedError and ApiError.
+    """
+    figures = Figures(durations=show.durations)
+    organization = api.call("GET", "users/me/organizations")[0]["id"]
+    template = api.find(f"organizations/{organization}/templates/{name}")
+
+    with show.step(f"Upload the {name} starter ({len(archive) // 1024} KiB)"):
+        file_id = api.upload(archive)
+
+    show.console.print("Import: run Terraform for start and for stop")
+    began = time.perf_counter()
+    version = api.call(
+        "POST",
+        f"organizations/{organization}/templateversions",
+        {"file_id": file_id, "template_id": template["id"] if template else None, "message": "Pushed by the demo"},
+    )
+    first = show.job(api.follow(f"templateversions/{version['id']}/logs"))
+    figures.import_wall = time.perf_counter() - began
+    figures.first_line = (first or began) - began
+    version = api.call("GET", f"templateversions/{version['id']}")
+    _require_success(version["job"], "The import")
+    figures.queued = _between(version["job"], "created_at", "started_at")
+    show.durations["Import"] = figures.import_wall
+    show.console.print(f"[green]✓[/] Imported version {version['name']} [dim]({figures.import_wall * 1000:.0f} ms)[/]")
+
+    path = f"templateversions/{version['id']}"
+    show.parameters(api.call("GET", f"{path}/schema"), api.call("GET", f"{path}/rich-parameters"))
+    resources = api.call("GET", f"{path}/resources")
+    show.resources([row for row in resources if row["workspace_transition"] == "start"], "Resources when started")
+    show.resources([row for row in resources if row["workspace_transition"] == "stop"], "Resources when stopped")
+
+    if template is None:
+        with show.step(f"Create template {name}"):
+            body = {
+                "name": name,
+                "template_version_id": version["id"],
+                "description": "The starter, pushed by the demo",
+            }
+            template = api.call("POST", f"organizations/{organization}/templates", body)
+    else:
+        with show.step(f"Promote version {version['name']} of template {name}"):
+            api.call("PATCH", f"templates/{template['id']}/versions", {"id": version["id"]})
+
+    values = ", ".join(f"{key} = {value}" for key, value in changed.items())
+    show.console.print(f"Dry run with {values}")
+    began = time.perf_counter()
+    body = {"rich_parameter_values": [{"name": key, "value": value} for key, value in changed.items()]}
+    job = api.call("POST", f"{path}/dry-run", body)
+    dry_run = f"{path}/dry-run/{job['id']}"
+    show.job(api.follow(f"{dry_run}/logs"))
+    _require_success(api.call("GET", dry_run), "The dry run")
+    show.durations["Dry run"] = time.perf_counter() - began
+    show.resources(api.call("GET", f"{dry_run}/resources"), f"Resources with {values}")
+    return figures
+
+
+def _require_success(job: dict[str, Any], what: str) -> None:
+    if job["status"] != "succeeded":
+        raise DemoFailedError(f"{what} {job['status']}: {job.get('error') or 'no reason given'}")
+
+
+def _between(job: dict[str, Any], start: str, end: str) -> float:
+    """Seconds between two moments of a job."""
+    return (datetime.fromisoformat(job[end]) - datetime.fromisoformat(job[start])).total_seconds()

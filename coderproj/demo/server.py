@@ -1,0 +1,114 @@
+"""The server that the demonstration talks to: one that runs already, or one of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+from coderproj.management.commands.up import free_port
+
+READY_SECONDS = 90
+STOP_SECONDS = 40
+
+
+class ServerFailedError(Exception):
+    """The server did not come up; the text ends with what it printed."""
+
+
+class OwnServer:
+    """``manage.py up`` on a free port, with its output in a file of the data folder."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = settings.DATA_DIR / "demo-server.log"
+
+    def start(self) -> float:
+        """Start it and wait until it answers. Returns the seconds that took."""
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--port", str(self.port)],
+                cwd=settings.BASE_DIR,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        while not answers(self.url):
+            if self.process.poll() is not None or time.perf_counter() - began > READY_SECONDS:
+                self.stop()
+                raise ServerFailedError(f"The server did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+        return time.perf_counter() - began
+
+    def stop(self) -> None:
+        """Stop it cleanly; kill it when it does not listen."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def memory(self) -> int:
+        """Bytes that the whole process tree holds: shared pages are counted once, in equal parts."""
+        return sum(proportional_memory(pid) for pid in process_tree(self.process.pid))
+
+
+@contextmanager
+def interrupted_as_exit() -> Iterator[None]:
+    """Let SIGTERM end this process in order, like Ctrl-C does."""
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def answers(url: str) -> bool:
+    """Whether a server of ours is there."""
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as response:  # noqa: S310 - our own address
+            return response.read() == b"OK"
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def process_tree(root: int) -> list[int]:
+    """The process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                status = Path("/proc", entry, "stat").read_text()
+            except OSError:
+                continue
+            parent = int(status.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry))
+    tree = [root]
+    for pid in tree:
+        tree += children.get(pid, ())
+    return tree
+
+
+def proportional_memory(pid: int) -> int:
+    """The process's proportional set size in bytes; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -1,0 +1,181 @@
+"""The audit log: what is recorded of which model, and the one way to record it."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+
+from coderproj.errors import DomainError
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import ApiKey, AuditAction, AuditLog, Group, Organization, User
+
+Snapshot = dict[str, Any]
+SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the audit log keeps of a model: every field is tracked, secret or ignored, by its attribute name.
+
+    ``target`` names the field that tells people which object it was.
+    """
+
+    resource_type: str
+    target: str
+    tracked: tuple[str, ...]
+    secret: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+_policies: dict[type[models.Model], Policy] = {}
+
+
+def declare(model: type[models.Model], policy: Policy) -> None:
+    """Put a model under audit. A test fails for a field that the policy does not name."""
+    _policies[model] = policy
+
+
+def policies() -> Mapping[type[models.Model], Policy]:
+    """Every model under audit."""
+    return _policies
+
+
+def snapshot(instance: models.Model) -> Snapshot:
+    """The audited fields of an object as JSON values."""
+    policy = _policies[type(instance)]
+    values = {name: _plain(getattr(instance, name)) for name in (*policy.tracked, *policy.secret)}
+    extra = getattr(instance, "audit_extra", None)
+    return {**values, **(extra() if extra else {})}
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is being recorded. The caller sets ``after`` to the object as it became (None when it is gone)."""
+
+    instance: models.Model | None = None
+    before: Snapshot = field(default_factory=dict)
+    after: models.Model | None = None
+    status_code: int = 200
+
+
+@contextmanager
+def record(actor: Actor, action: AuditAction, instance: models.Model | None = None) -> Iterator[Entry]:
+    """Run a change in a transaction and record it there; record a refused attempt with its status and no diff.
+
+    ``instance`` is the object before the change, when there is one. Nothing is recorded as long as neither it nor
+    ``entry.after`` is known.
+    """
+    entry = Entry(instance=instance, before=snapshot(instance) if instance is not None else {})
+    try:
+        with transaction.atomic():
+            yield entry
+            _write(actor, action, entry, _diff(entry))
+    except DomainError as error:
+        entry.status_code = error.status_code
+        _write(actor, action, entry, {})
+        raise
+
+
+def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> None:
+    instance = entry.after or entry.instance
+    if instance is None:
+        return
+    policy = _policies[type(instance)]
+    AuditLog.objects.create(
+        user_id=actor.id,
+        username=actor.username,
+        organization_id=getattr(instance, "organization_id", None),
+        ip=actor.client.ip,
+        user_agent=actor.client.user_agent,
+        resource_type=policy.resource_type,
+        resource_id=str(instance.pk),
+        resource_target=str(getattr(instance, policy.target))[:256],
+        resource_icon=getattr(instance, "icon", ""),
+        action=action,
+        diff=diff,
+        status_code=entry.status_code,
+        request_id=actor.client.request_id,
+    )
+
+
+def _diff(entry: Entry) -> Snapshot:
+    instance = entry.after or entry.instance
+    if instance is None:
+        return {}
+    secret = _policies[type(instance)].secret
+    after = snapshot(entry.after) if entry.after is not None else {}
+    changes: Snapshot = {}
+    for name in {**entry.before, **after}:
+        old, new = entry.before.get(name), after.get(name)
+        if old == new:
+            continue
+        if name in secret:
+            changes[name] = {"old": SECRET if old else "", "new": SECRET if new else "", "secret": True}
+        else:
+            changes[name] = {"old": old, "new": new, "secret": False}
+    return changes
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case uuid.UUID():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case bytes() | memoryview():
+            return bytes(value).hex()
+    return value
+
+
+declare(
+    User,
+    Policy(
+        "user",
+        target="username",
+        tracked=(
+            "id",
+            "username",
+            "email",
+            "name",
+            "avatar_url",
+            "status",
+            "site_roles",
+            "login_type",
+            "deleted",
+        ),
+        secret=("password",),
+        ignored=("last_login", "last_seen_at", "created_at", "updated_at"),
+    ),
+)
+declare(
+    Organization,
+    Policy(
+        "organization",
+        target="name",
+        tracked=("id", "name", "display_name", "description", "icon", "is_default"),
+        ignored=("created_at", "updated_at"),
+    ),
+)
+declare(
+    Group,
+    Policy(
+        "group",
+        target="name",
+        tracked=("id", "name", "organization_id", "avatar_url", "quota_allowance"),
+        ignored=("created_at", "updated_at"),
+    ),
+)
+declare(
+    ApiKey,
+    Policy(
+        "api_key",
+        target="id",
+        tracked=("id", "user_id", "name", "login_type", "scope", "lifetime_seconds"),
+        secret=("hashed_secret",),
+        ignored=("last_used", "ip_address", "expires_at", "created_at", "updated_at"),
+    ),
+)

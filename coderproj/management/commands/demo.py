@@ -1,0 +1,146 @@
+"""``manage.py demo``: the main job end to end, shown as it happens."""
+
+import json
+import shlex
+import subprocess
+import time
+from argparse import ArgumentParser
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from coderproj.demo.api import Api, ApiError
+from coderproj.demo.run import DemoFailedError, Figures, run
+from coderproj.demo.server import OwnServer, ServerFailedError, answers, interrupted_as_exit
+from coderproj.demo.show import Show
+from coderproj.identity import tokens
+from coderproj.identity.models import LoginType, User
+from coderproj.identity.roles import SiteRole
+from templates_app import starters
+
+STARTER = "hello"
+CHANGED_VALUES = {"machine_type": "large", "disk_size": "50"}
+TOKEN_SECONDS = 3600
+# Long enough for spares and caches to be there, so that what is measured is what stays.
+SETTLE_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = "Push the hello starter to a running server, import it, make it a template and dry-run it."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--reference",
+            metavar="COMMAND",
+            help='prints {"seconds": …} for a plain sequence of Terraform commands on a template folder, its last argument',
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        show = Show()
+        with interrupted_as_exit():
+            try:
+                self._demonstrate(show, options["reference"])
+            except (ServerFailedError, DemoFailedError, ApiError) as error:
+                raise CommandError(str(error)) from error
+            except KeyboardInterrupt:
+                raise CommandError("Interrupted.") from None
+
+    def _demonstrate(self, show: Show, reference: str | None) -> None:
+        running = f"http://127.0.0.1:{settings.PORT}"
+        if answers(running):
+            show.console.print(f"Using the server that runs at {running}")
+            figures = self._run(running, show)
+            self._finish(show, figures, [], reference)
+            return
+        fresh = not (settings.DATA_DIR / "postgres").exists()
+        server = OwnServer()
+        rows = []
+        password_line = ""
+        with show.step("Start the server" + (" for the first time" if fresh else "")):
+            cold = server.start()
+        try:
+            password_line = first_user_line(server)
+            if fresh:
+                rows.append(("make up, cold", _milliseconds(cold), "database created, migrations run"))
+            server.stop()
+            with show.step("Start the server again"):
+                warm = server.start()
+            rows.append(("make up, warm", _milliseconds(warm), "goal: at most 3,000 ms"))
+            time.sleep(SETTLE_SECONDS)
+            rows.append(("Idle memory of all processes", f"{server.memory() / 2**20:.0f} MiB", "goal: at most 400 MiB"))
+            figures = self._run(server.url, show)
+        finally:
+            server.stop()
+        self._finish(show, figures, rows, reference)
+        if password_line:
+            show.console.print(password_line, markup=False)
+
+    def _run(self, url: str, show: Show) -> Figures:
+        return run(
+            Api(url, owner_token()), show, name=STARTER, archive=starters.archive(STARTER), changed=CHANGED_VALUES
+        )
+
+    def _finish(self, show: Show, figures: Figures, rows: list[tuple[str, str, str]], reference: str | None) -> None:
+        compared = "no reference given"
+        if reference:
+            with show.step("Run the reference's command sequence on the same template"):
+                seconds = reference_seconds(reference)
+            ratio = figures.import_wall / seconds
+            compared = f"{ratio:.2f} × the reference's sequence ({_milliseconds(seconds)})"
+        rows = [
+            ("Import, POST to end", _milliseconds(figures.import_wall), compared),
+            ("POST to first log line", _milliseconds(figures.first_line), "goal: at most 150 ms"),
+            ("Enqueue to start", _milliseconds(figures.queued), "goal: at most 10 ms"),
+            *rows,
+        ]
+        show.figures(rows)
+        steps = ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in figures.durations.items())
+        show.console.print(
+            f"[bold green]Succeeded:[/] template {STARTER} was pushed, imported, promoted and dry-run. {steps}."
+        )
+        show.console.print(f"Open the console: make up, then http://localhost:{settings.PORT}/admin/")
+
+
+def owner_token() -> str:
+    """A short-lived token for the deployment's first owner, made directly in the database."""
+    owner = User.objects.existing().filter(site_roles__contains=[SiteRole.OWNER]).order_by("created_at").first()
+    if owner is None:
+        raise DemoFailedError("There is no owner to act as.")
+    _, token = tokens.issue(user=owner, login_type=LoginType.TOKEN, lifetime_seconds=TOKEN_SECONDS)
+    return token
+
+
+def first_user_line(server: OwnServer) -> str:
+    """What the server said about the first user, when it has just made one."""
+    with suppress(OSError):
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            for line in server.log.read_text(errors="replace").splitlines():
+                if line.startswith("First user:"):
+                    return line
+                if line.startswith("Ready after"):
+                    deadline = min(deadline, time.monotonic() + 0.2)
+            time.sleep(0.02)
+    return ""
+
+
+def reference_seconds(command: str) -> float:
+    """What the reference's sequence takes on the starter. Raises DemoFailedError when it cannot be run."""
+    finished = subprocess.run(
+        [*shlex.split(command), str(starters.FOLDER / STARTER)],
+        capture_output=True,
+        text=True,
+        cwd=settings.BASE_DIR,
+        check=False,
+    )
+    try:
+        return float(json.loads(finished.stdout.splitlines()[-1])["seconds"])
+    except (ValueError, KeyError, IndexError):
+        raise DemoFailedError(f"The reference's sequence failed: {finished.stderr[-500:]}") from None
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Everything that is checked without running the product; called by `make check`. The first failure ends it.
+set -eu
+python=.venv/bin/python
+
+step() {
+    printf 'check: %s\n' "$1"
+    shift
+    "$@"
+}
+
+schema_is_current() {
+    fresh=$(mktemp)
+    trap 'rm -f "$fresh"' EXIT
+    "$python" manage.py spectacular --validate --fail-on-warn --file "$fresh"
+    diff -u docs/openapi.yaml "$fresh" || {
+        echo 'docs/openapi.yaml is out of date: run `make schema`' >&2
+        return 1
+    }
+}
+
+# What a deployment would set, so that Django's deployment checks judge our settings and not an example's gaps.
+deployment_settings() {
+    CODERPROJ_DEBUG=false \
+    CODERPROJ_ACCESS_URL=https://coderproj.example.com \
+    CODERPROJ_SECRET_KEY="$("$python" -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+        "$python" manage.py check --deploy --fail-level WARNING
+}
+
+step 'style' "$python" -m ruff check --quiet
+step 'format' "$python" -m ruff format --check --quiet
+step 'types' "$python" -m mypy
+step 'import rules' "$python" -c 'from importlinter.cli import lint_imports_command; lint_imports_command(["--no-logo"])'
+step 'migrations' "$python" manage.py makemigrations --check --dry-run
+step 'API schema' schema_is_current
+step 'deployment settings' deployment_settings

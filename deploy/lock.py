@@ -1,0 +1,33 @@
+"""Writes requirements.lock and deploy/locks/*.lock from pyproject.toml: `make lock`.
+
+Versions and hashes, no addresses: an installation uses whatever package index it is set up for. Pins that
+still fit are kept; `--upgrade` moves them to the newest that fit. The optional parts are locked without their
+dependencies: the programs inside are used, not the packages' own code.
+"""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OPTIONAL = ("terraform", "postgres")
+COMPILE = (
+    *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header"),
+)
+
+
+def main() -> None:
+    extra = sys.argv[1:]
+    locked = [*COMPILE, "pyproject.toml", "--group", "dev", "-o", "requirements.lock", *extra]
+    subprocess.run(locked, check=True, cwd=ROOT)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name in OPTIONAL:
+        wanted = "\n".join(project["optional-dependencies"][name])
+        locked = [*COMPILE, "-", "--no-deps", "-o", f"deploy/locks/{name}.lock", *extra]
+        subprocess.run(locked, input=wanted, text=True, check=True, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What a daemon is told: by its command line, and by the settings for everything else."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from provisioning.models import DEFAULT_TAGS, Provisioner
+
+# Of our own environment a job's process gets what programs need to be found and to reach the internet, never the
+# database's address or another secret.
+JOB_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything a daemon goes by; times are in seconds. ``engine`` are the Terraform engine's settings by
+    name.
+    """
+
+    name: str
+    tags: dict[str, str]
+    provisioners: tuple[str, ...]
+    concurrency: int
+    lease_seconds: float
+    job_seconds: float
+    cancel_grace_seconds: float
+    drain_seconds: float
+    engine: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+def from_settings(
+    *,
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    concurrency: int | None = None,
+    drain_seconds: float | None = None,
+) -> Configuration:
+    """The configuration that the settings and these options ask for.
+
+    Tags are added to the default ones: a daemon with tags of its own takes only jobs that ask for some.
+    """
+    grace = float(settings.PROVISIONER_CANCEL_GRACE_SECONDS)
+    job_seconds = float(settings.PROVISIONER_JOB_SECONDS)
+    return Configuration(
+        name=name or socket.gethostname()[:64],
+        tags=DEFAULT_TAGS | dict(tags or {}),
+        provisioners=tuple(Provisioner.values),
+        concurrency=concurrency or settings.PROVISIONER_CONCURRENCY,
+        lease_seconds=float(settings.PROVISIONER_LEASE_SECONDS),
+        job_seconds=job_seconds,
+        cancel_grace_seconds=grace,
+        drain_seconds=job_seconds if drain_seconds is None else drain_seconds,
+        engine={
+            "binary": settings.TERRAFORM_BINARY or None,
+            # An interrupted Terraform is given up before its job is.
+            "limits": {"wall_seconds": job_seconds, "grace_seconds": grace / 2},
+            "sandbox": settings.PROVISIONER_SANDBOX,
+            "extra_environment": list(settings.PROVISIONER_ENVIRONMENT),
+            "plugin_cache": str(settings.DATA_DIR / "plugin-cache"),
+            "stub_providers": settings.PROVISIONER_STUB_PROVIDERS,
+        },
+        environment=job_environment(os.environ, settings.PROVISIONER_ENVIRONMENT),
+    )
+
+
+def job_environment(environment: Mapping[str, str], extra: list[str]) -> dict[str, str]:
+    """The part of ``environment`` that a job's process gets."""
+    allowed = {*JOB_ENVIRONMENT, *extra}
+    found = {name: value for name, value in environment.items() if name in allowed}
+    # grpcio is made to survive forks by default, which costs time and log lines; a job's process never forks.
+    return found | {"GRPC_ENABLE_FORK_SUPPORT": "false", "GRPC_VERBOSITY": "NONE"}

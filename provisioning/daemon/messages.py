@@ -1,0 +1,141 @@
+"""What the daemon and a job's process say to each other: one JSON document a line, over the process's own
+pipes.
+
+No Django here: the job's process imports it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from provisioning.engine.base import (
+    ImportResult,
+    LogLine,
+    ParameterSchema,
+    ParameterValue,
+    PlanInput,
+    PlanResult,
+)
+
+# A result may list many thousands of resources; nothing sane is larger than this.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
+    """The base of all messages; the field ``is`` names the class."""
+
+
+# ------------------------------------------------------------------ to the job's process
+class Prepare(Message, frozen=True, tag=True):
+    """Said once at the start, before there is a job: import and set up the engines of these names.
+    ``settings`` are those of ``engine.terraform.EngineSettings``, by name.
+    """
+
+    provisioners: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Start(Message, frozen=True, tag=True):
+    """The job. ``archive`` is the path of a plain tar, ``directory`` where it is to be unpacked."""
+
+    is_import: bool
+    provisioner: str
+    archive: Path
+    directory: Path
+    plan_input: PlanInput
+
+
+class Values(Message, frozen=True, tag=True):
+    """The computed values, in answer to ``SchemasFound``."""
+
+    values: tuple[ParameterValue, ...]
+
+
+class Cancel(Message, frozen=True, tag=True):
+    """Interrupt the job."""
+
+
+Order = Prepare | Start | Values | Cancel
+
+
+# ------------------------------------------------------------------ from the job's process
+class Logged(Message, frozen=True, tag=True):
+    line: LogLine
+
+
+class ReadmeFound(Message, frozen=True, tag=True):
+    readme: str
+
+
+class SchemasFound(Message, frozen=True, tag=True):
+    """The variables of an import; the process waits for ``Values``."""
+
+    schemas: tuple[ParameterSchema, ...]
+
+
+class Imported(Message, frozen=True, tag=True):
+    """The end of an import."""
+
+    result: ImportResult
+
+
+class Planned(Message, frozen=True, tag=True):
+    """The end of a dry run."""
+
+    result: PlanResult
+
+
+class Failed(Message, frozen=True, tag=True):
+    """The end of a job that cannot be carried out; the text is for users."""
+
+    error: str
+
+
+class Interrupted(Message, frozen=True, tag=True):
+    """The end of a job that was told to stop."""
+
+
+Event = Logged | ReadmeFound | SchemasFound | Imported | Planned | Failed | Interrupted
+
+
+class Unreadable(Exception):
+    """The other side sent something that is no message."""
+
+
+def encode(message: Message) -> bytes:
+    """A message as one line."""
+    return msgspec.json.encode(message, enc_hook=_encode_path) + b"\n"
+
+
+def decode_order(line: bytes) -> Order:
+    """Raises Unreadable."""
+    return _decode(_orders, line)
+
+
+def decode_event(line: bytes) -> Event:
+    """Raises Unreadable."""
+    return _decode(_events, line)
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _encode_path(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode_path(wanted: type, value: object) -> object:
+    if wanted is Path:
+        return Path(str(value))
+    raise NotImplementedError(wanted.__name__)
+
+
+_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, dec_hook=_decode_path)
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -1,0 +1,218 @@
+"""A job's process as the daemon sees it, and the stock of processes that wait for a job."""
+
+import logging
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from provisioning.daemon import messages
+from provisioning.daemon.descendants import kill_descendants, kill_inside
+
+logger = logging.getLogger(__name__)
+
+SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
+_CHUNK = 256 * 1024
+_LAST_WORDS_SECONDS = 5.0
+
+
+class RunnerProcess:
+    """One ``runner`` with a private folder of its own. ``end`` must be called whatever happens.
+
+    The thread that makes it must outlive it: the kernel takes the thread's end for the daemon's.
+    """
+
+    def __init__(self, environment: dict[str, str], prepare: messages.Prepare) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="coderproj-job-"))
+        self._sending = threading.Lock()
+        self._ending = threading.Lock()
+        self._ended = False
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+        try:
+            self._process = subprocess.Popen(
+                (sys.executable, "-m", "provisioning.daemon.runner", str(os.getpid())),
+                cwd=SOURCE_DIRECTORY,
+                env=environment | {"TMPDIR": str(self.directory)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError:
+            self._remove_directory()
+            raise
+        assert self._process.stdin and self._process.stdout  # noqa: PT018 (for the type checker)
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self.send(prepare)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, order: messages.Order) -> None:
+        """Say something; a process that has gone is noticed when it is listened to."""
+        with self._sending:
+            self._write(messages.encode(order))
+
+    def interrupt(self) -> bool:
+        """Tell the job to stop. False when that has to be tried again: something is just being said."""
+        if not self._sending.acquire(blocking=False):
+            return False
+        try:
+            self._write(messages.encode(messages.Cancel()))
+        finally:
+            self._sending.release()
+        return True
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        with suppress(BrokenPipeError, ValueError):
+            while view:
+                view = view[self._stdin.write(view) :]
+
+    def events(self, timeout: float) -> list[messages.Event] | None:
+        """What the process said, after at most so many seconds; None when it will say nothing more.
+
+        Raises Unreadable.
+        """
+        if not select.select([self._stdout], [], [], timeout)[0]:
+            return []
+        chunk = os.read(self._stdout.fileno(), _CHUNK)
+        if not chunk:
+            return None
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._rest_bytes = [], 0
+        if rest:
+            self._rest.append(rest)
+            self._rest_bytes += len(rest)
+            if self._rest_bytes > messages.MAX_MESSAGE_BYTES:
+                raise messages.Unreadable("a message is too long")
+        return [messages.decode_event(line) for line in lines]
+
+    def kill(self) -> None:
+        """End the process and everything it started, at once."""
+        with self._ending:
+            if self._ended or not self.is_alive:
+                return
+            self._signal(signal.SIGSTOP)  # it must not start anything while its children are looked for
+            kill_descendants(self.pid)
+            self._signal(signal.SIGKILL)
+
+    def end(self) -> None:
+        """See the process off, by force when it does not go, and remove its folder. May be called again."""
+        with self._ending:
+            if self._ended:
+                return
+            with suppress(OSError):
+                self._stdin.close()
+        try:
+            status = self._process.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = self._process.wait()
+        with self._ending:
+            self._ended = True
+            if status < 0:
+                # It was killed and could not clean up: its children live on, in whatever group they are.
+                kill_inside(self.directory)
+            self._stdout.close()
+            self._remove_directory()
+
+    def how_it_ended(self) -> str:
+        """``signal 9: possibly out of memory``, ``exit status 1``; waits for the end."""
+        try:
+            status = self._process.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "it closed its output"
+        if status >= 0:
+            return f"exit status {status}"
+        return f"signal {-status}" + (": possibly out of memory" if status == -signal.SIGKILL else "")
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Spares:
+    """Keeps some processes ready. A thread of its own makes them, and lives as long as any of them."""
+
+    def __init__(self, count: int, make: Callable[[], RunnerProcess]) -> None:
+        self._count = count
+        self._make = make
+        self._ready: deque[RunnerProcess] = deque()
+        self._wanted = 0
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self, given_up: Callable[[], bool]) -> RunnerProcess | None:
+        """A process for one job; the caller ends it. None when the caller has given up or there are no
+        more.
+        """
+        with self._changed:
+            self._wanted += 1
+            self._changed.notify_all()
+            try:
+                while not self._closed.is_set() and not given_up():
+                    while self._ready:
+                        process = self._ready.popleft()
+                        if process.is_alive:
+                            return process
+                        process.end()
+                    self._changed.wait(0.2)
+                return None
+            finally:
+                self._wanted -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the processes that nobody took, and make no more."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify_all()
+            left = list(self._ready)
+            self._ready.clear()
+        for process in left:
+            process.end()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            with self._changed:
+                if len(self._ready) >= max(self._count, self._wanted):
+                    self._changed.wait(1.0)
+                    continue
+            try:
+                process = self._make()
+            except OSError as error:
+                logger.error("No process for a job could be started: %s. Trying again.", error)
+                self._closed.wait(1.0)
+                continue
+            with self._changed:
+                if not self._closed.is_set():
+                    self._ready.append(process)
+                    self._changed.notify_all()
+                    continue
+            process.end()
+        # Processes that still run a job belong to this thread.
+        threading.Event().wait()

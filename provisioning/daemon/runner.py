@@ -1,0 +1,253 @@
+"""The process of one job: ``python -m provisioning.daemon.runner DAEMON_PID``, spoken to in ``messages``.
+
+It is started before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no
+credentials and does not outlive its daemon. No Django.
+"""
+
+import ctypes
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from coderproj.errors import DomainError
+from provisioning import archive
+from provisioning.daemon import engines, messages
+from provisioning.daemon.descendants import kill_descendants
+from provisioning.engine.base import (
+    Canceled,
+    Engine,
+    EngineError,
+    LogLevel,
+    LogLine,
+    LogSource,
+    ParameterValue,
+    PlanInput,
+    Stage,
+)
+
+MAX_README_BYTES = 1024 * 1024
+NO_README = "No README.md provided"
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_CHUNK = 64 * 1024
+
+
+class Pipes:
+    """Our ends of the two pipes, moved away from standard input and output so that nothing else gets at
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._incoming = os.dup(0)
+        self._outgoing = os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)  # what a library prints goes to the daemon's log
+        self._lock = threading.Lock()
+
+    def orders(self) -> Iterator[messages.Order]:
+        """What the daemon says, until it goes away."""
+        rest = b""
+        while chunk := os.read(self._incoming, _CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield messages.decode_order(line)
+
+    def send(self, event: messages.Event) -> None:
+        """Waits while the daemon does not read."""
+        view = memoryview(messages.encode(event))
+        with self._lock:
+            while view:
+                view = view[os.write(self._outgoing, view) :]
+
+
+class JobLog:
+    """Writes the job's log. Each stage opens with one line without output: clients show it as a heading."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._pipes = pipes
+        self._stage = ""
+        self._opened: set[str] = set()
+        self._lock = threading.Lock()
+
+    def open(self, stage: str, level: LogLevel = LogLevel.INFO) -> None:
+        """Begin a stage, unless it was begun before."""
+        with self._lock:
+            self._stage = stage
+            if stage not in self._opened:
+                self._opened.add(stage)
+                self._send(LogSource.DAEMON, level, stage, "")
+
+    def note(self, level: LogLevel, output: str) -> None:
+        """A line of the daemon's own within the current stage."""
+        self._send(LogSource.DAEMON, level, self._stage, output)
+
+    def from_engine(self, level: LogLevel, stage: str, output: str) -> None:
+        """An engine's ``log``: a line of output is a line of the log, empty ones are left out."""
+        self.open(stage)
+        for line in output.split("\n"):
+            if line.strip():
+                self._send(LogSource.ENGINE, level, stage, line)
+
+    def _send(self, source: LogSource, level: LogLevel, stage: str, output: str) -> None:
+        self._pipes.send(messages.Logged(LogLine(source, level, stage, output, time.time())))
+
+
+class Runner:
+    """Waits for a job, runs it and says how it ended."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._pipes = pipes
+        self._log = JobLog(pipes)
+        self._stop = threading.Event()
+        self._starts: queue.SimpleQueue[messages.Start] = queue.SimpleQueue()
+        self._values: queue.SimpleQueue[tuple[ParameterValue, ...] | None] = queue.SimpleQueue()
+        self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
+        self._engines: dict[str, Engine] = {}
+        self._directory: Path | None = None
+
+    def listen(self) -> None:
+        """Sort the daemon's orders. Its end, or an order that is none, is the end of this process."""
+        try:
+            for order in self._pipes.orders():
+                match order:
+                    case messages.Prepare():
+                        self._settings.put(order)
+                    case messages.Start():
+                        self._directory = order.directory
+                        self._starts.put(order)
+                    case messages.Values():
+                        self._values.put(order.values)
+                    case messages.Cancel():
+                        self._stop.set()
+                        self._values.put(None)
+        except (OSError, messages.Unreadable):
+            traceback.print_exc()
+        self.vanish()
+
+    def vanish(self) -> None:
+        """The daemon is gone: leave nothing behind."""
+        kill_descendants(os.getpid())
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        os._exit(1)
+
+    def run(self) -> None:
+        """Run one job."""
+        prepare = self._settings.get()
+        for name in prepare.provisioners:
+            with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
+                self._engines[name] = engines.make(name, prepare.settings)
+        start = self._starts.get()
+        try:
+            end = self._end_of(start, prepare.settings)
+        finally:
+            kill_descendants(os.getpid())
+        self._log.open(Stage.CLEANING_UP)
+        shutil.rmtree(start.directory, ignore_errors=True)
+        self._pipes.send(end)
+
+    def _end_of(self, start: messages.Start, settings: dict[str, Any]) -> messages.Event:
+        try:
+            engine = self._engines.get(start.provisioner)
+            return self._work(start, engine or engines.make(start.provisioner, settings))
+        except (EngineError, DomainError) as error:
+            # After a request to stop, an error is most likely what the interruption caused.
+            return messages.Interrupted() if self._stop.is_set() else messages.Failed(_text(error))
+        except OSError as error:
+            traceback.print_exc()
+            return messages.Failed(f"the job could not use its folder: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - a defect of ours must end the job, with a reason
+            traceback.print_exc()
+            return messages.Failed(f"internal error of the provisioner: {type(error).__name__}")
+
+    def _work(self, start: messages.Start, engine: Engine) -> messages.Event:
+        log = self._log
+        log.open(Stage.SETTING_UP)
+        unpacked = archive.unpack(start.archive, start.directory)
+        if unpacked.dropped:
+            log.note(LogLevel.INFO, f"Left out of the archive: {', '.join(unpacked.dropped)}")
+        self._go_on()
+        if not start.is_import:
+            log.open(Stage.PERSISTENT)
+            plan = engine.plan(start.directory, start.plan_input, log=log.from_engine, stop=self._stop)
+            return messages.Planned(plan)
+        self._add_readme(start.directory)
+        log.open(Stage.PARSING)
+        schemas = engine.parse(start.directory, log=log.from_engine)
+        self._pipes.send(messages.SchemasFound(schemas))
+        values = self._values.get()
+        self._go_on()
+        known = {value.name for value in values or ()}
+        for schema in schemas:
+            if schema.name not in known:
+                raise EngineError(f"missing parameter: {schema.name}")
+        log.open(Stage.PERSISTENT)
+        plan_input = PlanInput(start.plan_input.context, values or (), start.plan_input.rich_parameter_values)
+        result = engine.plan_import(start.directory, plan_input, log=log.from_engine, stop=self._stop)
+        return messages.Imported(result)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise Canceled
+
+    def _add_readme(self, directory: Path) -> None:
+        paths = sorted(path for path in directory.iterdir() if path.name.lower() == "readme.md" and path.is_file())
+        if not paths:
+            self._log.open(NO_README, LogLevel.DEBUG)
+            return
+        self._log.open(Stage.README)
+        if paths[0].stat().st_size > MAX_README_BYTES:
+            self._log.note(LogLevel.WARN, f"{paths[0].name} was left out: it is larger than {MAX_README_BYTES} bytes")
+            return
+        self._pipes.send(messages.ReadmeFound(paths[0].read_text(encoding="utf-8", errors="replace")))
+
+
+def _text(error: EngineError | DomainError) -> str:
+    if isinstance(error, DomainError) and error.detail:
+        return f"{error.message} {error.detail}"
+    return str(error)
+
+
+def _belong_to(daemon_pid: int) -> None:
+    """End with the daemon, adopt what Terraform leaves behind, and be the first to go when memory runs
+    out.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # Not SIGKILL: our own children are to be ended first.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != daemon_pid:
+        sys.exit(1)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def main() -> None:
+    pipes = Pipes()
+    runner = Runner(pipes)
+    signal.signal(signal.SIGTERM, lambda *_: runner.vanish())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _belong_to(int(sys.argv[1]))
+    os.umask(0o022)
+    threading.Thread(target=runner.listen, name="orders", daemon=True).start()
+    try:
+        runner.run()
+    except BrokenPipeError:
+        runner.vanish()
+    os._exit(0)  # threads of an engine's libraries must not hold up the end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""The daemon's side of one job: feeds its process, stores what it finds, and ends it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import partial
+from typing import TypeVar
+
+from provisioning.daemon import messages
+from provisioning.daemon.client import Assignment, JobClient, LeaseLost, Refused, Unreachable
+from provisioning.daemon.process import RunnerProcess, Spares
+from provisioning.engine.base import LogLine, ParameterValue
+from provisioning.models import JobType
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.02
+FLUSH_LINES = 100
+SHUTTING_DOWN = "the daemon was shut down"
+MASK = "********"
+# Shorter secrets are in every other word.
+SHORTEST_SECRET = 4
+
+_BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_TICK = 0.5
+
+Answer = TypeVar("Answer")
+
+
+class Reason(IntEnum):
+    """Why a job is ended before its process says how it went. A higher one overrides a lower one."""
+
+    CANCELED = 1
+    OUT_OF_TIME = 2
+    RELEASED = 3
+    LOST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """In seconds: the wall clock of a job, how long it has after an interrupt, and the length of a lease."""
+
+    job: float
+    cancel_grace: float
+    lease: float
+
+
+class Supervisor:
+    """Runs one assignment to its end. ``run`` is a thread's work; everything else is called from other
+    threads.
+    """
+
+    def __init__(
+        self, assignment: Assignment, *, client: JobClient, spares: Spares, bounds: Bounds, claimed_at: float
+    ) -> None:
+        self.assignment = assignment
+        self._client = client
+        self._spares = spares
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._process: RunnerProcess | None = None
+        self._reason: Reason | None = None
+        self._given_up = threading.Event()  # the lease is lost or given back: no more waiting for the server
+        self._is_interrupted = False
+        self._kill_at: float | None = None
+        self._started_at = time.monotonic()
+        self._confirmed_at = claimed_at
+        self._lines: list[LogLine] = []
+        self._log_count = assignment.log_count
+        self._flushed_at = 0.0
+        self._secrets: tuple[str, ...] = ()
+        self._hide(assignment.plan_input.parameter_values)
+
+    # ------------------------------------------------------------------ from other threads
+    def cancel(self) -> None:
+        """The job's cancellation was asked for."""
+        self._end_early(Reason.CANCELED)
+
+    def release(self) -> None:
+        """Stop at once and give the job back."""
+        self._end_early(Reason.RELEASED)
+
+    def abandon(self) -> None:
+        """The lease does not count any more: stop at once and write nothing."""
+        self._end_early(Reason.LOST)
+
+    def confirm(self, at: float) -> None:
+        """The lease was prolonged by a request that began at ``at`` (monotonic)."""
+        self._confirmed_at = at
+
+    def watch(self) -> None:
+        """Hold the job to its bounds. Called every few hundredths of a second; never waits for the server."""
+        now = time.monotonic()
+        if now > self._confirmed_at + self._bounds.lease * 2 / 3:
+            # Soon another daemon may run it: it must not run twice.
+            self.abandon()
+        if now > self._started_at + self._bounds.job:
+            self._end_early(Reason.OUT_OF_TIME)
+        with self._lock:
+            process = self._process
+            if process is None or self._reason is None:
+                return
+            if not self._is_interrupted and self._reason < Reason.RELEASED:
+                self._is_interrupted = process.interrupt()
+            overdue = self._kill_at is not None and now >= self._kill_at
+        if overdue:
+            process.kill()
+
+    def _end_early(self, reason: Reason) -> None:
+        with self._lock:
+            if self._reason is not None and self._reason >= reason:
+                return
+            grace = self._bounds.cancel_grace if reason < Reason.RELEASED else 0.0
+            if self._reason is None or reason >= Reason.RELEASED:
+                self._kill_at = time.monotonic() + grace
+            self._reason = reason
+            process = self._process
+            if process is not None and not self._is_interrupted and grace:
+                self._is_interrupted = process.interrupt()
+        if reason >= Reason.RELEASED:
+            self._given_up.set()
+            if process is not None:
+                process.kill()
+
+    # ------------------------------------------------------------------ the job's own thread
+    def run(self) -> None:
+        """Run the job; whatever happens, its process and folder are gone afterwards."""
+        job_id, began = self.assignment.job_id, time.monotonic()
+        logger.info("Job %s: started (%s, attempt %d)", job_id, self.assignment.job_type, self.assignment.attempt)
+        try:
+            how = self._run()
+        except LeaseLost:
+            how = "dropped: it is not ours any more"
+        except Exception:
+            logger.exception("Job %s", job_id)
+            how = self._fail_after_defect()
+        finally:
+            if self._process is not None:
+                self._process.end()
+        logger.info("Job %s: %s after %.3f s", job_id, how, time.monotonic() - began)
+
+    def _run(self) -> str:
+        process = self._spares.take(lambda: self._reason is not None)
+        with self._lock:
+            self._process = process
+        if process is None:
+            return self._finish(None, "")
+        source = process.directory / "source.tar"
+        source.write_bytes(self.assignment.archive)
+        process.send(
+            messages.Start(
+                is_import=self.assignment.job_type == JobType.IMPORT,
+                provisioner=self.assignment.provisioner,
+                archive=source,
+                directory=process.directory / "template",
+                plan_input=self.assignment.plan_input,
+            )
+        )
+        try:
+            end = self._follow(process)
+            crash = "" if end else process.how_it_ended()
+        except messages.Unreadable as error:
+            logger.warning("Job %s: its process is not understood: %s", self.assignment.job_id, error)
+            process.kill()
+            end, crash = messages.Failed("the job's process could not be understood"), ""
+        except Refused as error:
+            process.kill()
+            end, crash = messages.Failed(str(error)), ""
+        return self._finish(end, crash)
+
+    def _follow(self, process: RunnerProcess) -> messages.Event | None:
+        """Pass on what the process says until it says how the job went; None when it ends without."""
+        while True:
+            due = self._flushed_at + FLUSH_SECONDS - time.monotonic() if self._lines else _TICK
+            events = process.events(max(0.0, due))
+            if events is None:
+                return None
+            for event in events:
+                match event:
+                    case messages.Logged():
+                        self._lines.append(self._masked(event.line))
+                    case messages.ReadmeFound():
+                        self._patiently(self._client.store_readme, self.assignment.lease, event.readme)
+                    case messages.SchemasFound():
+                        values = self._patiently(self._client.store_schemas, self.assignment.lease, event.schemas)
+                        self._hide(values)
+                        process.send(messages.Values(values))
+                    case _:
+                        return event
+            if len(self._lines) >= FLUSH_LINES or time.monotonic() >= self._flushed_at + FLUSH_SECONDS:
+                self._flush()
+
+    def _finish(self, end: messages.Event | None, crash: str) -> str:
+        """Write the end of the job; returns it in a word."""
+        client, lease, reason = self._client, self.assignment.lease, self._reason
+        if reason is Reason.LOST:
+            raise LeaseLost
+        self._given_up.clear()
+        self._flush()
+        if isinstance(end, messages.Imported | messages.Planned):
+            try:
+                self._patiently(client.complete, lease, end.result)
+            except Refused as error:
+                return self._fail(str(error))
+            return "completed"
+        if reason is Reason.RELEASED:
+            self._patiently(client.release, lease, SHUTTING_DOWN)
+            return "given back"
+        if isinstance(end, messages.Failed):
+            return self._fail(end.error)
+        if reason is Reason.CANCELED:
+            self._patiently(client.finish_canceled, lease)
+            return "canceled"
+        if reason is Reason.OUT_OF_TIME:
+            return self._fail(f"the job took longer than {self._bounds.job:g} seconds")
+        return self._fail(f"the job's process ended unexpectedly ({crash or 'interrupted'})")
+
+    def _fail(self, error: str) -> str:
+        self._patiently(self._client.fail, self.assignment.lease, self._mask(error))
+        return "failed"
+
+    def _fail_after_defect(self) -> str:
+        try:
+            return self._fail("internal error of the daemon")
+        except LeaseLost:
+            return "dropped"
+        except Exception:
+            logger.exception("Job %s: left to expire", self.assignment.job_id)
+            return "left to expire"
+
+    def _flush(self) -> None:
+        while self._lines:
+            batch = self._lines[:FLUSH_LINES]
+            append = partial(self._client.append_logs, self.assignment.lease, batch, after=self._log_count)
+            self._log_count = self._patiently(append)
+            del self._lines[: len(batch)]
+        self._flushed_at = time.monotonic()
+
+    def _patiently(self, call: Callable[..., Answer], *arguments: object) -> Answer:
+        """Call the server until it answers. Raises LeaseLost when the lease will not last that long."""
+        attempt = 0
+        while True:
+            try:
+                return call(*arguments)
+            except Unreachable as error:
+                if attempt == 0:
+                    logger.warning("Job %s: the server cannot be reached: %s", self.assignment.job_id, error)
+                if self._given_up.wait(_BACK_OFF[min(attempt, len(_BACK_OFF) - 1)]):
+                    raise LeaseLost from error
+                attempt += 1
+
+    # ------------------------------------------------------------------ secrets
+    def _hide(self, values: tuple[ParameterValue, ...]) -> None:
+        """The engine masks already; a line of the daemon's own or of a library must not tell them either."""
+        found = {
+            part
+            for value in values
+            if value.sensitive
+            for part in (value.value, *value.value.splitlines())
+            if len(part) >= SHORTEST_SECRET
+        }
+        self._secrets = tuple(sorted({*self._secrets, *found}, key=len, reverse=True))
+
+    def _mask(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+    def _masked(self, line: LogLine) -> LogLine:
+        if not self._secrets:
+            return line
+        return replace(line, stage=self._mask(line.stage), output=self._mask(line.output))

@@ -1,0 +1,254 @@
+"""Reading a template's folder: its files, its root module, the local modules below."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from provisioning.engine.base import EngineError, ParameterSchema
+
+from .json_syntax import JsonDocument
+from .literals import as_text
+from .module import Module, ModuleCall
+from .native import NativeDocument
+from .problems import Location, Problem, TemplateSyntaxError
+from .providers import UsageCollector, hint_tree, merge_hints
+from .syntax import Block, Document, NotConstantError, Traversal, merge_overrides, without_instance_key
+from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
+
+MAX_FILE_BYTES = 4 << 20
+# A module may be called many times and call others: bounds the product.
+MAX_MODULE_CALLS = 500
+
+# Labels that Terraform demands.
+LABEL_NAMES = {
+    "variable": ("name",),
+    "output": ("name",),
+    "module": ("name",),
+    "provider": ("name",),
+    "resource": ("type", "name"),
+    "data": ("type", "name"),
+}
+UNIQUE = ("variable", "output", "module", "resource", "data")
+
+
+def read_module(directory: Path) -> Module:
+    """Read the template in ``directory``.
+
+    Raises TemplateSyntaxError for what is wrong in its files, and EngineError when there is no configuration
+    at all, when a file is too big or when modules call each other endlessly.
+    """
+    return _TemplateReader(directory.resolve()).read()
+
+
+class _Folder:
+    """The files of one module's folder, read once however often the module is called."""
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self.documents: list[Document] = []
+        overrides: list[Document] = []
+        for file in _configuration_files(path):
+            document = _read_file(root, file)
+            stem = file.name.removesuffix(".json").removesuffix(".tf")
+            is_override = stem == "override" or stem.endswith("_override")
+            (overrides if is_override else self.documents).append(document)
+        blocks = [block for document in self.documents for block in document.blocks]
+        self.problems = [problem for document in self.documents + overrides for problem in document.problems]
+        overriding = [block for document in overrides for block in document.blocks]
+        self.documents += overrides
+        self._check_labels(blocks + overriding)
+        self._check_duplicates(blocks)
+        self.blocks = merge_overrides(blocks, overriding)
+        self.references: list[Traversal] = []
+        self.module_references: dict[str, list[Traversal]] = {}
+        if not self.problems:
+            self._read_references()
+
+    def _read_references(self) -> None:
+        for document in self.documents:
+            for reference in document.references():
+                self.references.append(reference)
+                if reference[0] == "module" and len(reference) > 1:
+                    self.module_references.setdefault(reference[1], []).append(reference[2:])
+
+    def _check_labels(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            names = LABEL_NAMES.get(block.type)
+            if names is not None and len(block.labels) < len(names):
+                self._add_problem(f"Missing {names[len(block.labels)]} for {block.type}", block.location)
+            elif names is not None and len(block.labels) > len(names):
+                self._add_problem(f"Too many labels for {block.type}", block.location)
+
+    def _check_duplicates(self, blocks: list[Block]) -> None:
+        seen: dict[tuple[str, ...], Location] = {}
+        for block in blocks:
+            key = (block.type, *block.labels)
+            if block.type in UNIQUE and key in seen:
+                what = f'{block.type} "{".".join(block.labels)}"'
+                self._add_problem(f"Duplicate {what}: it was declared at {seen[key]} already", block.location)
+            seen.setdefault(key, block.location)
+
+    def _add_problem(self, summary: str, location: Location) -> None:
+        document = next(document for document in self.documents if document.file == location.file)
+        self.problems.append(document.problem(summary, location.line))
+
+
+class _TemplateReader:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folders: dict[Path, _Folder] = {}
+        self.collector = UsageCollector()
+        self.calls: list[ModuleCall] = []
+        self.parameter_order: list[str] = []
+        self.remote_states: list[Location] = []
+        self.provisioners: list[Location] = []
+
+    def read(self) -> Module:
+        folder = self._folder(self.root)
+        if not folder.documents:
+            raise EngineError("no .tf file in the template's root folder")
+        problems = list(folder.problems)
+        variables = _variables(folder, problems)
+        if problems:
+            raise TemplateSyntaxError(sorted(problems, key=lambda problem: problem.location))
+        required = self._add(folder)
+        self._enter(self.root, folder, key="", address="", path=(self.root,))
+        return Module(
+            variables=variables,
+            required_providers=required,
+            provider_usage=self.collector.collected(),
+            module_calls=tuple(self.calls),
+            literal_parameters=literal_parameters(_in_source_order(folder.blocks)),
+            parameter_order=tuple(dict.fromkeys(self.parameter_order)),
+            backend=_backend(folder.blocks),
+            has_remote_state=min(self.remote_states, default=None),
+            uses_provisioners=tuple(sorted(set(self.provisioners))),
+        )
+
+    def _folder(self, path: Path) -> _Folder:
+        if path not in self.folders:
+            self.folders[path] = _Folder(self.root, path)
+        return self.folders[path]
+
+    def _add(self, folder: _Folder) -> dict[str, str]:
+        """Take in a folder once: its providers, remote states and provisioners."""
+        for block in folder.blocks:
+            if block.type == "data" and block.labels[0] == "terraform_remote_state":
+                self.remote_states.append(block.location)
+            elif block.type == "resource":
+                self.provisioners += [nested.location for nested in block.body.blocks_of("provisioner")]
+        return self.collector.add_module(folder.blocks, folder.references)
+
+    def _enter(self, directory: Path, folder: _Folder, *, key: str, address: str, path: tuple[Path, ...]) -> None:
+        """Follow the module calls of a folder. ``path`` holds the folders that lead here."""
+        blocks = _in_source_order(folder.blocks)
+        self.parameter_order += [
+            f"{address}data.{PARAMETER_TYPE}.{block.labels[1]}"
+            for block in blocks
+            if block.type == "data" and block.labels[0] == PARAMETER_TYPE
+        ]
+        for block in blocks:
+            if block.type != "module":
+                continue
+            call = _module_call(block, key, folder.module_references.get(block.labels[0], ()))
+            self.calls.append(call)
+            if len(self.calls) > MAX_MODULE_CALLS:
+                raise EngineError(f"the template has more than {MAX_MODULE_CALLS} module calls")
+            target = self._local_target(directory, call)
+            if target is None:
+                continue
+            if target in path:
+                raise EngineError(f"module {call.key} calls itself ({call.location})")
+            known = target in self.folders
+            called = self._folder(target)
+            if called.problems:
+                raise TemplateSyntaxError(sorted(called.problems, key=lambda problem: problem.location))
+            if not known:
+                self._add(called)
+            self._enter(
+                target,
+                called,
+                key=f"{call.key}.",
+                address=f"{address}module.{call.name}.",
+                path=(*path, target),
+            )
+
+    def _local_target(self, directory: Path, call: ModuleCall) -> Path | None:
+        """The folder of a local module; None when it is remote, missing or outside of the template."""
+        if not call.is_local:
+            return None
+        target = (directory / call.source).resolve()
+        return target if target.is_relative_to(self.root) and target.is_dir() else None
+
+
+def _configuration_files(directory: Path) -> list[Path]:
+    """The configuration files of a folder by name; links and hidden or backup files are left out."""
+    with os.scandir(directory) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith((".tf", ".tf.json"))
+            and not entry.name.startswith((".", "#"))
+            and entry.is_file(follow_symlinks=False)
+        ]
+    return [directory / name for name in sorted(names)]
+
+
+def _read_file(root: Path, file: Path) -> Document:
+    name = file.relative_to(root).as_posix()
+    with file.open("rb") as stream:
+        source = stream.read(MAX_FILE_BYTES + 1)
+    if len(source) > MAX_FILE_BYTES:
+        raise EngineError(f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        source.decode()
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise TemplateSyntaxError([Problem("The file is not valid UTF-8", Location(name, line))]) from error
+    return JsonDocument(source, name) if name.endswith(".json") else NativeDocument(source, name)
+
+
+def _variables(folder: _Folder, problems: list[Problem]) -> tuple[ParameterSchema, ...]:
+    found = [
+        variable_schema(block, problems)
+        for block in _in_source_order(folder.blocks)
+        if block.type == "variable" and len(block.labels) == 1
+    ]
+    return tuple(found)
+
+
+def _in_source_order(blocks: Iterable[Block]) -> list[Block]:
+    return sorted(blocks, key=lambda block: block.location)
+
+
+def _backend(blocks: Iterable[Block]) -> Location | None:
+    for block in blocks:
+        if block.type == "terraform":
+            for nested in (*block.body.blocks_of("backend"), *block.body.blocks_of("cloud")):
+                return nested.location
+    return None
+
+
+_CALL_META_ARGUMENTS = ("source", "version", "count", "for_each", "providers", "depends_on")
+
+
+def _module_call(block: Block, prefix: str, references: Iterable[Traversal]) -> ModuleCall:
+    name = block.labels[0]
+    outputs: dict[str, dict] = {}
+    for path in references:
+        merge_hints(outputs, hint_tree(without_instance_key(path)))
+    return ModuleCall(
+        key=prefix + name,
+        name=name,
+        source=_constant_text(block, "source"),
+        version=_constant_text(block, "version"),
+        location=block.location,
+        arguments=tuple(n for n in block.body.attributes if n not in _CALL_META_ARGUMENTS),
+        outputs=outputs,
+    )
+
+
+def _constant_text(block: Block, name: str) -> str:
+    try:
+        return as_text(block.body.constant(name, ""))
+    except NotConstantError:
+        return ""

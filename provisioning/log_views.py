@@ -1,0 +1,77 @@
+"""The views of logs: read them, or follow them."""
+
+from itertools import chain
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from coderproj.api.authentication import SESSION_COOKIE, SESSION_HEADER, same_origin
+from coderproj.api.renderers import JSON_CONTENT_TYPE
+from coderproj.errors import DomainError, Forbidden
+from coderproj.wsgi_bridge import STREAMS, WEBSOCKET, Handover
+from provisioning.log_reading import log_chunks
+from provisioning.log_window import LogWindow, last_event_id, log_window
+from provisioning.models import ProvisionerJob
+from provisioning.streaming.carriers import Carrier, LogStream
+
+EVENT_STREAM = "text/event-stream"
+
+
+class FollowableLogs(APIView):
+    """Mixed into a view whose GET answers the log of one job; put it before ``ApiView``.
+
+    Answers the window of ``after`` and ``before`` as a JSON array, or, with ``follow``, hands over to a stream that
+    ends with the job (ruling 11). Where no streams are served, ``follow`` answers what there is.
+    """
+
+    def get_job(self) -> ProvisionerJob:
+        """The job, for a caller who may read its log. Raises DomainError."""
+        raise NotImplementedError
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Take the session token from the query where a browser has no other way: on a WebSocket."""
+        if request.META.get(WEBSOCKET) and not request.COOKIES.get(SESSION_COOKIE):
+            token = request.META.get(SESSION_HEADER) or request.GET.get(SESSION_COOKIE, "")
+            request.META[SESSION_HEADER] = token
+        return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse WebSockets that another site's page opens: they carry our cookie."""
+        origin = request.META.get("HTTP_ORIGIN")
+        if request.META.get(WEBSOCKET) and origin is not None:
+            if not same_origin(origin, request.META.get("HTTP_HOST", "")):
+                raise Forbidden("A page of another site may not open this WebSocket.")
+        super().initial(request, *args, **kwargs)
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ARG002
+        query: QueryDict = request._request.GET
+        job = self.get_job()
+        window = log_window(query)
+        websocket = bool(request.META.get(WEBSOCKET))
+        if websocket and not window.follow:
+            raise DomainError("A WebSocket follows the log: add ?follow to the address.")
+        if window.follow and request.META.get(STREAMS):
+            return Handover(self._stream(request, job, window, websocket))
+        return log_response(job, window)
+
+    def _stream(self, request: Request, job: ProvisionerJob, window: LogWindow, websocket: bool) -> LogStream:
+        after = max(window.after_id or 0, 0)
+        carrier = Carrier.ARRAY
+        if websocket:
+            carrier = Carrier.WEBSOCKET
+        elif EVENT_STREAM in request.META.get("HTTP_ACCEPT", ""):
+            carrier = Carrier.EVENTS
+            after = max(after, last_event_id(request.META.get("HTTP_LAST_EVENT_ID", "")))
+        return LogStream(job.pk, request.user.pk, carrier, after, window.after_time)
+
+
+def log_response(job: ProvisionerJob, window: LogWindow) -> HttpResponseBase:
+    """The window of the job's log as a JSON array; in one piece when it is short, else as it is read."""
+    chunks = log_chunks(job.pk, window)
+    head = next(chunks) + next(chunks)
+    if head.endswith(b"]\n"):
+        return HttpResponse(head, content_type=JSON_CONTENT_TYPE)
+    return StreamingHttpResponse(chain((head,), chunks), content_type=JSON_CONTENT_TYPE)

@@ -1,0 +1,38 @@
+"""The process's LISTEN connection."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
+
+
+async def listen(
+    conninfo: str, channel: str, *, connected: Callable[[], None], notified: Callable[[str], None]
+) -> None:
+    """Call ``notified`` with each payload on ``channel``, for ever.
+
+    Calls ``connected`` after every LISTEN: what was told in between is lost, so everybody has to look for himself.
+    The connection must reach PostgreSQL itself or a pooler in session mode.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                conninfo, autocommit=True, application_name="coderproj-listener", keepalives_idle=30
+            ) as connection:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                pause = FIRST_PAUSE
+                connected()
+                async for notification in connection.notifies():
+                    notified(notification.payload)
+        except (psycopg.Error, OSError) as error:
+            logger.warning("lost the connection that listens for log lines, reconnecting: %s", error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)

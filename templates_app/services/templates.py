@@ -1,0 +1,140 @@
+"""Templates: create, change, promote, delete."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from coderproj.errors import Conflict, DomainError, Invalid, NotFound, Problem
+from coderproj.identity import audit
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction, Organization
+from coderproj.identity.rbac import Action
+from provisioning import parameters
+from provisioning.models import ParameterScope
+from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
+from templates_app.services import access
+
+
+@dataclass(frozen=True, slots=True)
+class NewTemplate:
+    """A template to create from a version that has none yet. ``default_ttl_ms`` 0 means no automatic stop."""
+
+    name: str
+    version_id: uuid.UUID
+    display_name: str = ""
+    description: str = ""
+    icon: str = ""
+    default_ttl_ms: int = 0
+    allow_user_cancel_workspace_jobs: bool = True
+    values: Sequence[parameters.GivenValue] = ()
+
+
+class UnknownVersion(NotFound):
+    message = "Template version not found."
+
+    def __init__(self, version_id: uuid.UUID, field: str) -> None:
+        super().__init__(problems=(Problem(field, f"Template version {version_id} does not exist."),))
+
+
+def create(actor: Actor, organization: Organization, new: NewTemplate) -> Template:
+    """Make a version a template. Everyone in the organization may use it.
+
+    Raises Conflict for a taken name, NotFound on ``template_version_id`` for an unknown version, Invalid for one
+    that belongs to another template (ruling 25).
+    """
+    access.authorize_in_organization(actor, Action.CREATE, organization)
+    with audit.record(actor, AuditAction.CREATE) as entry:
+        if _name_taken(organization.pk, new.name):
+            raise Conflict.taken("template", new.name)
+        version = (
+            TemplateVersion.objects.visible(actor)
+            .select_for_update(of=("self",))
+            .select_related("job")
+            .filter(pk=new.version_id, organization=organization)
+            .first()
+        )
+        if version is None:
+            raise UnknownVersion(new.version_id, "template_version_id")
+        if version.template_id is not None:
+            raise Invalid.field("template_version_id", "This version belongs to another template already.")
+        template = Template(
+            organization=organization,
+            name=new.name,
+            display_name=new.display_name,
+            description=new.description,
+            icon=new.icon,
+            provisioner=version.job.provisioner,
+            active_version=version,
+            default_ttl_ms=new.default_ttl_ms,
+            allow_user_cancel_workspace_jobs=new.allow_user_cancel_workspace_jobs,
+            created_by_id=actor.id,
+        )
+        _save_named(template)
+        with audit.record(actor, AuditAction.WRITE, version) as attached:
+            version.template = template
+            version.save(update_fields=["template", "updated_at"])
+            attached.after = version
+        TemplateAccess.objects.create(template=template, group_id=organization.pk, role=AccessRole.USE)
+        parameters.store(ParameterScope.TEMPLATE, template.pk, new.values)
+        entry.after, entry.status_code = template, 201
+    return template
+
+
+def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Template:
+    """Change what people see of a template. Keys of ``changes`` are field names; nothing changes without any.
+
+    Raises Forbidden, and Conflict for a taken name.
+    """
+    access.authorize(actor, Action.UPDATE, template)
+    with audit.record(actor, AuditAction.WRITE, template) as entry:
+        entry.after = template
+        changed = {name: value for name, value in changes.items() if getattr(template, name) != value}
+        if changed:
+            for name, value in changed.items():
+                setattr(template, name, value)
+            _save_named(template)
+    return template
+
+
+def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
+    """Make one of the template's versions the active one: forward or back.
+
+    Raises Forbidden, NotFound for an unknown version, DomainError (400) for one of another template.
+    """
+    access.authorize(actor, Action.UPDATE, template)
+    with audit.record(actor, AuditAction.WRITE, template) as entry:
+        version = TemplateVersion.objects.visible(actor).filter(pk=version_id).first()
+        if version is None:
+            raise NotFound("Template version not found.")
+        if version.template_id != template.pk:
+            raise DomainError("The version belongs to another template, or to none.")
+        template.active_version = version
+        template.save(update_fields=["active_version", "updated_at"])
+        entry.after = template
+
+
+def delete(actor: Actor, template: Template) -> None:
+    """Delete a template; its name is free again at once. Raises Forbidden."""
+    access.authorize(actor, Action.DELETE, template)
+    with audit.record(actor, AuditAction.DELETE, template):
+        hit = Template.objects.existing().filter(pk=template.pk).update(deleted=True)
+        if not hit:
+            raise NotFound
+
+
+def _name_taken(organization_id: uuid.UUID, name: str) -> bool:
+    return Template.objects.existing().filter(organization_id=organization_id, name__iexact=name).exists()
+
+
+def _save_named(template: Template) -> None:
+    """Save, with the race for a name decided by the database."""
+    try:
+        with transaction.atomic():
+            template.save()
+    except IntegrityError as error:
+        if "templates_template_name_unique" not in str(error):
+            raise
+        raise Conflict.taken("template", template.name) from None

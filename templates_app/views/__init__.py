@@ -1,0 +1,1 @@
+"""Endpoints of templates, versions and dry runs."""

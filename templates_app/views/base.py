@@ -1,0 +1,51 @@
+"""Finding what a path names, with the caller's eyes: what they may not see does not exist."""
+
+from coderproj.api.identifiers import path_uuid
+from coderproj.api.views import ApiView
+from coderproj.errors import NotFound
+from coderproj.identity.models import Organization
+from coderproj.identity.organizations import find_organization
+from templates_app.models import Template, TemplateVersion
+from templates_app.querysets import TemplateVersionQuerySet
+
+
+class InOrganization(ApiView):
+    """A view below ``/organizations/{organization}``."""
+
+    def find_organization(self) -> Organization:
+        return find_organization(self.actor, self.kwargs["organization"])
+
+
+class OfTemplate(ApiView):
+    """A view below ``/templates/{template}``."""
+
+    def find_template(self) -> Template:
+        """The visible template, with its author. Raises NotFound."""
+        template_id = path_uuid("template", self.kwargs["template"])
+        templates = Template.objects.visible(self.actor).with_statistics().select_related("created_by")
+        template = templates.filter(pk=template_id).first()
+        if template is None:
+            raise NotFound
+        return template
+
+
+class OfVersion(ApiView):
+    """A view below ``/templateversions/{templateversion}``."""
+
+    def find_version(self) -> TemplateVersion:
+        """The visible version, with its job and author. Raises NotFound."""
+        version_id = path_uuid("templateversion", self.kwargs["templateversion"])
+        version = versions_for_answers(TemplateVersion.objects.visible(self.actor)).filter(pk=version_id).first()
+        if version is None:
+            raise NotFound
+        return version
+
+
+def versions_for_answers(versions: TemplateVersionQuerySet) -> TemplateVersionQuerySet:
+    """With everything that ``TemplateVersionSerializer`` reads."""
+    return versions.select_related("job", "created_by").prefetch_related("created_by__memberships")
+
+
+def version_for_answer(version: TemplateVersion) -> TemplateVersion:
+    """A version that was just written, as a read would find it."""
+    return versions_for_answers(TemplateVersion.objects.filter(pk=version.pk)).get()

@@ -1,0 +1,164 @@
+"""Endpoints of templates."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.dialect import absent_template_fields, one_version, template_created_status
+from coderproj.api.identifiers import parse_uuid
+from coderproj.api.pagination import page_of
+from coderproj.api.schema import ConfirmationSerializer
+from coderproj.errors import DomainError, NotFound
+from coderproj.identity.organizations import find_organization, sees_all_organizations
+from coderproj.identity.rbac import Action
+from provisioning.serializers import given_values
+from templates_app import starters
+from templates_app.models import Template, TemplateVersion
+from templates_app.serializers import (
+    CreateTemplateBody,
+    DailyActiveUsersSerializer,
+    PromoteBody,
+    StarterSerializer,
+    TemplateSerializer,
+    TemplateVersionSerializer,
+    UpdateTemplateBody,
+)
+from templates_app.services import access, templates
+from templates_app.views.base import InOrganization, OfTemplate, versions_for_answers
+
+
+class OrganizationTemplatesView(InOrganization):
+    """The templates of an organization, and creating one from a version."""
+
+    @extend_schema(operation_id="organization_templates", responses={200: TemplateSerializer(many=True)})
+    def get(self, request: Request, organization: str) -> Response:
+        try:
+            found = find_organization(self.actor, organization)
+        except NotFound:
+            # To somebody without a site role a hidden organization and one that does not exist look alike: empty.
+            if sees_all_organizations(self.actor) or parse_uuid(organization) is None:
+                raise
+            return Response([])
+        rows = Template.objects.visible(self.actor).filter(organization=found).most_used_first()
+        return Response(TemplateSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="create_template",
+        request=CreateTemplateBody,
+        responses={200: TemplateSerializer, 201: TemplateSerializer},
+    )
+    def post(self, request: Request, organization: str) -> Response:
+        found = self.find_organization()
+        access.authorize_in_organization(self.actor, Action.CREATE, found)
+        body = self.body(CreateTemplateBody)
+        template = templates.create(
+            self.actor,
+            found,
+            templates.NewTemplate(
+                name=body["name"],
+                version_id=body["template_version_id"],
+                display_name=body["display_name"],
+                description=body["description"],
+                icon=body["icon"],
+                default_ttl_ms=body["default_ttl_ms"],
+                allow_user_cancel_workspace_jobs=body["allow_user_cancel_workspace_jobs"],
+                values=given_values(body["parameter_values"]),
+            ),
+        )
+        return Response(_answer(template), status=template_created_status(self.dialect))
+
+
+class StartersView(InOrganization):
+    """The starter templates that come with the product, for any member of the organization (ruling 30)."""
+
+    @extend_schema(operation_id="organization_template_examples", responses={200: StarterSerializer(many=True)})
+    def get(self, request: Request, organization: str) -> Response:
+        self.find_organization()
+        return Response(StarterSerializer(starters.starters(), many=True).data)
+
+
+class OrganizationTemplateView(InOrganization):
+    """A template by its name, in any case."""
+
+    @extend_schema(operation_id="organization_template", responses={200: TemplateSerializer})
+    def get(self, request: Request, organization: str, templatename: str) -> Response:
+        rows = Template.objects.visible(self.actor).with_statistics().select_related("created_by")
+        template = rows.filter(organization=self.find_organization(), name__iexact=templatename).first()
+        if template is None:
+            raise NotFound
+        return Response(TemplateSerializer(template).data)
+
+
+class TemplateView(OfTemplate):
+    @extend_schema(operation_id="template", responses={200: TemplateSerializer})
+    def get(self, request: Request, template: str) -> Response:
+        return Response(TemplateSerializer(self.find_template()).data)
+
+    @extend_schema(operation_id="update_template", request=UpdateTemplateBody, responses={200: TemplateSerializer})
+    def patch(self, request: Request, template: str) -> Response:
+        found = self.find_template()
+        access.authorize(self.actor, Action.UPDATE, found)
+        changes = self.body(UpdateTemplateBody)
+        if request.data:
+            changes = {**absent_template_fields(self.dialect), **changes}
+        # A blank name or description means "keep" to the clients that send one.
+        changes = {name: value for name, value in changes.items() if value or name not in {"name", "description"}}
+        return Response(_answer(templates.update(self.actor, found, changes)))
+
+    @extend_schema(operation_id="delete_template", responses={200: ConfirmationSerializer})
+    def delete(self, request: Request, template: str) -> Response:
+        templates.delete(self.actor, self.find_template())
+        return self.answer("Template has been deleted!")
+
+
+class TemplateDailyUsersView(OfTemplate):
+    """Daily active users of a template."""
+
+    @extend_schema(operation_id="template_daus", responses={200: DailyActiveUsersSerializer})
+    def get(self, request: Request, template: str) -> Response:
+        self.find_template()
+        return Response({"entries": []})
+
+
+class TemplateVersionsView(OfTemplate):
+    """The versions of a template, oldest first, and promoting one of them."""
+
+    @extend_schema(operation_id="template_versions", responses={200: TemplateVersionSerializer(many=True)})
+    def get(self, request: Request, template: str) -> Response:
+        found = self.find_template()
+        page = page_of(request.query_params)
+        rows = versions_for_answers(TemplateVersion.objects.filter(template=found))
+        if page.after_id:
+            cursor = TemplateVersion.objects.filter(template=found, pk=page.after_id).first()
+            if cursor is None:
+                raise DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
+            rows = rows.after(cursor)
+        rows = rows.order_by("created_at", "id")
+        end = page.offset + page.limit if page.limit else None
+        return Response(TemplateVersionSerializer(rows[page.offset : end], many=True).data)
+
+    @extend_schema(
+        operation_id="promote_template_version", request=PromoteBody, responses={200: ConfirmationSerializer}
+    )
+    def patch(self, request: Request, template: str) -> Response:
+        found = self.find_template()
+        access.authorize(self.actor, Action.UPDATE, found)
+        templates.promote(self.actor, found, self.body(PromoteBody)["id"])
+        return self.answer("Updated the active template version!")
+
+
+class TemplateVersionByNameView(OfTemplate):
+    """A version of a template by its exact name (ruling 2: an array of one as documented)."""
+
+    @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
+    def get(self, request: Request, template: str, templateversionname: str) -> Response:
+        rows = versions_for_answers(TemplateVersion.objects.filter(template=self.find_template()))
+        version = rows.filter(name=templateversionname).first()
+        if version is None:
+            raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")
+        return Response(one_version(self.dialect, TemplateVersionSerializer(version).data))
+
+
+def _answer(template: Template) -> dict[str, object]:
+    """A template that was just written, as a read would find it."""
+    return TemplateSerializer(Template.objects.with_statistics().select_related("created_by").get(pk=template.pk)).data

@@ -1,0 +1,169 @@
+"""Endpoints of template versions and of what their imports found."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.schema import ConfirmationSerializer
+from coderproj.errors import NotFound, Unfinished
+from coderproj.identity.organizations import find_organization
+from provisioning import parameters
+from provisioning.log_views import FollowableLogs
+from provisioning.models import ParameterSchema, ProvisionerJob, WorkspaceResource
+from provisioning.serializers import (
+    ComputedValueSerializer,
+    LogSerializer,
+    ParameterSchemaSerializer,
+    ResourceSerializer,
+    given_values,
+)
+from templates_app.models import RichParameter, TemplateVersion
+from templates_app.serializers import (
+    CreateVersionBody,
+    RichParameterSerializer,
+    TemplateVersionSerializer,
+    UpdateVersionBody,
+)
+from templates_app.services import versions
+from templates_app.views.base import InOrganization, OfVersion, version_for_answer, versions_for_answers
+
+
+class OrganizationVersionsView(InOrganization):
+    """Creating a version, which queues its import."""
+
+    @extend_schema(
+        operation_id="create_template_version",
+        request=CreateVersionBody,
+        responses={201: TemplateVersionSerializer},
+    )
+    def post(self, request: Request, organization: str) -> Response:
+        found = self.find_organization()
+        body = self.body(CreateVersionBody)
+        version = versions.create(
+            self.actor,
+            found,
+            versions.NewVersion(
+                source=versions.Source(file_id=body.get("file_id"), starter=body["example_id"]),
+                name=body["name"],
+                message=body["message"],
+                template_id=body.get("template_id"),
+                provisioner=body["provisioner"],
+                tags=body["tags"],
+                values=given_values(body["parameter_values"]),
+                rich_values={value["name"]: value["value"] for value in body["rich_parameter_values"]},
+                workspace_name=body["workspace_name"],
+            ),
+        )
+        return Response(TemplateVersionSerializer(version_for_answer(version)).data, status=201)
+
+
+class VersionByName(InOrganization):
+    """A view of a version that is named below its organization. The newest match wins (ruling 16)."""
+
+    def find_version(self) -> TemplateVersion:
+        """The newest visible version of that exact name. Raises NotFound."""
+        name = self.kwargs["templateversionname"]
+        found = find_organization(self.actor, self.kwargs["organization"])
+        rows = TemplateVersion.objects.visible(self.actor).filter(organization=found, name=name)
+        version = versions_for_answers(rows).order_by("-created_at", "-id").first()
+        if version is None:
+            raise NotFound(f"No template version found by name {name[:64]!r}.")
+        return version
+
+
+class OrganizationVersionView(VersionByName):
+    @extend_schema(operation_id="organization_template_version", responses={200: TemplateVersionSerializer})
+    def get(self, request: Request, organization: str, templateversionname: str) -> Response:
+        return Response(TemplateVersionSerializer(self.find_version()).data)
+
+
+class PreviousVersionView(VersionByName):
+    """The version of the same template that was created just before the named one."""
+
+    @extend_schema(operation_id="previous_template_version", responses={200: TemplateVersionSerializer})
+    def get(self, request: Request, organization: str, templateversionname: str) -> Response:
+        earlier = versions.previous(self.find_version())
+        if earlier is None:
+            raise NotFound("No previous template version found.")
+        return Response(TemplateVersionSerializer(version_for_answer(earlier)).data)
+
+
+class VersionView(OfVersion):
+    @extend_schema(operation_id="template_version", responses={200: TemplateVersionSerializer})
+    def get(self, request: Request, templateversion: str) -> Response:
+        return Response(TemplateVersionSerializer(self.find_version()).data)
+
+    @extend_schema(
+        operation_id="update_template_version",
+        request=UpdateVersionBody,
+        responses={200: TemplateVersionSerializer},
+    )
+    def patch(self, request: Request, templateversion: str) -> Response:
+        found = self.find_version()
+        body = self.body(UpdateVersionBody)
+        version = versions.update(self.actor, found, name=body["name"], message=body.get("message"))
+        return Response(TemplateVersionSerializer(version_for_answer(version)).data)
+
+
+class CancelVersionView(OfVersion):
+    @extend_schema(operation_id="cancel_template_version", request=None, responses={200: ConfirmationSerializer})
+    def patch(self, request: Request, templateversion: str) -> Response:
+        versions.cancel(self.actor, self.find_version())
+        return self.answer("Job has been marked as canceled...")
+
+
+@extend_schema(operation_id="template_version_logs", responses={200: LogSerializer(many=True)})
+class VersionLogsView(OfVersion, FollowableLogs):
+    """The log of a version's import, to read or to follow."""
+
+    def get_job(self) -> ProvisionerJob:
+        return self.find_version().job
+
+
+class VersionParametersView(OfVersion):
+    """The values of the version's variables, as its import computed them."""
+
+    @extend_schema(operation_id="template_version_parameters", responses={200: ComputedValueSerializer(many=True)})
+    def get(self, request: Request, templateversion: str) -> Response:
+        version = self.find_version()
+        versions.require_completed(version.job)
+        return Response(ComputedValueSerializer(parameters.compute(version.job_id), many=True).data)
+
+
+class VersionRichParametersView(OfVersion):
+    """What the template asks whoever makes a workspace of it. 412 during the import (contract)."""
+
+    @extend_schema(operation_id="template_version_rich_parameters", responses={200: RichParameterSerializer(many=True)})
+    def get(self, request: Request, templateversion: str) -> Response:
+        version = self.find_version()
+        versions.require_completed(version.job, Unfinished)
+        rows = RichParameter.objects.filter(template_version=version).select_related("template_version")
+        return Response(RichParameterSerializer(rows.order_by("index"), many=True).data)
+
+
+class VersionResourcesView(OfVersion):
+    """What the version creates, on start and on stop."""
+
+    @extend_schema(operation_id="template_version_resources", responses={200: ResourceSerializer(many=True)})
+    def get(self, request: Request, templateversion: str) -> Response:
+        return Response(resources_of(self.find_version().job))
+
+
+class VersionSchemaView(OfVersion):
+    """The variables of the version's root module."""
+
+    @extend_schema(operation_id="template_version_schema", responses={200: ParameterSchemaSerializer(many=True)})
+    def get(self, request: Request, templateversion: str) -> Response:
+        version = self.find_version()
+        versions.require_completed(version.job)
+        rows = ParameterSchema.objects.filter(job=version.job_id).order_by("index")
+        return Response(ParameterSchemaSerializer(rows, many=True).data)
+
+
+def resources_of(job: ProvisionerJob) -> Any:
+    """The resources of a finished job, by name. Raises JobUnfinished."""
+    versions.require_completed(job)
+    rows = WorkspaceResource.objects.filter(job=job).prefetch_related("metadata", "agents__apps")
+    return ResourceSerializer(rows.order_by("name", "type", "workspace_transition", "id"), many=True).data

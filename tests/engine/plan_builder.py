@@ -1,0 +1,62 @@
+"""Small plans as Terraform writes them: JSON of ``terraform show`` and DOT of ``terraform graph -type=plan``."""
+
+from typing import Any
+
+
+def instance(address: str, values: dict[str, Any] | None = None, sensitive: Any = None) -> dict[str, Any]:
+    """One entry of ``planned_values`` or ``prior_state``; the address may have a module path and instance keys."""
+    *_, last = address.split(".")
+    mode = "data" if ".data." in f".{address}" else "managed"
+    kind = address.split(".")[-2]
+    return {
+        "address": address,
+        "mode": mode,
+        "type": kind,
+        "name": last.partition("[")[0],
+        "values": values or {},
+        "sensitive_values": sensitive if sensitive is not None else {},
+    }
+
+
+def configured(address: str, *, for_each: list[str] | None = None, **expressions: Any) -> dict[str, Any]:
+    """One resource of ``configuration``: each expression is a list of references, or the final JSON."""
+    entry = instance(address)
+    found = {k: {"references": v} if isinstance(v, list) and _texts(v) else v for k, v in expressions.items()}
+    result = {k: entry[k] for k in ("address", "mode", "type", "name")} | {"expressions": found}
+    return result | ({"for_each_expression": {"references": for_each}} if for_each else {})
+
+
+def _texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def module(*resources: dict[str, Any], address: str = "", children: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    """A module of ``planned_values`` or ``prior_state``."""
+    result: dict[str, Any] = {"resources": list(resources)}
+    if address:
+        result["address"] = address
+    if children:
+        result["child_modules"] = list(children)
+    return result
+
+
+def plan(
+    planned: dict[str, Any],
+    configuration: dict[str, Any] | None = None,
+    prior: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    result: dict[str, Any] = {"planned_values": {"root_module": planned}}
+    if configuration is not None:
+        result["configuration"] = {"root_module": configuration}
+    if prior is not None:
+        result["prior_state"] = {"values": {"root_module": prior}}
+    return result
+
+
+def dot(*edges: str, nodes: tuple[str, ...] = ()) -> str:
+    """A graph from ``"a -> b -> c"``: a depends on b, b on c."""
+    lines = [f'\t\t"[root] {node} (expand)" [label = "{node}"]' for node in nodes]
+    for chain in edges:
+        names = [f'"[root] {name.strip()} (expand)"' for name in chain.split("->")]
+        lines += [f"\t\t{a} -> {b}" for a, b in zip(names, names[1:], strict=False)]
+    return 'digraph {\n\tsubgraph "root" {\n' + "\n".join(lines) + "\n\t}\n}\n"

@@ -1,0 +1,118 @@
+"""Running the real Terraform against providers that we serve."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provisioning.engine.provider.base import Provider
+from provisioning.engine.provider.coder import CoderProvider
+from provisioning.engine.provider.server import CODER_ADDRESSES, reattach_config, serve
+
+
+@dataclass
+class Run:
+    """What one Terraform command did; ``diagnostics`` are those of its JSON log."""
+
+    code: int
+    output: str
+    diagnostics: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[str]:
+        return [
+            f"{found['summary']}\n{found['detail']}"
+            for found in self.diagnostics
+            if found["severity"] == "error"
+        ]
+
+
+class Terraform:
+    """Terraform in one directory, with some providers attached."""
+
+    def __init__(self, directory: Path, sockets: Mapping[str, Path]) -> None:
+        self.directory = directory
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "CHECKPOINT_DISABLE": "1",
+            "TF_IN_AUTOMATION": "1",
+            "TF_CLI_CONFIG_FILE": os.devnull,
+            "TF_REATTACH_PROVIDERS": reattach_config(sockets),
+        }
+
+    def run(self, *arguments: str) -> Run:
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"@')]
+        return Run(
+            done.returncode,
+            done.stdout + done.stderr,
+            [record["diagnostic"] for record in records if "diagnostic" in record],
+        )
+
+    def plan(self, *arguments: str) -> Run:
+        return self.run("plan", "-json", "-input=false", "-lock=false", "-out=tfplan", *arguments)
+
+    def show(self, *arguments: str) -> dict[str, Any]:
+        shown = self.run("show", "-json", *arguments)
+        assert shown.code == 0, shown.output
+        return json.loads(shown.output)
+
+    def planned(self) -> dict[str, Any]:
+        """The plan as JSON; the plan must succeed."""
+        plan = self.plan()
+        assert plan.code == 0, plan.output
+        return self.show("tfplan")
+
+
+@contextmanager
+def attached(directory: Path, providers: Mapping[str, Provider]) -> Iterator[Terraform]:
+    """Terraform in ``directory`` with providers by full source address."""
+    with ExitStack() as stack:
+        sockets = {}
+        for number, (address, provider) in enumerate(providers.items()):
+            server = stack.enter_context(serve(provider, directory / f"{number}.sock"))
+            sockets[address] = server.socket_path
+        yield Terraform(directory, sockets)
+
+
+@contextmanager
+def with_coder(directory: Path, provider: CoderProvider) -> Iterator[Terraform]:
+    """Terraform with the coder provider under all of its addresses."""
+    with serve(provider, directory / "coder.sock") as server:
+        yield Terraform(directory, dict.fromkeys(CODER_ADDRESSES, server.socket_path))
+
+
+def write_template(directory: Path, source: str | Path) -> Path:
+    """A template's directory, from source text or from the directory of another."""
+    if isinstance(source, Path):
+        shutil.copytree(source, directory, dirs_exist_ok=True)
+    else:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "main.tf").write_text(source)
+    return directory
+
+
+def planned_resources(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values of the planned resources of the root module, by address."""
+    resources = shown["planned_values"]["root_module"].get("resources", [])
+    return {resource["address"]: resource["values"] for resource in resources}
+
+
+def data_sources(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values of the data sources of the root module, by address."""
+    resources = shown["prior_state"]["values"]["root_module"]["resources"]
+    return {resource["address"]: resource["values"] for resource in resources if resource["mode"] == "data"}

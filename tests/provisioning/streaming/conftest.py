@@ -1,0 +1,87 @@
+"""A job with a log, its reader's token, and ways to write and read."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from coderproj.identity import tokens
+from provisioning import jobs, logs
+from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource
+from provisioning.jobs import Lease
+from provisioning.models import DEFAULT_TAGS, ProvisionerJob
+from tests.factories import make_job, make_organization, make_user
+from tests.live import LiveApi, _running_server, live_api  # noqa: F401 - fixtures
+
+HEADER = "Coder-Session-Token"
+
+
+class NoOutcome:
+    """Stores nothing of a job's results."""
+
+    def readme_found(self, job: ProvisionerJob, readme: str) -> None: ...
+
+    def completed(self, job: ProvisionerJob, result: object) -> None: ...
+
+
+@dataclass
+class Followed:
+    """A running job on a live server."""
+
+    api: LiveApi
+    job: ProvisionerJob
+    lease: Lease
+    token: str
+
+    @property
+    def path(self) -> str:
+        return f"/api/v2/jobs/{self.job.pk}/logs"
+
+    @property
+    def url(self) -> str:
+        return self.api.url + self.path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {HEADER: self.token}
+
+    def write(self, *outputs: str, at: float | None = None) -> None:
+        logs.append(self.job.pk, self.lease.token, [line(output, at=at) for output in outputs])
+
+    def complete(self) -> None:
+        jobs.fail(self.lease, "done")
+
+    def socket(self, query: str = "follow", **options) -> ClientConnection:
+        options.setdefault("additional_headers", self.headers)
+        return connect(f"{self.api.ws_url}{self.path}?{query}", proxy=None, **options)
+
+    def get(self, query: str = "", headers: dict[str, str] | None = None, **options) -> httpx.Response:
+        return httpx.get(f"{self.url}?{query}", headers={**self.headers, **(headers or {})}, **options)
+
+
+def line(output: str, *, at: float | None = None, stage: str = "Planning") -> LogLine:
+    return LogLine(LogSource.ENGINE, LogLevel.INFO, stage, output, time.time() if at is None else at)
+
+
+@pytest.fixture
+def followed(live_api: LiveApi, settings) -> Iterator[Followed]:  # noqa: F811
+    settings.ROOT_URLCONF = "tests.provisioning.streaming.urls"
+    organization = make_organization()
+    user = make_user(organizations=(organization,))
+    job = make_job(user=user, organization=organization)
+    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
+    assert lease is not None
+    _, token = tokens.issue(user=user)
+    yield Followed(live_api, job, lease, token)
+    ProvisionerJob.objects.all().delete()
+    logs.notify_end(job.pk)
+
+
+def ids(messages) -> list[int]:
+    """The ids of JSON messages or of parsed lines."""
+    return [(json.loads(message) if isinstance(message, str | bytes) else message)["id"] for message in messages]

@@ -1,0 +1,102 @@
+"""Routes of the streaming tests: any job's log, and views that answer in unusual ways."""
+
+import hashlib
+import time
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.views import ApiView
+from coderproj.errors import NotFound
+from provisioning.log_views import FollowableLogs
+from provisioning.models import ProvisionerJob
+
+
+class JobLogs(FollowableLogs, ApiView):
+    def get_job(self) -> ProvisionerJob:
+        job = ProvisionerJob.objects.filter(pk=self.kwargs["job"]).first()
+        if job is None:
+            raise NotFound
+        return job
+
+
+class Echo(ApiView):
+    """Answers the JSON that it was sent, and where it came from."""
+
+    def post(self, request: Request) -> Response:
+        return Response({"data": request.data, "address": request.META["REMOTE_ADDR"]})
+
+    def get(self, request: Request) -> Response:
+        return Response({"query": request.GET.dict(), "headers": sorted(k for k in request.META if "SPOOF" in k)})
+
+
+class Upload(ApiView):
+    """Reads the body to its end, as the file upload does; remembers how reading ended."""
+
+    ends: list[str] = []
+
+    def post(self, request: Request) -> Response:
+        stream = request._request.environ["wsgi.input"]
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            while piece := stream.read(64 * 1024):
+                digest.update(piece)
+                size += len(piece)
+        except OSError as error:
+            self.ends.append(type(error).__name__)
+            raise
+        self.ends.append("complete")
+        return Response({"size": size, "sha256": digest.hexdigest()})
+
+
+class Endless(ApiView):
+    """Streams until somebody stops it."""
+
+    closed = 0
+
+    def get(self, request: Request) -> HttpResponseBase:
+        return StreamingHttpResponse(self._pieces())
+
+    def _pieces(self):
+        try:
+            while True:
+                yield b"x" * 1000
+                time.sleep(0.01)
+        finally:
+            Endless.closed += 1
+
+
+def slow_second_piece(request: HttpRequest) -> HttpResponseBase:
+    def pieces():
+        yield b"first"
+        time.sleep(0.5)
+        yield b"second"
+
+    return StreamingHttpResponse(pieces())
+
+
+def broken_stream(request: HttpRequest) -> HttpResponseBase:
+    def pieces():
+        yield b"first"
+        raise RuntimeError("a stream that breaks")
+
+    return StreamingHttpResponse(pieces())
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("internals")
+
+
+urlpatterns = [
+    path("api/v2/jobs/<uuid:job>/logs", JobLogs.as_view()),
+    path("api/v2/echo", Echo.as_view()),
+    path("api/v2/upload", Upload.as_view()),
+    path("api/v2/endless", Endless.as_view()),
+    path("api/v2/slow", slow_second_piece),
+    path("api/v2/broken", broken_stream),
+    path("api/v2/crash", crash),
+]

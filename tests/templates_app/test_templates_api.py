@@ -1,0 +1,349 @@
+"""Templates over the API."""
+
+import uuid
+
+import pytest
+
+from coderproj.identity.models import AuditLog
+from provisioning.models import ParameterScope, ParameterValue
+from templates_app.models import Template, TemplateVersion
+from tests.api import ApiClient, fields_of
+from tests.factories import make_organization, make_template, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+
+TEMPLATE_KEYS = [
+    "id",
+    "created_at",
+    "updated_at",
+    "organization_id",
+    "name",
+    "display_name",
+    "provisioner",
+    "active_version_id",
+    "workspace_owner_count",
+    "active_user_count",
+    "build_time_stats",
+    "description",
+    "icon",
+    "default_ttl_ms",
+    "created_by_id",
+    "created_by_name",
+    "allow_user_cancel_workspace_jobs",
+]
+
+
+@pytest.fixture
+def organization():
+    return make_organization(is_default=True)
+
+
+@pytest.fixture
+def admin(organization):
+    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
+
+
+@pytest.fixture
+def member(organization):
+    return make_user("mel", organizations=(organization,))
+
+
+@pytest.fixture
+def api(admin):
+    return ApiClient(admin)
+
+
+@pytest.fixture
+def version(admin, organization):
+    return make_version(user=admin, organization=organization)
+
+
+def test_a_version_becomes_a_template(api, admin, organization, version):
+    answer = api.post(
+        f"organizations/{organization.pk}/templates",
+        {
+            "name": "py-dev",
+            "display_name": "Python dev",
+            "description": "demo",
+            "icon": "/icon/x.svg",
+            "template_version_id": str(version.pk),
+            "default_ttl_ms": 28_800_000,
+            "allow_user_cancel_workspace_jobs": None,
+            "parameter_values": [{"name": "region", "source_value": "eu"}],
+        },
+    )
+    assert answer.status_code == 200
+    assert list(answer.body) == TEMPLATE_KEYS
+    assert answer.body["active_version_id"] == str(version.pk)
+    assert answer.body["created_by_name"] == "ada"
+    assert answer.body["allow_user_cancel_workspace_jobs"] is True
+    assert answer.body["active_user_count"] == -1
+    no_builds = {"p50": 0, "p95": 0, "P50": None, "P95": None}
+    assert answer.body["build_time_stats"] == {"start": no_builds, "stop": no_builds, "delete": no_builds}
+    value = ParameterValue.objects.get(scope=ParameterScope.TEMPLATE)
+    assert (str(value.scope_id), value.name) == (answer.body["id"], "region")
+    assert api.get(f"templateversions/{version.pk}").body["template_id"] == answer.body["id"]
+    rows = AuditLog.objects.filter(user_id=admin.pk).order_by("time").values_list("resource_type", "action")
+    assert list(rows) == [("template_version", "write"), ("template", "create")]
+
+
+def test_the_sdk_dialect_answers_201(admin, organization, version):
+    sdk = ApiClient(admin, accept=None)
+    body = {"name": "x", "template_version_id": str(version.pk)}
+    assert sdk.post(f"organizations/{organization.pk}/templates", body).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "fields"),
+    [
+        ({}, 400, ["name", "template_version_id"]),
+        ({"name": ""}, 400, ["name"]),
+        ({"name": "has space"}, 400, ["name"]),
+        ({"name": "x" * 33}, 400, ["name"]),
+        ({"name": "examples"}, 400, ["name"]),
+        ({"name": 7}, 400, ["name"]),
+        ({"display_name": " x"}, 400, ["display_name"]),
+        ({"display_name": "x" * 65}, 400, ["display_name"]),
+        ({"description": "x" * 128}, 400, ["description"]),
+        ({"icon": "x" * 257}, 400, ["icon"]),
+        ({"default_ttl_ms": -1}, 400, ["default_ttl_ms"]),
+        ({"default_ttl_ms": 2**62}, 400, ["default_ttl_ms"]),
+        ({"default_ttl_ms": "5"}, 400, ["default_ttl_ms"]),
+        ({"allow_user_cancel_workspace_jobs": "yes"}, 400, ["allow_user_cancel_workspace_jobs"]),
+        ({"template_version_id": "00000000-0000-0000-0000-000000000000"}, 400, ["template_version_id"]),
+        ({"template_version_id": str(uuid.uuid4())}, 404, ["template_version_id"]),
+    ],
+)
+def test_bad_bodies_name_the_field(api, organization, version, body, status, fields):
+    whole = {"name": "fine", "template_version_id": str(version.pk), **body} if body else {}
+    answer = api.post(f"organizations/{organization.pk}/templates", whole)
+    assert (answer.status_code, fields_of(answer)) == (status, fields)
+    assert not Template.objects.exists()
+
+
+def test_names_are_unique_in_any_case_and_free_again_after_delete(api, admin, organization, version):
+    template = make_template(user=admin, organization=organization, name="Mine")
+    body = {"name": "mine", "template_version_id": str(version.pk)}
+    taken = api.post(f"organizations/{organization.pk}/templates", body)
+    assert (taken.status_code, fields_of(taken)) == (409, ["name"])
+    assert api.delete(f"templates/{template.pk}").status_code == 200
+    assert api.post(f"organizations/{organization.pk}/templates", body).status_code == 200
+
+
+def test_a_version_has_one_template(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    body = {"name": "second", "template_version_id": str(template.active_version_id)}
+    answer = api.post(f"organizations/{organization.pk}/templates", body)
+    assert (answer.status_code, fields_of(answer)) == (400, ["template_version_id"])
+
+
+def test_reading_a_template(api, admin, organization, member):
+    template = make_template(user=admin, organization=organization, name="Web")
+    base = f"organizations/{organization.pk}/templates"
+    by_id = api.get(f"templates/{template.pk}")
+    assert by_id.status_code == 200
+    assert by_id.raw.startswith(f'{{"id":"{template.pk}","created_at":"'.encode())
+    assert by_id.body["created_at"].endswith("Z")
+    assert api.get(f"{base}/web").body == by_id.body
+    assert api.get(f"{base}").body == [by_id.body]
+    assert api.get(f"{base}/").body == [by_id.body]
+    assert ApiClient(member).get(f"templates/{template.pk}").body == by_id.body
+    assert api.get(f"{base}/nothing").status_code == 404
+
+
+def test_who_sees_templates(organization, admin, member):
+    template = make_template(user=admin, organization=organization, everyone=False)
+    elsewhere = make_organization()
+    users = {
+        "admin": (admin, 200, 1),
+        "member": (member, 404, 0),
+        "outsider": (make_user(organizations=(elsewhere,), organization_roles=("organization-admin",)), 404, 0),
+        "template admin": (make_user(site_roles=("template-admin",)), 200, 1),
+        "auditor": (make_user(site_roles=("auditor",)), 200, 1),
+        "user admin": (make_user(site_roles=("user-admin",)), 404, 0),
+        "owner": (make_user(site_roles=("owner",)), 200, 1),
+    }
+    seen = {}
+    for name, (user, _, _) in users.items():
+        api = ApiClient(user)
+        status = api.get(f"templates/{template.pk}").status_code
+        rows = api.get(f"organizations/{organization.pk}/templates").body
+        seen[name] = (user, status, len(rows))
+    assert seen == users
+    listed = make_user()
+    template.access.create(user=listed, role="use")
+    assert ApiClient(listed).get(f"templates/{template.pk}").status_code == 200
+
+
+def test_an_organization_that_is_hidden_looks_like_one_that_does_not_exist(organization, admin):
+    make_template(user=admin, organization=organization)
+    outsider = ApiClient(make_user(organizations=(make_organization(),)))
+    for suffix in ("templates", "templates/examples", "templates/x", "templateversions/x", ""):
+        hidden = outsider.get(f"organizations/{organization.pk}/{suffix}")
+        ghost = outsider.get(f"organizations/{uuid.uuid4()}/{suffix}")
+        assert (hidden.status_code, hidden.raw) == (ghost.status_code, ghost.raw)
+    assert outsider.get(f"organizations/{organization.name}/templates").status_code == 404
+
+
+def test_updating_a_template_keeps_what_is_not_named(api, admin, organization):
+    template = make_template(user=admin, organization=organization, name="old", icon="/icon/a.svg", default_ttl_ms=5)
+    answer = api.patch(f"templates/{template.pk}", {"name": "new", "description": "text"})
+    assert (answer.status_code, answer.body["name"], answer.body["description"]) == (200, "new", "text")
+    assert (answer.body["icon"], answer.body["default_ttl_ms"]) == ("/icon/a.svg", 5)
+    assert api.patch(f"templates/{template.pk}").body == answer.body
+    assert api.patch(f"templates/{template.pk}", {}).status_code == 200
+
+
+def test_the_sdk_dialect_clears_what_is_not_named(admin, organization):
+    template = make_template(user=admin, organization=organization, icon="/icon/a.svg", default_ttl_ms=5)
+    answer = ApiClient(admin, accept=None).patch(f"templates/{template.pk}", {"description": "text"})
+    assert (answer.body["icon"], answer.body["default_ttl_ms"]) == ("", 0)
+    assert answer.body["allow_user_cancel_workspace_jobs"] is False
+    assert answer.body["name"] == template.name
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"name": "bad name"}, ["name"]),
+        ({"display_name": "x\n"}, ["display_name"]),
+        ({"description": "x" * 128}, ["description"]),
+        ({"default_ttl_ms": -5}, ["default_ttl_ms"]),
+    ],
+)
+def test_bad_updates_change_nothing(api, admin, organization, body, fields):
+    template = make_template(user=admin, organization=organization)
+    before = api.get(f"templates/{template.pk}").raw
+    answer = api.patch(f"templates/{template.pk}", {"icon": "/x", **body})
+    assert (answer.status_code, fields_of(answer)) == (400, fields)
+    assert api.get(f"templates/{template.pk}").raw == before
+
+
+def test_renaming_to_a_taken_name_is_a_conflict(api, admin, organization):
+    make_template(user=admin, organization=organization, name="first")
+    second = make_template(user=admin, organization=organization, name="second")
+    answer = api.patch(f"templates/{second.pk}", {"name": "FIRST"})
+    assert (answer.status_code, fields_of(answer)) == (409, ["name"])
+    assert api.patch(f"templates/{second.pk}", {"name": "SECOND"}).body["name"] == "SECOND"
+
+
+def test_users_of_a_template_may_only_read_it(organization, admin, member):
+    template = make_template(user=admin, organization=organization)
+    api = ApiClient(member)
+    assert api.patch(f"templates/{template.pk}", {"name": "x"}).status_code == 403
+    assert api.delete(f"templates/{template.pk}").status_code == 403
+    body = {"id": str(template.active_version_id)}
+    assert api.patch(f"templates/{template.pk}/versions", body).status_code == 403
+    assert Template.objects.existing().filter(pk=template.pk, name=template.name).exists()
+    assert set(AuditLog.objects.filter(user_id=member.pk).values_list("status_code", flat=True)) <= {403}
+
+
+def test_promoting_forward_and_back(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    first = template.active_version
+    second = make_version(user=admin, organization=organization, template=template)
+    for target in (second, first, first):
+        answer = api.patch(f"templates/{template.pk}/versions", {"id": str(target.pk)})
+        assert (answer.status_code, list(answer.body)) == (200, ["message"])
+        assert api.get(f"templates/{template.pk}").body["active_version_id"] == str(target.pk)
+
+
+@pytest.mark.parametrize(("what", "status"), [("nil", 400), ("missing", 400), ("ghost", 404), ("other", 400)])
+def test_promoting_something_else_changes_nothing(api, admin, organization, what, status):
+    template = make_template(user=admin, organization=organization)
+    other = make_template(user=admin, organization=organization)
+    body = {
+        "nil": {"id": "00000000-0000-0000-0000-000000000000"},
+        "missing": {},
+        "ghost": {"id": str(uuid.uuid4())},
+        "other": {"id": str(other.active_version_id)},
+    }[what]
+    assert api.patch(f"templates/{template.pk}/versions", body).status_code == status
+    template.refresh_from_db()
+    assert template.active_version != other.active_version
+
+
+def test_versions_are_listed_oldest_first_in_pages(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    ids = [str(template.active_version_id)]
+    ids += [str(make_version(user=admin, organization=organization, template=template).pk) for _ in range(4)]
+    path = f"templates/{template.pk}/versions"
+
+    def listed(query=""):
+        return [row["id"] for row in api.get(f"{path}{query}").body]
+
+    assert listed() == listed("/") == listed("?limit=0") == ids
+    assert listed("?limit=2") == ids[:2]
+    assert listed("?offset=3") == ids[3:]
+    assert listed(f"?after_id={ids[1]}&limit=2") == ids[2:4]
+    assert listed(f"?after_id={ids[4]}") == []
+    assert api.get(f"{path}?after_id={uuid.uuid4()}").status_code == 400
+    bad = api.get(f"{path}?after_id=x&limit=-1&offset=1.5")
+    assert (bad.status_code, fields_of(bad)) == (400, ["after_id", "limit", "offset"])
+
+
+def test_a_version_by_name_is_an_array_of_one_or_the_version(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    path = f"templates/{template.pk}/versions/{template.active_version.name}"
+    documented = api.get(path).body
+    assert [row["id"] for row in documented] == [str(template.active_version_id)]
+    assert ApiClient(admin, accept=None).get(path).body == documented[0]
+    assert api.get(f"templates/{template.pk}/versions/nothing").status_code == 404
+
+
+def test_a_deleted_template_is_gone_but_its_versions_stay(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    assert api.delete(f"templates/{template.pk}").body.keys() == {"message"}
+    assert api.get(f"templates/{template.pk}").status_code == 404
+    assert api.delete(f"templates/{template.pk}").status_code == 404
+    assert api.get(f"templateversions/{template.active_version_id}").status_code == 200
+    assert TemplateVersion.objects.filter(template=template).exists()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_lists_ask_the_same_number_of_queries_for_any_number_of_rows(
+    api, admin, organization, django_assert_num_queries, rows
+):
+    for _ in range(rows):
+        make_template(user=admin, organization=organization)
+    with django_assert_num_queries(3):  # actor, organization, templates
+        assert len(api.get(f"organizations/{organization.pk}/templates").body) == rows
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["templates/x", "nothing", "organizations/x/y", "templates/{id}/versions/x/y", "../v2/nothing", "templates"],
+)
+def test_unknown_routes_answer_in_the_envelope(api, path):
+    answer = api.get(path.replace("{id}", str(uuid.uuid4())))
+    assert answer.status_code in {400, 404}
+    assert answer.body["message"]
+    assert answer.headers["X-Coder-Build-Version"].startswith("v0.15.3+")
+
+
+def test_wrong_methods_answer_in_the_envelope(api, organization):
+    answer = api.call("PUT", f"organizations/{organization.pk}/templates")
+    assert (answer.status_code, "message" in answer.body) == (405, True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{",
+        b"nonsense",
+        b'{"name": NaN}',
+        b"\xff\xfe{}",
+        b"[" * 60_000,
+        b'{"name": "\xed\xa0\x80"}',
+        b"[]",
+        b'"text"',
+        b"7",
+        b'{"name": "\\ud800", "template_version_id": "x"}',
+        b'{"default_ttl_ms": 1e400}',
+        b'{"default_ttl_ms": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_bodies_that_are_not_what_is_wanted_are_400(api, organization, raw):
+    answer = api.call("POST", f"organizations/{organization.pk}/templates", raw=raw)
+    assert answer.status_code == 400
+    assert answer.body["message"]
