@@ -8,4 +8,4 @@ class CoderprojConfig(AppConfig):
     verbose_name = "coderproj"
 
     def ready(self) -> None:
-        from coderproj import checks  # noqa: F401 - registers the checks
+        from coderproj import checks, lookups  # noqa: F401 - these register themselves

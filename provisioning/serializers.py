@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from django.db.models import Case, F, TextField, Value, When
 from rest_framework import serializers
 
+from coderproj.api.compiled import Constant, StoredJson
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, StrictTextField
 from provisioning.models import (
+    JobStatus,
     ParameterSchema,
     ProvisionerJob,
     WorkspaceAgent,
@@ -13,6 +16,7 @@ from provisioning.models import (
     WorkspaceResource,
     WorkspaceResourceMetadata,
 )
+from provisioning.models.jobs import status_expression
 from provisioning.models.parameters import DestinationScheme, SourceScheme
 from provisioning.parameters import GivenValue
 
@@ -24,7 +28,7 @@ class UploadAnswer(serializers.Serializer[Any]):
 
 
 class ProvisionerJobSerializer(AnswerSerializer):
-    status = serializers.CharField(read_only=True)
+    status = serializers.ChoiceField(choices=JobStatus.choices)
 
     class Meta:
         model = ProvisionerJob
@@ -42,6 +46,9 @@ class ProvisionerJobSerializer(AnswerSerializer):
         ]
         omit_absent = True
 
+    def sql_status(self, prefix: str) -> Case:
+        return status_expression(prefix)
+
 
 class LogSerializer(serializers.Serializer[Any]):
     """One line of a job's log; ``id`` is its number within the job, from 1 (ruling 9)."""
@@ -58,6 +65,7 @@ class MetadataSerializer(AnswerSerializer):
     class Meta:
         model = WorkspaceResourceMetadata
         fields = ["key", "value", "sensitive"]
+        list_order = ("id",)
 
 
 class HealthcheckSerializer(serializers.Serializer[Any]):
@@ -86,6 +94,10 @@ class AppSerializer(AnswerSerializer):
             "healthcheck",
             "health",
         ]
+        list_order = ("slug",)
+
+
+AGENT_STATUS = "connecting"
 
 
 class AgentSerializer(AnswerSerializer):
@@ -122,9 +134,13 @@ class AgentSerializer(AnswerSerializer):
             "login_before_ready",
         ]
         omit_absent = True
+        list_order = ("name", "id")
 
     def get_status(self, agent: WorkspaceAgent) -> str:
-        return "connecting"
+        return AGENT_STATUS
+
+    def sql_status(self, prefix: str) -> Constant:
+        return Constant(AGENT_STATUS)
 
 
 class ResourceSerializer(AnswerSerializer):
@@ -146,6 +162,7 @@ class ResourceSerializer(AnswerSerializer):
             "metadata",
             "daily_cost",
         ]
+        list_order = ("name", "type", "workspace_transition", "id")
 
 
 class ParameterSchemaSerializer(AnswerSerializer):
@@ -179,6 +196,13 @@ class ParameterSchemaSerializer(AnswerSerializer):
 
     def get_default_source_value(self, schema: ParameterSchema) -> str:
         return schema.default_source_value if schema.redisplay_value else ""
+
+    def sql_default_source_value(self, prefix: str) -> Case:
+        shown = When(**{f"{prefix}redisplay_value": True}, then=F(f"{prefix}default_source_value"))
+        return Case(shown, default=Value(""), output_field=TextField())
+
+    def sql_validation_contains(self, prefix: str) -> StoredJson:
+        return StoredJson(F(f"{prefix}validation_contains"))
 
 
 class ComputedValueSerializer(serializers.Serializer[Any]):

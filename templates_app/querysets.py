@@ -1,9 +1,10 @@
 """Which templates and versions an actor may see or act on. Views, pages and commands start from here."""
 
+import uuid
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q, Subquery, Value
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
@@ -24,7 +25,7 @@ def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Exists:
 
     return Exists(
         TemplateAccess.objects.filter(
-            Q(user_id=actor.id) | Q(group_id__in=sorted(actor.group_ids)),
+            Q(user_id=actor.id) | Q(group_id__any=actor.group_ids),
             template=OuterRef(template),
             role__in=roles,
         )
@@ -38,11 +39,8 @@ def template_condition(actor: Actor, action: Action, prefix: str = "") -> Q:
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return Q()
     roles = ("use", "admin") if action == Action.READ else ("admin",)
-    condition = Q(access_list(actor, roles, f"{prefix}id"))
     organizations = organizations_where(actor, action, Resource.TEMPLATE)
-    if organizations:
-        condition |= Q(**{f"{prefix}organization_id__in": sorted(organizations)})
-    return condition
+    return Q(access_list(actor, roles, f"{prefix}id")) | Q(**{f"{prefix}organization_id__any": organizations})
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -78,9 +76,11 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         """Versions that the actor may change, cancel or promote."""
         return self.filter(self._condition(actor, Action.UPDATE))
 
-    def after(self, cursor: "TemplateVersion") -> "TemplateVersionQuerySet":
-        """Versions that come after the given one in the order of creation."""
-        return self.filter(Q(created_at__gt=cursor.created_at) | Q(created_at=cursor.created_at, id__gt=cursor.pk))
+    def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
+        """Versions that come after that one in the order of creation: the page's start is found by index."""
+        cursor = self.model._default_manager.filter(pk=version_id)
+        created_at = Subquery(cursor.values("created_at"))
+        return self.filter(Q(created_at__gt=created_at) | Q(created_at=created_at, id__gt=version_id))
 
     @staticmethod
     def _condition(actor: Actor, action: Action) -> Q:
@@ -90,6 +90,6 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
             return condition | Q(template=None)
         unattached = Q(created_by_id=actor.id) | Q(
-            organization_id__in=sorted(organizations_where(actor, Action.CREATE, Resource.TEMPLATE))
+            organization_id__any=organizations_where(actor, Action.CREATE, Resource.TEMPLATE)
         )
         return condition | (Q(template=None) & unattached)

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, Value, When
+from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
+from coderproj.api.compiled import Constant
 from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
@@ -13,7 +16,7 @@ from coderproj.api.serializers import (
     StrictTextField,
 )
 from coderproj.identity.serializers import UserSerializer
-from provisioning.models import Provisioner
+from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
 from provisioning.serializers import ParameterValueBody, ProvisionerJobSerializer, RichParameterValueBody
 from templates_app.models import RichParameter, Template, TemplateVersion
 from templates_app.names import check_display_name, check_name, check_template_name
@@ -38,6 +41,7 @@ class BuildTimeStatsSerializer(serializers.Serializer[Any]):
 
 
 NO_BUILDS = {"p50": 0, "p95": 0, "P50": None, "P95": None}
+NO_STATISTICS = {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
 
 
 class TemplateSerializer(AnswerSerializer):
@@ -71,7 +75,10 @@ class TemplateSerializer(AnswerSerializer):
         ]
 
     def get_build_time_stats(self, template: Template) -> dict[str, Any]:
-        return {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
+        return NO_STATISTICS
+
+    def sql_build_time_stats(self, prefix: str) -> Constant:
+        return Constant(NO_STATISTICS)
 
 
 class TemplateVersionSerializer(AnswerSerializer):
@@ -144,31 +151,57 @@ class RichParameterSerializer(AnswerSerializer):
         ]
 
     def get_scope(self, parameter: RichParameter) -> str:
-        return "import_job"
+        return ParameterScope.IMPORT_JOB
+
+    def sql_scope(self, prefix: str) -> Value:
+        return Value(ParameterScope.IMPORT_JOB.value)
 
     def get_destination_scheme(self, parameter: RichParameter) -> str:
-        return "none"
+        return DestinationScheme.NONE
+
+    def sql_destination_scheme(self, prefix: str) -> Value:
+        return Value(DestinationScheme.NONE.value)
 
     def get_source_scheme(self, parameter: RichParameter) -> str:
-        return "none" if parameter.default_value is None else "data"
+        return SourceScheme.NONE if parameter.default_value is None else SourceScheme.DATA
+
+    def sql_source_scheme(self, prefix: str) -> Case:
+        absent = When(**{f"{prefix}default_value": None}, then=Value(SourceScheme.NONE.value))
+        return Case(absent, default=Value(SourceScheme.DATA.value))
 
     def get_source_value(self, parameter: RichParameter) -> str:
         return parameter.default_value or ""
 
-    def get_default_value(self, parameter: RichParameter) -> str:
-        return parameter.default_value or ""
+    def sql_source_value(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}default_value"), Value(""))
+
+    get_default_value = get_source_value
+    sql_default_value = sql_source_value
 
     def get_default_source_value(self, parameter: RichParameter) -> bool:
         return parameter.default_value is not None
 
+    def sql_default_source_value(self, prefix: str) -> ExpressionWrapper:
+        given = Q(**{f"{prefix}default_value__isnull": False})
+        return ExpressionWrapper(given, output_field=BooleanField())
+
     def get_required(self, parameter: RichParameter) -> bool:
         return parameter.default_value is None
+
+    def sql_required(self, prefix: str) -> ExpressionWrapper:
+        return ExpressionWrapper(Q(**{f"{prefix}default_value": None}), output_field=BooleanField())
 
     def get_validation_min(self, parameter: RichParameter) -> int:
         return parameter.validation_min or 0
 
+    def sql_validation_min(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}validation_min"), Value(0))
+
     def get_validation_max(self, parameter: RichParameter) -> int:
         return parameter.validation_max or 0
+
+    def sql_validation_max(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}validation_max"), Value(0))
 
 
 class StarterSerializer(serializers.Serializer[Any]):

@@ -1,7 +1,7 @@
 """Who is asking: the principal of a request, loaded by one query and passed to every service and queryset."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from coderproj.identity.models import ApiKey, GroupMembership, KeyScope, Membership, User
@@ -45,6 +45,10 @@ class Actor:
     @property
     def organization_ids(self) -> frozenset[uuid.UUID]:
         return frozenset(self.organization_roles)
+
+    def organizations_where(self, granted: Callable[[frozenset[str]], bool]) -> frozenset[uuid.UUID]:
+        """The organizations in which the actor's roles fulfil the condition."""
+        return frozenset(id_ for id_, roles in self.organization_roles.items() if granted(roles))
 
     @classmethod
     def of(cls, user: User, *, key: ApiKey | None = None, client: Client | None = None) -> "Actor":

@@ -17,7 +17,7 @@ def visible_organizations(actor: Actor) -> QuerySet[Organization]:
     """Those the actor is a member of; all of them for the holder of a site role."""
     if sees_all_organizations(actor):
         return Organization.objects.all()
-    return Organization.objects.filter(pk__in=sorted(actor.organization_ids))
+    return Organization.objects.filter(pk__any=actor.organization_ids)
 
 
 def sees_all_organizations(actor: Actor) -> bool:

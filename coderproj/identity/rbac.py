@@ -154,13 +154,13 @@ def organizations_where(actor: Actor, action: Action, resource: Resource) -> fro
     """The organizations in which an organization role grants the action (for the WHERE of a queryset)."""
     if actor.scope != KeyScope.ALL:
         return frozenset()
-    return frozenset(
-        organization
-        for organization, roles in actor.organization_roles.items()
-        if any(
+
+    def granted(roles: frozenset[str]) -> bool:
+        return any(
             action in ROLES[role].grants.get(resource, ()) for role in (*roles, ORGANIZATION_MEMBER) if role in ROLES
         )
-    )
+
+    return actor.organizations_where(granted)
 
 
 def authorize(

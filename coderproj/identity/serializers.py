@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import F, Func, JSONField, OuterRef
 from rest_framework import serializers
 
+from coderproj.api.compiled import JsonList
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
-from coderproj.identity.models import Organization, User
+from coderproj.identity.models import Membership, Organization, User
 from coderproj.identity.rbac import ROLES
 
 
@@ -18,6 +20,27 @@ class RoleSerializer(serializers.Serializer[Any]):
 def role_list(names: Iterable[str]) -> list[dict[str, str]]:
     """Roles by name, as clients show them."""
     return [{"name": name, "display_name": ROLES[name].display_name} for name in names if name in ROLES]
+
+
+class ToJson(Func):
+    function = "to_json"
+    output_field = JSONField()
+
+
+class RoleList(Func):
+    """``role_list`` in SQL, of an array of role names."""
+
+    output_field = JSONField()
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        names, parameters = compiler.compile(self.source_expressions[0])
+        # Role names and titles are ours, not a request's.
+        titles = " ".join(f"WHEN '{role.name}' THEN '{role.display_name}'" for role in ROLES.values())
+        return (
+            "(SELECT coalesce(array_to_json(array_agg(row_to_json(roles_))), '[]') FROM ("  # noqa: S608
+            f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name) roles_)",
+            parameters,
+        )
 
 
 class UserSerializer(AnswerSerializer):
@@ -46,6 +69,13 @@ class UserSerializer(AnswerSerializer):
 
     def get_roles(self, user: User) -> list[dict[str, str]]:
         return role_list(user.site_roles)
+
+    def sql_organization_ids(self, prefix: str) -> JsonList:
+        rows = Membership.objects.filter(user=OuterRef(f"{prefix}pk")).order_by("pk")
+        return JsonList(rows.values_list(ToJson("organization_id"), flat=True))
+
+    def sql_roles(self, prefix: str) -> RoleList:
+        return RoleList(F(f"{prefix}site_roles"))
 
 
 class OrganizationSerializer(AnswerSerializer):

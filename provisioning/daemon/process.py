@@ -39,7 +39,7 @@ class RunnerProcess:
         self._rest_bytes = 0
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", "provisioning.daemon.runner", str(os.getpid())),
+                (sys.executable, "-m", "provisioning.daemon.runner", str(os.getpid()), str(self.directory)),
                 cwd=SOURCE_DIRECTORY,
                 env=environment | {"TMPDIR": str(self.directory)},
                 stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The process of one job: ``python -m provisioning.daemon.runner DAEMON_PID``, spoken to in ``messages``.
+"""The process of one job: ``python -m provisioning.daemon.runner DAEMON_PID FOLDER``, spoken to in ``messages``.
 
 It is started before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no
 credentials and does not outlive its daemon. No Django.
@@ -105,15 +105,15 @@ class JobLog:
 class Runner:
     """Waits for a job, runs it and says how it ended."""
 
-    def __init__(self, pipes: Pipes) -> None:
+    def __init__(self, pipes: Pipes, folder: Path) -> None:
         self._pipes = pipes
+        self._folder = folder
         self._log = JobLog(pipes)
         self._stop = threading.Event()
         self._starts: queue.SimpleQueue[messages.Start] = queue.SimpleQueue()
         self._values: queue.SimpleQueue[tuple[ParameterValue, ...] | None] = queue.SimpleQueue()
         self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
         self._engines: dict[str, Engine] = {}
-        self._directory: Path | None = None
 
     def listen(self) -> None:
         """Sort the daemon's orders. Its end, or an order that is none, is the end of this process."""
@@ -123,7 +123,6 @@ class Runner:
                     case messages.Prepare():
                         self._settings.put(order)
                     case messages.Start():
-                        self._directory = order.directory
                         self._starts.put(order)
                     case messages.Values():
                         self._values.put(order.values)
@@ -137,8 +136,7 @@ class Runner:
     def vanish(self) -> None:
         """The daemon is gone: leave nothing behind."""
         kill_descendants(os.getpid())
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(1)
 
     def run(self) -> None:
@@ -236,7 +234,7 @@ def _belong_to(daemon_pid: int) -> None:
 
 def main() -> None:
     pipes = Pipes()
-    runner = Runner(pipes)
+    runner = Runner(pipes, Path(sys.argv[2]))
     signal.signal(signal.SIGTERM, lambda *_: runner.vanish())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _belong_to(int(sys.argv[1]))

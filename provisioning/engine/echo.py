@@ -70,8 +70,8 @@ class ParseScript:
 class PlanScript:
     """What a plan does."""
 
-    start: PlanResult = PlanResult()
-    stop: PlanResult = PlanResult()
+    start: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
+    stop: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
     unverified_providers: tuple[str, ...] = ()
     logs: tuple[Line, ...] = ()
     lines: int = 0

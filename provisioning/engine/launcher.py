@@ -29,7 +29,6 @@ environment variables with which its process was executed.
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 
@@ -42,6 +41,10 @@ _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = (
     445,
     446,
 )  # the same number on every architecture
+
+# The module signal would take as long to import as everything else together.
+_SIGINT, _SIGKILL, _SIGPIPE, _SIGXFSZ = 2, 9, 13, 25
+_SIG_DFL = None
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
@@ -191,19 +194,17 @@ def _confine(request: dict[str, list[str]]) -> None:
 
 def _prepare(request: dict[str, list[str]]) -> None:
     if sys.platform.startswith("linux"):
-        _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")
+        _checked(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "death signal")
         if os.getppid() != int(request["parent"][0]):
             raise OSError("the asking process has ended")
-        try:
-            _write(
-                "/proc/self/oom_score_adj", "1000"
-            )  # when memory runs out this goes before the daemon does
+        try:  # noqa: SIM105 (contextlib is slow to import)
+            _write("/proc/self/oom_score_adj", "1000")  # when memory runs out this goes before the daemon does
         except OSError:
             pass
     os.umask(0o077)
     os.nice(5)
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python changed them, children inherit it
-        signal.signal(number, signal.SIG_DFL)
+    for number in (_SIGINT, _SIGPIPE, _SIGXFSZ):  # Python changed them, and what is ignored stays so in a child
+        _libc.signal(number, _SIG_DFL)
     apply_limits(**{name: int(request.get(name, ["0"])[0]) for name in ("cpu", "file", "memory")})
     if "1" in request.get("confine", []):
         _confine(request)
@@ -218,11 +219,9 @@ def main() -> None:
         _prepare(request)
         environment = dict(item.split("=", 1) for item in request.get("set", []))
         for stand_in in request.get("own_pid", []):
-            environment = {
-                name: value.replace(stand_in, str(os.getpid())) for name, value in environment.items()
-            }
+            environment = {name: value.replace(stand_in, str(os.getpid())) for name, value in environment.items()}
         arguments = request["argument"]
-        os.execve(arguments[0], arguments, environment)
+        os.execve(arguments[0], arguments, environment)  # noqa: S606 (that is what it is for)
     except (OSError, KeyError, ValueError) as error:
         os.write(2, f"launcher: {error}\n".encode(errors="replace"))
         os._exit(FAILED)

@@ -44,9 +44,9 @@ SYSTEM_LIBRARIES = tuple(
 SYSTEM_PROGRAMS = tuple(Path(name) for name in ("/bin", "/sbin", "/usr"))
 DEVICES = (Path("/dev/null"),)
 
-# Stands for the command's own process id in the values of its environment. Terraform asks once a second whether the process that
-# serves a provider is alive, and cuts the provider off when it cannot be told so; inside of a sandbox it can see no
-# process but itself.
+# Stands for the command's own process id in the values of its environment. Terraform looks once a second whether the
+# process that serves a provider is alive, and cuts the provider off when it finds none; inside of a sandbox it can see
+# no process but itself.
 OWN_PID = 2147483647
 _PID_IN_NAMESPACE = 1  # bubblewrap's own process
 
@@ -116,16 +116,14 @@ def choose(mode: str) -> SandboxKind:
     try:
         kind = SandboxKind(mode)
     except ValueError:
-        raise SandboxUnavailableError(
-            f"{mode!r} is no sandbox: choose auto, landlock, bubblewrap or off"
-        ) from None
-    works = {
-        SandboxKind.LANDLOCK: lambda: launcher.landlock_abi() > 0,
-        SandboxKind.BUBBLEWRAP: _bubblewrap_works,
-        SandboxKind.OFF: lambda: True,
-    }
-    if not works[kind]():
-        raise SandboxUnavailableError(f"the sandbox {mode!r} does not work on this machine")
+        raise SandboxUnavailableError(f"{mode!r} is no sandbox: choose auto, landlock, bubblewrap or off") from None
+    works = (
+        kind is SandboxKind.OFF
+        or (kind is SandboxKind.LANDLOCK and launcher.landlock_abi() > 0)
+        or (kind is SandboxKind.BUBBLEWRAP and _bubblewrap_works())
+    )
+    if not works:
+        raise SandboxUnavailableError(f"the sandbox {kind} does not work on this machine")
     return kind
 
 
@@ -193,16 +191,14 @@ def _bubblewrap_works() -> bool:
         return False
 
 
-def _bubblewrap_command(
-    program: Program, command: tuple[str, ...], directory: Path, access: Access
-) -> tuple[str, ...]:
+def _bubblewrap_command(program: Program, command: tuple[str, ...], directory: Path, access: Access) -> tuple[str, ...]:
     options = [str(bubblewrap()), "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
     if access.network:
         options.append("--share-net")
     options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (the sandbox's own, empty one)
     for path in (*access.read, *program.files):
         if path.is_symlink() and len(path.parts) == 2:  # /lib -> usr/lib
-            options += ["--symlink", os.readlink(path), str(path)]
+            options += ["--symlink", str(path.readlink()), str(path)]
         elif not path.is_relative_to("/dev"):
             options += ["--ro-bind-try", str(path), str(path)]
     for path in access.write:

@@ -37,7 +37,7 @@ class JobStatus(models.TextChoices):
 class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
     def with_status(self) -> "ProvisionerJobQuerySet":
         """Adds ``current_status``, the status as the database derives it."""
-        return self.annotate(current_status=STATUS)
+        return self.annotate(current_status=status_expression())
 
     def active(self) -> "ProvisionerJobQuerySet":
         """Jobs that have not come to their end."""
@@ -131,7 +131,7 @@ class ProvisionerJob(models.Model):
 def job_status(
     started_at: datetime | None, canceled_at: datetime | None, completed_at: datetime | None, error: str
 ) -> JobStatus:
-    """The first rule that matches; ``STATUS`` is the same in SQL."""
+    """The first rule that matches; ``status_expression`` is the same in SQL."""
     if canceled_at:
         if not completed_at:
             return JobStatus.CANCELING
@@ -141,12 +141,18 @@ def job_status(
     return JobStatus.RUNNING if started_at else JobStatus.PENDING
 
 
-STATUS = Case(
-    When(canceled_at__isnull=False, completed_at=None, then=Value(JobStatus.CANCELING.value)),
-    When(canceled_at__isnull=False, error="", then=Value(JobStatus.CANCELED.value)),
-    When(Q(completed_at__isnull=False) & ~Q(error=""), then=Value(JobStatus.FAILED.value)),
-    When(completed_at__isnull=False, then=Value(JobStatus.SUCCEEDED.value)),
-    When(started_at=None, then=Value(JobStatus.PENDING.value)),
-    default=Value(JobStatus.RUNNING.value),
-    output_field=models.CharField(),
-)
+def status_expression(prefix: str = "") -> Case:
+    """``job_status`` in SQL, for the job that ``prefix`` (``job__``) leads to."""
+    done = Q(**{f"{prefix}completed_at__isnull": False})
+    canceled = Q(**{f"{prefix}canceled_at__isnull": False})
+    failed = ~Q(**{f"{prefix}error": ""})
+    started = Q(**{f"{prefix}started_at__isnull": False})
+    return Case(
+        When(canceled & ~done, then=Value(JobStatus.CANCELING.value)),
+        When(done & failed, then=Value(JobStatus.FAILED.value)),
+        When(canceled, then=Value(JobStatus.CANCELED.value)),
+        When(done, then=Value(JobStatus.SUCCEEDED.value)),
+        When(started, then=Value(JobStatus.RUNNING.value)),
+        default=Value(JobStatus.PENDING.value),
+        output_field=models.CharField(),
+    )

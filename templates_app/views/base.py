@@ -1,5 +1,7 @@
 """Finding what a path names, with the caller's eyes: what they may not see does not exist."""
 
+import uuid
+
 from coderproj.api.identifiers import path_uuid
 from coderproj.api.views import ApiView
 from coderproj.errors import NotFound
@@ -19,11 +21,14 @@ class InOrganization(ApiView):
 class OfTemplate(ApiView):
     """A view below ``/templates/{template}``."""
 
+    @property
+    def template_id(self) -> uuid.UUID:
+        return path_uuid("template", self.kwargs["template"])
+
     def find_template(self) -> Template:
         """The visible template, with its author. Raises NotFound."""
-        template_id = path_uuid("template", self.kwargs["template"])
         templates = Template.objects.visible(self.actor).with_statistics().select_related("created_by")
-        template = templates.filter(pk=template_id).first()
+        template = templates.filter(pk=self.template_id).first()
         if template is None:
             raise NotFound
         return template
@@ -32,10 +37,13 @@ class OfTemplate(ApiView):
 class OfVersion(ApiView):
     """A view below ``/templateversions/{templateversion}``."""
 
+    @property
+    def version_id(self) -> uuid.UUID:
+        return path_uuid("templateversion", self.kwargs["templateversion"])
+
     def find_version(self) -> TemplateVersion:
         """The visible version, with its job and author. Raises NotFound."""
-        version_id = path_uuid("templateversion", self.kwargs["templateversion"])
-        version = versions_for_answers(TemplateVersion.objects.visible(self.actor)).filter(pk=version_id).first()
+        version = versions_for_answers(TemplateVersion.objects.visible(self.actor)).filter(pk=self.version_id).first()
         if version is None:
             raise NotFound
         return version

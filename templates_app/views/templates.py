@@ -4,6 +4,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api.compiled import json_answer
 from coderproj.api.dialect import absent_template_fields, one_version, template_created_status
 from coderproj.api.identifiers import parse_uuid
 from coderproj.api.pagination import page_of
@@ -12,8 +13,8 @@ from coderproj.errors import DomainError, NotFound
 from coderproj.identity.organizations import find_organization, sees_all_organizations
 from coderproj.identity.rbac import Action
 from provisioning.serializers import given_values
-from templates_app import starters
-from templates_app.models import Template, TemplateVersion
+from templates_app import reads, starters
+from templates_app.models import Template
 from templates_app.serializers import (
     CreateTemplateBody,
     DailyActiveUsersSerializer,
@@ -24,7 +25,7 @@ from templates_app.serializers import (
     UpdateTemplateBody,
 )
 from templates_app.services import access, templates
-from templates_app.views.base import InOrganization, OfTemplate, versions_for_answers
+from templates_app.views.base import InOrganization, OfTemplate
 
 
 class OrganizationTemplatesView(InOrganization):
@@ -39,8 +40,7 @@ class OrganizationTemplatesView(InOrganization):
             if sees_all_organizations(self.actor) or parse_uuid(organization) is None:
                 raise
             return Response([])
-        rows = Template.objects.visible(self.actor).filter(organization=found).most_used_first()
-        return Response(TemplateSerializer(rows, many=True).data)
+        return reads.TEMPLATES_OF_ORGANIZATION.answer(self.actor, found.pk)
 
     @extend_schema(
         operation_id="create_template",
@@ -82,17 +82,13 @@ class OrganizationTemplateView(InOrganization):
 
     @extend_schema(operation_id="organization_template", responses={200: TemplateSerializer})
     def get(self, request: Request, organization: str, templatename: str) -> Response:
-        rows = Template.objects.visible(self.actor).with_statistics().select_related("created_by")
-        template = rows.filter(organization=self.find_organization(), name__iexact=templatename).first()
-        if template is None:
-            raise NotFound
-        return Response(TemplateSerializer(template).data)
+        return reads.TEMPLATE_BY_NAME.answer(self.actor, self.find_organization().pk, templatename)
 
 
 class TemplateView(OfTemplate):
     @extend_schema(operation_id="template", responses={200: TemplateSerializer})
     def get(self, request: Request, template: str) -> Response:
-        return Response(TemplateSerializer(self.find_template()).data)
+        return reads.TEMPLATE.answer(self.actor, self.template_id)
 
     @extend_schema(operation_id="update_template", request=UpdateTemplateBody, responses={200: TemplateSerializer})
     def patch(self, request: Request, template: str) -> Response:
@@ -125,17 +121,13 @@ class TemplateVersionsView(OfTemplate):
 
     @extend_schema(operation_id="template_versions", responses={200: TemplateVersionSerializer(many=True)})
     def get(self, request: Request, template: str) -> Response:
-        found = self.find_template()
         page = page_of(request.query_params)
-        rows = versions_for_answers(TemplateVersion.objects.filter(template=found))
-        if page.after_id:
-            cursor = TemplateVersion.objects.filter(template=found, pk=page.after_id).first()
-            if cursor is None:
-                raise DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
-            rows = rows.after(cursor)
-        rows = rows.order_by("created_at", "id")
-        end = page.offset + page.limit if page.limit else None
-        return Response(TemplateVersionSerializer(rows[page.offset : end], many=True).data)
+        body, known = reads.VERSIONS_OF_TEMPLATE.row(
+            self.actor, self.template_id, page.after_id, page.limit or None, page.offset or None
+        )
+        if page.after_id and not known:
+            raise DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
+        return json_answer(body)
 
     @extend_schema(
         operation_id="promote_template_version", request=PromoteBody, responses={200: ConfirmationSerializer}
@@ -152,11 +144,10 @@ class TemplateVersionByNameView(OfTemplate):
 
     @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
     def get(self, request: Request, template: str, templateversionname: str) -> Response:
-        rows = versions_for_answers(TemplateVersion.objects.filter(template=self.find_template()))
-        version = rows.filter(name=templateversionname).first()
-        if version is None:
+        (array,) = reads.VERSION_OF_TEMPLATE.row(self.actor, self.template_id, templateversionname)
+        if array == "[]":
             raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")
-        return Response(one_version(self.dialect, TemplateVersionSerializer(version).data))
+        return json_answer(one_version(self.dialect, array))
 
 
 def _answer(template: Template) -> dict[str, object]:

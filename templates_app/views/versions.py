@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api.compiled import json_answer
 from coderproj.api.schema import ConfirmationSerializer
-from coderproj.errors import NotFound, Unfinished
+from coderproj.errors import DomainError, NotFound, Unfinished
 from coderproj.identity.organizations import find_organization
 from provisioning import parameters
 from provisioning.log_views import FollowableLogs
-from provisioning.models import ParameterSchema, ProvisionerJob, WorkspaceResource
+from provisioning.models import ProvisionerJob, WorkspaceResource
 from provisioning.serializers import (
     ComputedValueSerializer,
     LogSerializer,
@@ -19,7 +21,8 @@ from provisioning.serializers import (
     ResourceSerializer,
     given_values,
 )
-from templates_app.models import RichParameter, TemplateVersion
+from templates_app import reads
+from templates_app.models import TemplateVersion
 from templates_app.serializers import (
     CreateVersionBody,
     RichParameterSerializer,
@@ -93,7 +96,7 @@ class PreviousVersionView(VersionByName):
 class VersionView(OfVersion):
     @extend_schema(operation_id="template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, templateversion: str) -> Response:
-        return Response(TemplateVersionSerializer(self.find_version()).data)
+        return reads.VERSION.answer(self.actor, self.version_id)
 
     @extend_schema(
         operation_id="update_template_version",
@@ -137,10 +140,7 @@ class VersionRichParametersView(OfVersion):
 
     @extend_schema(operation_id="template_version_rich_parameters", responses={200: RichParameterSerializer(many=True)})
     def get(self, request: Request, templateversion: str) -> Response:
-        version = self.find_version()
-        versions.require_completed(version.job, Unfinished)
-        rows = RichParameter.objects.filter(template_version=version).select_related("template_version")
-        return Response(RichParameterSerializer(rows.order_by("index"), many=True).data)
+        return completed(reads.RICH_PARAMETERS.row(self.actor, self.version_id), Unfinished)
 
 
 class VersionResourcesView(OfVersion):
@@ -148,7 +148,7 @@ class VersionResourcesView(OfVersion):
 
     @extend_schema(operation_id="template_version_resources", responses={200: ResourceSerializer(many=True)})
     def get(self, request: Request, templateversion: str) -> Response:
-        return Response(resources_of(self.find_version().job))
+        return completed(reads.RESOURCES.row(self.actor, self.version_id))
 
 
 class VersionSchemaView(OfVersion):
@@ -156,14 +156,19 @@ class VersionSchemaView(OfVersion):
 
     @extend_schema(operation_id="template_version_schema", responses={200: ParameterSchemaSerializer(many=True)})
     def get(self, request: Request, templateversion: str) -> Response:
-        version = self.find_version()
-        versions.require_completed(version.job)
-        rows = ParameterSchema.objects.filter(job=version.job_id).order_by("index")
-        return Response(ParameterSchemaSerializer(rows, many=True).data)
+        return completed(reads.SCHEMA.row(self.actor, self.version_id))
+
+
+def completed(row: tuple[Any, ...], error: type[DomainError] = versions.JobUnfinished) -> HttpResponse:
+    """The answer of a read of an import's results: JSON, and whether the import has ended. Raises ``error``."""
+    body, has_ended = row
+    if not has_ended:
+        raise error
+    return json_answer(body)
 
 
 def resources_of(job: ProvisionerJob) -> Any:
     """The resources of a finished job, by name. Raises JobUnfinished."""
     versions.require_completed(job)
     rows = WorkspaceResource.objects.filter(job=job).prefetch_related("metadata", "agents__apps")
-    return ResourceSerializer(rows.order_by("name", "type", "workspace_transition", "id"), many=True).data
+    return ResourceSerializer(rows.order_by(*ResourceSerializer.Meta.list_order), many=True).data

@@ -1,8 +1,9 @@
 """One import by our engine against the same import by the commands that the original runs, interleaved.
 
-The original plans for start and for stop one after the other, each with ``version``, ``init``, ``plan``, ``show`` and
-``graph``. Both sides use the same Terraform and the same provider, served by this process; that flatters the original,
-which also has to start a provider. Run as ``python -m tests.bench.import_engine [RUNS]``.
+The original plans for start and for stop one after the other, each with ``version``, ``init``, ``plan``,
+``show`` and ``graph``. Both sides use the same Terraform and the same provider, served by this process; that
+flatters the original, which also has to start a provider. Run as ``python -m tests.bench.import_engine
+[RUNS]``.
 """
 
 import json
@@ -27,7 +28,8 @@ TEMPLATE = Path(__file__).parents[1] / "data" / "templates" / "mixed"
 
 
 def measure(runs: int, settings: EngineSettings = EngineSettings(network=False)) -> dict[str, float]:  # noqa: B008
-    """Medians of ``runs`` interleaved imports in milliseconds: wall clock, and processor time of the commands.
+    """Medians of ``runs`` interleaved imports in milliseconds: wall clock, and processor time of the
+    commands.
 
     ``ratio`` and ``cpu_ratio`` are ours divided by the reference's.
     """

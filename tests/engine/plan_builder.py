@@ -1,18 +1,19 @@
 """Small plans as Terraform writes them: JSON of ``terraform show`` and DOT of ``terraform graph -type=plan``."""
 
+from itertools import pairwise
 from typing import Any
+
+from provisioning.engine.graph import without_instance_keys
 
 
 def instance(address: str, values: dict[str, Any] | None = None, sensitive: Any = None) -> dict[str, Any]:
     """One entry of ``planned_values`` or ``prior_state``; the address may have a module path and instance keys."""
-    *_, last = address.split(".")
-    mode = "data" if ".data." in f".{address}" else "managed"
-    kind = address.split(".")[-2]
+    *path, kind, name = without_instance_keys(address).split(".")
     return {
         "address": address,
-        "mode": mode,
+        "mode": "data" if path[-1:] == ["data"] else "managed",
         "type": kind,
-        "name": last.partition("[")[0],
+        "name": name,
         "values": values or {},
         "sensitive_values": sensitive if sensitive is not None else {},
     }
@@ -58,5 +59,5 @@ def dot(*edges: str, nodes: tuple[str, ...] = ()) -> str:
     lines = [f'\t\t"[root] {node} (expand)" [label = "{node}"]' for node in nodes]
     for chain in edges:
         names = [f'"[root] {name.strip()} (expand)"' for name in chain.split("->")]
-        lines += [f"\t\t{a} -> {b}" for a, b in zip(names, names[1:], strict=False)]
+        lines += [f"\t\t{a} -> {b}" for a, b in pairwise(names)]
     return 'digraph {\n\tsubgraph "root" {\n' + "\n".join(lines) + "\n\t}\n}\n"

@@ -96,9 +96,7 @@ def test_an_import_has_both_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("transition", "name"), [(Transition.START, "a"), (Transition.STOP, "b"), (Transition.DELETE, "b")]
 )
-def test_a_dry_run_has_the_result_of_its_transition(
-    tmp_path: Path, transition: Transition, name: str
-) -> None:
+def test_a_dry_run_has_the_result_of_its_transition(tmp_path: Path, transition: Transition, name: str) -> None:
     write(
         tmp_path,
         {"plan": {key: {"rich_parameters": [{"name": n}]} for key, n in (("start", "a"), ("stop", "b"))}},

@@ -46,9 +46,7 @@ def attempt(
     limits: Limits = Limits(),  # noqa: B008 (frozen)
 ) -> dict[str, str]:
     """Evaluate Python expressions in a sandbox that may write to ``directory``: the exception's name or ``ok``."""
-    access = Access(
-        read=(*sandbox.SYSTEM_LIBRARIES, Path(sys.base_prefix), *read), write=(directory,), network=network
-    )
+    access = Access(read=(*sandbox.SYSTEM_LIBRARIES, Path(sys.base_prefix), *read), write=(directory,), network=network)
     launched = sandbox.launch(
         kind,
         PYTHON,

@@ -34,7 +34,7 @@ def job_with(outputs):
     job = make_job()
     lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
     lines = [
-        LogLine(LogSource.ENGINE, LogLevel.WARN, "Sta\"ge", output, START + number)
+        LogLine(LogSource.ENGINE, LogLevel.WARN, 'Sta"ge', output, START + number)
         for number, output in enumerate(outputs, start=1)
     ]
     logs.append(job.pk, lease.token, lines)

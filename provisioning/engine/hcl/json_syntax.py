@@ -49,15 +49,28 @@ class _Decoder(json.JSONDecoder):
     """Keeps the offset of every object."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(object_pairs_hook=_merged)
         self.parse_object = self._object
         self.scan_once = json.scanner.py_make_scanner(self)  # type: ignore[attr-defined]
 
     def _object(self, text_and_end: tuple[str, int], *arguments: Any) -> tuple[JsonObject, int]:
         value, end = json.decoder.JSONObject(text_and_end, *arguments)  # type: ignore[attr-defined]
-        found = JsonObject(value)
-        found.offset = text_and_end[1] - 1
-        return found, end
+        value.offset = text_and_end[1] - 1
+        return value, end
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> JsonObject:
+    """An object in which a repeated key stands for all of its values, as Terraform reads repeated blocks."""
+    found = JsonObject()
+    for key, value in pairs:
+        if key in found:
+            earlier = found[key]
+            value = [  # noqa: PLW2901
+                *(earlier if isinstance(earlier, list) else [earlier]),
+                *(value if isinstance(value, list) else [value]),
+            ]
+        found[key] = value
+    return found
 
 
 class JsonExpression(Expression):

@@ -67,7 +67,7 @@ class UsageCollector:
         known: dict[tuple[str, ...], BlockUsage] = {}
         for address in addresses.values():
             self._provider(address)
-        for block in _with_nested_data(blocks):
+        for block in with_nested_data(blocks):
             if block.type == "provider":
                 address = addresses.setdefault(block.labels[0], full_address(block.labels[0]))
                 self._provider(address).configuration.merge(body_usage(block.body, ignored=PROVIDER_META_ARGUMENTS))
@@ -142,7 +142,8 @@ def _local_name(block: Block) -> str:
     return block.labels[0].partition("_")[0]
 
 
-def _with_nested_data(blocks: Iterable[Block]) -> Iterator[Block]:
+def with_nested_data(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks of a module, and the data sources within its ``check`` blocks."""
     for block in blocks:
         yield block
         if block.type == "check":

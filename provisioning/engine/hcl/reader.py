@@ -11,7 +11,7 @@ from .literals import as_text
 from .module import Module, ModuleCall
 from .native import NativeDocument
 from .problems import Location, Problem, TemplateSyntaxError
-from .providers import UsageCollector, hint_tree, merge_hints
+from .providers import UsageCollector, hint_tree, merge_hints, with_nested_data
 from .syntax import Block, Document, NotConstantError, Traversal, merge_overrides, without_instance_key
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
@@ -131,7 +131,7 @@ class _TemplateReader:
 
     def _add(self, folder: _Folder) -> dict[str, str]:
         """Take in a folder once: its providers, remote states and provisioners."""
-        for block in folder.blocks:
+        for block in with_nested_data(folder.blocks):
             if block.type == "data" and block.labels[0] == "terraform_remote_state":
                 self.remote_states.append(block.location)
             elif block.type == "resource":
@@ -181,16 +181,16 @@ class _TemplateReader:
 
 
 def _configuration_files(directory: Path) -> list[Path]:
-    """The configuration files of a folder by name; links and hidden or backup files are left out."""
+    """The configuration files of a folder by name; links and hidden files are left out.
+
+    Raises EngineError for ``.tofu`` files: OpenTofu would read them instead of what is checked here.
+    """
     with os.scandir(directory) as entries:
-        names = [
-            entry.name
-            for entry in entries
-            if entry.name.endswith((".tf", ".tf.json"))
-            and not entry.name.startswith((".", "#"))
-            and entry.is_file(follow_symlinks=False)
-        ]
-    return [directory / name for name in sorted(names)]
+        names = sorted(e.name for e in entries if e.name[0] != "." and e.is_file(follow_symlinks=False))
+    for name in names:
+        if name.endswith((".tofu", ".tofu.json")):
+            raise EngineError(f"{name}: configuration must be in .tf or .tf.json files")
+    return [directory / name for name in names if name.endswith((".tf", ".tf.json"))]
 
 
 def _read_file(root: Path, file: Path) -> Document:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -77,9 +78,9 @@ def run(
 ) -> Ended:
     """Run a command to its end. ``deadline`` is a reading of ``time.monotonic``.
 
-    Raises Canceled when ``stopped()`` turned true, OutOfTimeError after the deadline, LimitExceededError when the command wrote
-    more than ``limits.output_bytes``, and EngineError when it could not be confined or started. Whatever happens,
-    no process of its group is left. Exceptions of the callbacks pass through.
+    Raises Canceled when ``stopped()`` turned true, OutOfTimeError after the deadline, LimitExceededError when the
+    command wrote more than ``limits.output_bytes``, and EngineError when it could not be confined or started. Whatever
+    happens, no process of its group is left. Exceptions of the callbacks pass through.
     """
     launched = sandbox.launch(
         kind,
@@ -132,21 +133,19 @@ class _Child:
         self._selector = selectors.DefaultSelector()
         self.last_line = b""
         for pipe, on_line in ((process.stdout, on_stdout), (process.stderr, self._noting(on_stderr))):
-            assert pipe is not None  # noqa: S101 (for the type checker: all three are pipes)
+            assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, _Lines(on_line))
 
     def give(self, request: bytes) -> None:
         """Write the launcher's request. A launcher that has died already tells why by its exit status."""
         pipe: IO[bytes] | None = self._process.stdin
-        assert pipe is not None  # noqa: S101
-        try:
+        assert pipe is not None
+        with suppress(BrokenPipeError):
             view = memoryview(request)
             while view:
                 view = view[pipe.write(view) :]
             pipe.close()
-        except BrokenPipeError:
-            pass
 
     def watch(self, deadline: float, stopped: Callable[[], bool]) -> None:
         """Pass lines on until the command has ended and its pipes are read out."""
@@ -217,10 +216,8 @@ class _Child:
             time.sleep(0.002)
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # gone, or (on macOS) only a zombie is left
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):  # gone, or (on macOS) only a zombie is left
-            pass
 
     def _noting(self, on_line: OnLine) -> OnLine:
         def noted(line: bytes) -> None:

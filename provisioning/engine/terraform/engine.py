@@ -1,55 +1,22 @@
-"""The engine that runs real Terraform: one plan for a dry run, two at once for an import."""
+"""The engine that runs real Terraform."""
 
-import json
 import logging
-import signal
-import threading
-import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from provisioning.engine import sandbox
-from provisioning.engine.base import (
-    Canceled,
-    EngineError,
-    ImportResult,
-    Log,
-    LogLevel,
-    ParameterSchema,
-    PlanInput,
-    PlanResult,
-    Stage,
-    Transition,
-)
-from provisioning.engine.hcl import Module, read_module
-from provisioning.engine.plan import plan_result
-from provisioning.engine.provider.coder import CoderProvider
-from provisioning.engine.provider.server import CODER_ADDRESSES
+from provisioning.engine.base import ImportResult, Log, ParameterSchema, PlanInput, PlanResult
+from provisioning.engine.hcl import read_module
 from provisioning.engine.sandbox import SandboxKind
-from provisioning.engine.stub import StubProvider
 from provisioning.engine.terraform import discovery
-from provisioning.engine.terraform.command import Ended
-from provisioning.engine.terraform.environment import (
-    environment_parameters,
-    variable_values,
-    write_private,
-)
 from provisioning.engine.terraform.installation import ProviderInstaller
-from provisioning.engine.terraform.modules import RemoteModuleError, remote_calls, write_manifest
-from provisioning.engine.terraform.output import Mask, Reader, shortened
+from provisioning.engine.terraform.job import Job, refuse_state
 from provisioning.engine.terraform.settings import EngineSettings
 from provisioning.engine.terraform.workplace import Workplace
 
 logger = logging.getLogger(__name__)
-
-_PLAN = ("plan", "-no-color", "-input=false", "-json", "-refresh=false", "-lock=false")
-_SHOW = ("show", "-json", "-no-color")
-# Since Terraform 1.8 the graph without a type leaves out the modules' names.
-_GRAPH = ("graph", "-type=plan")
 
 
 class TerraformEngine:
@@ -78,279 +45,20 @@ class TerraformEngine:
 
         Each stage opens with a line without output. ``log`` is called from two threads, never at the same time.
         """
-        with _Job(self, directory, plan_input, log, stop) as job:
+        with self._job(directory, plan_input, log, stop) as job:
             return job.plan_import()
 
     def plan(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> PlanResult:
-        """Plan once, for the transition of the context."""
-        with _Job(self, directory, plan_input, log, stop) as job:
+        """Plan once, for the transition of the context. The lines are those of the stage PERSISTENT."""
+        with self._job(directory, plan_input, log, stop) as job:
             return job.plan_once()
 
-    def workplace(self, directory: Path, stopped: Callable[[], bool]) -> Workplace:
-        """A place for one job's commands."""
+    @contextmanager
+    def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
+        module = read_module(directory)
+        refuse_state(module)
         terraform = discovery.find(self._settings.binary)
-        return Workplace(terraform, self._sandbox, self._settings, directory, stopped)
-
-    @property
-    def settings(self) -> EngineSettings:
-        return self._settings
-
-    @property
-    def installer(self) -> ProviderInstaller:
-        return self._installer
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """What the commands of one plan answered: the plan as JSON and, where asked for, the graph in DOT."""
-
-    plan: dict[str, Any]
-    graph: str = ""
-
-
-class _Job:
-    """One template being planned."""
-
-    def __init__(
-        self, engine: TerraformEngine, directory: Path, plan_input: PlanInput, log: Log, stop: Event
-    ) -> None:
-        self._engine = engine
-        self._settings = engine.settings
-        self._input = plan_input
-        self._workspace_id = plan_input.context.workspace_id or str(uuid.uuid4())  # the same for every plan
-        self._stop = stop
-        self._failed = Event()  # one of the commands has failed: the others' answers are of no use
-        self._module = read_module(directory)
-        _refuse_state(self._module)
-        self._mask = _mask(self._module, plan_input)
-        self._log: Log = log
-        self._workplace = engine.workplace(directory, self._stopped)
-        self._stubs: dict[str, Path] = {}
-        self._unverified: tuple[str, ...] = ()
-        self._variables: dict[str, str] = {}
-        self._arguments: tuple[str, ...] = ()
-
-    def __enter__(self) -> "_Job":
-        self._workplace.__enter__()
-        try:
-            self._prepare()
-        except BaseException:
-            self._workplace.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        self._workplace.__exit__(*details)
-
-    def plan_import(self) -> ImportResult:
-        start_sockets, stop_sockets = (self._sockets(t) for t in (Transition.START, Transition.STOP))
-        later = _HeldLog(self._log)
-        self._log(LogLevel.INFO, Stage.PERSISTENT, "")
-        later(LogLevel.INFO, Stage.EPHEMERAL, "")
-        with ThreadPoolExecutor(2, thread_name_prefix="plan") as threads:
-            stopping = threads.submit(self._plan, Transition.STOP, stop_sockets, Stage.EPHEMERAL, later)
-            graphing = threads.submit(self._graph, start_sockets)
-            try:
-                start = self._plan(Transition.START, start_sockets, Stage.PERSISTENT, self._log)
-                later.release()
-                stop = stopping.result()
-                graph = graphing.result()
-            except BaseException:
-                self._failed.set()
-                raise
-        return ImportResult(
-            start=plan_result(start, graph, self._module),
-            stop=plan_result(stop, graph, self._module),
-            unverified_providers=self._unverified,
-        )
-
-    def plan_once(self) -> PlanResult:
-        transition = self._input.context.transition
-        sockets = self._sockets(transition)
-        with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
-            graphing = threads.submit(self._graph, sockets)
-            try:
-                plan = self._plan(transition, sockets, Stage.PERSISTENT, self._log)
-                return plan_result(plan, graphing.result(), self._module)
-            except BaseException:
-                self._failed.set()
-                raise
-
-    # ------------------------------------------------------------------ before the plans
-    def _prepare(self) -> None:
-        workplace = self._workplace
-        in_file, variables = variable_values(self._input.parameter_values, self._module.variables)
-        self._variables = variables | environment_parameters(self._input.parameter_values)
-        if in_file:
-            path = write_private(workplace.folder / "values.tfvars.json", json.dumps(in_file))
-            self._arguments = (f"-var-file={path}",)
-        write_manifest(self._module, workplace.directory, workplace.data)
-        for call in remote_calls(self._module):
-            if not (self._settings.network and self._settings.remote_modules):
-                raise RemoteModuleError(call)
-            self._fetch_modules()
-            break
-        if self._module.provider_usage:
-            self._install()
-
-    def _fetch_modules(self) -> None:
-        self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        reader = Reader(self._mask, plain_level=LogLevel.DEBUG)
-        ended = self._workplace.run_installing(
-            ("get", "-no-color"),
-            addresses=(),
-            cli_config=self._settings.cli_config or "disable_checkpoint = true\n",
-            network=True,
-            on_stdout=lambda raw: self._forward(reader.stdout(raw), Stage.INSTALLING, self._log),
-            on_stderr=lambda raw: self._forward(reader.stderr(raw), Stage.INSTALLING, self._log),
-        )
-        if ended.status != 0:
-            calls = ", ".join(call.key for call in remote_calls(self._module))
-            raise EngineError(
-                shortened(f"modules could not be fetched ({calls}): {reader.last_words or ended.why}")
-            )
-
-    def _install(self) -> None:
-        """Install the providers of the template; a stub answers for each one that cannot be had."""
-        usage = self._module.provider_usage
-        self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        failed = self._engine.installer.install(self._workplace, tuple(usage), self._log)
-        for number, (address, reason) in enumerate(failed.items()):
-            text = f"provider {address} could not be installed: {reason}"
-            if not self._settings.stub_providers:
-                self._log(LogLevel.ERROR, Stage.INSTALLING, text)
-                raise EngineError(shortened(text))
-            self._log(
-                LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub answers for it, this version is unverified"
-            )
-            self._stubs[address] = self._workplace.serve(f"stub{number}", StubProvider(usage[address]))
-        self._unverified = tuple(sorted(failed))
-
-    def _sockets(self, transition: Transition) -> dict[str, Path]:
-        """The sockets of the providers that we serve, by address, for a plan of ``transition``."""
-        context = replace(self._input.context, transition=transition, workspace_id=self._workspace_id)
-        provider = CoderProvider(context, self._input.rich_parameter_values)
-        sockets = dict.fromkeys(CODER_ADDRESSES, self._workplace.serve(f"coder-{transition}", provider))
-        for address, path in self._stubs.items():
-            sockets[address] = path
-            host, _, rest = address.partition("/")
-            if host == "registry.terraform.io":  # what OpenTofu makes of an address without a host
-                sockets[f"registry.opentofu.org/{rest}"] = path
-        return sockets
-
-    # ------------------------------------------------------------------ the commands
-    def _plan(
-        self, transition: Transition, sockets: dict[str, Path], stage: Stage, log: Log
-    ) -> dict[str, Any]:
-        """Plan and answer the plan as Terraform's JSON, with the log lines on their way."""
-        target = self._workplace.folder / f"{transition}.tfplan"
-        destroy = ("-destroy",) if transition is Transition.DELETE else ()
-        reader = Reader(self._mask)
-        ended = self._workplace.run(
-            (*_PLAN, *destroy, *self._arguments, f"-out={target}"),
-            sockets=sockets,
-            variables=self._variables,
-            installed=self._has_installed,
-            on_stdout=lambda raw: self._forward(reader.stdout(raw), stage, log),
-            on_stderr=lambda raw: self._forward(reader.stderr(raw), stage, log),
-            stopped=self._stopped,
-        )
-        if ended.status != 0:
-            reason = reader.reason() or self._crash(reader.last_words, ended)
-            raise EngineError(f"plan for {transition} failed: {reason}")
-        text = self._answer((*_SHOW, str(target)), sockets, f"the plan for {transition} cannot be read")
-        try:
-            plan = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise EngineError(f"the plan for {transition} cannot be read: {type(error).__name__}") from error
-        if not isinstance(plan, dict):
-            raise EngineError(f"the plan for {transition} cannot be read: it is no object")
-        return plan
-
-    def _graph(self, sockets: dict[str, Path]) -> str:
-        return self._answer(_GRAPH, sockets, "the graph of the template cannot be made").decode(
-            errors="replace"
-        )
-
-    def _answer(self, arguments: tuple[str, ...], sockets: dict[str, Path], failure: str) -> bytes:
-        """The standard output of a command without log lines. Raises EngineError that starts with ``failure``."""
-        lines: list[bytes] = []
-        reader = Reader(self._mask)
-        errors: list[str] = []
-        ended = self._workplace.run(
-            arguments,
-            sockets=sockets,
-            variables=self._variables,
-            installed=self._has_installed,
-            on_stdout=lines.append,
-            on_stderr=lambda raw: errors.extend(line.output for line in reader.stderr(raw)),
-            stopped=self._stopped,
-        )
-        if ended.status != 0:
-            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or ended.why}"))
-        return b"\n".join(lines)
-
-    @property
-    def _has_installed(self) -> bool:
-        return len(self._stubs) < len(self._module.provider_usage)
-
-    def _forward(self, lines: Any, stage: Stage, log: Log) -> None:
-        for line in lines:
-            log(line.level, stage, line.output)
-
-    def _crash(self, words: str, ended: Ended) -> str:
-        """Why Terraform ended without a diagnostic of its own, in words that name the limit it ran into."""
-        limits = self._settings.limits
-        killed = ended.status == -signal.SIGKILL
-        if killed and ended.cpu_seconds >= limits.cpu_seconds - 0.1:
-            return f"it used more than {limits.cpu_seconds} seconds of processor time"
-        if killed:
-            return "it was killed, as happens when the machine runs out of memory"
-        if "out of memory" in words or "cannot allocate" in words:
-            return f"it ran out of memory ({limits.memory_bytes >> 20} MiB)"
-        return shortened(f"{ended.why}: {words}" if words else ended.why)
-
-    def _stopped(self) -> bool:
-        return self._stop.is_set() or self._failed.is_set()
-
-
-class _HeldLog:
-    """Keeps lines back until ``release``, and passes them on from then."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._lock = threading.Lock()
-        self._held: list[tuple[LogLevel, str, str]] | None = []
-
-    def __call__(self, level: LogLevel, stage: str, output: str) -> None:
-        with self._lock:
-            if self._held is None:
-                self._log(level, stage, output)
-            else:
-                self._held.append((level, stage, output))
-
-    def release(self) -> None:
-        with self._lock:
-            for line in self._held or ():
-                self._log(*line)
-            self._held = None
-
-
-def _refuse_state(module: Module) -> None:
-    """Raises EngineError for a template that keeps its state elsewhere or reads the state of others."""
-    if module.backend is not None:
-        raise EngineError(
-            f"{module.backend}: a template may not have a backend or cloud block, its state is kept by the server"
-        )
-    if module.has_remote_state is not None:
-        raise EngineError(f"{module.has_remote_state}: a template may not read terraform_remote_state")
-
-
-def _mask(module: Module, plan_input: PlanInput) -> Mask:
-    """Hides the values given as sensitive, and those given to or set by default in sensitive variables."""
-    sensitive = {variable.name for variable in module.variables if variable.sensitive}
-    secrets = [
-        value.value for value in plan_input.parameter_values if value.sensitive or value.name in sensitive
-    ]
-    secrets += [variable.default_source_value or "" for variable in module.variables if variable.sensitive]
-    return Mask(secrets)
+        with Workplace(terraform, self._sandbox, self._settings, directory, stop) as workplace:
+            job = Job(workplace, module, plan_input, log)
+            job.prepare(self._installer)
+            yield job

@@ -27,9 +27,7 @@ _TEXT_TYPES = ("", "string", "number", "bool", "any")
 _LONGEST_VARIABLE = 128 * 1024  # Linux's limit of one environment string
 
 
-def child_environment(
-    *, home: Path, cli_config: Path, network: bool, extra: Iterable[str] = ()
-) -> dict[str, str]:
+def child_environment(*, home: Path, cli_config: Path, network: bool, extra: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a Terraform command of the job whose private folder is ``home``.
 
     ``extra`` names further variables of the daemon's environment to pass on.
@@ -87,9 +85,7 @@ def variable_values(
             in_file[value.name] = json.loads(value.value)
         except (ValueError, RecursionError):
             if len(value.value.encode()) + len(value.name) + 16 > _LONGEST_VARIABLE:
-                raise EngineError(
-                    f"the value of variable {value.name!r} is too long: give it as JSON"
-                ) from None
+                raise EngineError(f"the value of variable {value.name!r} is too long: give it as JSON") from None
             in_environment[f"TF_VAR_{value.name}"] = value.value
     return in_file, in_environment
 

@@ -50,9 +50,7 @@ class ProviderInstaller:
             wanted = [address for address in wanted if address not in failed] if reasons else []
         return failed
 
-    def _init(
-        self, workplace: Workplace, wanted: list[str], others: Iterable[str], log: Log
-    ) -> dict[str, str]:
+    def _init(self, workplace: Workplace, wanted: list[str], others: Iterable[str], log: Log) -> dict[str, str]:
         """Run ``init`` once; returns why for those that failed, none when all of them are installed."""
         reader = Reader(lambda text: text, plain_level=LogLevel.DEBUG)
         errors: list[str] = []
@@ -122,6 +120,4 @@ class ProviderInstaller:
         quoted = str(cache).replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
         if self._settings.network:
             return f'{CLI_CONFIG}plugin_cache_dir = "{quoted}"\n'
-        return (
-            f'{CLI_CONFIG}provider_installation {{\n  filesystem_mirror {{\n    path = "{quoted}"\n  }}\n}}\n'
-        )
+        return f'{CLI_CONFIG}provider_installation {{\n  filesystem_mirror {{\n    path = "{quoted}"\n  }}\n}}\n'

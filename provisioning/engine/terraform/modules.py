@@ -35,9 +35,7 @@ def write_manifest(module: Module, directory: Path, data: Path) -> None:
     for call in local:
         folder = posixpath.normpath(posixpath.join(posixpath.dirname(call.location.file), call.source))
         if folder.split("/", 1)[0] == "..":
-            raise EngineError(
-                f"module {call.key} ({call.location}) lies outside of the template: {call.source}"
-            )
+            raise EngineError(f"module {call.key} ({call.location}) lies outside of the template: {call.source}")
         if not (directory / folder).is_dir():
             raise EngineError(f"module {call.key} ({call.location}): the template has no folder {folder}")
         records.append({"Key": call.key, "Source": _normalized(call.source), "Dir": folder})

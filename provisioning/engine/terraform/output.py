@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """An error or warning of Terraform's. ``filename`` is empty and ``line`` 0 where it has no place in the template."""
+    """An error or warning of Terraform's; ``filename`` is empty and ``line`` 0 where it has no place there."""
 
     severity: str
     summary: str

@@ -22,7 +22,7 @@ class EngineSettings:
     """
 
     binary: str | None = None
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
     sandbox: str = "auto"
     read_only_paths: tuple[Path, ...] = ()
     extra_environment: tuple[str, ...] = ()
@@ -34,6 +34,4 @@ class EngineSettings:
     stub_providers: bool = True
     remote_modules: bool = False
     plan_network: bool = False
-    scratch: Path | None = field(
-        default=None
-    )  # where working folders are made; None: the system's temporary folder
+    scratch: Path | None = field(default=None)  # where working folders are made; None: the system's temporary folder

@@ -1,17 +1,18 @@
 """Where one job's Terraform commands run: a private folder, the providers' sockets, the environment and the sandbox."""
 
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Self
 
 from provisioning.engine import sandbox
+from provisioning.engine.base import EngineError
 from provisioning.engine.provider.base import Provider
 from provisioning.engine.provider.server import reattach_config, serve
 from provisioning.engine.sandbox import Access, SandboxKind
@@ -30,8 +31,8 @@ MOST_GRACE = 0.5
 class Workplace:
     """A job's private folder and all that runs in it, from ``__enter__`` to ``__exit__``.
 
-    ``folder`` is outside of the template, so that nothing of ours is in the template's way. ``stopped`` says whether
-    the job is to end; the job's wall clock starts with the workplace.
+    ``folder`` is outside of the template, so that nothing of ours is in the template's way. the job ends
+    when ``stop`` is set; the job's wall clock starts with the workplace.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Workplace:
         kind: SandboxKind,
         settings: EngineSettings,
         directory: Path,
-        stopped: Callable[[], bool],
+        stop: Event,
     ) -> None:
         self.settings = settings
         self.directory = directory.resolve()
         self._terraform = terraform
         self._kind = kind
-        self._stopped = stopped
+        self._stop = stop
+        self._given_up = Event()
         self._servers = ExitStack()
         self._deadline = time.monotonic() + settings.limits.wall_seconds
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir=settings.scratch)).resolve()
@@ -73,10 +75,20 @@ class Workplace:
         """Terraform's data folder, in place of the template's ``.terraform``."""
         return self.folder / "data"
 
+    def give_up(self) -> None:
+        """End the commands that are running, with Canceled: one has failed, and their answers are of no use."""
+        self._given_up.set()
+
     def serve(self, name: str, provider: Provider) -> Path:
-        """Serve a provider until the end of the job; returns its socket. Not to be called from two threads."""
+        """Serve a provider until the end of the job; returns its socket. Not to be called from two threads.
+
+        Raises EngineError when the socket cannot be made, for example in a scratch folder with too long a path.
+        """
         path = self.folder / f"{name}.sock"
-        self._servers.enter_context(serve(provider, path))
+        try:
+            self._servers.enter_context(serve(provider, path))
+        except (ValueError, OSError) as error:
+            raise EngineError(f"a provider cannot be served: {error}") from error
         return path
 
     def run(
@@ -88,7 +100,6 @@ class Workplace:
         installed: bool,
         on_stdout: OnLine,
         on_stderr: OnLine,
-        stopped: Callable[[], bool] | None = None,
     ) -> Ended:
         """Run a command that evaluates the template. May be called from several threads at once.
 
@@ -117,7 +128,6 @@ class Workplace:
                 access=Access(read=tuple(read), write=(self.folder, self.directory), network=network),
             ),
             deadline=self._deadline,
-            stopped=stopped or self._stopped,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
         )
@@ -165,17 +175,18 @@ class Workplace:
                 access=Access(read=tuple(read), write=tuple(write), network=network),
             ),
             deadline=min(self._deadline, time.monotonic() + self.settings.install_seconds),
-            stopped=self._stopped,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
         )
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._given_up.is_set()
 
     def _run(
         self,
         command_: Command,
         *,
         deadline: float,
-        stopped: Callable[[], bool],
         on_stdout: OnLine,
         on_stderr: OnLine,
     ) -> Ended:
@@ -191,7 +202,7 @@ class Workplace:
             command_,
             limits=limits,
             deadline=deadline,
-            stopped=stopped,
+            stopped=self._is_over,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
         )

@@ -101,6 +101,12 @@ def test_a_file_that_is_too_big_is_named(read: Read) -> None:
         read({"big.tf": "#" * ((4 << 20) + 1)})
 
 
+@pytest.mark.parametrize("name", ["main.tofu", "main.tofu.json"])
+def test_files_that_only_opentofu_reads_are_refused(read: Read, name: str) -> None:
+    with pytest.raises(EngineError, match=f"{name}: configuration must be in .tf or .tf.json files"):
+        read({"main.tf": "", name: ""})
+
+
 def test_links_and_special_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text('variable "a" {}\n')
     (tmp_path / "link.tf").symlink_to("/etc/passwd")

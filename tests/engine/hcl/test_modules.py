@@ -1,5 +1,7 @@
 """Module calls, parameters, and what the engine refuses or warns about."""
 
+import pytest
+
 from provisioning.engine.base import RichParameter, RichParameterOption
 from provisioning.engine.hcl import Location
 
@@ -137,11 +139,31 @@ def test_what_needs_the_engines_attention(read: Read) -> None:
     assert module.uses_provisioners == (Location("m/main.tf", 3),)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("main.tf", 'check "c" {\n  data "terraform_remote_state" "s" {}\n}\n'),
+        ("main.tf", 'data "terraform\\u005fremote_state" "s" {}\n'),
+        ("#main.tf", 'data "terraform_remote_state" "s" {}\n'),
+        ("a_override.tf", 'data "terraform_remote_state" "s" {}\n'),
+        ("main.tf.json", '{"data": {"terraform_remote_state": {"s": {}}}, "data": {}}'),
+        ("main.tf.json", '{"data": [{"terraform_remote_state": [{"s": [{}]}]}]}'),
+        ("main.tf.json", '[{"data": {"terraform_remote_state": {"s": {}}}}]'),
+        ("main.tf.json", '{"check": {"c": {"data": {"terraform_remote_state": {"s": {}}}}}}'),
+        ("main.tf.json", '{"d\\u0061ta": {"terraform_remote_state": {"s": {}}}}'),
+    ],
+)
+def test_a_remote_state_cannot_hide(read: Read, name: str, text: str) -> None:
+    found = read({"other.tf": "", name: text}).has_remote_state
+    assert found is not None
+    assert found.file == name
+
+
 def test_a_cloud_block_counts_as_a_backend(read: Read) -> None:
     assert read("terraform {\n  cloud {\n  }\n}\n").backend == Location("main.tf", 2)
-    assert read({"main.tf": "", "b.tf.json": '{"terraform": {"backend": {"s3": {}}}}'}).backend == Location(
-        "b.tf.json", 1
-    )
+    assert read(
+        {"main.tf": "", "b.tf.json": '{"terraform": {"backend": {"s3": {}}}, "terraform": {}}'}
+    ).backend == Location("b.tf.json", 1)
 
 
 def test_a_plain_template_needs_no_attention(read: Read) -> None:

@@ -25,11 +25,7 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        return [
-            f"{found['summary']}\n{found['detail']}"
-            for found in self.diagnostics
-            if found["severity"] == "error"
-        ]
+        return [f"{found['summary']}\n{found['detail']}" for found in self.diagnostics if found["severity"] == "error"]
 
 
 class Terraform:

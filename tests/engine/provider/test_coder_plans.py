@@ -139,9 +139,7 @@ def test_a_workspace_without_a_name_gets_the_providers_defaults(tmp_path):
 
 
 def test_the_provider_block_may_set_the_url(tmp_path):
-    template = (
-        CODER + 'provider "coder" { url = "https://other.example.com" }\ndata "coder_workspace" "me" {}\n'
-    )
+    template = CODER + 'provider "coder" { url = "https://other.example.com" }\ndata "coder_workspace" "me" {}\n'
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
         workspace = data_sources(terraform.planned())["data.coder_workspace.me"]

@@ -194,9 +194,7 @@ def test_the_recorded_shape():
             "option": [],
             "validation": [{"min": 0, "max": None, "regex": None, "error": None, "monotonic": "decreasing"}],
         }
-    ) == RichParameter(
-        name="p", type="number", mutable=True, validation_min=0, validation_monotonic="decreasing"
-    )
+    ) == RichParameter(name="p", type="number", mutable=True, validation_min=0, validation_monotonic="decreasing")
     assert rich_parameter(
         {"name": "p", "type": "string", "default": "a", "option": [{**option("a"), "icon": "/i"}]}
     ) == RichParameter(name="p", default_value="a", options=(RichParameterOption("a", "a", icon="/i"),))

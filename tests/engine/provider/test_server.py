@@ -38,9 +38,7 @@ def test_it_answers_the_protocol(tmp_path, provider):
         request = pb.ReadDataSource.Request(
             type_name="coder_provisioner", config=pb.DynamicValue(msgpack=encode({"id": None}))
         )
-        read = pb.ReadDataSource.Response.FromString(
-            call(channel, "ReadDataSource", request.SerializeToString())
-        )
+        read = pb.ReadDataSource.Response.FromString(call(channel, "ReadDataSource", request.SerializeToString()))
         assert decode(read.state.msgpack)["os"]
         assert call(channel, "StopProvider") == b""
         assert call(channel, "Shutdown", service="plugin.GRPCController") == b""

@@ -220,9 +220,7 @@ def test_an_aws_template_is_planned(tmp_path):
 
 @pytest.mark.terraform
 def test_a_docker_template_is_planned_and_never_applied(tmp_path):
-    with attached(
-        write_template(tmp_path, DOCKER_TEMPLATE), {DOCKER: StubProvider(DOCKER_USAGE)}
-    ) as terraform:
+    with attached(write_template(tmp_path, DOCKER_TEMPLATE), {DOCKER: StubProvider(DOCKER_USAGE)}) as terraform:
         shown = terraform.planned()
         applied = terraform.run("apply", "-json", "-auto-approve", "tfplan")
         left = terraform.show()

@@ -81,9 +81,7 @@ def test_a_line_of_any_length_stays_one_line(shell: Run) -> None:
     assert [len(line) for line in shell.stdout] == [5_000_000, 4]
 
 
-def test_only_the_given_environment_reaches_the_command(
-    shell: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_given_environment_reaches_the_command(shell: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://user:secret@host/db")
     shell("/usr/bin/env", environment={"GIVEN": "a=b"})
     seen = {line.partition(b"=")[0] for line in shell.stdout}

@@ -67,7 +67,11 @@ def test_the_mixed_template(engine: TerraformEngine, tmp_path: Path) -> None:
     assert list(start) == ["aux", "home", "vm"]
     assert [resource.name for resource in result.stop.resources] == ["aux", "home"]
     (main,) = start["vm"].agents
-    assert (main.name, main.operating_system, main.startup_script) == ("main", "linux", "echo https://example.com/a.git")
+    assert (main.name, main.operating_system, main.startup_script) == (
+        "main",
+        "linux",
+        "echo https://example.com/a.git",
+    )
     assert [app.slug for app in main.apps] == ["code"]
     assert [agent.name for agent in start["aux"].agents] == ["second"]
     assert start["home"].daily_cost == 7
@@ -125,7 +129,9 @@ def test_a_plan_that_fails_for_stop_only(engine: TerraformEngine, tmp_path: Path
     assert "Error: Invalid index" in log.outputs(Stage.EPHEMERAL, LogLevel.ERROR)
 
 
-@pytest.mark.parametrize(("transition", "names"), [(Transition.START, ["aux", "home", "vm"]), (Transition.STOP, ["aux", "home"])])
+@pytest.mark.parametrize(
+    ("transition", "names"), [(Transition.START, ["aux", "home", "vm"]), (Transition.STOP, ["aux", "home"])]
+)
 def test_a_dry_run_plans_one_transition(
     engine: TerraformEngine, tmp_path: Path, transition: Transition, names: list[str]
 ) -> None:
@@ -159,7 +165,9 @@ def test_local_modules_need_no_command_of_their_own(engine: TerraformEngine, tmp
 
 @pytest.mark.parametrize("value", ['["eu", "us"]', '["eu", upper("us"),]'])
 def test_values_of_lists(engine: TerraformEngine, tmp_path: Path, value: str) -> None:
-    content = 'variable "zones" { type = list(string) }\nresource "terraform_data" "x" {\n count = length(var.zones)\n}\n'
+    content = (
+        'variable "zones" { type = list(string) }\nresource "terraform_data" "x" {\n count = length(var.zones)\n}\n'
+    )
     root = template(tmp_path, content)
     assert "upper" in value or plan_import(engine, root, ParameterValue("zones", value)).start.resources
     if "upper" in value:  # functions are refused by Terraform, which must be an error and not a crash
@@ -168,7 +176,9 @@ def test_values_of_lists(engine: TerraformEngine, tmp_path: Path, value: str) ->
 
 
 def test_environment_values_reach_terraform(engine: TerraformEngine, tmp_path: Path) -> None:
-    root = template(tmp_path, 'variable "size" { type = number }\nresource "terraform_data" "x" {\n  count = var.size\n}\n')
+    root = template(
+        tmp_path, 'variable "size" { type = number }\nresource "terraform_data" "x" {\n  count = var.size\n}\n'
+    )
     value = ParameterValue("TF_VAR_size", "1", destination="environment_variable")
     assert len(plan_import(engine, root, value).start.resources) == 1
 
@@ -213,7 +223,7 @@ def test_the_host_is_out_of_reach(engine: TerraformEngine, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
-    "block", ['backend "local" {}', 'backend "http" {\n address = "http://127.0.0.1:9/"\n }', 'cloud {}']
+    "block", ['backend "local" {}', 'backend "http" {\n address = "http://127.0.0.1:9/"\n }', "cloud {}"]
 )
 def test_backends_are_refused(engine: TerraformEngine, tmp_path: Path, block: str) -> None:
     with pytest.raises(EngineError, match=r"^main\.tf:2: a template may not have a backend or cloud block"):
@@ -221,7 +231,9 @@ def test_backends_are_refused(engine: TerraformEngine, tmp_path: Path, block: st
 
 
 def test_remote_state_is_refused(engine: TerraformEngine, tmp_path: Path) -> None:
-    content = 'data "terraform_remote_state" "x" {\n  backend = "http"\n  config = { address = "http://127.0.0.1:9/" }\n}\n'
+    content = (
+        'data "terraform_remote_state" "x" {\n  backend = "http"\n  config = { address = "http://127.0.0.1:9/" }\n}\n'
+    )
     with pytest.raises(EngineError, match=r"^main\.tf:1: a template may not read terraform_remote_state"):
         plan_import(engine, template(tmp_path, content))
 
@@ -251,7 +263,7 @@ DOCKER = REQUIRED.replace("\n  }\n}", '\n    docker = { source = "kreuzwerker/do
     'resource "docker_container" "workspace" {\n'
     "  count = data.coder_workspace.me.start_count\n"
     '  image = "ubuntu"\n  name  = "dev"\n  env   = ["TOKEN=${coder_agent.main.token}"]\n'
-    "  volumes {\n    container_path = \"/home\"\n    volume_name    = docker_volume.home.name\n  }\n}\n"
+    '  volumes {\n    container_path = "/home"\n    volume_name    = docker_volume.home.name\n  }\n}\n'
 )
 
 
@@ -272,7 +284,9 @@ def test_a_stub_answers_for_a_provider_that_cannot_be_installed(engine: Terrafor
 
 def test_without_stubs_such_a_provider_fails_the_import(tmp_path: Path) -> None:
     engine = TerraformEngine(replace(SETTINGS, stub_providers=False))
-    with pytest.raises(EngineError, match=r"^provider registry\.terraform\.io/kreuzwerker/docker could not be installed: "):
+    with pytest.raises(
+        EngineError, match=r"^provider registry\.terraform\.io/kreuzwerker/docker could not be installed: "
+    ):
         plan_import(engine, template(tmp_path, DOCKER))
 
 
@@ -333,9 +347,7 @@ def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_plan_that_eats_the_machine_ends_with_the_reason(
-    tmp_path: Path, expression: str, reason: str
-) -> None:
+def test_a_plan_that_eats_the_machine_ends_with_the_reason(tmp_path: Path, expression: str, reason: str) -> None:
     limits = replace(SETTINGS.limits, memory_bytes=3 << 30, cpu_seconds=1 if "processor" in reason else 20)
     engine = TerraformEngine(replace(SETTINGS, limits=limits))
     content = f'resource "terraform_data" "x" {{\n  input = length({expression})\n}}\n'

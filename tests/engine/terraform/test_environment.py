@@ -17,7 +17,9 @@ def test_the_daemons_environment_does_not_pass(monkeypatch: pytest.MonkeyPatch, 
     for name in ("DATABASE_URL", "SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "TF_CLI_ARGS", "LD_PRELOAD", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    found = child_environment(home=tmp_path, cli_config=tmp_path / "rc", network=False, extra=("AWS_SECRET_ACCESS_KEY",))
+    found = child_environment(
+        home=tmp_path, cli_config=tmp_path / "rc", network=False, extra=("AWS_SECRET_ACCESS_KEY",)
+    )
     assert set(found) - {"SSL_CERT_FILE", "SSL_CERT_DIR", "LC_ALL", "TZ"} == {
         "PATH",
         "LANG",
@@ -50,7 +52,18 @@ def test_values_as_environment_variables() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "TF_CLI_ARGS_plan", "TF_REATTACH_PROVIDERS", "GODEBUG", "PATH", "HOME", "a b", "a=b", ""],
+    [
+        "LD_PRELOAD",
+        "DYLD_INSERT_LIBRARIES",
+        "TF_CLI_ARGS_plan",
+        "TF_REATTACH_PROVIDERS",
+        "GODEBUG",
+        "PATH",
+        "HOME",
+        "a b",
+        "a=b",
+        "",
+    ],
 )
 def test_names_that_change_how_terraform_runs_are_refused(name: str) -> None:
     with pytest.raises(EngineError, match="cannot be an environment variable"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -42,8 +43,9 @@ class Setup:
         self.now = 0.0
         self.binary = scripted_terraform(
             directory,
-            f"init) echo \"$@\" >> {directory}/asked; env > {directory}/environment; cp $TF_CLI_CONFIG_FILE {directory}/rc"
-            f"; echo Initializing; if [ -e {directory}/errors ]; then cat {directory}/errors >&2; exit 1; fi ;;",
+            f'init) echo "$@" >> {directory}/asked; env > {directory}/environment; cp $TF_CLI_CONFIG_FILE '
+            f"{directory}/rc; echo Initializing; "
+            f"if [ -e {directory}/errors ]; then cat {directory}/errors >&2; exit 1; fi ;;",
         )
 
     def installer(self, **options: object) -> ProviderInstaller:
@@ -53,7 +55,7 @@ class Setup:
     def install(self, installer: ProviderInstaller, *addresses: str) -> dict[str, str]:
         root = template(self.directory, "")
         terraform = find(str(self.binary))
-        with Workplace(terraform, SandboxKind.OFF, self.settings, root, lambda: False) as workplace:
+        with Workplace(terraform, SandboxKind.OFF, self.settings, root, Event()) as workplace:
             return installer.install(workplace, addresses, self.log)
 
     @property

@@ -96,14 +96,20 @@ def test_garbage_is_shown_without_its_control_characters(tmp_path: Path) -> None
         ("plan) exit 1 ;;\n", "plan for start failed: exit status 1"),
         ("plan) echo broken >&2; exit 9 ;;\n", "plan for start failed: exit status 9: broken"),
         ("plan) kill -SEGV $$ ;;\n", "plan for start failed: killed by SIGSEGV"),
-        ("plan) kill -KILL $$ ;;\n", "plan for start failed: it was killed, as happens when the machine runs out of memory"),
-        ("plan) echo 'fatal error: runtime: out of memory' >&2; exit 2 ;;\n", "plan for start failed: it ran out of memory (4096 MiB)"),
+        (
+            "plan) kill -KILL $$ ;;\n",
+            "plan for start failed: it was killed, as happens when the machine runs out of memory",
+        ),
+        (
+            "plan) echo 'fatal error: runtime: out of memory' >&2; exit 2 ;;\n",
+            "plan for start failed: it ran out of memory (4096 MiB)",
+        ),
         ("plan) ;;\nshow) echo no JSON ;;\n", "the plan for start cannot be read: JSONDecodeError"),
         ("plan) ;;\nshow) echo '[]' ;;\n", "the plan for start cannot be read: it is no object"),
         ("plan) ;;\nshow) echo why >&2; exit 1 ;;\n", "the plan for start cannot be read: why"),
         ("plan) ;;\ngraph) exit 1 ;;\n", "the graph of the template cannot be made: exit status 1"),
     ],
-)  # fmt: skip
+)
 def test_failures_have_reasons(tmp_path: Path, cases: str, text: str) -> None:
     with pytest.raises(EngineError) as caught:
         plan(engine(tmp_path, cases), tmp_path)
@@ -111,7 +117,9 @@ def test_failures_have_reasons(tmp_path: Path, cases: str, text: str) -> None:
 
 
 def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Path) -> None:
-    error = json.dumps({"@level": "error", "@message": "Error: no", "diagnostic": {"severity": "error", "summary": "no"}})
+    error = json.dumps(
+        {"@level": "error", "@message": "Error: no", "diagnostic": {"severity": "error", "summary": "no"}}
+    )
     cases = f"plan) case \"$*\" in *start.tfplan*) echo '{error}'; exit 1 ;; *) sleep 60 ;; esac ;;\n"
     log = Recorder()
     started = time.monotonic()
@@ -122,7 +130,7 @@ def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Pat
 
 
 def test_lines_of_the_stop_plan_stream_once_the_start_plan_is_done(tmp_path: Path) -> None:
-    cases = "plan) case \"$*\" in *stop.tfplan*) echo early; sleep 1; echo late ;; *) echo start ;; esac ;;\n"
+    cases = 'plan) case "$*" in *stop.tfplan*) echo early; sleep 1; echo late ;; *) echo start ;; esac ;;\n'
     seen: list[tuple[str, float]] = []
     root = template(tmp_path, 'output "x" { value = 1 }')
     engine(tmp_path, cases).plan_import(

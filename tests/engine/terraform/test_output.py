@@ -44,7 +44,7 @@ def test_a_diagnostic_is_its_message_its_place_and_its_detail_line_by_line() -> 
         "summary": "Deprecated",
         "detail": "Use another.\n\nReally.",
         "range": {"filename": "main.tf", "start": {"line": 12, "column": 3}},
-        "snippet": {"code": "  password = \"x\""},
+        "snippet": {"code": '  password = "x"'},
     }
     lines = read({"@level": "warn", "@message": "Warning: Deprecated", "diagnostic": diagnostic})
     assert lines == [
@@ -128,7 +128,7 @@ def test_a_message_of_several_lines_is_several_lines() -> None:
 def test_standard_error_is_error_until_a_crash_report() -> None:
     reader = Reader(Mask())
     raw = [b"fatal error: out of memory", b"goroutine 1 [running]:", b"main.main()"]
-    levels = [line.level for line in map(lambda text: next(iter(reader.stderr(text))), raw)]
+    levels = [next(reader.stderr(text)).level for text in raw]
     assert levels == [LogLevel.ERROR, LogLevel.DEBUG, LogLevel.DEBUG]
     assert reader.last_words == "fatal error: out of memory"
 

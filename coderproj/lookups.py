@@ -1,0 +1,24 @@
+"""Lookups that Django lacks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import ForeignKey, Lookup, UUIDField
+from django.db.models.sql.compiler import SQLCompiler
+
+
+@ForeignKey.register_lookup
+@UUIDField.register_lookup
+class AnyOf(Lookup[Any]):
+    """``id__any=ids``: ``id = ANY(array)``. One parameter whatever the number of ids, so one prepared statement;
+    ``__in`` makes a new statement for each number."""
+
+    lookup_name = "any"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        ids: Iterable[Any] = self.rhs
+        return f"{column} = ANY(%s::uuid[])", [*parameters, list(ids)]
+
+

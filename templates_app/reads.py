@@ -1,0 +1,95 @@
+"""The compiled reads of templates and versions: one statement each, with visibility in its WHERE."""
+
+import uuid
+from typing import Any
+
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
+
+from coderproj.api.compiled import AsText, Read, json_list, json_object
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Organization
+from coderproj.identity.organizations import visible_organizations
+from provisioning.models import ParameterSchema, WorkspaceResource
+from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
+from templates_app.models import RichParameter, Template, TemplateVersion
+from templates_app.serializers import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
+
+COMPLETED = ExpressionWrapper(Q(job__completed_at__isnull=False), output_field=BooleanField())
+OfOneRow = QuerySet[Any, Any]
+
+
+def _one_template(templates: QuerySet[Template]) -> OfOneRow:
+    return templates.values_list(AsText(json_object(TemplateSerializer())))
+
+
+def _one_version(versions: QuerySet[TemplateVersion]) -> OfOneRow:
+    return versions.values_list(AsText(json_object(TemplateVersionSerializer())))
+
+
+def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
+    return _one_template(Template.objects.visible(actor).with_statistics().filter(pk=template_id))
+
+
+def _template_by_name(actor: Actor, organization_id: uuid.UUID, name: str) -> OfOneRow:
+    rows = Template.objects.visible(actor).with_statistics()
+    return _one_template(rows.filter(organization_id=organization_id, name__iexact=name))
+
+
+def _templates_of_organization(actor: Actor, organization_id: uuid.UUID) -> OfOneRow:
+    rows = Template.objects.visible(actor).filter(organization=OuterRef("pk")).most_used_first()
+    organization: QuerySet[Organization] = visible_organizations(actor).filter(pk=organization_id)
+    return organization.values_list(AsText(json_list(rows, TemplateSerializer())))
+
+
+def _versions_of_template(
+    actor: Actor, template_id: uuid.UUID, after_id: uuid.UUID | None, limit: int | None, offset: int | None
+) -> OfOneRow:
+    rows = TemplateVersion.objects.filter(template=OuterRef("pk")).order_by("created_at", "id")
+    known = Exists(TemplateVersion.objects.filter(template=OuterRef("pk"), pk=after_id))
+    if after_id is not None:
+        rows = rows.after_id(after_id)
+    if limit is not None:
+        rows = rows[offset or 0 : (offset or 0) + limit]
+    elif offset is not None:
+        rows = rows[offset:]
+    template = Template.objects.visible(actor).filter(pk=template_id)
+    return template.values_list(AsText(json_list(rows, TemplateVersionSerializer())), known)
+
+
+def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    return _one_version(TemplateVersion.objects.visible(actor).filter(pk=version_id))
+
+
+def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfOneRow:
+    template = Template.objects.visible(actor).filter(pk=template_id)
+    rows = TemplateVersion.objects.filter(template=OuterRef("pk"), name=name)
+    return template.values_list(AsText(json_list(rows, TemplateVersionSerializer())))
+
+
+def _resources(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    rows = WorkspaceResource.objects.filter(job=OuterRef("job_id")).order_by(*ResourceSerializer.Meta.list_order)
+    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    return version.values_list(AsText(json_list(rows, ResourceSerializer())), COMPLETED)
+
+
+def _schema(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    rows = ParameterSchema.objects.filter(job=OuterRef("job_id")).order_by("index")
+    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    return version.values_list(AsText(json_list(rows, ParameterSchemaSerializer())), COMPLETED)
+
+
+def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    rows = RichParameter.objects.filter(template_version=OuterRef("pk")).order_by("index")
+    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    return version.values_list(AsText(json_list(rows, RichParameterSerializer())), COMPLETED)
+
+
+TEMPLATE = Read(_template)
+TEMPLATE_BY_NAME = Read(_template_by_name)
+TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
+VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
+VERSION = Read(_version)
+VERSION_OF_TEMPLATE = Read(_version_of_template)
+RESOURCES = Read(_resources)
+SCHEMA = Read(_schema)
+RICH_PARAMETERS = Read(_rich_parameters)

@@ -1,0 +1,248 @@
+"""What jobs do in a healthy daemon: real processes, the real database, the scripted engine."""
+
+import pytest
+
+from provisioning import jobs
+from provisioning.models import (
+    JobStatus,
+    ParameterSchema,
+    ParameterScope,
+    ParameterValue,
+    ProvisionerJobLog,
+    WorkspaceResource,
+)
+from templates_app.models import RichParameter, TemplateVersion
+from tests.factories import make_job
+from tests.vocabulary import echo, queue_dry_run, queue_import, tar_of, wait_for_job, wait_for_log, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AGENT = {"name": "main", "operating_system": "linux", "architecture": "amd64", "apps": [{"slug": "code"}]}
+PLAN = {
+    "logs": [
+        ["info", "Detecting persistent resources", "planning"],
+        ["info", "Detecting ephemeral resources", "planning again"],
+    ],
+    "start": {
+        "resources": [{"name": "dev", "type": "vm", "agents": [AGENT]}, {"name": "disk", "type": "volume"}],
+        "rich_parameters": [{"name": "size", "default_value": "small"}],
+    },
+    "stop": {"resources": [{"name": "disk", "type": "volume"}]},
+}
+
+
+def run_import(source, **fields):
+    version = queue_import(source, **fields)
+    return wait_for_job(version.job), TemplateVersion.objects.get(pk=version.pk)
+
+
+def log_of(job):
+    return [(row.source, row.level, row.stage, row.output) for row in job.logs.order_by("id")]
+
+
+def test_an_import_stores_what_it_found(daemon):
+    source = {
+        "README.md": "# Hello\x00 \N{SNOWMAN}",
+        **echo(PLAN, {"variables": [{"name": "region", "default_source_value": "eu"}]}),
+    }
+    job, version = run_import(source)
+    assert (job.status, job.error) == (JobStatus.SUCCEEDED, "")
+    assert version.readme == "# Hello \N{SNOWMAN}"
+    assert list(ParameterSchema.objects.filter(job=job).values_list("name", flat=True)) == ["region"]
+    found = WorkspaceResource.objects.filter(job=job).order_by("workspace_transition", "name")
+    assert [(row.workspace_transition, row.type, row.name) for row in found] == [
+        ("start", "vm", "dev"),
+        ("start", "volume", "disk"),
+        ("stop", "volume", "disk"),
+    ]
+    assert found.get(name="dev").agents.get().apps.get().slug == "code"
+    assert RichParameter.objects.get(template_version=version).name == "size"
+
+
+def test_the_log_of_an_import_has_every_stage_once_and_opened_by_an_empty_line(daemon):
+    job, _ = run_import({"readme.MD": "x", "terraform.tfstate": "{}", **echo(PLAN)})
+    by_daemon, by_engine = "provisioner_daemon", "provisioner"
+    assert log_of(job) == [
+        (by_daemon, "info", "Setting up", ""),
+        (by_daemon, "info", "Setting up", "Left out of the archive: terraform.tfstate"),
+        (by_daemon, "info", "Adding README.md...", ""),
+        (by_daemon, "info", "Parsing template parameters", ""),
+        (by_daemon, "info", "Detecting persistent resources", ""),
+        (by_engine, "info", "Detecting persistent resources", "planning"),
+        (by_daemon, "info", "Detecting ephemeral resources", ""),
+        (by_engine, "info", "Detecting ephemeral resources", "planning again"),
+        (by_daemon, "info", "Cleaning Up", ""),
+    ]
+    assert list(job.logs.order_by("id").values_list("id", flat=True)) == list(range(1, 10))
+
+
+def test_a_template_without_a_readme_says_so(daemon):
+    job, version = run_import(echo())
+    assert ("provisioner_daemon", "debug", "No README.md provided", "") in log_of(job)
+    assert version.readme == ""
+
+
+@pytest.mark.parametrize(
+    ("readme", "stored"),
+    [(b"\xff\xfeok", "\ufffd\ufffdok"), (b"x" * (1024 * 1024 + 1), "")],
+    ids=["no UTF-8", "too large"],
+)
+def test_odd_readmes_do_no_harm(daemon, readme, stored):
+    job, version = run_import({"README.md": readme, **echo()})
+    assert job.status == JobStatus.SUCCEEDED
+    assert version.readme == stored
+
+
+def test_thousands_of_lines_arrive_in_order_and_complete(daemon):
+    job, _ = run_import(echo({"lines": 5000}))
+    outputs = job.logs.filter(source="provisioner").order_by("id").values_list("output", flat=True)
+    assert list(outputs) == [f"line {number}" for number in range(1, 5001)]
+    assert job.log_count == ProvisionerJobLog.objects.filter(job=job).count()
+
+
+def test_a_line_break_in_output_makes_another_line(daemon):
+    script = {"logs": [["warn", "Detecting persistent resources", "one\ntwo\r\n\n\x1b[31mthree"]]}
+    job, _ = run_import(echo(script))
+    assert [output for source, level, _, output in log_of(job) if source == "provisioner" and level == "warn"] == [
+        "one",
+        "two",
+        "[31mthree",
+    ]
+
+
+def test_a_variable_without_a_value_fails_the_import(daemon):
+    job, _ = run_import(echo(parse={"variables": [{"name": "region"}]}))
+    assert (job.status, job.error) == (JobStatus.FAILED, "missing parameter: region")
+    assert log_of(job)[-1][2] == "Cleaning Up"
+
+
+def test_values_of_the_import_reach_the_plan(daemon):
+    version = queue_import(echo(parse={"variables": [{"name": "echo.exec"}]}), provisioner="echo", tags={"scope": "x"})
+    ParameterValue.objects.create(
+        scope=ParameterScope.IMPORT_JOB,
+        scope_id=version.job_id,
+        name="echo.exec",
+        source_scheme="data",
+        source_value="error=as told",
+        destination_scheme="provisioner_variable",
+    )
+    release_held(version.job)
+    job = wait_for_job(version.job)
+    assert (job.status, job.error) == (JobStatus.FAILED, "as told")
+
+
+def release_held(job):
+    """Let the daemon have a job that was queued with tags it does not take."""
+    held = type(job).objects.get(pk=job.pk)
+    held.tags = {"scope": "organization"}
+    held.save(update_fields=["tags"])
+
+
+def test_sensitive_values_are_masked_in_log_and_error(daemon):
+    secret = "hunter2-hunter2"
+    plan = {"logs": [["info", "Detecting persistent resources", f"token is {secret}!"]], "error": f"no {secret}"}
+    variables = [{"name": "token", "sensitive": True, "default_source_value": secret}]
+    job, _ = run_import(echo(plan, {"variables": variables}))
+    assert job.error == "no ********"
+    assert "token is ********!" in [output for *_, output in log_of(job)]
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (echo({"error": "the plan is bad\x00"}), "the plan is bad"),
+        (echo(parse={"error": "main.tf:1: what?"}), "main.tf:1: what?"),
+        ({"main.tf": ""}, "echo.json cannot be read: No such file or directory"),
+        (tar_of({"../up.tf": "x"}), "The archive member '../up.tf' leads out of the archive."),
+        (b"testing", "The archive is broken or no archive at all. No member can be read: it ends within a header."),
+        (echo({"start": {"resources": [{"name": "n" * 65, "type": "vm"}]}}), "what the job found cannot be stored"),
+        (echo(parse={"variables": [{"name": "v" * 65}]}), "what the job found cannot be stored"),
+    ],
+)
+def test_failures_end_the_job_with_their_reason(daemon, source, error):
+    job, _ = run_import(source)
+    assert job.status == JobStatus.FAILED
+    assert job.error.startswith(error)
+    assert not WorkspaceResource.objects.filter(job=job).exists()
+
+
+def test_an_import_without_a_file_fails(daemon):
+    version = queue_import(echo(), tags={"scope": "x"})
+    type(version.job).objects.filter(pk=version.job_id).update(file=None)
+    release_held(version.job)
+    job = wait_for_job(version.job)
+    assert (job.status, job.error) == (JobStatus.FAILED, "no source: the template version was created without a file")
+
+
+def test_a_builds_job_is_refused_with_a_reason(daemon):
+    job = wait_for_job(make_job(job_type="workspace_build"))
+    assert (job.status, job.error) == (JobStatus.FAILED, "this daemon cannot run jobs of type workspace_build")
+
+
+# ---------------------------------------------------------------------- dry runs
+def test_a_dry_run_plans_with_the_values_it_was_given(daemon):
+    variables = [{"name": "echo.exec", "default_source_value": "success="}, {"name": "region"}]
+    version = queue_import(echo(PLAN, {"variables": variables}))
+    wait_for_job(version.job)
+    job = wait_for_job(queue_dry_run(version, {"region": "eu"}))
+    assert job.status == JobStatus.SUCCEEDED
+    assert {row.workspace_transition for row in WorkspaceResource.objects.filter(job=job)} == {"start"}
+    assert [stage for _, _, stage, output in log_of(job) if not output][:2] == [
+        "Setting up",
+        "Detecting persistent resources",
+    ]
+    job = wait_for_job(queue_dry_run(version, {"region": "eu", "echo.exec": "error=not today"}))
+    assert (job.status, job.error) == (JobStatus.FAILED, "not today")
+
+
+def test_a_dry_run_without_a_value_fails_before_it_starts(daemon):
+    version = queue_import(echo(parse={"variables": [{"name": "region"}]}))
+    wait_for_job(version.job)
+    job = wait_for_job(queue_dry_run(version))
+    assert (job.status, job.error) == (JobStatus.FAILED, "missing parameter: region")
+    assert log_of(job) == []
+
+
+# ---------------------------------------------------------------------- cancel
+def test_cancel_interrupts_a_running_job(daemon):
+    version = queue_import(echo({"hang": True}))
+    wait_for_log(version.job, stage="Detecting persistent resources")
+    jobs.cancel(version.job_id)
+    job = wait_for_job(version.job, 5)
+    assert (job.status, job.error) == (JobStatus.CANCELED, "")
+    assert (job.completed_at - job.canceled_at).total_seconds() < 1
+
+
+def test_a_job_that_ignores_its_cancellation_is_killed(daemon):
+    version = queue_import(echo({"hang": True, "ignore_stop": True}))
+    wait_for_log(version.job, stage="Detecting persistent resources")
+    jobs.cancel(version.job_id)
+    job = wait_for_job(version.job, 8)
+    assert (job.status, job.error) == (JobStatus.CANCELED, "")
+    assert 0.9 < (job.completed_at - job.canceled_at).total_seconds() < 5
+
+
+def test_cancel_while_pending_never_runs(daemon):
+    hanging = [queue_import(echo({"hang": True})) for _ in range(2)]
+    for version in hanging:
+        wait_for_log(version.job, stage="Detecting persistent resources")
+    waiting = queue_import(echo())
+    jobs.cancel(waiting.job_id)
+    for version in hanging:
+        jobs.cancel(version.job_id)
+    for version in hanging:
+        wait_for_job(version.job)
+    job = wait_for_job(waiting.job)
+    assert (job.status, job.started_at, log_of(job)) == (JobStatus.CANCELED, None, [])
+
+
+# ---------------------------------------------------------------------- a process that goes wrong
+def test_a_process_that_ends_without_a_word_fails_the_job(daemon):
+    job, _ = run_import(echo({"crash": True}))
+    assert (job.status, job.error) == (JobStatus.FAILED, "the job's process ended unexpectedly (exit status 70)")
+
+
+def test_nothing_is_left_of_finished_jobs(daemon):
+    for _ in range(3):
+        run_import(echo())
+    wait_until(lambda: len(daemon.runners()) == 2, what="no more than the two spares")

@@ -1,0 +1,162 @@
+"""Compiled reads answer what the plain serializers answer, key for key and in the same order."""
+
+import json
+from typing import Any
+
+import pytest
+
+from coderproj.api.renderers import to_json
+from coderproj.identity.models import User
+from provisioning.engine import base
+from provisioning.models import ParameterSchema, WorkspaceResource
+from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
+from templates_app import reads
+from templates_app.models import RichParameter, Template, TemplateVersion
+from templates_app.serializers import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
+from tests.api import ApiClient
+from tests.factories import make_organization, make_template, make_user, make_version
+from tests.templates_app.test_versions_api import FOUND
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world():
+    """An organization with two templates, one of them with versions in every state, and its administrator."""
+    organization = make_organization(is_default=True)
+    admin = make_user(
+        "ada", organizations=(organization, make_organization()), organization_roles=("organization-admin",)
+    )
+    User.objects.filter(pk=admin.pk).update(site_roles=["auditor"], avatar_url="/ada.png")
+    admin.refresh_from_db()
+    make_template(user=admin, organization=organization, name="plain", description='<b>"quoted" é \\ </b>')
+    template = make_template(user=admin, organization=organization, name="rich", result=FOUND)
+    make_version(
+        user=admin,
+        organization=organization,
+        template=template,
+        result=FOUND,
+        schemas=(
+            base.ParameterSchema(
+                name="region",
+                description="a\nb",
+                default_source_value="eu",
+                validation_condition='contains(["eu"], var.region)',
+                validation_error="no",
+                validation_value_type="string",
+            ),
+            base.ParameterSchema(name="secret", default_source_value="x", sensitive=True),
+            base.ParameterSchema(name="open"),
+        ),
+    )
+    make_version(user=admin, organization=organization, template=template, error="it failed")
+    make_version(user=admin, organization=organization, template=template, finished=False)
+    return organization, admin, template
+
+
+def plain(serializer: Any) -> Any:
+    return ordered(to_json(serializer.data))
+
+
+def ordered(raw: bytes) -> Any:
+    """Decoded with every object as a list of pairs, so that the order of keys counts."""
+    return json.loads(raw, object_pairs_hook=lambda pairs: pairs)
+
+
+def compact(raw: bytes) -> bool:
+    """Whether there is no blank between tokens."""
+    return raw == json.dumps(json.loads(raw), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def rich_version(template: Template) -> TemplateVersion:
+    return template.versions.order_by("created_at")[1]
+
+
+READS = {
+    "list": lambda organization, template: (
+        f"organizations/{organization.pk}/templates",
+        TemplateSerializer(Template.objects.filter(organization=organization).most_used_first(), many=True),
+    ),
+    "by name": lambda organization, template: (
+        f"organizations/{organization.pk}/templates/RICH",
+        TemplateSerializer(Template.objects.with_statistics().get(pk=template.pk)),
+    ),
+    "template": lambda organization, template: (
+        f"templates/{template.pk}",
+        TemplateSerializer(Template.objects.with_statistics().get(pk=template.pk)),
+    ),
+    "versions": lambda organization, template: (
+        f"templates/{template.pk}/versions",
+        TemplateVersionSerializer(template.versions.order_by("created_at", "id"), many=True),
+    ),
+    "page of versions": lambda organization, template: (
+        f"templates/{template.pk}/versions?limit=2&offset=1",
+        TemplateVersionSerializer(template.versions.order_by("created_at", "id")[1:3], many=True),
+    ),
+    "versions after one": lambda organization, template: (
+        f"templates/{template.pk}/versions?after_id={rich_version(template).pk}",
+        TemplateVersionSerializer(template.versions.order_by("created_at", "id")[2:], many=True),
+    ),
+    "version": lambda organization, template: (
+        f"templateversions/{rich_version(template).pk}",
+        TemplateVersionSerializer(rich_version(template)),
+    ),
+    "version of template": lambda organization, template: (
+        f"templates/{template.pk}/versions/{rich_version(template).name}",
+        TemplateVersionSerializer([rich_version(template)], many=True),
+    ),
+    "resources": lambda organization, template: (
+        f"templateversions/{rich_version(template).pk}/resources",
+        ResourceSerializer(
+            WorkspaceResource.objects.filter(job=rich_version(template).job_id).order_by(
+                *ResourceSerializer.Meta.list_order
+            ),
+            many=True,
+        ),
+    ),
+    "rich parameters": lambda organization, template: (
+        f"templateversions/{rich_version(template).pk}/rich-parameters",
+        RichParameterSerializer(
+            RichParameter.objects.filter(template_version=rich_version(template)).order_by("index"), many=True
+        ),
+    ),
+    "schema": lambda organization, template: (
+        f"templateversions/{rich_version(template).pk}/schema",
+        ParameterSchemaSerializer(
+            ParameterSchema.objects.filter(job=rich_version(template).job_id).order_by("index"), many=True
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_compiled_read_equals_its_serializer(world, name):
+    organization, admin, template = world
+    path, serializer = READS[name](organization, template)
+    answer = ApiClient(admin).get(path)
+    assert answer.status_code == 200
+    assert ordered(answer.raw) == plain(serializer)
+    assert answer.body
+    assert compact(answer.raw)
+
+
+@pytest.mark.parametrize("name", [name for name in READS if name not in {"list", "by name"}])
+def test_a_compiled_read_takes_two_queries(world, name, django_assert_num_queries):
+    organization, admin, template = world
+    path, _ = READS[name](organization, template)
+    api = ApiClient(admin)
+    api.get(path)
+    with django_assert_num_queries(2):  # actor, data
+        api.get(path)
+
+
+def test_a_statement_is_compiled_once_for_all_actors_of_a_shape(world):
+    organization, admin, template = world
+    member = make_user(organizations=(organization,))
+    reads.TEMPLATE.statements.clear()
+    for user in (member, make_user(), make_user(organizations=(make_organization(),)), admin):
+        ApiClient(user).get(f"templates/{template.pk}")
+    assert len(reads.TEMPLATE.statements) == 2  # with no site role, and with the auditor's
+    assert ApiClient(member).get(f"templates/{template.pk}").status_code == 200
+    assert ApiClient(make_user()).get(f"templates/{template.pk}").status_code == 404
+

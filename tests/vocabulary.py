@@ -1,0 +1,180 @@
+"""Words for tests of jobs: sources of templates, daemons as real processes, waiting for a job."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import connection
+
+from provisioning.models import JobType, ProvisionerJob
+from templates_app.models import TemplateVersion
+from tests.factories import make_file, make_job, make_organization, make_user
+
+Source = Mapping[str, str | bytes]
+
+
+def tar_of(source: Source) -> bytes:
+    """A tar of these files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in source.items():
+            data = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def echo(plan: Mapping[str, Any] | None = None, parse: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The source of a template for the echo engine, with what its script says."""
+    return {"echo.json": json.dumps({"parse": parse or {}, "plan": plan or {}})}
+
+
+def queue_import(source: Source | bytes, *, template_id: Any = None, **fields: Any) -> TemplateVersion:
+    """A new version whose import waits for a daemon; bytes are taken for the archive itself."""
+    organization = make_organization()
+    user = make_user(organizations=(organization,))
+    file = make_file(user, source if isinstance(source, bytes) else tar_of(source))
+    job_input = {"template_id": str(template_id) if template_id else None}
+    job = make_job(
+        user=user,
+        organization=organization,
+        job_type=JobType.IMPORT,
+        file=file,
+        job_input=job_input | fields.pop("job_input", {}),
+        **fields,
+    )
+    return TemplateVersion.objects.create(
+        organization=organization, name=f"v-{job.pk.hex[:8]}", job=job, created_by=user
+    )
+
+
+def queue_dry_run(
+    version: TemplateVersion,
+    values: Mapping[str, str] | None = None,
+    rich_values: Mapping[str, str] | None = None,
+    **job_input: Any,
+) -> ProvisionerJob:
+    """A dry run of an imported version."""
+    job_input |= {
+        "template_version_id": str(version.pk),
+        "import_job_id": str(version.job_id),
+        "parameter_values": [{"name": name, "value": value} for name, value in (values or {}).items()],
+        "rich_parameter_values": [{"name": n, "value": v} for n, v in (rich_values or {}).items()],
+    }
+    return make_job(
+        user=version.created_by,
+        organization=version.organization,
+        job_type=JobType.DRY_RUN,
+        file=version.job.file,
+        provisioner=version.job.provisioner,
+        job_input=job_input,
+    )
+
+
+# ---------------------------------------------------------------------- waiting
+def wait_until(condition: Callable[[], Any], seconds: float = 15, what: str = "the condition") -> Any:
+    """The first true answer of ``condition``; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
+        time.sleep(0.02)
+    return answer
+
+
+def wait_for_job(job: ProvisionerJob, seconds: float = 15) -> ProvisionerJob:
+    """The job, once it has come to its end."""
+    row = ProvisionerJob.objects.filter(pk=job.pk, completed_at__isnull=False)
+    return wait_until(row.first, seconds, f"the end of job {job.pk}")
+
+
+def wait_for_log(job: ProvisionerJob, output: str = "", *, stage: str = "", seconds: float = 15) -> None:
+    """Return once the job's log has a line with that output or of that stage."""
+    lines = job.logs.filter(**{name: text for name, text in (("output", output), ("stage", stage)) if text})
+    wait_until(lines.exists, seconds, f"a line {output or stage!r}")
+
+
+# ---------------------------------------------------------------------- daemons
+def database_url() -> str:
+    """The address of the database that the tests run on."""
+    database = connection.settings_dict
+    secret = f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else ""
+    options = urlencode({key: database[key.upper()] for key in ("host", "port") if database[key.upper()]})
+    return f"postgresql://{quote(database['USER'])}{secret}@/{database['NAME']}?{options}"
+
+
+class DaemonProcess:
+    """``manage.py provisionerd`` as a process of its own; its log is in ``log``."""
+
+    def __init__(self, log: Path, *options: str, **environment: object) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options),
+                cwd=settings.BASE_DIR,
+                env=os.environ
+                | {"DATABASE_URL": database_url()}
+                | {name: str(value) for name, value in environment.items()},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        """Wait until the daemon has logged that."""
+        wait_until(lambda: text in self.log.read_text(), seconds, f"{text!r} in the daemon's log")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self, seconds: float = 20) -> int:
+        """SIGTERM, and its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def runners(self) -> list[int]:
+        """The processes of jobs, and those that wait for one."""
+        return [pid for pid, command in processes() if f"provisioning.daemon.runner {self.pid}" in command]
+
+
+@contextmanager
+def run_daemon(log: Path, *options: str, **environment: object) -> Iterator[DaemonProcess]:
+    """A daemon that takes jobs; killed after the block if it still runs."""
+    daemon = DaemonProcess(log, *options, **environment)
+    try:
+        daemon.wait_for("takes up to")
+        yield daemon
+    finally:
+        if daemon.process.poll() is None:
+            daemon.signal(signal.SIGCONT)
+            daemon.signal(signal.SIGKILL)
+        daemon.process.wait()
+
+
+def processes() -> list[tuple[int, str]]:
+    """Every process of this machine that still runs, with its command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if command:
+                found.append((int(folder.name), command))
+    return found
