@@ -27,7 +27,7 @@ def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
     """Whoever may push a template runs code: it must be boxed in."""
     from provisioning.engine import sandbox
 
-    if settings.PROVISIONER_SANDBOX != "off" and sandbox.available() is not sandbox.SandboxKind.NONE:
+    if settings.PROVISIONER_SANDBOX != "off" and sandbox.available() is not sandbox.SandboxKind.OFF:
         return []
     return [
         checks.Warning(

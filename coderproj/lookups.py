@@ -16,9 +16,9 @@ class AnyOf(Lookup[Any]):
     lookup_name = "any"
     prepare_rhs = False
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
         column, parameters = self.process_lhs(compiler, connection)
         ids: Iterable[Any] = self.rhs
-        return f"{column} = ANY(%s::uuid[])", [*parameters, list(ids)]
+        return f"{column} = ANY(%s::uuid[])", (*parameters, list(ids))
 
 

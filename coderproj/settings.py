@@ -31,6 +31,10 @@ TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, m
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each may hold a database connection
+# Requests a minute, 0 for no limit: of a user (else an address) to a path, tries of passwords, uploads.
+RATELIMIT_API = env.integer("RATELIMIT_API", 512, minimum=0)
+RATELIMIT_LOGIN = env.integer("RATELIMIT_LOGIN", 60, minimum=0)
+RATELIMIT_UPLOADS = env.integer("RATELIMIT_UPLOADS", 12, minimum=0)
 STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
 PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)
@@ -184,6 +188,7 @@ WHITENOISE_MAX_AGE = 3600
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["coderproj.api.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["coderproj.api.permissions.SignedIn"],
+    "DEFAULT_THROTTLE_CLASSES": ["coderproj.api.throttling.ApiThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["coderproj.api.renderers.CompactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["coderproj.api.parsers.StrictJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "coderproj.api.renderers.AlwaysJSON",
@@ -213,5 +218,5 @@ LOGGING = {
     "formatters": {"line": {"()": "coderproj.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
-    "loggers": {"django.server": {"handlers": [], "propagate": True}},
+    "loggers": {"django.server": {"handlers": [], "propagate": True}, "httpx": {"level": "WARNING"}},
 }

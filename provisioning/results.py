@@ -13,6 +13,7 @@ from provisioning.engine.base import (
     Resource,
     Transition,
 )
+from provisioning.engine.hcl import allowed_texts
 from provisioning.logs import printable
 from provisioning.models import (
     DestinationScheme,
@@ -44,6 +45,7 @@ def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> No
             validation_condition=schema.validation_condition,
             validation_type_system=schema.validation_type_system,
             validation_value_type=schema.validation_value_type,
+            validation_contains=allowed_texts(schema.validation_condition) if schema.validation_condition else None,
         )
         for index, schema in enumerate(schemas)
     )

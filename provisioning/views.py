@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.identifiers import path_uuid
+from coderproj.api.throttling import ApiThrottle, UploadThrottle
 from coderproj.api.views import ApiView
 from coderproj.errors import DomainError, Forbidden
 from provisioning import archive, files
@@ -23,6 +24,8 @@ ARCHIVE_TYPES = ("application/x-tar", "application/zip")
 
 class FilesView(ApiView):
     """Uploading an archive. Nothing of the body is read before the caller is known."""
+
+    throttle_classes = (ApiThrottle, UploadThrottle)
 
     @extend_schema(
         operation_id="upload_file",

@@ -1,7 +1,16 @@
 """What the audit log keeps of templates and versions."""
 
-from coderproj.identity.audit import Policy, declare
-from templates_app.models import Template, TemplateVersion
+from coderproj.identity.audit import Policy, Snapshot, declare
+from templates_app.models import Template, TemplateAccess, TemplateVersion
+
+
+def _access_list(template: Template) -> Snapshot:
+    entries = TemplateAccess.objects.filter(template=template).order_by("pk")
+    return {
+        "user_acl": {str(entry.user_id): entry.role for entry in entries if entry.user_id},
+        "group_acl": {str(entry.group_id): entry.role for entry in entries if entry.group_id},
+    }
+
 
 declare(
     Template,
@@ -21,6 +30,7 @@ declare(
             "created_by_id",
         ),
         ignored=("created_at", "updated_at", "organization_id", "deleted"),
+        extra=_access_list,
     ),
 )
 declare(

@@ -4,7 +4,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery, Value
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
@@ -59,7 +59,7 @@ class TemplateQuerySet(models.QuerySet["Template"]):
 
     def most_used_first(self) -> "TemplateQuerySet":
         """With statistics and authors, in the order of lists (ruling 32)."""
-        return self.with_statistics().select_related("created_by").order_by("-active_user_count", "name", "id")
+        return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
 
     def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
         """Existing templates with which the actor may do that."""

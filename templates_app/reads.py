@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Value
 
 from coderproj.api.compiled import AsText, Read, json_list, json_object
 from coderproj.identity.actor import Actor
@@ -45,8 +45,9 @@ def _versions_of_template(
     actor: Actor, template_id: uuid.UUID, after_id: uuid.UUID | None, limit: int | None, offset: int | None
 ) -> OfOneRow:
     rows = TemplateVersion.objects.filter(template=OuterRef("pk")).order_by("created_at", "id")
-    known = Exists(TemplateVersion.objects.filter(template=OuterRef("pk"), pk=after_id))
+    known: Any = Value(True)
     if after_id is not None:
+        known = Exists(TemplateVersion.objects.filter(template=OuterRef("pk"), pk=after_id))
         rows = rows.after_id(after_id)
     if limit is not None:
         rows = rows[offset or 0 : (offset or 0) + limit]

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from provisioning.models import JobType, ProvisionerJob
 from templates_app.models import TemplateVersion
@@ -41,6 +41,7 @@ def echo(plan: Mapping[str, Any] | None = None, parse: Mapping[str, Any] | None 
     return {"echo.json": json.dumps({"parse": parse or {}, "plan": plan or {}})}
 
 
+@transaction.atomic
 def queue_import(source: Source | bytes, *, template_id: Any = None, **fields: Any) -> TemplateVersion:
     """A new version whose import waits for a daemon; bytes are taken for the archive itself."""
     organization = make_organization()
@@ -106,12 +107,13 @@ def wait_for_log(job: ProvisionerJob, output: str = "", *, stage: str = "", seco
 
 
 # ---------------------------------------------------------------------- daemons
-def database_url() -> str:
-    """The address of the database that the tests run on."""
+def database_url(application: str) -> str:
+    """The address of the database that the tests run on, for a process that calls itself so."""
     database = connection.settings_dict
     secret = f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else ""
-    options = urlencode({key: database[key.upper()] for key in ("host", "port") if database[key.upper()]})
-    return f"postgresql://{quote(database['USER'])}{secret}@/{database['NAME']}?{options}"
+    options = {key: database[key.upper()] for key in ("host", "port") if database[key.upper()]}
+    query = urlencode(options | {"application_name": application})
+    return f"postgresql://{quote(database['USER'])}{secret}@/{database['NAME']}?{query}"
 
 
 class DaemonProcess:
@@ -124,7 +126,7 @@ class DaemonProcess:
                 (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options),
                 cwd=settings.BASE_DIR,
                 env=os.environ
-                | {"DATABASE_URL": database_url()}
+                | {"DATABASE_URL": database_url("provisionerd")}
                 | {name: str(value) for name, value in environment.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -165,6 +165,7 @@ class MarkedActor(Actor):
     """An actor whose ids are marks; scope and site roles are real, for the WHERE depends on them."""
 
     __slots__ = ("marks",)
+    marks: Marks
 
     def __init__(self, actor: Actor, marks: Marks) -> None:
         super().__init__(

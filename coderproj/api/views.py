@@ -1,9 +1,10 @@
 """The base of every API view."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -12,15 +13,38 @@ from rest_framework.views import APIView
 from coderproj.api.dialect import Dialect, dialect_of
 from coderproj.api.errors import ROUTE_NOT_FOUND, envelope
 from coderproj.api.permissions import Public
-from coderproj.errors import DomainError, NotFound
+from coderproj.api.throttling import RateLimited, headers_of
+from coderproj.errors import DomainError, NotFound, SignInRequired
 from coderproj.identity.actor import Actor
 
 
 class ApiView(APIView):
     """A view that answers JSON to an authenticated actor.
 
-    ``request_serializers`` maps a method to the serializer of its body; ``self.body(Serializer)`` validates with it.
+    ``self.body(Serializer)`` is the validated body. Every request counts against the rate limit, also one that is not
+    signed in, and its answer says where the caller stands.
     """
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if any("\0" in value for value in kwargs.values()):  # PostgreSQL has no such text
+            raise NotFound
+        try:
+            super().initial(request, *args, **kwargs)
+        except (SignInRequired, NotAuthenticated):
+            request.user = None
+            self.check_throttles(request)
+            raise
+
+    def throttled(self, request: Request, wait: float | None) -> NoReturn:
+        raise RateLimited(wait or 1)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in headers_of(request._request).items():
+            response[name] = value
+        return response
 
     @property
     def actor(self) -> Actor:

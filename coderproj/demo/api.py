@@ -59,5 +59,7 @@ class Api:
                 response.read()
                 raise ApiError(response)
             for line in response.iter_lines():
+                if line == "event: end":
+                    return
                 if line.startswith("data: {"):
                     yield time.perf_counter(), json.loads(line.removeprefix("data: "))

@@ -1,7 +1,7 @@
 """The audit log: what is recorded of which model, and the one way to record it."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,16 @@ from django.db import models, transaction
 
 from coderproj.errors import DomainError
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import ApiKey, AuditAction, AuditLog, Group, Organization, User
+from coderproj.identity.models import (
+    ApiKey,
+    AuditAction,
+    AuditLog,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+    User,
+)
 
 Snapshot = dict[str, Any]
 SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
@@ -21,7 +30,7 @@ SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
 class Policy:
     """What the audit log keeps of a model: every field is tracked, secret or ignored, by its attribute name.
 
-    ``target`` names the field that tells people which object it was.
+    ``target`` names the field that tells people which object it was. ``extra`` adds what is kept in other tables.
     """
 
     resource_type: str
@@ -29,6 +38,7 @@ class Policy:
     tracked: tuple[str, ...]
     secret: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    extra: Callable[[Any], Snapshot] | None = None
 
 
 _policies: dict[type[models.Model], Policy] = {}
@@ -48,8 +58,7 @@ def snapshot(instance: models.Model) -> Snapshot:
     """The audited fields of an object as JSON values."""
     policy = _policies[type(instance)]
     values = {name: _plain(getattr(instance, name)) for name in (*policy.tracked, *policy.secret)}
-    extra = getattr(instance, "audit_extra", None)
-    return {**values, **(extra() if extra else {})}
+    return {**values, **(policy.extra(instance) if policy.extra else {})}
 
 
 @dataclass(slots=True)
@@ -131,6 +140,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _group_members(group: Group) -> Snapshot:
+    members = GroupMembership.objects.filter(group=group).values_list("user_id", flat=True)
+    return {"members": sorted(map(str, members))}
+
+
 declare(
     User,
     Policy(
@@ -167,6 +181,16 @@ declare(
         target="name",
         tracked=("id", "name", "organization_id", "avatar_url", "quota_allowance"),
         ignored=("created_at", "updated_at"),
+        extra=_group_members,
+    ),
+)
+declare(
+    Membership,
+    Policy(
+        "organization_member",
+        target="user",
+        tracked=("organization_id", "user_id", "roles"),
+        ignored=("id", "created_at", "updated_at"),
     ),
 )
 declare(

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from coderproj.api.identifiers import parse_uuid
 from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import Organization
+from coderproj.identity.models import KeyScope, Organization
 from coderproj.identity.roles import SiteRole
 
 DEFAULT = "default"
@@ -15,6 +15,8 @@ DEFAULT = "default"
 
 def visible_organizations(actor: Actor) -> QuerySet[Organization]:
     """Those the actor is a member of; all of them for the holder of a site role."""
+    if actor.scope != KeyScope.ALL:
+        return Organization.objects.none()
     if sees_all_organizations(actor):
         return Organization.objects.all()
     return Organization.objects.filter(pk__any=actor.organization_ids)

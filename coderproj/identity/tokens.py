@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from coderproj.errors import Conflict, SignInRequired
+from coderproj.errors import Conflict, Problem, SignInRequired
 from coderproj.identity.models import ApiKey, KeyScope, LoginType, User
 
 ALPHABET = string.ascii_letters + string.digits
@@ -41,7 +41,8 @@ def issue(
     """
     lifetime = lifetime_seconds or settings.SESSION_LIFETIME_SECONDS
     if name and ApiKey.objects.filter(user=user, name=name).exists():
-        raise Conflict.taken("token", name)
+        taken = Problem("token_name", "This value is already in use and should be unique.")
+        raise Conflict(f"A token named {name!r} already exists.", problems=(taken,))
     secret = _random(SECRET_LENGTH)
     now = datetime.now(UTC)
     key = ApiKey.objects.create(
@@ -52,7 +53,7 @@ def issue(
         login_type=login_type,
         scope=scope,
         lifetime_seconds=lifetime,
-        last_used=now,
+        last_used=now if login_type == LoginType.PASSWORD else None,
         expires_at=now + timedelta(seconds=lifetime),
         ip_address=ip,
     )

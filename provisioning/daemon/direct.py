@@ -27,6 +27,8 @@ from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
 
 logger = logging.getLogger(__name__)
 
+# COPY and LISTEN go past Django, and so do their errors.
+UNREACHABLE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 DRY_RUN_NAME = "dryrun"
 NO_SOURCE = "no source: the template version was created without a file"
 
@@ -143,7 +145,7 @@ class DirectClient:
                 self._listener = listen(jobs.JOB_CHANNEL)
                 return Wakeup()  # whatever was told until now was missed
             return self._wait(self._listener, timeout)
-        except (OperationalError, InterfaceError, psycopg.Error, OSError) as error:
+        except (*UNREACHABLE, psycopg.Error, OSError) as error:
             self._drop_listener()
             raise Unreachable(str(error)) from error
 
@@ -180,11 +182,11 @@ def reachable() -> Iterator[None]:
     """Give the connection back to the pool after the block, and translate what can go wrong with it."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except UNREACHABLE as error:
         raise Unreachable(str(error).strip()) from error
     except logs.LeaseLostWhileLogging as error:
         raise LeaseLost from error
-    except (DataError, IntegrityError) as error:
+    except (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError) as error:
         logger.warning("The database refused what a job found: %s", error)
         reason = str(error).strip().splitlines()[0]
         raise Refused(f"what the job found cannot be stored: {reason}") from error

@@ -1,5 +1,6 @@
 """Endpoints of templates."""
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -32,7 +33,7 @@ class OrganizationTemplatesView(InOrganization):
     """The templates of an organization, and creating one from a version."""
 
     @extend_schema(operation_id="organization_templates", responses={200: TemplateSerializer(many=True)})
-    def get(self, request: Request, organization: str) -> Response:
+    def get(self, request: Request, organization: str) -> HttpResponse:
         try:
             found = find_organization(self.actor, organization)
         except NotFound:
@@ -81,13 +82,13 @@ class OrganizationTemplateView(InOrganization):
     """A template by its name, in any case."""
 
     @extend_schema(operation_id="organization_template", responses={200: TemplateSerializer})
-    def get(self, request: Request, organization: str, templatename: str) -> Response:
+    def get(self, request: Request, organization: str, templatename: str) -> HttpResponse:
         return reads.TEMPLATE_BY_NAME.answer(self.actor, self.find_organization().pk, templatename)
 
 
 class TemplateView(OfTemplate):
     @extend_schema(operation_id="template", responses={200: TemplateSerializer})
-    def get(self, request: Request, template: str) -> Response:
+    def get(self, request: Request, template: str) -> HttpResponse:
         return reads.TEMPLATE.answer(self.actor, self.template_id)
 
     @extend_schema(operation_id="update_template", request=UpdateTemplateBody, responses={200: TemplateSerializer})
@@ -120,12 +121,12 @@ class TemplateVersionsView(OfTemplate):
     """The versions of a template, oldest first, and promoting one of them."""
 
     @extend_schema(operation_id="template_versions", responses={200: TemplateVersionSerializer(many=True)})
-    def get(self, request: Request, template: str) -> Response:
+    def get(self, request: Request, template: str) -> HttpResponse:
         page = page_of(request.query_params)
         body, known = reads.VERSIONS_OF_TEMPLATE.row(
             self.actor, self.template_id, page.after_id, page.limit or None, page.offset or None
         )
-        if page.after_id and not known:
+        if not known:
             raise DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
         return json_answer(body)
 
@@ -143,7 +144,7 @@ class TemplateVersionByNameView(OfTemplate):
     """A version of a template by its exact name (ruling 2: an array of one as documented)."""
 
     @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
-    def get(self, request: Request, template: str, templateversionname: str) -> Response:
+    def get(self, request: Request, template: str, templateversionname: str) -> HttpResponse:
         (array,) = reads.VERSION_OF_TEMPLATE.row(self.actor, self.template_id, templateversionname)
         if array == "[]":
             raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")

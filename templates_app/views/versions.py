@@ -95,7 +95,7 @@ class PreviousVersionView(VersionByName):
 
 class VersionView(OfVersion):
     @extend_schema(operation_id="template_version", responses={200: TemplateVersionSerializer})
-    def get(self, request: Request, templateversion: str) -> Response:
+    def get(self, request: Request, templateversion: str) -> HttpResponse:
         return reads.VERSION.answer(self.actor, self.version_id)
 
     @extend_schema(
@@ -139,7 +139,7 @@ class VersionRichParametersView(OfVersion):
     """What the template asks whoever makes a workspace of it. 412 during the import (contract)."""
 
     @extend_schema(operation_id="template_version_rich_parameters", responses={200: RichParameterSerializer(many=True)})
-    def get(self, request: Request, templateversion: str) -> Response:
+    def get(self, request: Request, templateversion: str) -> HttpResponse:
         return completed(reads.RICH_PARAMETERS.row(self.actor, self.version_id), Unfinished)
 
 
@@ -147,7 +147,7 @@ class VersionResourcesView(OfVersion):
     """What the version creates, on start and on stop."""
 
     @extend_schema(operation_id="template_version_resources", responses={200: ResourceSerializer(many=True)})
-    def get(self, request: Request, templateversion: str) -> Response:
+    def get(self, request: Request, templateversion: str) -> HttpResponse:
         return completed(reads.RESOURCES.row(self.actor, self.version_id))
 
 
@@ -155,7 +155,7 @@ class VersionSchemaView(OfVersion):
     """The variables of the version's root module."""
 
     @extend_schema(operation_id="template_version_schema", responses={200: ParameterSchemaSerializer(many=True)})
-    def get(self, request: Request, templateversion: str) -> Response:
+    def get(self, request: Request, templateversion: str) -> HttpResponse:
         return completed(reads.SCHEMA.row(self.actor, self.version_id))
 
 

@@ -6,12 +6,9 @@ flatters the original, which also has to start a provider. Run as ``python -m te
 [RUNS]``.
 """
 
-import json
-import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from provisioning.engine.base import LogLevel, PlanInput, Transition, WorkspaceContext
-from provisioning.engine.provider.coder import CoderProvider
-from provisioning.engine.provider.server import CODER_ADDRESSES, reattach_config, serve
+from provisioning.engine.base import LogLevel, PlanInput
 from provisioning.engine.terraform import EngineSettings, TerraformEngine, find
+from tests.bench.reference import run_reference
 
 TEMPLATE = Path(__file__).parents[1] / "data" / "templates" / "mixed"
 
@@ -34,9 +30,9 @@ def measure(runs: int, settings: EngineSettings = EngineSettings(network=False))
     ``ratio`` and ``cpu_ratio`` are ours divided by the reference's.
     """
     engine = TerraformEngine(settings)
-    reference_binary = str(find().program.path)
+    program = find().program
     sides: dict[str, Callable[[Path], None]] = {
-        "reference": lambda directory: _reference(reference_binary, directory),
+        "reference": lambda directory: run_reference(program, directory),
         "ours": lambda directory: _ours(engine, directory),
     }
     wall: dict[str, list[float]] = {name: [] for name in sides}
@@ -66,33 +62,6 @@ def _ours(engine: TerraformEngine, directory: Path) -> None:
 
 def _ignore(level: LogLevel, stage: str, output: str) -> None:
     pass
-
-
-def _reference(binary: str, directory: Path) -> None:
-    """The ten commands of an import, as the original runs them."""
-    for transition in (Transition.START, Transition.STOP):
-        socket = directory.parent / f"{transition}.sock"
-        with serve(CoderProvider(WorkspaceContext(transition=transition)), socket):
-            environment = {
-                "PATH": os.defpath,
-                "HOME": str(directory.parent),
-                "CHECKPOINT_DISABLE": "1",
-                "TF_CLI_CONFIG_FILE": os.devnull,
-                "TF_REATTACH_PROVIDERS": reattach_config(dict.fromkeys(CODER_ADDRESSES, socket)),
-            }
-            plan = f"{directory}/terraform.tfplan"
-            for arguments in (
-                ("version", "-json"),
-                ("init", "-no-color", "-input=false"),
-                ("plan", "-no-color", "-input=false", "-json", "-refresh=true", f"-out={plan}"),
-                ("show", "-json", "-no-color", plan),
-                ("graph", "-type=plan"),
-            ):
-                answer = subprocess.run(
-                    (binary, *arguments), cwd=directory, env=environment, capture_output=True, check=True
-                )
-                if arguments[0] == "show":
-                    json.loads(answer.stdout)
 
 
 def _cpu_of_children() -> float:

@@ -21,6 +21,8 @@ from coderproj.stack import Stack
 
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
+# How long a stop waits for running jobs; then they are given back to the queue.
+DRAIN_SECONDS = 10
 
 
 class Command(BaseCommand):
@@ -43,8 +45,7 @@ class Command(BaseCommand):
                 welcome = first_user()
                 stack.add("web", "-m", "coderproj.server", "--host", host, "--port", str(port))
                 if not options["no_daemon"]:
-                    concurrency = str(settings.PROVISIONER_CONCURRENCY)
-                    stack.add("daemon", "manage.py", "provisionerd", "--concurrency", concurrency)
+                    stack.add("daemon", "manage.py", "provisionerd", "--drain-seconds", str(DRAIN_SECONDS))
                 url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
                 stack.watch(until=Ready(url))
                 self.stdout.write(f"Ready after {time.monotonic() - began:.1f} s: {url} (admin: {url}/admin/)")

@@ -4,8 +4,9 @@ Everything is taken from the syntax alone (tree-sitter for ``.tf``, JSON for ``.
 needs Terraform is evaluated and no provider is asked.
 """
 
+from .conditions import allowed_texts
 from .module import Module, ModuleCall
 from .problems import Location, Problem, TemplateSyntaxError
 from .reader import read_module
 
-__all__ = ["Location", "Module", "ModuleCall", "Problem", "TemplateSyntaxError", "read_module"]
+__all__ = ["Location", "Module", "ModuleCall", "Problem", "TemplateSyntaxError", "allowed_texts", "read_module"]

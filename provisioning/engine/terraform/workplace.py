@@ -31,7 +31,7 @@ MOST_GRACE = 0.5
 class Workplace:
     """A job's private folder and all that runs in it, from ``__enter__`` to ``__exit__``.
 
-    ``folder`` is outside of the template, so that nothing of ours is in the template's way. the job ends
+    ``folder`` is outside of the template, so that nothing of ours is in the template's way. The job ends
     when ``stop`` is set; the job's wall clock starts with the workplace.
     """
 

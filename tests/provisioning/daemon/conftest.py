@@ -1,11 +1,11 @@
-"""One daemon for all tests that do not hurt it."""
+"""One daemon for all tests of a module that do not hurt it."""
 
 import pytest
 
 from tests.vocabulary import run_daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _running_daemon(django_db_setup, django_db_blocker, tmp_path_factory):
     log = tmp_path_factory.mktemp("daemon") / "log"
     with (

@@ -182,11 +182,11 @@ def test_dropped_connections_lose_no_line_and_no_job(log):
 
 
 def drop_connections():
-    """End every other connection to the tests' database, as a restart of the server does."""
+    """End every connection of the daemon, as a restart of the server does."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            " WHERE datname = current_database() AND application_name = 'provisionerd'"
         )
 
 
@@ -200,7 +200,8 @@ def test_a_daemon_that_cannot_heartbeat_ends_its_jobs_first(log):
             began = time.monotonic()
             wait_until(lambda: not is_running(pid), 5, "the end of the job's process")
             assert time.monotonic() - began < 3
-        wait_until(lambda: outputs(version.job)[-1].endswith("Queued again."), what="the loss of the attempt")
+        lost = "Attempt 1 of 3 was lost: its daemon stopped responding. Queued again."
+        wait_until(lambda: lost in outputs(version.job), what="the loss of the attempt")
         jobs.cancel(version.job_id)
         wait_for_job(version.job)
         assert daemon.end() == 0

@@ -1,6 +1,7 @@
 """What jobs do in a healthy daemon: real processes, the real database, the scripted engine."""
 
 import pytest
+from django.db import transaction
 
 from provisioning import jobs
 from provisioning.models import (
@@ -135,7 +136,9 @@ def release_held(job):
     """Let the daemon have a job that was queued with tags it does not take."""
     held = type(job).objects.get(pk=job.pk)
     held.tags = {"scope": "organization"}
-    held.save(update_fields=["tags"])
+    with transaction.atomic():
+        held.save(update_fields=["tags"])
+        jobs._tell(jobs.QUEUED, held.pk)
 
 
 def test_sensitive_values_are_masked_in_log_and_error(daemon):

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -179,7 +181,8 @@ def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db)
         "TEST_DATABASE_NAME": connection.settings_dict["NAME"],
     }
     command = [sys.executable, "-m", "coderproj.server", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    with server, ending(server):
         url = server.stdout.readline().strip()
         wait_until_it_answers(url)
         socket = connect(
@@ -207,6 +210,16 @@ def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db)
     assert ids(json.loads(bodies["*/*"])) == [1]
     assert "id: 1" in bodies["text/event-stream"]
     assert "event: end" not in bodies["text/event-stream"]
+
+
+@contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Never leave the process behind."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.kill()
 
 
 def wait_until_it_answers(url: str) -> None:

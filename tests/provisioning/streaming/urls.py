@@ -9,6 +9,7 @@ from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api.identifiers import path_uuid
 from coderproj.api.views import ApiView
 from coderproj.errors import NotFound
 from provisioning.log_views import FollowableLogs
@@ -17,7 +18,7 @@ from provisioning.models import ProvisionerJob
 
 class JobLogs(FollowableLogs, ApiView):
     def get_job(self) -> ProvisionerJob:
-        job = ProvisionerJob.objects.filter(pk=self.kwargs["job"]).first()
+        job = ProvisionerJob.objects.filter(pk=path_uuid("job", self.kwargs["job"])).first()
         if job is None:
             raise NotFound
         return job
@@ -92,7 +93,7 @@ def crash(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("api/v2/jobs/<uuid:job>/logs", JobLogs.as_view()),
+    path("api/v2/jobs/<job>/logs", JobLogs.as_view()),
     path("api/v2/echo", Echo.as_view()),
     path("api/v2/upload", Upload.as_view()),
     path("api/v2/endless", Endless.as_view()),

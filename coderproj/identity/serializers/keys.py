@@ -1,0 +1,47 @@
+"""API tokens and session keys."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
+from coderproj.identity.models import ApiKey
+
+MAX_LIFETIME = 2**63 - 1
+
+
+class KeySerializer(AnswerSerializer):
+    """A key without its secret, which is shown once: on creation. ``last_used`` is absent until it was used."""
+
+    token_name = serializers.CharField(source="name")
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "id",
+            "user_id",
+            "last_used",
+            "expires_at",
+            "created_at",
+            "updated_at",
+            "login_type",
+            "scope",
+            "lifetime_seconds",
+            "token_name",
+        ]
+        omit_absent = True
+
+
+class KeyAnswer(serializers.Serializer[Any]):
+    key = serializers.CharField()
+
+
+class TokenBody(BodySerializer):
+    """``lifetime`` is in nanoseconds, as the Go SDK counts; ``lifetime_seconds`` is the newer spelling."""
+
+    lifetime = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)
+    lifetime_seconds = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)
+    scope = serializers.ChoiceField(
+        choices=["all", "application_connect"], required=False, default="all", allow_blank=True
+    )
+    token_name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
