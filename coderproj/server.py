@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
-from coderproj.asgi import Application, application
-from coderproj.frame_protocol import FrameProtocol
+from coderproj.asgi import Application
+from coderproj.protocols import FrameProtocol, HttpProtocol
 
 # Clients say little: a WebSocket message to us may have this many bytes.
 MAX_CLIENT_MESSAGE = 64 * 1024
@@ -30,13 +30,14 @@ STARTUP_SECONDS = 30.0
 class Server(uvicorn.Server):
     """Serves ``app`` on ``host`` and ``port``; port 0 takes a free one. ``url`` tells where."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, app: Application = application) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, app: Application | None = None) -> None:
+        self.app = app or Application()
         super().__init__(
             uvicorn.Config(
-                app,
+                self.app,
                 host=host,
                 port=port,
-                http="httptools",
+                http=HttpProtocol,
                 ws=FrameProtocol,
                 lifespan="on",
                 ws_max_size=MAX_CLIENT_MESSAGE,
@@ -53,7 +54,6 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self.app = app
         self._socket = self._bind(host, port)
 
     @staticmethod

@@ -144,6 +144,7 @@ TEMPLATES = [
 # Without DATABASE_URL: the embedded server, which ``manage.py up`` starts.
 DATABASES = {"default": env.database(default=EmbeddedPostgres(DATA_DIR / "postgres").url)}
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a database that restarted costs nobody an error
 DATABASES["default"]["OPTIONS"] = {
     "application_name": "coderproj",
     **DATABASES["default"]["OPTIONS"],
@@ -210,6 +211,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "UserStatus": "coderproj.identity.models.UserStatus",
+        "SourceScheme": "provisioning.models.SourceScheme",
+        "DestinationScheme": "provisioning.models.DestinationScheme",
+    },
 }
 
 LOGGING = {

@@ -5,17 +5,22 @@ from django.urls import include, path, re_path
 
 from coderproj.api import system
 from coderproj.api.views import RouteNotFound
-from coderproj.identity import views as identity
+from coderproj.identity.views import audit, groups, keys, organizations, sessions, users
+from provisioning import daemon_views as daemons
+from provisioning import parameter_views as parameters
 from provisioning import views as provisioning
-from templates_app.views import dry_runs, templates, versions
+from templates_app.views import access, dry_runs, newer, statistics, templates, versions
 
 ORGANIZATION = "organizations/<str:organization>"
 TEMPLATE = "templates/<str:template>"
 VERSION = "templateversions/<str:templateversion>"
+NAMED_VERSION = f"{ORGANIZATION}/templates/<str:templatename>/versions/<str:templateversionname>"
+USER = "users/<str:user>"
 DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
 
 api = [
     # The documented endpoints.
+    path(f"{ORGANIZATION}/groups", groups.OrganizationGroupsView.as_view()),
     path(f"{ORGANIZATION}/templates", templates.OrganizationTemplatesView.as_view()),
     path(f"{ORGANIZATION}/templates/examples", templates.StartersView.as_view()),
     path(f"{ORGANIZATION}/templates/<str:templatename>", templates.OrganizationTemplateView.as_view()),
@@ -49,23 +54,68 @@ api = [
     path("buildinfo", system.BuildInfoView.as_view()),
     path("files", provisioning.FilesView.as_view()),
     path("files/<str:file>", provisioning.FileView.as_view()),
-    path("organizations", identity.OrganizationsView.as_view()),
-    path(ORGANIZATION, identity.OrganizationView.as_view()),
-    path("users/first", identity.FirstUserView.as_view()),
-    path("users/login", identity.LoginView.as_view()),
-    path("users/logout", identity.LogoutView.as_view()),
+    path("parameters/<str:scope>/<str:id>", parameters.ParametersView.as_view()),
+    path("parameters/<str:scope>/<str:id>/<str:name>", parameters.ParameterView.as_view()),
+    path("authcheck", access.AuthCheckView.as_view()),
+    path("audit", audit.AuditView.as_view()),
+    # Users and how they sign in.
+    path("users", users.UsersView.as_view()),
+    path("users/first", sessions.FirstUserView.as_view()),
+    path("users/login", sessions.LoginView.as_view()),
+    path("users/logout", sessions.LogoutView.as_view()),
     path("users/authmethods", system.AuthMethodsView.as_view()),
-    path("users/<str:user>", identity.UserView.as_view()),
-    path("users/<str:user>/organizations", identity.UserOrganizationsView.as_view()),
-    path("users/<str:user>/keys", identity.KeysView.as_view()),
-    path("users/<str:user>/keys/tokens", identity.TokensView.as_view()),
+    path("users/roles", users.SiteRolesView.as_view()),
+    path(USER, users.UserView.as_view()),
+    path(f"{USER}/profile", users.ProfileView.as_view()),
+    path(f"{USER}/password", users.PasswordView.as_view()),
+    path(f"{USER}/status/suspend", users.SuspendView.as_view()),
+    path(f"{USER}/status/activate", users.ActivateView.as_view()),
+    path(f"{USER}/roles", users.UserRolesView.as_view()),
+    path(f"{USER}/login-type", users.LoginTypeView.as_view()),
+    path(f"{USER}/gitsshkey", users.SshKeyView.as_view()),
+    path(f"{USER}/organizations", organizations.UserOrganizationsView.as_view()),
+    path(f"{USER}/organizations/<str:organization>", organizations.UserOrganizationView.as_view()),
+    path(f"{USER}/keys", keys.KeysView.as_view()),
+    path(f"{USER}/keys/tokens", keys.TokensView.as_view()),
+    path(f"{USER}/keys/tokens/<str:name>", keys.TokenByNameView.as_view()),
+    path(f"{USER}/keys/<str:key>", keys.KeyView.as_view()),
+    # Organizations, members and groups.
+    path("organizations", organizations.OrganizationsView.as_view()),
+    path(ORGANIZATION, organizations.OrganizationView.as_view()),
+    path(f"{ORGANIZATION}/members", organizations.MembersView.as_view()),
+    path(f"{ORGANIZATION}/members/roles", organizations.OrganizationRolesView.as_view()),
+    path(f"{ORGANIZATION}/members/<str:user>", organizations.MemberView.as_view()),
+    path(f"{ORGANIZATION}/members/<str:user>/roles", organizations.MemberRolesView.as_view()),
+    path(f"{ORGANIZATION}/groups/<str:group>", groups.OrganizationGroupView.as_view()),
+    path("groups/<str:group>", groups.GroupView.as_view()),
+    path(f"{ORGANIZATION}/provisionerdaemons", daemons.OrganizationDaemonsView.as_view()),
+    path("provisionerdaemons", daemons.ProvisionerDaemonsView.as_view()),
+    # Templates, as later clients ask for them.
+    path("templates", access.TemplatesView.as_view()),
+    path(f"{TEMPLATE}/acl", access.AccessListView.as_view()),
+    path(NAMED_VERSION, newer.NamedVersionView.as_view()),
+    path(f"{NAMED_VERSION}/previous", newer.PreviousNamedVersionView.as_view()),
+    path(f"{VERSION}/archive", newer.ArchiveVersionView.as_view()),
+    path(f"{VERSION}/unarchive", newer.UnarchiveVersionView.as_view()),
+    path(f"{VERSION}/presets", newer.PresetsView.as_view()),
+    # About the deployment: little to say, yet clients wait for an answer.
+    path("entitlements", system.EntitlementsView.as_view()),
+    path("updatecheck", system.UpdateCheckView.as_view()),
+    path("appearance", system.AppearanceView.as_view()),
+    path("experiments", system.ExperimentsView.as_view()),
+    path("applications/host", system.ApplicationsHostView.as_view()),
+    path("replicas", system.ReplicasView.as_view()),
+    path("licenses", system.LicensesView.as_view()),
+    path("csp/reports", system.CspReportsView.as_view()),
+    path("insights/daus", statistics.DailyUsersView.as_view()),
+    path("workspace-quota/<str:user>", statistics.WorkspaceQuotaView.as_view()),
 ]
 
 urlpatterns = [
     path("healthz", system.healthz),
     path("readyz", system.readyz),
     path("api/v2/", include(api)),
-    path("api/v2", system.RootView.as_view()),
+    path("api/v2", system.RootView.as_view(schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),
     path("admin/", admin.site.urls),
 ]

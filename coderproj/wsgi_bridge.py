@@ -173,9 +173,12 @@ class Exchange:
             more = message.get("more_body", False)
         return bytes(head), more
 
+    async def _receive(self) -> Message:
+        return await self.receive()
+
     def _next_piece(self) -> tuple[bytes, bool]:
         """The next piece of the body and whether more follows. Raises an OSError when it does not come."""
-        message = self._in_loop(self.receive())
+        message = self._in_loop(self._receive())
         return body_of(message), message.get("more_body", False)
 
     # ------------------------------------------------------------------ the answer

@@ -6,3 +6,6 @@ class ProvisioningConfig(AppConfig):
 
     name = "provisioning"
     verbose_name = "Provisioning"
+
+    def ready(self) -> None:
+        from provisioning import audit_policies  # noqa: F401 - declares what is audited

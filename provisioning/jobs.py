@@ -96,6 +96,7 @@ def enqueue(
     return job
 
 
+# NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
 CLAIM_SQL = """
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
@@ -106,7 +107,7 @@ UPDATE provisioning_provisionerjob
                 AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
                          ELSE tags <@ %(tags)s::jsonb END
               ORDER BY priority DESC, created_at
-              FOR UPDATE SKIP LOCKED LIMIT 1)
+              FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id, lease
 """
 

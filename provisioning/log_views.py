@@ -1,5 +1,6 @@
 """The views of logs: read them, or follow them."""
 
+import uuid
 from itertools import chain
 from typing import Any
 
@@ -41,12 +42,12 @@ class FollowableLogs(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse WebSockets that another site's page opens: they carry our cookie."""
         origin = request.META.get("HTTP_ORIGIN")
-        if request.META.get(WEBSOCKET) and origin is not None:
-            if not same_origin(origin, request.META.get("HTTP_HOST", "")):
-                raise Forbidden("A page of another site may not open this WebSocket.")
+        foreign = origin is not None and not same_origin(origin, request.META.get("HTTP_HOST", ""))
+        if request.META.get(WEBSOCKET) and foreign:
+            raise Forbidden("A page of another site may not open this WebSocket.")
         super().initial(request, *args, **kwargs)
 
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ARG002
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         query: QueryDict = request._request.GET
         job = self.get_job()
         window = log_window(query)
@@ -58,6 +59,7 @@ class FollowableLogs(APIView):
         return log_response(job, window)
 
     def _stream(self, request: Request, job: ProvisionerJob, window: LogWindow, websocket: bool) -> LogStream:
+        user_id: uuid.UUID = request.user.pk  # type: ignore[assignment]
         after = max(window.after_id or 0, 0)
         carrier = Carrier.ARRAY
         if websocket:
@@ -65,7 +67,7 @@ class FollowableLogs(APIView):
         elif EVENT_STREAM in request.META.get("HTTP_ACCEPT", ""):
             carrier = Carrier.EVENTS
             after = max(after, last_event_id(request.META.get("HTTP_LAST_EVENT_ID", "")))
-        return LogStream(job.pk, request.user.pk, carrier, after, window.after_time)
+        return LogStream(job.pk, user_id, carrier, after, window.after_time)
 
 
 def log_response(job: ProvisionerJob, window: LogWindow) -> HttpResponseBase:

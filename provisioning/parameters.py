@@ -1,11 +1,18 @@
 """Legacy parameters: which value a variable gets (behaviour contract, computation of parameters)."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from coderproj.errors import Conflict, Invalid
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from coderproj.errors import Conflict, Invalid, NotFound
+from coderproj.identity import audit
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction
+from coderproj.identity.rbac import Action
 from provisioning.engine import base
 from provisioning.models import (
     DestinationScheme,
@@ -186,3 +193,68 @@ def owner_of(job: ProvisionerJob) -> uuid.UUID | None:
     """The template whose values count for a job, as its input names it."""
     template_id = job.input.get("template_id")
     return uuid.UUID(template_id) if template_id else None
+
+
+# ---------------------------------------------------------------------- stored values, one by one
+# Raises NotFound or Forbidden unless the actor may do that with the values of the object with that id.
+ScopeRule = Callable[[Actor, Action, uuid.UUID], None]
+_scopes: dict[ParameterScope, ScopeRule] = {}
+
+
+def register_scope(scope: ParameterScope, rule: ScopeRule) -> None:
+    """Say who may do what with the values of a scope; the app that owns what the scope is about does, once."""
+    _scopes[scope] = rule
+
+
+def authorize(actor: Actor, action: Action, scope: ParameterScope, scope_id: uuid.UUID) -> None:
+    """Return when the actor may. Raises NotFound and Forbidden; in a scope that nobody owns there is nothing."""
+    rule = _scopes.get(scope)
+    if rule is None:
+        raise NotFound
+    rule(actor, action, scope_id)
+
+
+def stored(scope: ParameterScope, scope_id: uuid.UUID) -> QuerySet[ParameterValue]:
+    """The values of a scope, by name."""
+    return ParameterValue.objects.filter(scope=scope, scope_id=scope_id).order_by("name")
+
+
+def create(
+    actor: Actor,
+    scope: ParameterScope,
+    scope_id: uuid.UUID,
+    *,
+    name: str,
+    source_value: str,
+    source_scheme: str,
+    destination_scheme: str,
+) -> ParameterValue:
+    """Store a value. Raises NotFound, Forbidden, and Conflict when there is one of that name."""
+    authorize(actor, Action.UPDATE, scope, scope_id)
+    with audit.record(actor, AuditAction.CREATE) as entry:
+        value = ParameterValue(
+            scope=scope,
+            scope_id=scope_id,
+            name=name,
+            source_value=source_value,
+            source_scheme=source_scheme,
+            destination_scheme=destination_scheme,
+        )
+        try:
+            with transaction.atomic():
+                value.save(force_insert=True)
+        except IntegrityError:
+            raise Conflict.taken("parameter value", name) from None
+        entry.after, entry.status_code = value, 201
+    return value
+
+
+def delete(actor: Actor, scope: ParameterScope, scope_id: uuid.UUID, name: str) -> None:
+    """Delete the value of that name. Raises NotFound and Forbidden."""
+    authorize(actor, Action.UPDATE, scope, scope_id)
+    value = stored(scope, scope_id).filter(name=name).first()
+    if value is None:
+        raise NotFound
+    with audit.record(actor, AuditAction.DELETE, value):
+        if not ParameterValue.objects.filter(pk=value.pk).delete()[0]:
+            raise NotFound

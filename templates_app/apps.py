@@ -9,6 +9,7 @@ class TemplatesConfig(AppConfig):
 
     def ready(self) -> None:
         from templates_app import audit_policies  # noqa: F401 - declares what is audited
-        from templates_app.services import versions
+        from templates_app.services import access, versions
 
         versions.register_job_outcomes()
+        access.register_parameter_scopes()

@@ -30,7 +30,7 @@ declare(
             "created_by_id",
         ),
         ignored=("created_at", "updated_at", "organization_id", "deleted"),
-        extra=_access_list,
+        related=_access_list,
     ),
 )
 declare(

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.live import _running_server, live_api  # noqa: F401 - fixtures
+
 
 @pytest.fixture(autouse=True)
 def _quick_passwords(settings):

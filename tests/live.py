@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from coderproj.server import Server
-from provisioning.streaming.hub import Hub
+if TYPE_CHECKING:
+    from coderproj.server import Server
+    from provisioning.streaming.hub import Hub
 
 
 class LiveApi:
     """``url`` and ``ws_url`` without a trailing slash; ``hub`` belongs to the server's event loop: only look."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: "Server") -> None:
         self.server = server
         self.url = server.url
         self.ws_url = server.url.replace("http", "ws", 1)
 
     @property
-    def hub(self) -> Hub:
+    def hub(self) -> "Hub":
         assert self.server.app.hub is not None
         return self.server.app.hub
 
@@ -32,6 +34,8 @@ class LiveApi:
 
 @pytest.fixture(scope="session")
 def _running_server(django_db_setup, django_db_blocker) -> Iterator[LiveApi]:
+    from coderproj.server import Server
+
     with django_db_blocker.unblock():
         server = Server()
         with server.in_thread():

@@ -2,8 +2,41 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import build_basic_type
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import Direction, OpenApiParameter
 from rest_framework import serializers
+
+# ``page_of`` reads these.
+PAGE_PARAMETERS = [
+    OpenApiParameter("after_id", OpenApiTypes.UUID, description="Start after the row with this id."),
+    OpenApiParameter("limit", int, description="At most so many rows; 0 for all."),
+    OpenApiParameter("offset", int, description="Leave out so many rows."),
+]
+
+
+def path_id(name: str) -> OpenApiParameter:
+    """A path parameter that is a UUID."""
+    return OpenApiParameter(name, OpenApiTypes.UUID, OpenApiParameter.PATH)
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    """The session token in its header; a browser's cookie of the same content works as well."""
+
+    target_class = "coderproj.api.authentication.TokenAuthentication"
+    name = "CoderSessionToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "header", "name": "Coder-Session-Token"}
+
+
+class BodyUUIDFieldSchema(OpenApiSerializerFieldExtension):
+    target_class = "coderproj.api.serializers.BodyUUIDField"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> Any:
+        return build_basic_type(OpenApiTypes.UUID)
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

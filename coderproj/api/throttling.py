@@ -161,7 +161,8 @@ class RateThrottle(BaseThrottle):
         limit: int = getattr(settings, self.setting)
         if limit <= 0:
             return True
-        actor = request.user if isinstance(request.user, Actor) else None
+        user: object = request.user
+        actor = user if isinstance(user, Actor) else None
         if actor is not None and request.META.get(BYPASS_HEADER) == "true":
             if SiteRole.OWNER not in actor.site_roles:
                 raise MayNotBypass

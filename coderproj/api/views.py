@@ -31,16 +31,14 @@ class ApiView(APIView):
         try:
             super().initial(request, *args, **kwargs)
         except (SignInRequired, NotAuthenticated):
-            request.user = None
+            request.user = None  # type: ignore[assignment]
             self.check_throttles(request)
             raise
 
     def throttled(self, request: Request, wait: float | None) -> NoReturn:
         raise RateLimited(wait or 1)
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in headers_of(request._request).items():
             response[name] = value

@@ -30,7 +30,7 @@ SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
 class Policy:
     """What the audit log keeps of a model: every field is tracked, secret or ignored, by its attribute name.
 
-    ``target`` names the field that tells people which object it was. ``extra`` adds what is kept in other tables.
+    ``target`` names the field that tells people which object it was. ``related`` adds what other tables keep.
     """
 
     resource_type: str
@@ -38,7 +38,7 @@ class Policy:
     tracked: tuple[str, ...]
     secret: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
-    extra: Callable[[Any], Snapshot] | None = None
+    related: Callable[[Any], Snapshot] | None = None
 
 
 _policies: dict[type[models.Model], Policy] = {}
@@ -58,7 +58,7 @@ def snapshot(instance: models.Model) -> Snapshot:
     """The audited fields of an object as JSON values."""
     policy = _policies[type(instance)]
     values = {name: _plain(getattr(instance, name)) for name in (*policy.tracked, *policy.secret)}
-    return {**values, **(policy.extra(instance) if policy.extra else {})}
+    return {**values, **(policy.related(instance) if policy.related else {})}
 
 
 @dataclass(slots=True)
@@ -181,7 +181,7 @@ declare(
         target="name",
         tracked=("id", "name", "organization_id", "avatar_url", "quota_allowance"),
         ignored=("created_at", "updated_at"),
-        extra=_group_members,
+        related=_group_members,
     ),
 )
 declare(

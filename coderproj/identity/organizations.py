@@ -1,25 +1,44 @@
-"""Finding organizations: by id, by name, or as ``default`` (ruling 13)."""
+"""Organizations and their members: finding them, and what can be done with them.
+
+An organization is found by id, by name, or as ``default`` (ruling 13).
+"""
 
 import uuid
+from collections.abc import Collection
+from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from coderproj.api.identifiers import parse_uuid
-from coderproj.errors import NotFound
+from coderproj.errors import Conflict, Forbidden, Invalid, NotFound
+from coderproj.identity import audit
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import KeyScope, Organization
-from coderproj.identity.roles import SiteRole
+from coderproj.identity.models import (
+    EVERYONE,
+    AuditAction,
+    Group,
+    GroupMembership,
+    KeyScope,
+    Membership,
+    Organization,
+    User,
+    UserStatus,
+)
+from coderproj.identity.rbac import Action, Resource, assignable_roles, authorize
+from coderproj.identity.roles import ORGANIZATION_MEMBER, OrganizationRole, SiteRole
 
 DEFAULT = "default"
 
 
+# ---------------------------------------------------------------------- finding
 def visible_organizations(actor: Actor) -> QuerySet[Organization]:
     """Those the actor is a member of; all of them for the holder of a site role."""
     if actor.scope != KeyScope.ALL:
         return Organization.objects.none()
     if sees_all_organizations(actor):
         return Organization.objects.all()
-    return Organization.objects.filter(pk__any=actor.organization_ids)
+    return Organization.objects.filter(pk__in=sorted(actor.organization_ids))
 
 
 def sees_all_organizations(actor: Actor) -> bool:
@@ -43,3 +62,88 @@ def find_organization(actor: Actor, reference: str) -> Organization:
     if found is None:
         raise NotFound
     return found
+
+
+def members_of(actor: Actor, organization: Organization) -> QuerySet[Membership]:
+    """The memberships of existing, active users, by username. Raises NotFound for who may not see them."""
+    authorize(actor, Action.READ, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
+    return (
+        Membership.objects.filter(organization=organization, user__deleted=False, user__status=UserStatus.ACTIVE)
+        .select_related("user")
+        .order_by("user__username", "pk")
+    )
+
+
+def find_member(actor: Actor, organization: Organization, user: User) -> Membership:
+    """A user's membership. Raises NotFound."""
+    authorize(actor, Action.READ, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
+    member = Membership.objects.filter(organization=organization, user=user).select_related("user").first()
+    if member is None:
+        raise NotFound
+    return member
+
+
+# ---------------------------------------------------------------------- making and changing
+def new_organization(administrator_id: uuid.UUID, *, name: str, **fields: Any) -> Organization:
+    """An unaudited organization with its group of everyone and an administrator. Raises Conflict on ``name``."""
+    try:
+        with transaction.atomic():
+            organization = Organization.objects.create(name=name, **fields)
+    except IntegrityError:
+        raise Conflict.taken("organization", name) from None
+    Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
+    Membership.objects.create(organization=organization, user_id=administrator_id, roles=[OrganizationRole.ADMIN.value])
+    return organization
+
+
+def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organization:
+    """Create an organization, administered by the actor. Owners may. Raises Forbidden and Conflict."""
+    try:
+        authorize(actor, Action.CREATE, Resource.ORGANIZATION)
+    except NotFound:
+        raise Forbidden from None  # that there are organizations is no secret
+    with audit.record(actor, AuditAction.CREATE) as entry:
+        organization = new_organization(actor.id, name=name, **fields)
+        entry.after, entry.status_code = organization, 201
+    return organization
+
+
+def add_member(actor: Actor, organization: Organization, user: User) -> Membership:
+    """Make a user a member. Raises Forbidden or NotFound; Conflict when they are one."""
+    authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
+    with audit.record(actor, AuditAction.CREATE) as entry:
+        member, created = Membership.objects.get_or_create(organization=organization, user=user)
+        if not created:
+            raise Conflict("The user is a member of this organization already.")
+        entry.after, entry.status_code = member, 201
+    return member
+
+
+def remove_member(actor: Actor, member: Membership) -> None:
+    """End a membership, and those in the organization's groups. Raises Forbidden or NotFound."""
+    authorize(actor, Action.DELETE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
+    with audit.record(actor, AuditAction.DELETE, member):
+        GroupMembership.objects.filter(user_id=member.user_id, group__organization_id=member.organization_id).delete()
+        Membership.objects.filter(pk=member.pk).delete()
+
+
+def set_member_roles(actor: Actor, member: Membership, roles: Collection[str]) -> Membership:
+    """Give a member exactly these organization roles; ``role:<organization id>`` is the same as ``role``.
+
+    Raises Forbidden, and Invalid on ``roles`` for an unknown one. Nobody changes their own roles.
+    """
+    suffix = f":{member.organization_id}"
+    wanted = sorted({role.removesuffix(suffix) for role in roles} - {ORGANIZATION_MEMBER})
+    unknown = [role for role in wanted if role not in OrganizationRole.values]
+    if unknown:
+        raise Invalid.field("roles", f"{unknown[0]!r} is not a role of this organization.")
+    authorize(actor, Action.UPDATE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
+    with audit.record(actor, AuditAction.WRITE, member) as entry:
+        if not set(member.roles) ^ set(wanted) <= assignable_roles(actor, member.organization_id):
+            raise Forbidden("You may not give or take these roles.")
+        if member.user_id == actor.id and SiteRole.OWNER not in actor.site_roles:
+            raise Forbidden("You may not change your own roles.")
+        member.roles = wanted
+        member.save(update_fields=["roles", "updated_at"])
+        entry.after = member
+    return member

@@ -178,3 +178,15 @@ def authorize(
     if allowed(actor, Action.READ, resource, organization_id=organization_id, owner_id=owner_id):
         raise Forbidden
     raise NotFound
+
+
+def assignable_roles(actor: Actor, organization_id: uuid.UUID | None = None) -> frozenset[str]:
+    """The roles that the actor may give to others and take from them: site roles as an owner, with an organization
+    its roles as an owner or as its administrator."""
+    if actor.scope != KeyScope.ALL:
+        return frozenset()
+    owner = SiteRole.OWNER in actor.site_roles
+    if organization_id is None:
+        return frozenset(SiteRole.values) if owner else frozenset()
+    administrator = OrganizationRole.ADMIN in actor.organization_roles.get(organization_id, ())
+    return frozenset(OrganizationRole.values) if owner or administrator else frozenset()

@@ -1,28 +1,16 @@
-"""What can be done with users, organizations and sessions. API, pages and commands call these."""
-
-import uuid
-from typing import Any
+"""Setting a deployment up, signing in and out, and tokens. API, pages and commands call these."""
 
 from django.contrib.auth import authenticate
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
-from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, Problem
+from coderproj.errors import Conflict, DomainError, NotFound
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor, Client
-from coderproj.identity.models import (
-    EVERYONE,
-    ApiKey,
-    AuditAction,
-    Group,
-    KeyScope,
-    LoginType,
-    Membership,
-    Organization,
-    User,
-)
+from coderproj.identity.models import ApiKey, AuditAction, KeyScope, LoginType, Organization, User
+from coderproj.identity.organizations import new_organization
+from coderproj.identity.rbac import Action, Resource, authorize
 from coderproj.identity.roles import SiteRole
+from coderproj.identity.users import new_user
 
 # Serialises the creation of the first user: there can be only one.
 FIRST_USER_LOCK = 0x636F6465
@@ -56,40 +44,14 @@ def create_first_user(
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FIRST_USER_LOCK])
         if first_user_exists():
             raise SetUpAlready
-        user = _new_user(username=username, email=email, password=password, name=name, site_roles=[SiteRole.OWNER])
-        organization = Organization.objects.create(name=username, is_default=True)
-        Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
-        Membership.objects.create(organization=organization, user=user, roles=["organization-admin"])
+        user = new_user(username=username, email=email, password=password, name=name, site_roles=[SiteRole.OWNER])
+        organization = new_organization(user.pk, name=username, is_default=True)
     with audit.record(Actor.of(user, client=client), AuditAction.CREATE) as entry:
         entry.after, entry.status_code = user, 201
     return user, organization
 
 
-def check_password_strength(password: str, *, user: User | None = None, field: str = "password") -> None:
-    """Raises Invalid on ``field`` for a password that is too short or too common."""
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise Invalid(problems=(Problem(field, " ".join(error.messages)),)) from None
-
-
-def _new_user(*, username: str, email: str, password: str, name: str = "", **fields: Any) -> User:
-    """An unaudited new user. Raises Invalid and Conflict naming the field."""
-    existing = User.objects.existing()
-    taken = [
-        Problem(field, "This value is already in use and should be unique.")
-        for field, value in (("username", username), ("email", email))
-        if existing.filter(**{f"{field}__iexact": value}).exists()
-    ]
-    if taken:
-        raise Conflict("A user with this username or email already exists.", problems=tuple(taken))
-    user = User(username=username, email=email, name=name, **fields)
-    check_password_strength(password, user=user)
-    user.set_password(password)
-    user.save()
-    return user
-
-
+# ---------------------------------------------------------------------- sessions
 def log_in(*, email: str, password: str, client: Client) -> tuple[User, str]:
     """A new session for the user with that address and password. Returns the token. Raises WrongCredentials."""
     user = authenticate(username=email, password=password)
@@ -107,9 +69,10 @@ def log_out(actor: Actor) -> None:
     if key is None:
         return
     with audit.record(actor, AuditAction.LOGOUT, key):
-        key.delete()
+        ApiKey.objects.filter(pk=key.pk).delete()
 
 
+# ---------------------------------------------------------------------- tokens
 def create_token(
     actor: Actor,
     *,
@@ -119,12 +82,13 @@ def create_token(
     name: str = "",
     login_type: LoginType = LoginType.TOKEN,
 ) -> str:
-    """A new API token for a user. Returns the only copy of it.
+    """A new API token for oneself, or for anybody as an owner. Returns the only copy of it.
 
-    Raises Forbidden for somebody else's account unless the actor is an owner; Conflict for a taken name.
+    Raises NotFound for somebody else's account; Conflict for a taken name; DomainError for a suspended user.
     """
-    if user.pk != actor.id and SiteRole.OWNER not in actor.site_roles:
-        raise Forbidden
+    authorize(actor, Action.CREATE, Resource.API_KEY, owner_id=user.pk)
+    if not user.is_active:
+        raise DomainError("A suspended user gets no tokens.")
     with audit.record(actor, AuditAction.CREATE) as entry:
         key, token = tokens.issue(
             user=user, login_type=login_type, lifetime_seconds=lifetime_seconds, scope=scope, name=name
@@ -133,6 +97,26 @@ def create_token(
     return token
 
 
-def end_sessions(user_id: uuid.UUID) -> int:
-    """Revoke every key of a user, from the next request on. Returns how many there were."""
-    return ApiKey.objects.filter(user_id=user_id).delete()[0]
+def list_tokens(actor: Actor, user: User) -> list[ApiKey]:
+    """The API tokens of a user, oldest first; sessions are not among them. Raises NotFound for another's."""
+    authorize(actor, Action.READ, Resource.API_KEY, owner_id=user.pk)
+    return list(ApiKey.objects.filter(user=user, login_type=LoginType.TOKEN).order_by("created_at", "id"))
+
+
+def find_key(actor: Actor, user: User, *, key_id: str = "", name: str = "") -> ApiKey:
+    """A key of a user by id, or by the name it was given. Raises NotFound, also for another user's."""
+    authorize(actor, Action.READ, Resource.API_KEY, owner_id=user.pk)
+    keys = ApiKey.objects.filter(user=user)
+    key = keys.filter(pk=key_id).first() if key_id else keys.filter(name=name).exclude(name="").first()
+    if key is None:
+        raise NotFound
+    return key
+
+
+def revoke_key(actor: Actor, key: ApiKey) -> None:
+    """End a key at once. Raises NotFound for another user's, or when it is gone already."""
+    authorize(actor, Action.DELETE, Resource.API_KEY, owner_id=key.user_id)
+    with audit.record(actor, AuditAction.DELETE, key) as entry:
+        entry.status_code = 204
+        if not ApiKey.objects.filter(pk=key.pk).delete()[0]:
+            raise NotFound

@@ -7,6 +7,7 @@ import string
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 
 from coderproj.errors import Conflict, Problem, SignInRequired
 from coderproj.identity.models import ApiKey, KeyScope, LoginType, User
@@ -40,12 +41,9 @@ def issue(
     Raises Conflict when the user has a key of that name.
     """
     lifetime = lifetime_seconds or settings.SESSION_LIFETIME_SECONDS
-    if name and ApiKey.objects.filter(user=user, name=name).exists():
-        taken = Problem("token_name", "This value is already in use and should be unique.")
-        raise Conflict(f"A token named {name!r} already exists.", problems=(taken,))
     secret = _random(SECRET_LENGTH)
     now = datetime.now(UTC)
-    key = ApiKey.objects.create(
+    key = ApiKey(
         id=_random(ID_LENGTH),
         hashed_secret=hashlib.sha256(secret.encode()).digest(),
         user=user,
@@ -57,6 +55,12 @@ def issue(
         expires_at=now + timedelta(seconds=lifetime),
         ip_address=ip,
     )
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError:
+        taken = Problem("token_name", "This value is already in use and should be unique.")
+        raise Conflict(f"A token named {name!r} already exists.", problems=(taken,)) from None
     return key, f"{key.pk}-{secret}"
 
 

@@ -99,6 +99,10 @@ class DirectClient:
                     return assignment(lease)
                 except CannotRun as error:
                     jobs.fail(lease, str(error))
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    # Such a job must not come back to every daemon for ever.
+                    logger.exception("Job %s: its input is not understood", lease.job_id)
+                    jobs.fail(lease, "internal error: the job's input is not understood")
 
     def heartbeat(self, lease: Lease) -> bool:
         with reachable():
@@ -150,16 +154,15 @@ class DirectClient:
             raise Unreachable(str(error)) from error
 
     def _wait(self, listener: psycopg.Connection[Any], timeout: float) -> Wakeup:
-        select.select([listener.fileno(), self._woken], [], [], timeout)
+        told = _notifications(listener)
+        if not told:
+            select.select([listener.fileno(), self._woken], [], [], timeout)
+            listener.pgconn.consume_input()
+            told = _notifications(listener)
         with suppress(BlockingIOError):
             os.read(self._woken, 4096)
-        listener.pgconn.consume_input()
-        canceling = []
-        while notification := listener.pgconn.notifies():
-            event, _, job_id = notification.extra.decode().partition(":")
-            if event == jobs.CANCELING:
-                canceling.append(uuid.UUID(job_id))
-        return Wakeup(tuple(canceling))
+        events = [event.partition(":") for event in told]
+        return Wakeup(tuple(uuid.UUID(job_id) for event, _, job_id in events if event == jobs.CANCELING))
 
     def wake(self) -> None:
         with suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: nobody waits
@@ -175,6 +178,14 @@ class DirectClient:
         os.close(self._woken)
         os.close(self._waker)
         connection.close()
+
+
+def _notifications(listener: psycopg.Connection[Any]) -> list[str]:
+    """What was read from the server already."""
+    told = []
+    while notification := listener.pgconn.notifies():
+        told.append(notification.extra.decode())
+    return told
 
 
 @contextmanager

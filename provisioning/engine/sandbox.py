@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -83,6 +84,11 @@ class Program:
         return (*_PYTHON, str(self.path)) if self.is_library else (str(self.path),)
 
     @property
+    def waiting_command(self) -> tuple[str, ...]:
+        """The command line of a library that waits for orders."""
+        return (*_PYTHON, launcher.ORDERS, str(self.path))
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What must be readable for it."""
         return (self.path, Path(LAUNCHER), Path(sys.base_prefix)) if self.is_library else (self.path,)
@@ -90,7 +96,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A command line for ``subprocess`` and the bytes to write to its standard input, which is then closed."""
+    """A command line for ``subprocess`` and the bytes to write to its standard input."""
 
     arguments: tuple[str, ...]
     request: bytes
@@ -136,14 +142,16 @@ def launch(
     environment: dict[str, str],
     access: Access,
     limits: Limits,
+    waits: bool = False,
 ) -> Launch:
     """The command line that runs ``program arguments`` confined; start it with ``directory`` as working directory.
 
+    With ``waits`` it is a library that takes orders (``frame``) from its standard input, a socket, as ``launcher`` says.
     Only ``environment`` reaches the program, and it is not on the command line. The calling thread must outlive the
     command: its end is taken for the end of the parent.
     """
     confined = kind is SandboxKind.LANDLOCK
-    command = (*program.command, *arguments)
+    command = program.waiting_command if waits else (*program.command, *arguments)
     if kind is SandboxKind.BUBBLEWRAP:
         command = _bubblewrap_command(program, command, directory, access)
         own_pid = str(_PID_IN_NAMESPACE)
@@ -160,12 +168,18 @@ def launch(
         ("own_pid", str(OWN_PID)),
         *(("set", f"{name}={value}") for name, value in environment.items()),
         *(("argument", argument) for argument in command),
+        ("channel", "1" if waits else "0"),
     ]
-    fields = [field for pair in request for field in pair]
-    if any("\0" in field for field in fields):
+    return Launch(arguments=_PYTHON, request=frame(field for pair in request for field in pair))
+
+
+def frame(fields: Iterable[str]) -> bytes:
+    """Text fields in the launcher's form. Raises EngineError for a NUL character, which would end a field."""
+    listed = list(fields)
+    if any("\0" in field for field in listed):
         raise EngineError("a value holds a NUL character, which no program can be given")
-    content = os.fsencode("\0".join([*fields, ""]))
-    return Launch(arguments=_PYTHON, request=content)
+    content = os.fsencode("\0".join([*listed, ""]))
+    return b"%0*d" % (launcher.FRAME_DIGITS, len(content)) + content
 
 
 def bubblewrap() -> Path | None:

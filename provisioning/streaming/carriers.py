@@ -1,16 +1,17 @@
-"""How the lines of a followed job travel: WebSocket, server-sent events, or a JSON array that stays open (ruling 11)."""
+"""How followed lines travel: WebSocket, server-sent events, or a JSON array that stays open (ruling 11)."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 from coderproj.api.renderers import JSON_CONTENT_TYPE
 from coderproj.errors import TooManyRequests
-from coderproj.frame_protocol import FRAMES
+from coderproj.protocols import FRAMES
 from coderproj.wsgi_bridge import (
     Headers,
     Message,
@@ -151,7 +152,7 @@ async def carry_websocket(batches: Batches, hub: Hub, scope: Scope, send: Send, 
     await send({"type": "websocket.close", "code": GOING_AWAY if hub.stopping.is_set() else NORMAL})
 
 
-async def carry_events(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:  # noqa: ARG001
+async def carry_events(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
     """Server-sent events. ``event: end`` tells the end of the job; without it, the client connects again."""
     await send(start(headers, b"text/event-stream; charset=utf-8"))
     await send(piece(b"retry: 1000\n\n"))
@@ -162,7 +163,7 @@ async def carry_events(batches: Batches, hub: Hub, scope: Scope, send: Send, hea
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def carry_array(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:  # noqa: ARG001
+async def carry_array(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
     """A JSON array whose elements come as they are written; blanks in between keep the connection."""
     await send(start(headers, JSON_CONTENT_TYPE.encode()))
     await send(piece(b"["))
@@ -176,7 +177,7 @@ async def carry_array(batches: Batches, hub: Hub, scope: Scope, send: Send, head
     await send({"type": "http.response.body", "body": b"]\n", "more_body": False})
 
 
-CARRIERS: dict[Carrier, Callable[[Batches, Hub, Scope, Send, Headers], Awaitable[None]]] = {
+CARRIERS: dict[Carrier, Callable[[Batches, Hub, Scope, Send, Headers], Coroutine[Any, Any, None]]] = {
     Carrier.WEBSOCKET: carry_websocket,
     Carrier.EVENTS: carry_events,
     Carrier.ARRAY: carry_array,

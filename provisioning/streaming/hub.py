@@ -110,13 +110,13 @@ class Hub:
                 if ended:
                     return
                 while published := await follower.take(topic, self.stopping):
-                    batch = published.after(after)
-                    if batch is None:
+                    rest = published.after(after)
+                    if rest is None:
                         continue
-                    if batch.first > after + 1:
+                    if rest.first > after + 1:
                         break  # something is missing in between: it is in the table
-                    after = batch.last
-                    yield batch
+                    after = rest.last
+                    yield rest
         finally:
             topic.followers.discard(follower)
             if not topic.followers and self._topics.get(str(job_id)) is topic:

@@ -35,10 +35,10 @@ SELECT job.completed_at IS NOT NULL, line.id, line.text
        SELECT id, {LINE_JSON} AS text FROM provisioning_provisionerjoblog log
         WHERE log.job_id = job.id AND log.id > %s ORDER BY log.id LIMIT {PAGE_LINES}) line ON true
  WHERE job.id = %s ORDER BY line.id
-"""
+"""  # noqa: S608 - made of constants
 PAGE_SQL = f"""
 SELECT id, {LINE_JSON} FROM provisioning_provisionerjoblog WHERE job_id = %s AND id > %s ORDER BY id LIMIT {PAGE_LINES}
-"""
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,13 @@ class Store:
     async def _rows(self, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
         async def read() -> list[tuple[Any, ...]]:
             self.queries += 1
-            async with self._pool.connection() as reader:
-                cursor = await reader.execute(sql, values)
-                return await cursor.fetchall()
+            try:
+                async with self._pool.connection() as reader:
+                    cursor = await reader.execute(sql, values)
+                    return await cursor.fetchall()
+            except psycopg.OperationalError:
+                await self._pool.check()  # where one connection broke, the idle ones may have, too
+                raise
 
         return await until_it_works(read)
 

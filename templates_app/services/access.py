@@ -1,10 +1,23 @@
-"""Who may do what with templates, beyond what the querysets filter."""
+"""Who may do what with templates, beyond what the querysets filter, and the access lists of templates."""
 
-from coderproj.errors import Forbidden, NotFound
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from coderproj.api.identifiers import parse_uuid
+from coderproj.errors import Forbidden, Invalid, NotFound, Problem
+from coderproj.identity import audit
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import Organization
+from coderproj.identity.groups import visible_groups, with_members
+from coderproj.identity.models import AuditAction, Group, Organization, User, UserStatus
 from coderproj.identity.rbac import Action, Resource, allowed
-from templates_app.models import Template
+from coderproj.identity.users import visible_users
+from provisioning import parameters
+from provisioning.models import ParameterScope
+from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 
 def authorize_in_organization(actor: Actor, action: Action, organization: Organization) -> None:
@@ -21,3 +34,101 @@ def authorize(actor: Actor, action: Action, template: Template) -> None:
     """Return when the actor may do this with a template that they can read. Raises Forbidden."""
     if not Template.objects.manageable(actor, action).filter(pk=template.pk).exists():
         raise Forbidden
+
+
+# ---------------------------------------------------------------------- access lists
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    """Who is listed, with their roles. Groups carry ``shown_members``."""
+
+    users: Sequence[tuple[User, str]]
+    groups: Sequence[tuple[Group, str]]
+
+
+def access_list(actor: Actor, template: Template) -> AccessList:
+    """The access list of a readable template: active users by username, and the groups that the actor may read by
+    name. Five queries, however long it is."""
+    entries = TemplateAccess.objects.filter(template=template)
+    roles = {entry.user_id or entry.group_id: entry.role for entry in entries}
+    users = User.objects.existing().filter(pk__in=sorted(filter(None, roles)), status=UserStatus.ACTIVE)
+    groups = visible_groups(actor).filter(pk__in=sorted(filter(None, roles)))
+    return AccessList(
+        users=[(user, roles[user.pk]) for user in users.prefetch_related("memberships").order_by("username")],
+        groups=[(group, roles[group.pk]) for group in with_members(groups.order_by("name", "id"))],
+    )
+
+
+def update_access_list(
+    actor: Actor, template: Template, *, user_roles: Mapping[str, str], group_roles: Mapping[str, str]
+) -> None:
+    """Give users and groups, by id, the role ``use`` or ``admin`` on a template; a blank role takes it away.
+
+    Whoever may create versions of the template may. Raises Forbidden, and Invalid with a problem on ``user_perms`` or
+    ``group_perms`` for each bad id, unknown user or group, and bad role.
+    """
+    authorize(actor, Action.CREATE, template)
+    with audit.record(actor, AuditAction.WRITE, template) as entry:
+        Template.objects.select_for_update().filter(pk=template.pk).first()
+        listed = TemplateAccess.objects.filter(template=template)
+        users = visible_users(actor) | User.objects.filter(pk__in=listed.filter(user__isnull=False).values("user"))
+        user_changes, problems = _changes("user_perms", "user", user_roles, users)
+        groups = Group.objects.filter(organization=template.organization_id)
+        group_changes, more = _changes("group_perms", "group", group_roles, groups)
+        if problems or more:
+            raise Invalid(problems=(*problems, *more))
+        for user_id, role in user_changes.items():
+            _set(template, role, user_id=user_id)
+        for group_id, role in group_changes.items():
+            _set(template, role, group_id=group_id)
+        entry.after = template
+
+
+def _changes(
+    field: str, what: str, roles: Mapping[str, str], known: QuerySet[User] | QuerySet[Group]
+) -> tuple[dict[uuid.UUID, str], list[Problem]]:
+    problems: list[Problem] = []
+    changes: dict[uuid.UUID, str] = {}
+    for text, role in roles.items():
+        subject = parse_uuid(text)
+        if subject is None:
+            problems.append(Problem(field, f"{text[:64]!r} is not a UUID."))
+        elif role not in {*AccessRole.values, ""}:
+            problems.append(Problem(field, f"{role[:64]!r} is not a role: use one of admin, use, or nothing."))
+        else:
+            changes[subject] = role
+    found = set(known.filter(pk__in=list(changes)).values_list("pk", flat=True))
+    problems += [Problem(field, f"There is no {what} {subject}.") for subject in changes if subject not in found]
+    return changes, problems
+
+
+def _set(template: Template, role: str, **subject: Any) -> None:
+    """Store the role of ``user_id`` or ``group_id``."""
+    if role:
+        TemplateAccess.objects.update_or_create(template=template, **subject, defaults={"role": role})
+    else:
+        TemplateAccess.objects.filter(template=template, **subject).delete()
+
+
+# ---------------------------------------------------------------------- parameters
+def authorize_on_template(actor: Actor, action: Action, template_id: uuid.UUID) -> None:
+    """For the stored parameter values of a template. Raises NotFound and Forbidden."""
+    template = Template.objects.visible(actor).filter(pk=template_id).first()
+    if template is None:
+        raise NotFound
+    if action != Action.READ:
+        authorize(actor, action, template)
+
+
+def authorize_on_import(actor: Actor, action: Action, job_id: uuid.UUID) -> None:
+    """For the stored parameter values of a version's import. Raises NotFound and Forbidden."""
+    versions = TemplateVersion.objects.filter(job=job_id)
+    if not versions.visible(actor).exists():
+        raise NotFound
+    if action != Action.READ and not versions.manageable(actor).exists():
+        raise Forbidden
+
+
+def register_parameter_scopes() -> None:
+    """Called once, when the app is ready."""
+    parameters.register_scope(ParameterScope.TEMPLATE, authorize_on_template)
+    parameters.register_scope(ParameterScope.IMPORT_JOB, authorize_on_import)

@@ -101,7 +101,8 @@ def test_a_hundred_thousand_lines_start_at_once():
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO provisioning_provisionerjoblog (job_id, id, created_at, source, level, stage, output)"
-            " SELECT %s, n, now(), 'provisioner', 'info', 'Planning', repeat('x', 100) FROM generate_series(1, 100000) n",
+            " SELECT %s, n, now(), 'provisioner', 'info', 'Planning', repeat('x', 100)"
+            "   FROM generate_series(1, 100000) n",
             [job.pk],
         )
     next(log_chunks(job.pk, LogWindow()))

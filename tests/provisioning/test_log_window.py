@@ -37,7 +37,7 @@ def test_windows(text, expected):
     assert window(text) == expected
 
 
-@pytest.mark.parametrize("value", ["x", "1.0", "1e3", "+1", "１", "1_0", " 1", "1\n", "-", "--1", "0x1"])
+@pytest.mark.parametrize("value", ["x", "1.0", "1e3", "+1", "\uff11", "1_0", " 1", "1\n", "-", "--1", "0x1"])
 def test_what_is_no_integer(value):
     for parse in (lambda: log_window({"after": value}), lambda: last_event_id(value)):
         with pytest.raises(Invalid) as refused:

@@ -312,7 +312,7 @@ def test_lists_ask_the_same_number_of_queries_for_any_number_of_rows(
 
 @pytest.mark.parametrize(
     "path",
-    ["templates/x", "nothing", "organizations/x/y", "templates/{id}/versions/x/y", "../v2/nothing", "templates"],
+    ["templates/x", "nothing", "organizations/x/y", "templates/{id}/versions/x/y", "../v2/nothing", "template"],
 )
 def test_unknown_routes_answer_in_the_envelope(api, path):
     answer = api.get(path.replace("{id}", str(uuid.uuid4())))

@@ -22,6 +22,10 @@ class UserQuerySet(models.QuerySet["User"]):
         """Users that were not deleted."""
         return self.filter(deleted=False)
 
+    def after(self, cursor: "User") -> "UserQuerySet":
+        """Users that come after the given one in the order of creation."""
+        return self.filter(Q(created_at__gt=cursor.created_at) | Q(created_at=cursor.created_at, id__gt=cursor.pk))
+
 
 class UserManager(BaseUserManager["User"]):
     def get_queryset(self) -> UserQuerySet:

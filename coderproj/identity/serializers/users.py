@@ -6,7 +6,13 @@ from typing import Any
 from rest_framework import serializers
 
 from coderproj.api.identifiers import UUID_PATTERN
-from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, StrictBooleanField, StrictTextField
+from coderproj.api.serializers import (
+    AnswerSerializer,
+    BodySerializer,
+    BodyUUIDField,
+    StrictBooleanField,
+    StrictTextField,
+)
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
 from coderproj.identity.organizations import sees_all_organizations

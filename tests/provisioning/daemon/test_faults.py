@@ -79,7 +79,7 @@ def test_a_jobs_process_holds_no_credentials(log):
 
 def test_a_killed_daemon_leaves_nothing_and_another_takes_its_job(log, tmp_path):
     with run_daemon(log, "--name", "first", **SHORT_LEASE) as first:
-        version = queue_import(echo({"sleep": 6}))
+        version = queue_import(echo({"sleep": 3}))
         folder = folder_of(runner_of(version.job, first))
         first.signal(signal.SIGKILL)
         first.process.wait()
@@ -168,14 +168,16 @@ def test_once_runs_what_waits_and_stops(log):
 
 def test_dropped_connections_lose_no_line_and_no_job(log):
     with run_daemon(log, **SHORT_LEASE | {"PROVISIONER_LEASE_SECONDS": 10}) as daemon:
-        version = queue_import(echo({"lines": 3000, "sleep": 1}))
-        for _ in range(10):
+        version = queue_import(echo({"lines": 10_000}))
+        wait_for_log(version.job, "line 1")
+        for _ in range(5):
             drop_connections()
-            time.sleep(0.1)
+            time.sleep(0.05)
         job = wait_for_job(version.job)
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
         lines = list(job.logs.filter(source="provisioner").order_by("id").values_list("output", flat=True))
-        assert lines == [f"line {number}" for number in range(1, 3001)]
+        assert "cannot be reached" in log.read_text()
+        assert lines == [f"line {number}" for number in range(1, 10_001)]
         drop_connections()
         assert wait_for_job(queue_import(echo()).job, 10).status == JobStatus.SUCCEEDED
         assert daemon.end() == 0

@@ -206,6 +206,12 @@ def test_a_dry_run_without_a_value_fails_before_it_starts(daemon):
     assert log_of(job) == []
 
 
+def test_a_job_whose_input_makes_no_sense_fails_once(daemon):
+    job = wait_for_job(make_job(job_input={"rich_parameter_values": ["x"]}))
+    assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
+    assert job.error == "internal error: the job's input is not understood"
+
+
 # ---------------------------------------------------------------------- cancel
 def test_cancel_interrupts_a_running_job(daemon):
     version = queue_import(echo({"hang": True}))
@@ -249,3 +255,53 @@ def test_nothing_is_left_of_finished_jobs(daemon):
     for _ in range(3):
         run_import(echo())
     wait_until(lambda: len(daemon.runners()) == 2, what="no more than the two spares")
+
+
+# ---------------------------------------------------------------------- Terraform itself
+TEMPLATE = """
+terraform {
+  required_providers {
+    coder = { source = "coder/coder" }
+  }
+}
+variable "region" { default = "eu" }
+resource "coder_agent" "main" {
+  os   = "linux"
+  arch = "amd64"
+}
+resource "terraform_data" "dev" {
+  input = coder_agent.main.id
+}
+"""
+
+
+@pytest.mark.terraform
+def test_a_terraform_template_goes_through_all_stages(daemon):
+    job, _ = run_import({"main.tf": TEMPLATE, "README.md": "# dev"}, provisioner="terraform")
+    assert (job.status, job.error) == (JobStatus.SUCCEEDED, "")
+    assert WorkspaceResource.objects.get(job=job, workspace_transition="start").agents.get().name == "main"
+    stages = [stage for _, _, stage, output in log_of(job) if not output]
+    assert stages == [
+        "Setting up",
+        "Adding README.md...",
+        "Parsing template parameters",
+        "Detecting persistent resources",
+        "Detecting ephemeral resources",
+        "Cleaning Up",
+    ]
+
+
+@pytest.mark.terraform
+def test_a_running_terraform_can_be_canceled(daemon):
+    """The plan of a million things takes a while."""
+    slow = 'resource "terraform_data" "x" {\n  count = 200000\n  input = sha512(count.index)\n}\n'
+    version = queue_import({"main.tf": slow}, provisioner="terraform")
+    wait_for_log(version.job, stage="Detecting persistent resources")
+    jobs.cancel(version.job_id)
+    job = wait_for_job(version.job, 10)
+    assert (job.status, job.error) == (JobStatus.CANCELED, "")
+
+
+def test_an_archive_without_terraform_files_fails(daemon):
+    job, _ = run_import(bytes(1024), provisioner="terraform")
+    assert (job.status, job.error) == (JobStatus.FAILED, "no .tf file in the template's root folder")

@@ -12,11 +12,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from coderproj.identity import tokens
 from provisioning import jobs, logs
-from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource
+from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.jobs import Lease
 from provisioning.models import DEFAULT_TAGS, ProvisionerJob
 from tests.factories import make_job, make_organization, make_user
-from tests.live import LiveApi, _running_server, live_api  # noqa: F401 - fixtures
+from tests.live import LiveApi
 
 HEADER = "Coder-Session-Token"
 
@@ -69,7 +69,7 @@ def line(output: str, *, at: float | None = None, stage: str = "Planning") -> Lo
 
 
 @pytest.fixture
-def followed(live_api: LiveApi, settings) -> Iterator[Followed]:  # noqa: F811
+def followed(live_api: LiveApi, settings) -> Iterator[Followed]:
     settings.ROOT_URLCONF = "tests.provisioning.streaming.urls"
     organization = make_organization()
     user = make_user(organizations=(organization,))

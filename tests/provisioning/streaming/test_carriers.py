@@ -1,9 +1,10 @@
 """What followers see, over each of the three carriers."""
 
 import json
-import threading
 import time
 import uuid
+from contextlib import ExitStack
+from socket import SHUT_RDWR
 
 import httpx
 import pytest
@@ -267,28 +268,22 @@ def test_a_user_may_not_open_any_number_of_streams(followed, monkeypatch):
 
 
 def test_silent_clients_that_leave_are_noticed(followed):
-    sockets = [followed.socket() for _ in range(3)]
-    answers = [threading.Thread(target=leave_early, args=(followed, accept)) for accept in ("*/*", "text/event-stream")]
-    for thread in answers:
-        thread.start()
-    followed.api.wait_for_streams(5)
-    for thread in answers:
-        thread.join()
-    for socket in sockets:
-        socket.socket.close()
+    with ExitStack() as clients:
+        sockets = [clients.enter_context(followed.socket()) for _ in range(2)]
+        for accept in ("*/*", "text/event-stream"):
+            headers = {**followed.headers, "Accept": accept}
+            clients.enter_context(httpx.stream("GET", f"{followed.url}?follow", headers=headers))
+        followed.api.wait_for_streams(4)
+        sockets[0].socket.shutdown(SHUT_RDWR)
+        followed.api.wait_for_streams(3)
     followed.api.wait_for_streams(0)
-
-
-def leave_early(followed, accept):
-    with httpx.stream("GET", f"{followed.url}?follow", headers={**followed.headers, "Accept": accept}):
-        followed.api.wait_for_streams(5)
 
 
 def test_no_token_is_logged(followed, caplog):
     followed.complete()
-    with caplog.at_level("DEBUG"):
-        with followed.socket(f"follow&coder%5Fsession_token={followed.token}", additional_headers={}) as socket:
-            assert list(socket) == []
+    query = f"follow&coder%5Fsession_token={followed.token}"
+    with caplog.at_level("DEBUG"), followed.socket(query, additional_headers={}) as socket:
+        assert list(socket) == []
     logged = [record for record in caplog.records if not record.name.startswith("websockets.client")]
     assert not [record for record in logged if followed.token in record.getMessage()]
 

@@ -185,9 +185,6 @@ def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db)
     with server, ending(server):
         url = server.stdout.readline().strip()
         wait_until_it_answers(url)
-        socket = connect(
-            url.replace("http", "ws") + followed.path + "?follow", additional_headers=followed.headers, proxy=None
-        )
         bodies: dict[str, str] = {}
 
         def read(accept: str) -> None:
@@ -195,12 +192,14 @@ def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db)
             bodies[accept] = httpx.get(f"{url}{followed.path}?follow", headers=headers, timeout=20).text
 
         readers = [in_background(read, accept) for accept in ("*/*", "text/event-stream")]
-        socket.recv(timeout=5)
-        time.sleep(0.5)
-        started = time.monotonic()
-        server.send_signal(signal.SIGTERM)
-        with pytest.raises(ConnectionClosed) as closed:
+        address = url.replace("http", "ws") + followed.path + "?follow"
+        with connect(address, additional_headers=followed.headers, proxy=None) as socket:
             socket.recv(timeout=5)
+            time.sleep(0.5)
+            started = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=5)
         for reader in readers:
             reader.join()
         assert server.wait(10) == 0

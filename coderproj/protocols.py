@@ -1,13 +1,29 @@
-"""uvicorn's WebSocket protocol, able to send frames that were made once for many clients."""
+"""uvicorn's protocols with what we need of them beyond that."""
 
 from typing import Any, cast
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
+from coderproj.api.errors import envelope
+from coderproj.api.renderers import to_json
+
 # An extension of the scope, and the type of a message: ``{"type": FRAMES, "frames": <whole frames>}``.
 FRAMES = "coderproj.websocket.frames"
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Answers what is no HTTP with an error in the envelope, too."""
+
+    def send_400_response(self, msg: str) -> None:
+        body = to_json(envelope(msg))
+        self.transport.write(BAD_REQUEST % (len(body), body))
+        self.transport.close()
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
@@ -18,7 +34,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     """
 
     async def run_asgi(self) -> None:
-        self.scope["extensions"][FRAMES] = {}  # type: ignore[index]
+        self.scope["extensions"][FRAMES] = {}
         await super().run_asgi()
 
     async def send(self, message: Any) -> None:

@@ -1,0 +1,26 @@
+"""Archiving versions: what is out of use is put aside and can be taken up again."""
+
+from coderproj.errors import DomainError, Forbidden
+from coderproj.identity import audit
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction
+from templates_app.models import Template, TemplateVersion
+
+
+def set_archived(actor: Actor, version: TemplateVersion, archived: bool) -> TemplateVersion:
+    """Archive a version or take it up again; doing so twice changes nothing. The active version stays.
+
+    Raises Forbidden; DomainError for the active version.
+    """
+    if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
+        raise Forbidden
+    with audit.record(actor, AuditAction.WRITE, version) as entry:
+        if archived and version.template_id:
+            # The lock keeps a promotion from making it active meanwhile.
+            template = Template.objects.select_for_update().get(pk=version.template_id)
+            if template.active_version_id == version.pk:
+                raise DomainError("The active version cannot be archived.")
+        version.archived = archived
+        version.save(update_fields=["archived", "updated_at"])
+        entry.after = version
+    return version

@@ -1,0 +1,52 @@
+"""Asking what one may do, without trying it."""
+
+import uuid
+from dataclasses import dataclass
+
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Group
+from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.rbac import Action, Resource, allowed
+from coderproj.identity.users import visible_users
+from templates_app.models import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """May the actor do all of ``actions`` with such objects? ``resource_type`` may be one that we do not have."""
+
+    resource_type: str
+    actions: tuple[Action, ...]
+    owner_id: uuid.UUID | None = None
+    organization_id: uuid.UUID | None = None
+    resource_id: uuid.UUID | None = None
+
+
+def may(actor: Actor, check: Check) -> bool:
+    """The answer, at most one query for each action. False for unknown types, and for objects that do not exist."""
+    if check.resource_type not in set(Resource):
+        return False
+    resource = Resource(check.resource_type)
+    return all(_may(actor, action, resource, check) for action in check.actions)
+
+
+def _may(actor: Actor, action: Action, resource: Resource, check: Check) -> bool:
+    organization_id, owner_id = check.organization_id, check.owner_id
+    if check.resource_id is not None:
+        match resource:
+            case Resource.TEMPLATE:
+                return Template.objects.manageable(actor, action).filter(pk=check.resource_id).exists()
+            case Resource.GROUP:
+                group = Group.objects.filter(pk=check.resource_id).first()
+                if group is None:
+                    return False
+                organization_id = group.organization_id
+            case Resource.USER:
+                if not visible_users(actor).filter(pk=check.resource_id).exists():
+                    return False
+                owner_id = check.resource_id
+            case Resource.ORGANIZATION:
+                if not visible_organizations(actor).filter(pk=check.resource_id).exists():
+                    return False
+                organization_id = check.resource_id
+    return allowed(actor, action, resource, organization_id=organization_id, owner_id=owner_id)

@@ -1,0 +1,86 @@
+"""Routes that later clients use beside the documented ones."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.schema import ConfirmationSerializer, path_id
+from coderproj.errors import NotFound
+from templates_app.models import Template, TemplateVersion
+from templates_app.serializers import TemplateVersionSerializer
+from templates_app.services import versions
+from templates_app.services.archiving import set_archived
+from templates_app.views.base import InOrganization, OfVersion, version_for_answer, versions_for_answers
+
+VERSION_ID = [path_id("templateversion")]
+
+
+class VersionOfNamedTemplate(InOrganization):
+    """A version named by organization, template and version."""
+
+    def find_version(self) -> TemplateVersion:
+        """The version of that exact name. Raises NotFound."""
+        templates = Template.objects.visible(self.actor).filter(organization=self.find_organization())
+        template = templates.filter(name__iexact=self.kwargs["templatename"]).first()
+        if template is None:
+            raise NotFound
+        rows = versions_for_answers(TemplateVersion.objects.filter(template=template))
+        version = rows.filter(name=self.kwargs["templateversionname"]).first()
+        if version is None:
+            raise NotFound
+        return version
+
+
+class NamedVersionView(VersionOfNamedTemplate):
+    @extend_schema(operation_id="named_template_version", responses={200: TemplateVersionSerializer})
+    def get(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
+        return Response(TemplateVersionSerializer(self.find_version()).data)
+
+
+class PreviousNamedVersionView(VersionOfNamedTemplate):
+    """The version of the same template that was created just before the named one."""
+
+    @extend_schema(operation_id="previous_named_template_version", responses={200: TemplateVersionSerializer})
+    def get(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
+        earlier = versions.previous(self.find_version())
+        if earlier is None:
+            raise NotFound("No previous template version found.")
+        return Response(TemplateVersionSerializer(version_for_answer(earlier)).data)
+
+
+class ArchiveVersionView(OfVersion):
+    @extend_schema(
+        operation_id="archive_template_version",
+        parameters=VERSION_ID,
+        request=None,
+        responses={200: ConfirmationSerializer},
+    )
+    def post(self, request: Request, templateversion: str) -> Response:
+        set_archived(self.actor, self.find_version(), archived=True)
+        return self.answer("Template version archived.")
+
+
+class UnarchiveVersionView(OfVersion):
+    @extend_schema(
+        operation_id="unarchive_template_version",
+        parameters=VERSION_ID,
+        request=None,
+        responses={200: ConfirmationSerializer},
+    )
+    def post(self, request: Request, templateversion: str) -> Response:
+        set_archived(self.actor, self.find_version(), archived=False)
+        return self.answer("Template version unarchived.")
+
+
+class PresetsView(OfVersion):
+    """Versions have no presets of parameters."""
+
+    @extend_schema(
+        operation_id="template_version_presets",
+        parameters=VERSION_ID,
+        responses={200: serializers.ListSerializer(child=serializers.DictField())},
+    )
+    def get(self, request: Request, templateversion: str) -> Response:
+        self.find_version()
+        return Response([])

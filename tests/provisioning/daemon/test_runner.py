@@ -1,0 +1,124 @@
+"""The job's process and the small things around it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provisioning.daemon import messages
+from provisioning.daemon.configuration import job_environment
+from provisioning.daemon.process import RunnerProcess, Spares
+from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanInput, PlanResult, Resource
+from tests.vocabulary import echo, tar_of, wait_until
+
+ENVIRONMENT = job_environment(os.environ, [])
+PREPARE = messages.Prepare(("echo",), {})
+
+
+@pytest.fixture
+def process():
+    process = RunnerProcess(ENVIRONMENT, PREPARE)
+    yield process
+    process.end()
+    assert not process.directory.exists()
+
+
+def start(process, source, *, is_import=True, provisioner="echo"):
+    archive = process.directory / "source.tar"
+    archive.write_bytes(tar_of(source))
+    process.send(messages.Start(is_import, provisioner, archive, process.directory / "template", PlanInput()))
+
+
+def events_until(process, *kinds):
+    """All events up to the first of one of these kinds."""
+    events = []
+    while not events or not isinstance(events[-1], kinds):
+        more = process.events(10)
+        assert more, "the process says nothing more"
+        events += more
+    return events
+
+
+def test_the_process_of_a_job_knows_no_django():
+    program = (
+        "import sys, provisioning.daemon.runner as r; sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run((sys.executable, "-c", program), cwd=root, check=False).returncode == 0
+
+
+def test_messages_survive_the_pipe():
+    line = LogLine(LogSource.ENGINE, LogLevel.WARN, "Stage", "a\nb \N{SNOWMAN}", 1.5)
+    result = ImportResult(PlanResult((Resource("dev", "vm"),)), PlanResult(), ("registry.terraform.io/x/y",))
+    for event in (messages.Logged(line), messages.Imported(result), messages.Failed("no"), messages.Interrupted()):
+        encoded = messages.encode(event)
+        assert encoded.count(b"\n") == 1
+        assert messages.decode_event(encoded) == event
+    order = messages.Start(True, "echo", Path("/a b"), Path("/c"), PlanInput())
+    assert messages.decode_order(messages.encode(order)) == order
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[" * 100_000, b'{"is":"Other"}', b'{"is":"Failed"}', b"\xff"])
+def test_what_is_no_message_is_told(line):
+    with pytest.raises(messages.Unreadable):
+        messages.decode_event(line)
+
+
+def test_an_import_waits_for_its_values(process):
+    start(process, echo(parse={"variables": [{"name": "region"}]}))
+    assert events_until(process, messages.SchemasFound)[-1].schemas[0].name == "region"
+    process.send(messages.Values(()))
+    assert events_until(process, messages.Failed)[-1] == messages.Failed("missing parameter: region")
+
+
+def test_an_unknown_engine_fails_the_job(process):
+    start(process, echo(), provisioner="pulumi")
+    assert events_until(process, messages.Failed)[-1].error == "this daemon has no provisioner 'pulumi'"
+
+
+def test_a_cancel_while_values_are_waited_for_interrupts(process):
+    start(process, echo())
+    events_until(process, messages.SchemasFound)
+    assert process.interrupt()
+    assert isinstance(events_until(process, messages.Failed, messages.Interrupted)[-1], messages.Interrupted)
+
+
+def test_a_process_that_says_nonsense_is_not_believed(process):
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.how_it_ended() == "signal 9: possibly out of memory"
+    assert process.events(5) is None
+
+
+def test_kill_ends_children_in_sessions_of_their_own(process):
+    start(process, echo({"hang": True, "ignore_stop": True}), is_import=False)
+    events_until(process, messages.Logged)
+    child = subprocess.Popen(("sleep", "60"), cwd=process.directory, start_new_session=True)
+    process.kill()
+    process.end()
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_spares_replace_what_was_taken_and_what_died():
+    spares = Spares(1, lambda: RunnerProcess(ENVIRONMENT, PREPARE))
+    spares.start()
+    first = spares.take(lambda: False)
+    wait_until(lambda: spares._ready)
+    os.kill(spares._ready[0].pid, signal.SIGKILL)
+    wait_until(lambda: not spares._ready[0].is_alive)
+    second = spares.take(lambda: False)
+    assert first.is_alive
+    assert second.is_alive
+    assert spares.take(lambda: True) is None
+    spares.close()
+    first.end()
+    second.end()
+
+
+def test_secrets_of_the_daemon_stay_with_it():
+    environment = {"PATH": "/bin", "DATABASE_URL": "x", "CODERPROJ_SECRET_KEY": "x", "AWS_REGION": "eu"}
+    found = job_environment(environment, ["AWS_REGION"])
+    assert {"PATH", "AWS_REGION"} <= set(found)
+    assert not {"DATABASE_URL", "CODERPROJ_SECRET_KEY"} & set(found)

@@ -1,0 +1,176 @@
+"""Guards that walk the registries: they fail when something new was not thought through."""
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.urls import reverse
+
+from coderproj.api.permissions import Public, SignedIn
+from coderproj.api.views import ApiView
+from coderproj.identity import tokens
+from tests.api import ApiClient
+from tests.factories import make_organization, make_template, make_user
+from tests.routes import Route, api_routes
+
+ROUTES = api_routes()
+# Whoever may call these is nobody in particular; the view's docstring says why.
+PUBLIC = {
+    "",
+    "appearance",
+    "buildinfo",
+    "csp/reports",
+    "entitlements",
+    "updatecheck",
+    "users/authmethods",
+    "users/first",
+    "users/login",
+}
+OURS = ("identity", "provisioning", "templates_app")
+# The admin cannot register a table whose key has two columns; a job's page shows its log.
+WITHOUT_ADMIN = {"ProvisionerJobLog"}
+
+
+def test_there_are_routes():
+    assert len(ROUTES) > 30
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_every_route_declares_who_may_call_it(route: Route):
+    (permission,) = route.view.permission_classes
+    assert permission in {SignedIn, Public}
+    assert (permission is Public) == (route.pattern in PUBLIC)
+    assert route.methods
+    if permission is Public:
+        assert "public" in (route.view.__doc__ or "").lower()
+
+
+BAD_TOKENS = {
+    "none": None,
+    "empty": "",
+    "malformed": "nonsense",
+    "two dashes": "aaaaaaaaaa-bbbbbbbbbbb-bbbbbbbbbb",
+    "unknown": f"{'a' * 10}-{'b' * 22}",
+    "newline": f"{'a' * 10}-{'b' * 22}\n",
+    "other digits": "١" * 10 + "-" + "b" * 22,
+    "sql": "'; DROP TABLE identity_user; --",
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_no_route_answers_without_a_token_that_counts(kind):
+    token = BAD_TOKENS[kind]
+    api = ApiClient()
+    extra = {} if token is None else {"HTTP_CODER_SESSION_TOKEN": token}
+    statuses = {
+        (method, route.pattern): api.call(method, route.path(), **extra).status_code
+        for route in ROUTES
+        if route.pattern not in PUBLIC
+        for method in route.methods
+    }
+    assert {status for status in statuses.values() if status != 401} == set(), statuses
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["wrong secret", "expired", "revoked", "suspended", "deleted"])
+def test_a_token_that_does_not_count_any_more_is_401(kind):
+    from datetime import UTC, datetime, timedelta
+
+    user = make_user(site_roles=("owner",))
+    key, token = tokens.issue(user=user)
+    extra = {"HTTP_CODER_SESSION_TOKEN": token}
+    api = ApiClient()
+    assert api.get("organizations", **extra).status_code == 200
+    match kind:
+        case "wrong secret":
+            extra["HTTP_CODER_SESSION_TOKEN"] = token[:-1] + ("a" if token[-1] != "a" else "b")
+        case "expired":
+            key.expires_at = datetime.now(UTC) - timedelta(seconds=1)
+            key.save()
+        case "revoked":
+            key.delete()
+        case "suspended":
+            user.status = "suspended"
+            user.save()
+        case "deleted":
+            user.deleted = True
+            user.save()
+    answer = api.get("organizations", **extra)
+    assert (answer.status_code, bool(answer.body["message"])) == (401, True)
+
+
+@pytest.mark.django_db
+def test_a_key_of_narrow_scope_reads_nothing():
+    organization = make_organization(is_default=True)
+    user = make_user(organizations=(organization,), site_roles=("owner",))
+    template = make_template(user=user, organization=organization)
+    _, token = tokens.issue(user=user, scope="application_connect")
+    extra = {"HTTP_CODER_SESSION_TOKEN": token}
+    api = ApiClient()
+    for path in (
+        f"templates/{template.pk}",
+        f"templateversions/{template.active_version_id}",
+        f"templateversions/{template.active_version_id}/logs",
+        f"templateversions/{template.active_version_id}/resources",
+    ):
+        assert api.get(path, **extra).status_code == 404
+    assert api.call("POST", "files", raw=bytes(1024), content_type="application/x-tar", **extra).status_code == 403
+
+
+def test_every_api_view_is_one_of_ours():
+    assert all(issubclass(route.view, ApiView) for route in ROUTES)
+
+
+# ---------------------------------------------------------------------- admin
+def test_every_table_is_in_the_admin():
+    missing = [
+        model.__name__
+        for label in OURS
+        for model in apps.get_app_config(label).get_models()
+        if model not in admin.site._registry and model.__name__ not in WITHOUT_ADMIN
+    ]
+    assert missing == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["owner", "auditor"])
+def test_every_admin_page_opens(client, role):
+    organization = make_organization(is_default=True)
+    user = make_user(organizations=(organization,), site_roles=(role,))
+    template = make_template(user=user, organization=organization)
+    client.force_login(user)
+    assert client.get(reverse("admin:index")).status_code == 200
+    for model in admin.site._registry:
+        if model._meta.app_label not in OURS:
+            continue
+        base = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        assert client.get(reverse(f"{base}_changelist"), {"q": "x"}).status_code == 200, model
+        row = model._default_manager.first()
+        if row is not None:
+            assert client.get(reverse(f"{base}_change", args=[row.pk])).status_code == 200, model
+    assert template.name in client.get(reverse("admin:templates_app_template_changelist")).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [None, "member-without-role", "template-admin", "user-admin"])
+def test_nobody_else_enters_the_admin(client, role):
+    if role:
+        client.force_login(make_user(site_roles=() if role.startswith("member") else (role,)))
+    answer = client.get(reverse("admin:index"))
+    assert answer.status_code == 302
+    assert "/admin/login/" in answer["Location"]
+
+
+@pytest.mark.django_db
+def test_machine_owned_rows_cannot_be_changed_in_the_admin(client):
+    organization = make_organization(is_default=True)
+    owner = make_user(organizations=(organization,), site_roles=("owner",))
+    template = make_template(user=owner, organization=organization)
+    client.force_login(owner)
+    job = template.active_version.job
+    url = reverse("admin:provisioning_provisionerjob_change", args=[job.pk])
+    assert client.post(url, {"error": "edited"}).status_code == 403
+    assert client.post(reverse("admin:provisioning_provisionerjob_delete", args=[job.pk])).status_code == 403
+    assert client.get(reverse("admin:provisioning_provisionerjob_add")).status_code == 403
+    job.refresh_from_db()
+    assert job.error == ""
