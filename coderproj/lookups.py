@@ -20,5 +20,3 @@ class AnyOf(Lookup[Any]):
         column, parameters = self.process_lhs(compiler, connection)
         ids: Iterable[Any] = self.rhs
         return f"{column} = ANY(%s::uuid[])", (*parameters, list(ids))
-
-

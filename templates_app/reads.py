@@ -9,6 +9,7 @@ from coderproj.api.compiled import AsText, Read, json_list, json_object
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.serializers.users import user_context
 from provisioning.models import ParameterSchema, WorkspaceResource
 from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
 from templates_app.models import RichParameter, Template, TemplateVersion
@@ -22,8 +23,9 @@ def _one_template(templates: QuerySet[Template]) -> OfOneRow:
     return templates.values_list(AsText(json_object(TemplateSerializer())))
 
 
-def _one_version(versions: QuerySet[TemplateVersion]) -> OfOneRow:
-    return versions.values_list(AsText(json_object(TemplateVersionSerializer())))
+def _as_seen_by(actor: Actor) -> TemplateVersionSerializer:
+    """Authors are shown without their memberships in organizations that the actor cannot see."""
+    return TemplateVersionSerializer(context=user_context(actor))
 
 
 def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
@@ -54,17 +56,18 @@ def _versions_of_template(
     elif offset is not None:
         rows = rows[offset:]
     template = Template.objects.visible(actor).filter(pk=template_id)
-    return template.values_list(AsText(json_list(rows, TemplateVersionSerializer())), known)
+    return template.values_list(AsText(json_list(rows, _as_seen_by(actor))), known)
 
 
 def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
-    return _one_version(TemplateVersion.objects.visible(actor).filter(pk=version_id))
+    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    return version.values_list(AsText(json_object(_as_seen_by(actor))))
 
 
 def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfOneRow:
     template = Template.objects.visible(actor).filter(pk=template_id)
     rows = TemplateVersion.objects.filter(template=OuterRef("pk"), name=name)
-    return template.values_list(AsText(json_list(rows, TemplateVersionSerializer())))
+    return template.values_list(AsText(json_list(rows, _as_seen_by(actor))))
 
 
 def _resources(actor: Actor, version_id: uuid.UUID) -> OfOneRow:

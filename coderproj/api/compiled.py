@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import F, Func, JSONField, Model, OuterRef, QuerySet, Subquery, TextField, Value
 from django.http import HttpResponse
@@ -214,7 +215,10 @@ class Read:
         shape = (actor.scope, actor.site_roles, *(type(argument) for argument in arguments))
         statement = self.statements.get(shape)
         if statement is None:
-            statement = self.statements[shape] = self._compile(actor, arguments)
+            try:
+                statement = self.statements[shape] = self._compile(actor, arguments)
+            except EmptyResultSet:  # an actor of this kind sees nothing
+                raise NotFound from None
         row = statement.row(actor, arguments)
         if row is None:
             raise NotFound

@@ -38,7 +38,7 @@ def visible_organizations(actor: Actor) -> QuerySet[Organization]:
         return Organization.objects.none()
     if sees_all_organizations(actor):
         return Organization.objects.all()
-    return Organization.objects.filter(pk__in=sorted(actor.organization_ids))
+    return Organization.objects.filter(pk__any=actor.organization_ids)
 
 
 def sees_all_organizations(actor: Actor) -> bool:

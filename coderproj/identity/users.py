@@ -52,7 +52,7 @@ def visible_users(actor: Actor) -> UserQuerySet:
         return users.none()
     if sees_all_organizations(actor):
         return users
-    shared = Membership.objects.filter(user=OuterRef("pk"), organization__in=sorted(actor.organization_ids))
+    shared = Membership.objects.filter(user=OuterRef("pk"), organization__any=actor.organization_ids)
     return users.filter(Q(pk=actor.id) | Exists(shared))
 
 

@@ -2,13 +2,17 @@
 
 import uuid
 
+from rest_framework.response import Response
+
 from coderproj.api.identifiers import path_uuid
 from coderproj.api.views import ApiView
 from coderproj.errors import NotFound
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import find_organization
+from coderproj.identity.serializers.users import user_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.querysets import TemplateVersionQuerySet
+from templates_app.serializers import TemplateVersionSerializer
 
 
 class InOrganization(ApiView):
@@ -34,7 +38,15 @@ class OfTemplate(ApiView):
         return template
 
 
-class OfVersion(ApiView):
+class AnswersVersion(ApiView):
+    """A view that answers one version, outside of the compiled reads."""
+
+    def version_answer(self, version: TemplateVersion, status: int = 200) -> Response:
+        """The version as the caller may see it."""
+        return Response(TemplateVersionSerializer(version, context=user_context(self.actor)).data, status=status)
+
+
+class OfVersion(AnswersVersion):
     """A view below ``/templateversions/{templateversion}``."""
 
     @property

@@ -11,12 +11,12 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.serializers import TemplateVersionSerializer
 from templates_app.services import versions
 from templates_app.services.archiving import set_archived
-from templates_app.views.base import InOrganization, OfVersion, version_for_answer, versions_for_answers
+from templates_app.views.base import AnswersVersion, InOrganization, OfVersion, version_for_answer, versions_for_answers
 
 VERSION_ID = [path_id("templateversion")]
 
 
-class VersionOfNamedTemplate(InOrganization):
+class VersionOfNamedTemplate(AnswersVersion, InOrganization):
     """A version named by organization, template and version."""
 
     def find_version(self) -> TemplateVersion:
@@ -35,7 +35,7 @@ class VersionOfNamedTemplate(InOrganization):
 class NamedVersionView(VersionOfNamedTemplate):
     @extend_schema(operation_id="named_template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
-        return Response(TemplateVersionSerializer(self.find_version()).data)
+        return self.version_answer(self.find_version())
 
 
 class PreviousNamedVersionView(VersionOfNamedTemplate):
@@ -46,7 +46,7 @@ class PreviousNamedVersionView(VersionOfNamedTemplate):
         earlier = versions.previous(self.find_version())
         if earlier is None:
             raise NotFound("No previous template version found.")
-        return Response(TemplateVersionSerializer(version_for_answer(earlier)).data)
+        return self.version_answer(version_for_answer(earlier))
 
 
 class ArchiveVersionView(OfVersion):

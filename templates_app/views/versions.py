@@ -30,10 +30,10 @@ from templates_app.serializers import (
     UpdateVersionBody,
 )
 from templates_app.services import versions
-from templates_app.views.base import InOrganization, OfVersion, version_for_answer, versions_for_answers
+from templates_app.views.base import AnswersVersion, InOrganization, OfVersion, version_for_answer, versions_for_answers
 
 
-class OrganizationVersionsView(InOrganization):
+class OrganizationVersionsView(AnswersVersion, InOrganization):
     """Creating a version, which queues its import."""
 
     @extend_schema(
@@ -59,10 +59,10 @@ class OrganizationVersionsView(InOrganization):
                 workspace_name=body["workspace_name"],
             ),
         )
-        return Response(TemplateVersionSerializer(version_for_answer(version)).data, status=201)
+        return self.version_answer(version_for_answer(version), status=201)
 
 
-class VersionByName(InOrganization):
+class VersionByName(AnswersVersion, InOrganization):
     """A view of a version that is named below its organization. The newest match wins (ruling 16)."""
 
     def find_version(self) -> TemplateVersion:
@@ -79,7 +79,7 @@ class VersionByName(InOrganization):
 class OrganizationVersionView(VersionByName):
     @extend_schema(operation_id="organization_template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, organization: str, templateversionname: str) -> Response:
-        return Response(TemplateVersionSerializer(self.find_version()).data)
+        return self.version_answer(self.find_version())
 
 
 class PreviousVersionView(VersionByName):
@@ -90,7 +90,7 @@ class PreviousVersionView(VersionByName):
         earlier = versions.previous(self.find_version())
         if earlier is None:
             raise NotFound("No previous template version found.")
-        return Response(TemplateVersionSerializer(version_for_answer(earlier)).data)
+        return self.version_answer(version_for_answer(earlier))
 
 
 class VersionView(OfVersion):
@@ -107,7 +107,7 @@ class VersionView(OfVersion):
         found = self.find_version()
         body = self.body(UpdateVersionBody)
         version = versions.update(self.actor, found, name=body["name"], message=body.get("message"))
-        return Response(TemplateVersionSerializer(version_for_answer(version)).data)
+        return self.version_answer(version_for_answer(version))
 
 
 class CancelVersionView(OfVersion):

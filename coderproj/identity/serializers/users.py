@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import F, Func, JSONField, OuterRef
 from rest_framework import serializers
 
+from coderproj.api.compiled import JsonList
 from coderproj.api.identifiers import UUID_PATTERN
 from coderproj.api.serializers import (
     AnswerSerializer,
@@ -14,7 +16,7 @@ from coderproj.api.serializers import (
     StrictTextField,
 )
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import User
+from coderproj.identity.models import Membership, User
 from coderproj.identity.organizations import sees_all_organizations
 from coderproj.identity.rbac import ROLES
 from coderproj.identity.users import NO_LOGIN, RESERVED_USERNAMES, USERNAME_PATTERN
@@ -37,6 +39,27 @@ class AssignableRoleSerializer(RoleSerializer):
 def role_list(names: Iterable[str]) -> list[dict[str, str]]:
     """Roles by name, as clients show them."""
     return [{"name": name, "display_name": ROLES[name].display_name} for name in names if name in ROLES]
+
+
+class ToJson(Func):
+    function = "to_json"
+    output_field = JSONField()
+
+
+class RoleList(Func):
+    """``role_list`` in SQL, of an array of role names."""
+
+    output_field = JSONField()
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        names, parameters = compiler.compile(self.source_expressions[0])
+        # Role names and titles are ours, not a request's.
+        titles = " ".join(f"WHEN '{role.name}' THEN '{role.display_name}'" for role in ROLES.values())
+        return (
+            "(SELECT coalesce(array_to_json(array_agg(row_to_json(roles_))), '[]') FROM ("  # noqa: S608
+            f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name) roles_)",
+            parameters,
+        )
 
 
 def user_context(actor: Actor) -> dict[str, Any]:
@@ -71,8 +94,18 @@ class UserSerializer(AnswerSerializer):
         memberships = sorted(user.memberships.all(), key=lambda row: row.pk)
         return [str(row.organization_id) for row in memberships if shown is None or row.organization_id in shown]
 
+    def sql_organization_ids(self, prefix: str) -> JsonList:
+        rows = Membership.objects.filter(user=OuterRef(f"{prefix}pk")).order_by("pk")
+        shown = self.context.get("organizations")
+        if shown is not None:
+            rows = rows.filter(organization_id__any=shown)
+        return JsonList(rows.values_list(ToJson("organization_id"), flat=True))
+
     def get_roles(self, user: User) -> list[dict[str, str]]:
         return role_list(user.site_roles)
+
+    def sql_roles(self, prefix: str) -> RoleList:
+        return RoleList(F(f"{prefix}site_roles"))
 
 
 class UsersAnswer(serializers.Serializer[Any]):

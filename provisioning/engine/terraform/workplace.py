@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -14,12 +15,14 @@ from typing import Self
 from provisioning.engine import sandbox
 from provisioning.engine.base import EngineError
 from provisioning.engine.provider.base import Provider
-from provisioning.engine.provider.server import reattach_config, serve
+from provisioning.engine.provider.server import CODER_ADDRESSES, reattach_config, serve
 from provisioning.engine.sandbox import Access, SandboxKind
 from provisioning.engine.terraform import command, environment
 from provisioning.engine.terraform.command import Command, Ended, OnLine
+from provisioning.engine.terraform.commands import Commands, Separate
 from provisioning.engine.terraform.discovery import Terraform
 from provisioning.engine.terraform.settings import EngineSettings
+from provisioning.engine.terraform.spares import Spare
 
 CLI_CONFIG = "disable_checkpoint = true\n"
 # Terraform does not start with less address space: Go reserves it without using it.
@@ -27,12 +30,42 @@ LEAST_MEMORY = 3 << 30
 # Seconds. Plans and installations change nothing that would have to be brought to an end.
 MOST_GRACE = 0.5
 
+# A process that is started ahead of its job must be told by then where each provider is served, and these are the ones
+# that templates ask for most. Addresses that a template does not use cost nothing.
+FAMILIAR_PROVIDERS = (
+    "kreuzwerker/docker",
+    "hashicorp/kubernetes",
+    "hashicorp/helm",
+    "hashicorp/aws",
+    "hashicorp/google",
+    "hashicorp/google-beta",
+    "hashicorp/azurerm",
+    "hashicorp/nomad",
+    "hashicorp/null",
+    "hashicorp/random",
+    "hashicorp/local",
+    "hashicorp/tls",
+    "hashicorp/time",
+    "hashicorp/http",
+    "hashicorp/external",
+    "hashicorp/cloudinit",
+    "hashicorp/archive",
+    "digitalocean/digitalocean",
+    "hetznercloud/hcloud",
+    "linode/linode",
+    "telmate/proxmox",
+    "bpg/proxmox",
+    "dmacvicar/libvirt",
+    "coder/envbuilder",
+)
+_REGISTRY, _OTHER_REGISTRY = "registry.terraform.io", "registry.opentofu.org"
+
 
 class Workplace:
     """A job's private folder and all that runs in it, from ``__enter__`` to ``__exit__``.
 
     ``folder`` is outside of the template, so that nothing of ours is in the template's way. The job ends
-    when ``stop`` is set; the job's wall clock starts with the workplace.
+    when ``stop`` is set; the job's wall clock starts with the workplace, or anew with ``begin``.
     """
 
     def __init__(
@@ -51,6 +84,15 @@ class Workplace:
         self._given_up = Event()
         self._servers = ExitStack()
         self._deadline = time.monotonic() + settings.limits.wall_seconds
+        self._others = 0  # stubs of providers that are not familiar
+        self._ready: dict[int, Spare] = {}
+        self._in_use: list[Spare] = []
+        limits = settings.limits
+        self._limits = replace(
+            limits,
+            memory_bytes=max(limits.memory_bytes, LEAST_MEMORY),
+            grace_seconds=min(limits.grace_seconds, MOST_GRACE),
+        )
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir=settings.scratch)).resolve()
 
     def __enter__(self) -> Self:
@@ -66,6 +108,8 @@ class Workplace:
         traceback: TracebackType | None,
     ) -> None:
         try:
+            for spare in (*self._in_use, *self._ready.values()):
+                spare.end()
             self._servers.close()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -79,34 +123,107 @@ class Workplace:
         """End the commands that are running, with Canceled: one has failed, and their answers are of no use."""
         self._given_up.set()
 
-    def serve(self, name: str, provider: Provider) -> Path:
-        """Serve a provider until the end of the job; returns its socket. Not to be called from two threads.
+    # ------------------------------------------------------------------ providers
+    def serve_coder(self, slot: int, provider: Provider) -> dict[str, Path]:
+        """Serve our own provider for the plan in ``slot``; returns its socket by address. Raises as ``serve_stub``."""
+        return dict.fromkeys(CODER_ADDRESSES, self._serve(self._coder_socket(slot), provider))
+
+    def serve_stub(self, address: str, provider: Provider) -> dict[str, Path]:
+        """Serve a stand-in for ``address`` to all plans; returns its socket by address.
 
         Raises EngineError when the socket cannot be made, for example in a scratch folder with too long a path.
         """
-        path = self.folder / f"{name}.sock"
+        path = self._familiar_sockets().get(address)
+        if path is None:
+            path = self.folder / f"other{self._others}.sock"
+            self._others += 1
+        return _in_both_registries(address, self._serve(path, provider))
+
+    def stop_serving(self) -> None:
+        """End all that is served."""
+        self._servers.close()
+
+    def _serve(self, path: Path, provider: Provider) -> Path:
         try:
             self._servers.enter_context(serve(provider, path))
         except (ValueError, OSError) as error:
             raise EngineError(f"a provider cannot be served: {error}") from error
         return path
 
-    def run(
-        self,
-        arguments: tuple[str, ...],
-        *,
-        sockets: Mapping[str, Path],
-        variables: Mapping[str, str],
-        installed: bool,
-        on_stdout: OnLine,
-        on_stderr: OnLine,
-    ) -> Ended:
-        """Run a command that evaluates the template. May be called from several threads at once.
+    def _coder_socket(self, slot: int) -> Path:
+        return self.folder / f"coder{slot}.sock"
+
+    def _familiar_sockets(self) -> dict[str, Path]:
+        return {
+            f"{_REGISTRY}/{name}": self.folder / f"stub{number}.sock"
+            for number, name in enumerate(FAMILIAR_PROVIDERS)
+        }
+
+    # ------------------------------------------------------------------ commands
+    def commands(
+        self, slot: int, *, sockets: Mapping[str, Path], variables: Mapping[str, str], installed: bool
+    ) -> Commands:
+        """The way to run the commands of one plan. The calling thread must outlive them.
 
         ``sockets`` are our providers' by address, ``variables`` come from the job. Only where providers were
         ``installed`` may it execute programs of the host, and use the network if the settings say so.
+        """
+        if (ready := self._ready.pop(slot, None)) is not None:
+            self._in_use.append(ready)
+            known = self._known_sockets(slot).items()
+            if ready.is_alive and not variables and not installed and sockets.items() <= known:
+                return ready
+        own, access = self._surroundings(sockets, variables, installed=installed)
+        if not self._terraform.program.is_library:
+            return Separate(self._terraform.program, self._kind, self.directory, own, access, self._limits)
+        started = self._start(own, access)
+        self._in_use.append(started)
+        return started
+
+    def run(
+        self, commands: Commands, arguments: tuple[str, ...], *, on_stdout: OnLine, on_stderr: OnLine
+    ) -> Ended:
+        """Run a command that evaluates the template. May be called from several threads at once.
+
         Raises as ``command.run`` does.
         """
+        return commands.run(
+            arguments,
+            deadline=self._deadline,
+            stopped=self._is_over,
+            on_stdout=on_stdout,
+            on_stderr=on_stderr,
+        )
+
+    def make_ready(self, slots: int) -> None:
+        """Start the processes of so many plans ahead. The calling thread must outlive them. Raises EngineError."""
+        for slot in range(slots):
+            own, access = self._surroundings(self._known_sockets(slot), {}, installed=False)
+            self._ready[slot] = self._start(own, access)
+
+    def keep_ready(self, slots: Iterable[int]) -> None:
+
+    def _start(self, own: dict[str, str], access: Access) -> Spare:
+        return Spare(
+            self._terraform.program,
+            self._kind,
+            directory=self.directory,
+            environment=own,
+            access=access,
+            limits=self._limits,
+        )
+
+    def _known_sockets(self, slot: int) -> dict[str, Path]:
+        """The sockets that a process hears of when it is started before its job is known."""
+        known = dict.fromkeys(CODER_ADDRESSES, self._coder_socket(slot))
+        for address, path in self._familiar_sockets().items():
+            known |= _in_both_registries(address, path)
+        return known
+
+    def _surroundings(
+        self, sockets: Mapping[str, Path], variables: Mapping[str, str], *, installed: bool
+    ) -> tuple[dict[str, str], Access]:
+        """The environment and the reach of commands that evaluate the template."""
         network = installed and self.settings.plan_network
         own = environment.child_environment(
             home=self.folder,
@@ -120,17 +237,8 @@ class Workplace:
             read += sandbox.SYSTEM_PROGRAMS
             if self.settings.plugin_cache is not None:
                 read.append(self.settings.plugin_cache)
-        return self._run(
-            Command(
-                arguments,
-                directory=self.directory,
-                environment={**variables, **own},
-                access=Access(read=tuple(read), write=(self.folder, self.directory), network=network),
-            ),
-            deadline=self._deadline,
-            on_stdout=on_stdout,
-            on_stderr=on_stderr,
-        )
+        access = Access(read=tuple(read), write=(self.folder, self.directory), network=network)
+        return {**variables, **own}, access
 
     def run_installing(
         self,
@@ -190,19 +298,19 @@ class Workplace:
         on_stdout: OnLine,
         on_stderr: OnLine,
     ) -> Ended:
-        limits = self.settings.limits
-        limits = replace(
-            limits,
-            memory_bytes=max(limits.memory_bytes, LEAST_MEMORY),
-            grace_seconds=min(limits.grace_seconds, MOST_GRACE),
-        )
         return command.run(
             self._terraform.program,
             self._kind,
             command_,
-            limits=limits,
+            limits=self._limits,
             deadline=deadline,
             stopped=self._is_over,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
         )
+
+
+def _in_both_registries(address: str, path: Path) -> dict[str, Path]:
+    """OpenTofu takes another registry for an address without a host."""
+    host, _, name = address.partition("/")
+    return {f"{_OTHER_REGISTRY}/{name}": path, address: path} if host == _REGISTRY else {address: path}
