@@ -29,11 +29,11 @@ help: ## list these commands
 setup: ## install what is missing: packages, a Terraform engine, a PostgreSQL server
 	@$(BOOTSTRAP) --again
 
-demo: ## start everything with example templates, workspaces and people
+demo: ## push a starter template to a server, import it, make it a template, dry-run it
 	@$(BOOTSTRAP)
-	@exec $(VENV) manage.py demo $(ARGS)
+	@exec $(VENV) manage.py demo --reference "$(VENV) -m tests.bench.reference" $(ARGS)
 
-up: ## start everything on your own data
+up: ## serve console, API, log streams and a daemon on one port until stopped
 	@$(BOOTSTRAP)
 	@exec $(VENV) manage.py up $(ARGS)
 

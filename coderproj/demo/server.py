@@ -1,6 +1,5 @@
 """The server that the demonstration talks to: one that runs already, or one of its own."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -91,14 +90,14 @@ def answers(url: str) -> bool:
 def process_tree(root: int) -> list[int]:
     """The process and all that descend from it."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                status = Path("/proc", entry, "stat").read_text()
+                status = (entry / "stat").read_text()
             except OSError:
                 continue
             parent = int(status.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry))
+            children.setdefault(parent, []).append(int(entry.name))
     tree = [root]
     for pid in tree:
         tree += children.get(pid, ())

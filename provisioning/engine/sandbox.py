@@ -146,7 +146,7 @@ def launch(
 ) -> Launch:
     """The command line that runs ``program arguments`` confined; start it with ``directory`` as working directory.
 
-    With ``waits`` it is a library that takes orders (``frame``) from its standard input, a socket, as ``launcher`` says.
+    With ``waits`` it is a library that takes orders (frames) from its standard input, a socket, as ``launcher`` says.
     Only ``environment`` reaches the program, and it is not on the command line. The calling thread must outlive the
     command: its end is taken for the end of the parent.
     """

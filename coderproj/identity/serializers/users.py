@@ -55,11 +55,9 @@ class RoleList(Func):
         names, parameters = compiler.compile(self.source_expressions[0])
         # Role names and titles are ours, not a request's.
         titles = " ".join(f"WHEN '{role.name}' THEN '{role.display_name}'" for role in ROLES.values())
-        return (
-            "(SELECT coalesce(array_to_json(array_agg(row_to_json(roles_))), '[]') FROM ("  # noqa: S608
-            f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name) roles_)",
-            parameters,
-        )
+        rows = f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name"  # noqa: S608
+        array = f"coalesce(array_to_json(array_agg(row_to_json(roles_))), '[]') FROM ({rows}) roles_"
+        return f"(SELECT {array})", parameters
 
 
 def user_context(actor: Actor) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--reference",
             metavar="COMMAND",
-            help='prints {"seconds": …} for a plain sequence of Terraform commands on a template folder, its last argument',
+            help='prints {"seconds": …} for a plain sequence of Terraform commands on the folder it is given',
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -89,7 +89,7 @@ class Command(BaseCommand):
             with show.step("Run the reference's command sequence on the same template"):
                 seconds = reference_seconds(reference)
             ratio = figures.import_wall / seconds
-            compared = f"{ratio:.2f} × the reference's sequence ({_milliseconds(seconds)})"
+            compared = f"{ratio:.2f} x the reference's sequence ({_milliseconds(seconds)})"
         rows = [
             ("Import, POST to end", _milliseconds(figures.import_wall), compared),
             ("POST to first log line", _milliseconds(figures.first_line), "goal: at most 150 ms"),

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from coderproj import env
 from coderproj.identity import services
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         try:
             with Stack(embedded_database()) as stack:
                 use_database()
-                call_command("migrate", verbosity=0)
+                migrate()
                 welcome = first_user()
                 stack.add("web", "-m", "coderproj.server", "--host", host, "--port", str(port))
                 if not options["no_daemon"]:
@@ -67,6 +68,13 @@ def use_database() -> None:
     """Connect to the server that was just started: its socket's place is known only now."""
     if connections["default"].connection is None:
         settings.DATABASES["default"]["HOST"] = env.database()["HOST"]
+
+
+def migrate() -> None:
+    """Bring the schema up to date. Asking first is several times quicker than the command when it is."""
+    executor = MigrationExecutor(connections["default"])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0)
 
 
 def first_user() -> list[str]:

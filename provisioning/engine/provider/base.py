@@ -73,6 +73,8 @@ class Provider:
             provider=self.configuration.message(),
             resource_schemas={name: schema.message() for name, schema in self.resources.items()},
             data_source_schemas={name: schema.message() for name, schema in self.data_sources.items()},
+            # Terraform asks once a process then, in place of once for each time it attaches to us.
+            server_capabilities=pb.ServerCapabilities(get_provider_schema_optional=True),
         )
 
     def validate_provider_config(
@@ -96,13 +98,9 @@ class Provider:
         found = self.validate_data_source(request.type_name, _decoded(request.config))
         return pb.ValidateDataResourceConfig.Response(diagnostics=diagnostic_messages(found))
 
-    def upgrade_resource_state(
-        self, request: pb.UpgradeResourceState.Request
-    ) -> pb.UpgradeResourceState.Response:
+    def upgrade_resource_state(self, request: pb.UpgradeResourceState.Request) -> pb.UpgradeResourceState.Response:
         state = without_foreign_names(self.resources[request.type_name], json.loads(request.raw_state.json))
-        return pb.UpgradeResourceState.Response(
-            upgraded_state=pb.DynamicValue(json=json.dumps(state).encode())
-        )
+        return pb.UpgradeResourceState.Response(upgraded_state=pb.DynamicValue(json=json.dumps(state).encode()))
 
     def plan_resource_change(self, request: pb.PlanResourceChange.Request) -> pb.PlanResourceChange.Response:
         proposed = _decoded(request.proposed_new_state)
@@ -122,9 +120,7 @@ class Provider:
             legacy_type_system=True,
         )
 
-    def apply_resource_change(
-        self, request: pb.ApplyResourceChange.Request
-    ) -> pb.ApplyResourceChange.Response:
+    def apply_resource_change(self, request: pb.ApplyResourceChange.Request) -> pb.ApplyResourceChange.Response:
         planned = _decoded(request.planned_state)
         new_state: Value = None
 
@@ -170,9 +166,7 @@ def validate_block(schema: Schema, config: Object, path: AttributePath = ()) -> 
             continue
         fault = attribute.check(value) if attribute.check else None
         if fault:
-            found.append(
-                Diagnostic(f"Invalid value for {name}", f"The value of {name} {fault}.", (*path, name))
-            )
+            found.append(Diagnostic(f"Invalid value for {name}", f"The value of {name} {fault}.", (*path, name)))
         found.extend(
             Diagnostic(
                 "Conflicting configuration arguments",
@@ -202,9 +196,7 @@ def with_defaults(schema: Schema, value: Object, *, computed: Any = None) -> Obj
         filled = dict(value)
         for name, attribute in schema.attributes.items():
             if filled.get(name) is None:
-                filled[name] = (
-                    computed if attribute.computed and attribute.default is None else attribute.default
-                )
+                filled[name] = computed if attribute.computed and attribute.default is None else attribute.default
         return filled
 
     return _map_blocks(schema, value, fill)
@@ -235,9 +227,7 @@ def without_foreign_names(schema: Schema, state: Object) -> Object:
 
 def replacing_changes(schema: Schema, prior: Object, planned: Object) -> list[str]:
     """Names of the attributes and blocks whose change makes the resource a new one."""
-    names = [
-        name for name, attribute in schema.attributes.items() if attribute.replaces and not attribute.computed
-    ]
+    names = [name for name, attribute in schema.attributes.items() if attribute.replaces and not attribute.computed]
     return [name for name in (*names, *schema.blocks) if planned.get(name) != prior.get(name)]
 
 

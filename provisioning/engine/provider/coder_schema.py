@@ -88,9 +88,7 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
             "arch": required(check=_one_of("amd64", "armv7", "arm64")),
             "auth": optional(
                 default="token",
-                check=_one_of(
-                    "token", "google-instance-identity", "aws-instance-identity", "azure-instance-identity"
-                ),
+                check=_one_of("token", "google-instance-identity", "aws-instance-identity", "azure-instance-identity"),
             ),
             "token": computed(sensitive=True),
             "init_script": computed(),
@@ -355,9 +353,7 @@ _LATER_DATA_SOURCES: Final[Mapping[str, Schema]] = {
             )
         },
     ),
-    "coder_external_auth": Schema(
-        {"id": required(), "optional": optional("bool"), "access_token": computed()}
-    ),
+    "coder_external_auth": Schema({"id": required(), "optional": optional("bool"), "access_token": computed()}),
     "coder_workspace_preset": Schema(
         {
             "id": _ID,

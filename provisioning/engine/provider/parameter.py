@@ -16,9 +16,7 @@ from provisioning.engine.provider.diagnostics import AttributePath, Diagnostic
 from provisioning.engine.provider.patterns import compile_pattern
 from provisioning.engine.provider.values import UNKNOWN, Value, is_set
 
-_BOOLEANS: Final = frozenset(
-    {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
-)
+_BOOLEANS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
@@ -48,9 +46,7 @@ def declaration_faults(config: Object) -> Iterator[Diagnostic]:
             fault = type_fault(option_type, text) if what == "value" else None
             if fault:
                 yield report(f"the value of an option {fault}.", ("option", index, "value"))
-    rule_faults = [
-        fault for index, rules in validations for fault in _rule_faults(report, type_, rules, index)
-    ]
+    rule_faults = [fault for index, rules in validations for fault in _rule_faults(report, type_, rules, index)]
     yield from rule_faults
     default = config.get("default")
     if is_set(default) and not rule_faults:

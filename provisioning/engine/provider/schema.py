@@ -113,9 +113,7 @@ def optional(
     conflicts_with: tuple[str, ...] = (),
     deprecated: bool = False,
 ) -> Attribute:
-    return Attribute(
-        type_, default=default, check=check, conflicts_with=conflicts_with, deprecated=deprecated
-    )
+    return Attribute(type_, default=default, check=check, conflicts_with=conflicts_with, deprecated=deprecated)
 
 
 def computed(type_: TypeExpression = "string", *, sensitive: bool = False) -> Attribute:

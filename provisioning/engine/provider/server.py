@@ -43,9 +43,7 @@ class ProviderServer:
     def __init__(self, provider: Provider, socket_path: Path) -> None:
         length = len(os.fsencode(socket_path.absolute()))
         if length > MAX_SOCKET_PATH_BYTES:
-            raise ValueError(
-                f"a socket's path may have {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}"
-            )
+            raise ValueError(f"a socket's path may have {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}")
         self.socket_path = socket_path.absolute()
         self._provider = provider
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="provider")

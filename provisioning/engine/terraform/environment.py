@@ -43,6 +43,8 @@ def child_environment(*, home: Path, cli_config: Path, network: bool, extra: Ite
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
+        # Collecting garbage less often saves a quarter of a plan's processor time, for some tens of megabytes.
+        "GOGC": "400",
     }
 
 

