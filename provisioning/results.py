@@ -26,11 +26,14 @@ from provisioning.models import (
 )
 from provisioning.models import ParameterSchema as ParameterSchemaRow
 
+# Rows an INSERT: a statement has at most 65,535 parameters.
+BATCH = 1_000
+
 
 def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> None:
     """Replace the job's parameter schemas (behaviour contract, static parse)."""
     ParameterSchemaRow.objects.filter(job=job).delete()
-    ParameterSchemaRow.objects.bulk_create(
+    rows = (
         ParameterSchemaRow(
             job=job,
             index=index,
@@ -49,6 +52,7 @@ def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> No
         )
         for index, schema in enumerate(schemas)
     )
+    ParameterSchemaRow.objects.bulk_create(rows, batch_size=BATCH)
 
 
 def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> None:
@@ -82,10 +86,10 @@ def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> N
             agent_row = _agent(row, agent)
             agents.append(agent_row)
             apps += (_app(agent_row, app) for app in agent.apps)
-    WorkspaceResource.objects.bulk_create(resources)
-    WorkspaceResourceMetadata.objects.bulk_create(metadata)
-    WorkspaceAgent.objects.bulk_create(agents)
-    WorkspaceApp.objects.bulk_create(apps)
+    WorkspaceResource.objects.bulk_create(resources, batch_size=BATCH)
+    WorkspaceResourceMetadata.objects.bulk_create(metadata, batch_size=BATCH)
+    WorkspaceAgent.objects.bulk_create(agents, batch_size=BATCH)
+    WorkspaceApp.objects.bulk_create(apps, batch_size=BATCH)
 
 
 def _planned(job: ProvisionerJob, result: ImportResult | PlanResult) -> Iterator[tuple[str, Resource]]:

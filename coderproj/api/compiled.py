@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import F, Func, JSONField, Model, OuterRef, QuerySet, Subquery, TextField, Value
 from django.http import HttpResponse

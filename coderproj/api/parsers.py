@@ -1,6 +1,7 @@
 """Reading request bodies."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -12,6 +13,7 @@ from coderproj.errors import TooLarge
 
 # Deeper than any body of ours, and far from the interpreter's stack.
 MAX_DEPTH = 64
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class StrictJSONParser(BaseParser):
@@ -46,7 +48,10 @@ def parse_json(body: bytes) -> Any:
     if _depth(text) > MAX_DEPTH:
         raise ParseError(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if ESCAPED_SURROGATE.search(text):  # half a character can be neither stored nor repeated in an answer
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise ParseError(str(error)) from None
 

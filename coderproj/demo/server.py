@@ -8,11 +8,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from django.conf import settings
 
-from coderproj.management.commands.up import free_port
+from coderproj.stack import free_port, process_tree, proportional_memory
 
 READY_SECONDS = 90
 STOP_SECONDS = 40
@@ -85,29 +84,3 @@ def answers(url: str) -> bool:
             return response.read() == b"OK"
     except (urllib.error.URLError, OSError):
         return False
-
-
-def process_tree(root: int) -> list[int]:
-    """The process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "stat").read_text()
-            except OSError:
-                continue
-            parent = int(status.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
-    tree = [root]
-    for pid in tree:
-        tree += children.get(pid, ())
-    return tree
-
-
-def proportional_memory(pid: int) -> int:
-    """The process's proportional set size in bytes; 0 when it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

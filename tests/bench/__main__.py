@@ -5,6 +5,7 @@ import sys
 
 SECTIONS = {
     "engine": ("tests.bench.import_engine", "the engine alone against the reference's command sequence"),
+    "api": ("tests.bench.api", "reads of the API beside plain Django REST framework"),
     "main": ("tests.bench.main_job", "the whole import through the API, starting up, memory"),
 }
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from coderproj.demo.server import process_tree
-from coderproj.management.commands.up import free_port
+from coderproj.stack import free_port, process_tree
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60

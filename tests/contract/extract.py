@@ -24,6 +24,7 @@ LINKED = re.compile(r"^(array of )?\[([\w.]+)\]")
 FORMATTED = re.compile(r"^string\(([\w-]+)\)$")
 ARRAY_ITEM = "[array item]"
 ANY_PROPERTY = "[any property]"
+SCALARS = {"string", "integer", "number", "boolean"}
 SAMPLES = {
     "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "date-time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
@@ -131,7 +132,7 @@ class Schemas:
             return {"type": "array", "items": self._of_row("", value[0], []) if value else {}}
         if isinstance(value, dict):
             return {"type": "object", "fields": {}}
-        return of_sample(value)
+        return {"type": kind} if kind in SCALARS else of_sample(value)
 
     def of_example(self, value: Any, name: str = "") -> Schema:
         """The schema of an example; with the name of a schema that a table has described, just that one."""
@@ -150,22 +151,25 @@ class Schemas:
 
 
 class Enumerations:
-    """The enumerated values of a section. Fields of one name have their values one after the other; where those of
-    the next field begin is known from its example, which is its first value."""
+    """The enumerated values of a section. Fields of one name have theirs one after the other; where those of the next
+    field begin is known from its example, which is its first value."""
 
     def __init__(self, table: list[list[str]]) -> None:
-        self.left: dict[str, list[str]] = {}
+        self.values: dict[str, list[str]] = {}
+        self.last: dict[str, list[str]] = {}
         for name, value in table:
-            self.left.setdefault(name, []).append(value)
+            self.values.setdefault(name, []).append(value)
 
     def of(self, name: str, sample: Any) -> list[str]:
         """The values of the next field of that name, [] when it has none. Call it in the order of the fields."""
-        left = self.left.get(name, [])
-        if not isinstance(sample, str) or sample not in left:
+        values = self.values.get(name, [])
+        if not isinstance(sample, str) or sample not in values:
             return []
-        self.seen = getattr(self, "seen", {})
-        self.seen.setdefault(name, []).append(left.index(sample))
-        return left[left.index(sample) :]
+        found = values[values.index(sample) :]
+        if name in self.last:
+            del self.last[name][-len(found) :]
+        self.last[name] = found
+        return found
 
 
 def of_sample(value: Any) -> Schema:

@@ -220,7 +220,8 @@ def test_a_launcher_of_another_parent_runs_nothing(tmp_path: Path) -> None:
         access=Access(),
         limits=Limits(),
     )
-    request = launched.request.replace(f"parent\0{os.getpid()}\0".encode(), b"parent\x001\0")
+    content = launched.request[launcher.FRAME_DIGITS :].replace(f"parent\0{os.getpid()}\0".encode(), b"parent\x001\0")
+    request = sandbox.frame(content.decode().split("\0")[:-1])
     answer = subprocess.run(launched.arguments, input=request, capture_output=True, cwd=tmp_path, check=False)
     assert answer.returncode == launcher.FAILED
     assert b"asking process has ended" in answer.stderr

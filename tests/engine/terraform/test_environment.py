@@ -31,6 +31,7 @@ def test_the_daemons_environment_does_not_pass(monkeypatch: pytest.MonkeyPatch, 
         "TF_IN_AUTOMATION",
         "TF_INPUT",
         "CHECKPOINT_DISABLE",
+        "GOGC",
     }
     assert found["HOME"] == str(tmp_path)
 

@@ -1,0 +1,180 @@
+"""Reads of the API beside plain Django REST framework, on the same server and data, interleaved.
+
+Gated on processor time per request (server and database), which survives a noisy machine; requests per second as a
+share of a constant view are the second figure.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coderproj.postgres import EmbeddedPostgres
+from tests.bench.load import Connection, Load, load
+
+ROUNDS = 3
+SECONDS = 1.5
+CONSTANT = "/api/constant"
+
+
+def main() -> int:
+    """Seed a database of its own, serve it, measure, print ``N of M goals met``."""
+    with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder:
+        os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
+        with EmbeddedPostgres(Path(folder) / "postgres", fast_and_unsafe=True) as database:
+            os.environ["DATABASE_URL"] = database.url
+            os.environ["CODERPROJ_DATA_DIR"] = folder
+            os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.plain_settings"
+            import django
+
+            django.setup()
+            from django.core.management import call_command
+            from django.db import connection
+
+            from tests.bench.seed import seed
+
+            call_command("migrate", verbosity=0)
+            seeded = seed()
+            connection.close()
+            assert database.pid is not None
+            with served() as (url, server):
+                return Bench(url, {"Coder-Session-Token": seeded.token}, [server, database.pid], server).run(seeded)
+
+
+@contextmanager
+def served() -> Iterator[tuple[str, int]]:
+    """The product's web server in a process of its own."""
+    from coderproj.demo.server import answers
+    from coderproj.stack import free_port
+
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-m", "coderproj.server", "--port", str(port)]) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            while not answers(url):
+                time.sleep(0.05)
+            yield url, process.pid
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+class Bench:
+    """Measures and judges."""
+
+    def __init__(self, url: str, headers: dict[str, str], watched: list[int], server: int) -> None:
+        self.url, self.headers, self.watched, self.server = url, headers, watched, server
+        self.goals: list[tuple[str, bool]] = []
+
+    def run(self, seeded: "Seeded") -> int:  # noqa: F821 - imported once Django is set up
+        reads = {
+            "list 50": (f"organizations/{seeded.organization}/templates", 8, 0.15),
+            "one template": (f"templates/{seeded.template}", 10, 0.33),
+            "versions 25": (f"templates/{seeded.template}/versions?limit=25", 10, 0.15),
+            "resources": (f"templateversions/{seeded.version}/resources", 12, 0.22),
+            "logs 200": (f"templateversions/{seeded.version}/logs", 10, 0.17),
+        }
+        self.check_same_answers({name: path for name, (path, _, _) in reads.items()})
+        print(f"{'read':14} {'ours CPU ms':>12} {'plain CPU ms':>13} {'ratio':>7} {'req/s':>8} {'of constant':>12}")
+        for name, (path, cpu_goal, share_goal) in reads.items():
+            ours, plain, constant = self.compare(f"/api/v2/{path}", f"/api/plain/{path}", CONSTANT)
+            ratio = median(plain, "cpu_ms") / median(ours, "cpu_ms")
+            share = median(ours, "per_second") / median(constant, "per_second")
+            print(
+                f"{name:14} {median(ours, 'cpu_ms'):12.2f} {median(plain, 'cpu_ms'):13.2f} {ratio:6.1f}x"
+                f" {median(ours, 'per_second'):8.0f} {share:11.0%}"
+            )
+            self.goal(f"{name}: CPU {ratio:.1f}x less than plain, goal {cpu_goal}x", ratio >= cpu_goal)
+            self.goal(f"{name}: {share:.0%} of the constant view, goal {share_goal:.0%}", share >= share_goal)
+        self.long_log(f"templateversions/{seeded.long_version}/logs")
+        self.deep_page(f"templates/{seeded.deep_template}/versions")
+        for text, met in self.goals:
+            print(f"{'met   ' if met else 'MISSED'} {text}")
+        print(f"{sum(met for _, met in self.goals)} of {len(self.goals)} goals met")
+        return 0
+
+    def goal(self, text: str, met: bool) -> None:
+        self.goals.append((text, met))
+
+    def check_same_answers(self, paths: dict[str, str]) -> None:
+        """A comparison of different answers would say nothing."""
+        import urllib.request
+
+        for name, path in paths.items():
+            if name.startswith("logs"):
+                continue  # the framework's variant has fewer fields
+            bodies = []
+            for prefix in ("/api/v2/", "/api/plain/"):
+                request = urllib.request.Request(f"{self.url}{prefix}{path}", headers=self.headers)
+                with urllib.request.urlopen(request) as response:
+                    bodies.append(json.load(response))
+            if len(bodies[0]) != len(bodies[1]):
+                raise AssertionError(f"{name}: different answers")
+
+    def compare(self, *paths: str) -> list[list[Load]]:
+        """Each path in turn, round after round."""
+        results: list[list[Load]] = [[] for _ in paths]
+        for round_ in range(ROUNDS + 1):
+            for index, path in enumerate(paths):
+                measured = load(
+                    self.url,
+                    path,
+                    self.headers,
+                    connections=2,
+                    seconds=SECONDS if round_ else 0.3,
+                    watched=self.watched,
+                )
+                if round_:
+                    results[index].append(measured)
+        return results
+
+    def long_log(self, path: str) -> None:
+        """100,000 lines in one answer."""
+        from coderproj.stack import proportional_memory
+
+        idle = proportional_memory(self.server)
+        firsts, totals = [], []
+        for _ in range(ROUNDS):
+            connection = Connection(self.url, f"/api/v2/{path}", self.headers)
+            began = time.perf_counter()
+            _, first = connection.ask()
+            totals.append(time.perf_counter() - began)
+            firsts.append(first)
+        grown = (proportional_memory(self.server) - idle) / 2**20
+        plain = Connection(self.url, f"/api/plain/{path}", self.headers)
+        began = time.perf_counter()
+        plain.ask()
+        plain_total = time.perf_counter() - began
+        first, total = statistics.median(firsts) * 1000, statistics.median(totals)
+        print(
+            f"100,000 lines: first byte {first:.1f} ms, whole {total:.2f} s (plain {plain_total:.2f} s), +{grown:.1f} MiB"
+        )
+        self.goal(f"100,000 lines: first byte {first:.1f} ms, goal 20 ms", first <= 20)
+        self.goal(f"100,000 lines: memory +{grown:.1f} MiB, goal 10 MiB", grown <= 10)
+        self.goal(f"100,000 lines: {plain_total / total:.1f}x faster than plain, goal 5x", plain_total / total >= 5)
+
+    def deep_page(self, path: str) -> None:
+        """The page after 9,900 versions costs what the first one costs."""
+        import urllib.request
+
+        request = urllib.request.Request(f"{self.url}/api/v2/{path}?limit=1&offset=9899", headers=self.headers)
+        with urllib.request.urlopen(request) as response:
+            after = json.load(response)[0]["id"]
+        first, deep = self.compare(f"/api/v2/{path}?limit=25", f"/api/v2/{path}?limit=25&after_id={after}")
+        ratio = median(deep, "cpu_ms") / median(first, "cpu_ms")
+        print(f"page at depth 9,900: {ratio:.2f}x the first page's CPU")
+        self.goal(f"page at depth: {ratio:.2f}x the first page, goal 1.5x", ratio <= 1.5)
+
+
+def median(loads: list[Load], figure: str) -> float:
+    return statistics.median(getattr(one, figure) for one in loads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""A small load generator, and the processor time of process trees."""
+
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from coderproj.stack import process_tree
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it. ``cpu_ms`` is processor time of the watched trees per request."""
+
+    requests: int
+    seconds: float
+    cpu_ms: float
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+
+def cpu_seconds(roots: list[int]) -> float:
+    """Processor time used so far by the trees below these processes."""
+    total = 0
+    for root in roots:
+        for pid in process_tree(root):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+class Connection:
+    """One keep-alive connection that asks for the same path again and again."""
+
+    def __init__(self, url: str, path: str, headers: dict[str, str]) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        self.socket = socket.create_connection((parts.hostname, parts.port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lines = [f"GET {path} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+        self.request = "\r\n".join(lines).encode()
+
+    def ask(self) -> tuple[int, float]:
+        """Status, and seconds until the first byte. Reads the whole answer."""
+        began = time.perf_counter()
+        self.socket.sendall(self.request)
+        received = self.socket.recv(65536)
+        first = time.perf_counter() - began
+        while b"\r\n\r\n" not in received:
+            received += self.socket.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        lower = head.lower()
+        if b"content-length: " in lower:
+            left = int(lower.split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
+            while left > 0:
+                left -= len(self.socket.recv(min(left, 1 << 20)))
+        else:
+            tail = body[-5:]
+            while not tail.endswith(b"0\r\n\r\n"):
+                tail = (tail + self.socket.recv(1 << 20))[-5:]
+        return int(head[9:12]), first
+
+
+def load(url: str, path: str, headers: dict[str, str], *, connections: int, seconds: float, watched: list[int]) -> Load:
+    """Ask as fast as answers come, on so many connections."""
+    counts = [0] * connections
+    end = time.perf_counter() + seconds
+
+    def work(index: int) -> None:
+        connection = Connection(url, path, headers)
+        while time.perf_counter() < end:
+            status, _ = connection.ask()
+            if status != 200:
+                raise AssertionError(f"{path} answered {status}")
+            counts[index] += 1
+        connection.socket.close()
+
+    before, began = cpu_seconds(watched), time.perf_counter()
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - began
+    requests = sum(counts)
+    return Load(requests, elapsed, (cpu_seconds(watched) - before) * 1000 / max(requests, 1))

@@ -1,0 +1,107 @@
+"""The same reads as a plain Django REST framework application would answer them: ORM authentication, serializers,
+the framework's renderer. Served beside the product's routes, for comparison alone."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from rest_framework import generics, serializers
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import ApiKey
+from coderproj.urls import urlpatterns as product
+from provisioning.models import ProvisionerJobLog, WorkspaceResource
+from provisioning.serializers import ResourceSerializer
+from templates_app.models import Template, TemplateVersion
+from templates_app.serializers import TemplateSerializer, TemplateVersionSerializer
+
+
+class OrmAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[Any, None]:
+        key_id, _, secret = request.META["HTTP_CODER_SESSION_TOKEN"].partition("-")
+        key = ApiKey.objects.select_related("user").filter(pk=key_id).first()
+        given = hashlib.sha256(secret.encode()).digest()
+        if (
+            key is None
+            or not hmac.compare_digest(bytes(key.hashed_secret), given)
+            or key.expires_at < datetime.now(UTC)
+        ):
+            raise AuthenticationFailed
+        return Actor.of(key.user), None
+
+
+class Plain:
+    authentication_classes = (OrmAuthentication,)
+    permission_classes = ()
+    renderer_classes = (JSONRenderer,)
+    filter_backends = ()
+    throttle_classes = ()
+
+
+class LogSerializer(serializers.ModelSerializer[ProvisionerJobLog]):
+    class Meta:
+        model = ProvisionerJobLog
+        fields = ["id", "created_at", "source", "level", "stage", "output"]
+
+
+class Templates(Plain, generics.ListAPIView[Template]):
+    serializer_class = TemplateSerializer
+
+    def get_queryset(self) -> Any:
+        rows = Template.objects.visible(self.request.user).filter(organization=self.kwargs["organization"])  # type: ignore[arg-type]
+        return rows.most_used_first()
+
+
+class OneTemplate(Plain, generics.RetrieveAPIView[Template]):
+    serializer_class = TemplateSerializer
+
+    def get_queryset(self) -> Any:
+        return Template.objects.visible(self.request.user).with_statistics().select_related("created_by")  # type: ignore[arg-type]
+
+
+class Versions(Plain, generics.ListAPIView[TemplateVersion]):
+    serializer_class = TemplateVersionSerializer
+
+    def get_queryset(self) -> Any:
+        template = Template.objects.visible(self.request.user).get(pk=self.kwargs["template"])  # type: ignore[arg-type]
+        rows = template.versions.select_related("job", "created_by").prefetch_related("created_by__memberships")
+        return rows.order_by("created_at", "id")[: int(self.request.query_params.get("limit", 25))]
+
+
+class Resources(Plain, generics.ListAPIView[WorkspaceResource]):
+    serializer_class = ResourceSerializer
+
+    def get_queryset(self) -> Any:
+        version = TemplateVersion.objects.visible(self.request.user).get(pk=self.kwargs["version"])  # type: ignore[arg-type]
+        return version.job.resources.prefetch_related("metadata", "agents__apps").order_by("name")
+
+
+class Logs(Plain, generics.ListAPIView[ProvisionerJobLog]):
+    serializer_class = LogSerializer
+
+    def get_queryset(self) -> Any:
+        version = TemplateVersion.objects.visible(self.request.user).get(pk=self.kwargs["version"])  # type: ignore[arg-type]
+        return ProvisionerJobLog.objects.filter(job_id=version.job_id).order_by("id")
+
+
+def constant(request: HttpRequest) -> HttpResponse:
+    """A Django view that does nothing."""
+    return HttpResponse(b'{"message":"constant"}', content_type="application/json")
+
+
+urlpatterns = [
+    path("api/constant", constant),
+    path("api/plain/organizations/<uuid:organization>/templates", Templates.as_view()),
+    path("api/plain/templates/<uuid:pk>", OneTemplate.as_view()),
+    path("api/plain/templates/<uuid:template>/versions", Versions.as_view()),
+    path("api/plain/templateversions/<uuid:version>/resources", Resources.as_view()),
+    path("api/plain/templateversions/<uuid:version>/logs", Logs.as_view()),
+    *product,
+]

@@ -1,0 +1,185 @@
+"""Rate limits."""
+
+import uuid
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from coderproj.api import throttling
+from coderproj.api.throttling import Counters
+from tests.api import ApiClient
+from tests.factories import make_organization, make_user
+
+pytestmark = pytest.mark.django_db
+
+NOW = 1_800_000_000 - 1_800_000_000 % 60
+
+
+class Clock:
+    def __init__(self):
+        self.now = float(NOW)
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counters():
+    throttling.counters.clear()
+    yield
+    throttling.counters.clear()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def key(name="api"):
+    return (name, uuid.UUID(int=1), "/path")
+
+
+# ---------------------------------------------------------------------- counting
+def test_a_limit_is_a_number_of_hits_in_a_minute(clock):
+    counters = Counters(clock)
+    standings = [counters.hit(key(), 5) for _ in range(7)]
+    assert [standing.allowed for standing in standings] == [True] * 5 + [False] * 2
+    assert [standing.remaining for standing in standings] == [4, 3, 2, 1, 0, 0, 0]
+    assert {standing.reset for standing in standings} == {NOW + 60}
+    assert counters.hit(key("other"), 5).allowed
+
+
+def test_the_window_slides(clock):
+    counters = Counters(clock)
+    for _ in range(60):
+        counters.hit(key(), 60)
+    clock.now += 60 + 30  # half of the minute before still counts
+    allowed = sum(counters.hit(key(), 60).allowed for _ in range(60))
+    assert allowed == 30
+    clock.now += 120
+    assert counters.hit(key(), 60).remaining == 59
+
+
+def test_processes_share_an_exact_limit(clock):
+    processes = [Counters(clock) for _ in range(3)]
+    allowed = sum(processes[number % 3].hit(key(), 10).allowed for number in range(60))
+    assert allowed == 10
+    clock.now += 75
+    newcomer = Counters(clock)
+    assert sum(newcomer.hit(key(), 10).allowed for _ in range(20)) <= 10
+
+
+def test_processes_that_report_now_and_then_let_through_little_more(clock):
+    processes = [Counters(clock) for _ in range(4)]
+    allowed = sum(processes[number % 4].hit(key(), 512, report_every=32).allowed for number in range(4_000))
+    assert 512 <= allowed <= 512 + 3 * 32
+
+
+def test_most_hits_cost_no_query(clock, django_assert_num_queries):
+    counters = Counters(clock)
+    counters.hit(key("first"), 512)
+    with django_assert_num_queries(3):
+        for _ in range(100):
+            counters.hit(key(), 512, report_every=32)
+
+
+def test_old_counters_are_removed(clock):
+    counters = Counters(clock)
+    for _ in range(4):
+        counters.hit(key(), 5)
+        clock.now += 60
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM identity_rate")
+        assert cursor.fetchone()[0] <= 3
+
+
+# ---------------------------------------------------------------------- over HTTP
+def test_answers_say_where_one_stands(settings):
+    settings.RATELIMIT_API = 3
+    api = ApiClient(make_user())
+    answers = [api.get("users/me") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0", "0"]
+    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
+    refused = answers[-1]
+    assert list(refused.body) == ["message"]
+    assert 1 <= int(refused.headers["Retry-After"]) <= 61
+    assert int(refused.headers["X-RateLimit-Reset"]) > 1_700_000_000
+    # Another path and another user are counted apart.
+    assert api.get("organizations").status_code == 200
+    assert ApiClient(make_user()).get("users/me").status_code == 200
+
+
+def test_nothing_is_counted_without_a_limit():
+    answer = ApiClient(make_user()).get("users/me")
+    assert not [name for name in answer.headers if name.lower().startswith("x-ratelimit")]
+
+
+@pytest.mark.parametrize("path", ["users/me", "no/such/route", "buildinfo"])
+def test_requests_without_a_token_count_by_address(settings, path):
+    settings.RATELIMIT_API = 3
+    api = ApiClient()
+    statuses = [api.get(path).status_code for _ in range(5)]
+    assert statuses[3:] == [429, 429]
+    assert api.get(path, REMOTE_ADDR="192.0.2.7").status_code == statuses[0]
+
+
+def test_an_ipv6_network_counts_as_one_address(settings):
+    settings.RATELIMIT_API = 2
+    api = ApiClient()
+    statuses = [api.get("buildinfo", REMOTE_ADDR=f"2001:db8::{number}").status_code for number in range(1, 4)]
+    assert statuses == [200, 200, 429]
+    assert api.get("buildinfo", REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
+
+
+def test_owners_bypass_the_limits_and_nobody_else_does(settings):
+    settings.RATELIMIT_API = 2
+    bypass = {"HTTP_X_CODER_BYPASS_RATELIMIT": "true"}
+    owner = ApiClient(make_user(site_roles=("owner",)))
+    assert {owner.get("users/me", **bypass).status_code for _ in range(5)} == {200}
+    for user in (make_user(), make_user(site_roles=("user-admin",))):
+        answer = ApiClient(user).get("users/me", **bypass)
+        assert (answer.status_code, list(answer.body)) == (428, ["message"])
+    assert [ApiClient().get("buildinfo", **bypass).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_guessing_passwords_ends_soon(settings):
+    settings.RATELIMIT_LOGIN = 60
+    make_user("ada")
+    statuses = []
+    while 429 not in statuses and len(statuses) < 150:
+        guess = {"email": f"{'ada' if len(statuses) % 2 else 'eve'}@example.test", "password": f"guess {len(statuses)}"}
+        statuses.append(ApiClient().post("users/login", guess).status_code)
+    assert (set(statuses[:-1]), statuses[-1], len(statuses)) == ({401}, 429, 61)
+    right = {"email": "ada@example.test", "password": "correct horse battery"}
+    assert ApiClient().post("users/login", right).status_code == 429
+    assert ApiClient().post("users/login", right, REMOTE_ADDR="192.0.2.7").status_code == 201
+
+
+def test_pages_count_with_the_api(settings, client):
+    settings.RATELIMIT_LOGIN = 3
+    user = make_user("ada", site_roles=("owner",))
+    page, right = reverse("admin:login"), {"username": user.email, "password": "correct horse battery"}
+    for _ in range(3):
+        client.post(page, {**right, "password": "wrong"})
+    assert client.post(page, right).status_code == 200  # the form again
+    assert ApiClient().post("users/login", {"email": user.email, "password": right["password"]}).status_code == 429
+    settings.RATELIMIT_LOGIN = 0
+    assert client.post(page, right).status_code == 302
+
+
+def test_ones_own_password_cannot_be_guessed_with_a_stolen_session(settings):
+    settings.RATELIMIT_LOGIN = 3
+    api = ApiClient(make_user())
+    body = {"old_password": "guess", "password": "a new long password"}
+    assert [api.put("users/me/password", body).status_code for _ in range(4)] == [400, 400, 400, 429]
+
+
+def test_uploads_have_a_limit_of_their_own(settings):
+    settings.RATELIMIT_API, settings.RATELIMIT_UPLOADS = 512, 2
+    api = ApiClient(make_user(organizations=(make_organization(),)))
+    answers = [api.call("POST", "files", raw=bytes(1024), content_type="application/x-tar") for _ in range(3)]
+    assert [answer.status_code for answer in answers][2] == 429
+    assert answers[0].headers["X-RateLimit-Limit"] == "2"
+    assert api.get("users/me").status_code == 200

@@ -1,0 +1,52 @@
+"""A deployment for a whole module: the live server, a daemon, an organization and its owner."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from tests.live import LiveApi
+from tests.vocabulary import run_daemon
+
+
+@dataclass
+class Deployment:
+    """``url`` is the server's, without a trailing slash. ``token`` is the owner's."""
+
+    live: LiveApi
+    token: str
+    username: str
+    organization_id: str
+
+    @property
+    def url(self) -> str:
+        return self.live.url
+
+
+@pytest.fixture(scope="module")
+def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
+    """Rows stay for the module's tests, which may use the ORM, and are removed after the last one."""
+    settings = override_settings(
+        RATELIMIT_API=0,
+        RATELIMIT_LOGIN=0,
+        RATELIMIT_UPLOADS=0,
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    )
+    log = tmp_path_factory.mktemp("daemon") / "log"
+    with django_db_blocker.unblock():
+        from coderproj.identity import tokens
+        from tests.factories import make_organization, make_user
+
+        organization = make_organization("acme", is_default=True)
+        owner = make_user(
+            "ada", organizations=(organization,), site_roles=("owner",), avatar_url="https://pictures.test/ada.png"
+        )
+        _, token = tokens.issue(user=owner)
+        try:
+            with settings, run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1):
+                yield Deployment(_running_server, token, owner.username, str(organization.pk))
+                _running_server.wait_for_streams(0)
+        finally:
+            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
