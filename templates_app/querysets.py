@@ -80,7 +80,8 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         """Versions that come after that one in the order of creation: the page's start is found by index."""
         cursor = self.model._default_manager.filter(pk=version_id)
         created_at = Subquery(cursor.values("created_at"))
-        return self.filter(Q(created_at__gt=created_at) | Q(created_at=created_at, id__gt=version_id))
+        before = Q(created_at=created_at, id__lte=version_id)
+        return self.filter(created_at__gte=created_at).exclude(before)
 
     @staticmethod
     def _condition(actor: Actor, action: Action) -> Q:

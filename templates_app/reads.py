@@ -88,11 +88,16 @@ def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     return version.values_list(AsText(json_list(rows, RichParameterSerializer())), COMPLETED)
 
 
+def _job_of_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    return TemplateVersion.objects.visible(actor).filter(pk=version_id).values_list("job_id")
+
+
 TEMPLATE = Read(_template)
 TEMPLATE_BY_NAME = Read(_template_by_name)
 TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
 VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
 VERSION = Read(_version)
+JOB_OF_VERSION = Read(_job_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
 RESOURCES = Read(_resources)
 SCHEMA = Read(_schema)

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -62,8 +62,7 @@ class MayNotBypass(DomainError):
     message = "Only owners may bypass rate limits."
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a caller stands after a hit. ``reset`` is Unix time in seconds."""
 
     allowed: bool

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.api.search import Search, parse_search
-from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, Problem
+from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, Membership, Organization, User, UserStatus
@@ -57,7 +57,10 @@ def visible_users(actor: Actor) -> UserQuerySet:
 
 
 def find_user(actor: Actor, reference: str) -> User:
-    """The user that a path names: ``me``, an id or a username in any case. Raises UnknownUser."""
+    """The user that a path names: ``me``, an id or a username in any case. Raises UnknownUser; NotFound for a key of
+    narrow scope, which sees nobody."""
+    if actor.scope != KeyScope.ALL:
+        raise NotFound
     users = visible_users(actor).prefetch_related("memberships")
     user_id = actor.id if reference == ME else parse_uuid(reference)
     user = users.filter(pk=user_id).first() if user_id else users.filter(username__iexact=reference).first()

@@ -74,6 +74,12 @@ class SchemasFound(Message, frozen=True, tag=True):
     schemas: tuple[ParameterSchema, ...]
 
 
+class Measured(Message, frozen=True, tag=True):
+    """How long the parts of a job took in its process, in seconds; comes right before the end of a job."""
+
+    seconds: dict[str, float]
+
+
 class Imported(Message, frozen=True, tag=True):
     """The end of an import."""
 
@@ -96,7 +102,7 @@ class Interrupted(Message, frozen=True, tag=True):
     """The end of a job that was told to stop."""
 
 
-Event = Logged | ReadmeFound | SchemasFound | Imported | Planned | Failed | Interrupted
+Event = Logged | ReadmeFound | SchemasFound | Measured | Imported | Planned | Failed | Interrupted
 
 
 class Unreadable(Exception):

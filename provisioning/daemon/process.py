@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
 _CHUNK = 256 * 1024
 _LAST_WORDS_SECONDS = 5.0
+# A job that has just been given its process has the machine to itself until it ends, or for so long.
+_REST_SECONDS = 0.5
 
 
 class RunnerProcess:
@@ -159,6 +162,7 @@ class Spares:
         self._make = make
         self._ready: deque[RunnerProcess] = deque()
         self._wanted = 0
+        self._rest_until = 0.0
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
@@ -178,6 +182,7 @@ class Spares:
                     while self._ready:
                         process = self._ready.popleft()
                         if process.is_alive:
+                            self._rest_until = time.monotonic() + _REST_SECONDS
                             return process
                         process.end()
                     self._changed.wait(0.2)
@@ -185,6 +190,12 @@ class Spares:
             finally:
                 self._wanted -= 1
                 self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """A job has ended: make what is missing now."""
+        with self._changed:
+            self._rest_until = 0.0
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End the processes that nobody took, and make no more."""
@@ -201,6 +212,10 @@ class Spares:
             with self._changed:
                 if len(self._ready) >= max(self._count, self._wanted):
                     self._changed.wait(1.0)
+                    continue
+                rest = self._rest_until - time.monotonic()
+                if rest > 0 and not self._wanted:
+                    self._changed.wait(rest)
                     continue
             try:
                 process = self._make()

@@ -5,6 +5,7 @@ credentials and does not outlive its daemon. No Django.
 """
 
 import ctypes
+import gc
 import os
 import queue
 import shutil
@@ -102,6 +103,23 @@ class JobLog:
         self._pipes.send(messages.Logged(LogLine(source, level, stage, output, time.time())))
 
 
+class Clock:
+    """Adds up where the time of a job goes, in ``seconds`` by part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = 0.0
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """The time since the last call went into ``part``."""
+        now = time.monotonic()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
+
+
 class Runner:
     """Waits for a job, runs it and says how it ended."""
 
@@ -114,6 +132,7 @@ class Runner:
         self._values: queue.SimpleQueue[tuple[ParameterValue, ...] | None] = queue.SimpleQueue()
         self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
         self._engines: dict[str, Engine] = {}
+        self._clock = Clock()
 
     def listen(self) -> None:
         """Sort the daemon's orders. Its end, or an order that is none, is the end of this process."""
@@ -145,14 +164,22 @@ class Runner:
         for name in prepare.provisioners:
             with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
                 self._engines[name] = engines.make(name, prepare.settings)
+        # Where the job's template will be; an engine may already set up what runs there.
+        directory = self._folder / "template"
+        directory.mkdir()
+        for engine in self._engines.values():
+            engine.warm_up(directory, thoroughly=self._starts.empty())
+        gc.freeze()  # what is there by now stays, and need not be looked through again
         start = self._starts.get()
+        self._clock.start()
         try:
             end = self._end_of(start, prepare.settings)
+            self._log.open(Stage.CLEANING_UP)
+            self._pipes.send(messages.Measured(self._clock.seconds))
+            self._pipes.send(end)
         finally:
             kill_descendants(os.getpid())
-        self._log.open(Stage.CLEANING_UP)
-        shutil.rmtree(start.directory, ignore_errors=True)
-        self._pipes.send(end)
+            shutil.rmtree(start.directory, ignore_errors=True)
 
     def _end_of(self, start: messages.Start, settings: dict[str, Any]) -> messages.Event:
         try:
@@ -174,16 +201,20 @@ class Runner:
         unpacked = archive.unpack(start.archive, start.directory)
         if unpacked.dropped:
             log.note(LogLevel.INFO, f"Left out of the archive: {', '.join(unpacked.dropped)}")
+        self._clock.lap("unpack")
         self._go_on()
         if not start.is_import:
             log.open(Stage.PERSISTENT)
             plan = engine.plan(start.directory, start.plan_input, log=log.from_engine, stop=self._stop)
+            self._clock.lap("plan")
             return messages.Planned(plan)
         self._add_readme(start.directory)
         log.open(Stage.PARSING)
         schemas = engine.parse(start.directory, log=log.from_engine)
+        self._clock.lap("read")
         self._pipes.send(messages.SchemasFound(schemas))
         values = self._values.get()
+        self._clock.lap("values")
         self._go_on()
         known = {value.name for value in values or ()}
         for schema in schemas:
@@ -192,6 +223,7 @@ class Runner:
         log.open(Stage.PERSISTENT)
         plan_input = PlanInput(start.plan_input.context, values or (), start.plan_input.rich_parameter_values)
         result = engine.plan_import(start.directory, plan_input, log=log.from_engine, stop=self._stop)
+        self._clock.lap("plan")
         return messages.Imported(result)
 
     def _go_on(self) -> None:

@@ -71,6 +71,7 @@ class Supervisor:
         self._lines: list[LogLine] = []
         self._log_count = assignment.log_count
         self._flushed_at = 0.0
+        self._seconds = {"claim": self._started_at - claimed_at}
         self._secrets: tuple[str, ...] = ()
         self._hide(assignment.plan_input.parameter_values)
 
@@ -138,9 +139,12 @@ class Supervisor:
             logger.exception("Job %s", job_id)
             how = self._fail_after_defect()
         finally:
+            self._spares.hurry()
             if self._process is not None:
                 self._process.end()
         logger.info("Job %s: %s after %.3f s", job_id, how, time.monotonic() - began)
+        spent = " ".join(f"{part}={seconds * 1000:.1f}" for part, seconds in self._seconds.items())
+        logger.debug("Job %s: spent ms: %s", job_id, spent)
 
     def _run(self) -> str:
         process = self._spares.take(lambda: self._reason is not None)
@@ -148,6 +152,7 @@ class Supervisor:
             self._process = process
         if process is None:
             return self._finish(None, "")
+        self._seconds["process"] = time.monotonic() - self._started_at
         source = process.directory / "source.tar"
         source.write_bytes(self.assignment.archive)
         process.send(
@@ -188,6 +193,8 @@ class Supervisor:
                         values = self._patiently(self._client.store_schemas, self.assignment.lease, event.schemas)
                         self._hide(values)
                         process.send(messages.Values(values))
+                    case messages.Measured():
+                        self._seconds |= event.seconds
                     case _:
                         return event
             if len(self._lines) >= FLUSH_LINES or time.monotonic() >= self._flushed_at + FLUSH_SECONDS:
@@ -202,7 +209,9 @@ class Supervisor:
         self._flush()
         if isinstance(end, messages.Imported | messages.Planned):
             try:
+                storing = time.monotonic()
                 self._patiently(client.complete, lease, end.result)
+                self._seconds["store"] = time.monotonic() - storing
             except Refused as error:
                 return self._fail(str(error))
             return "completed"

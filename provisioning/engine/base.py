@@ -250,11 +250,21 @@ class Canceled(EngineError):
 
 
 class Engine(Protocol):
-    """An engine reads templates and plans them. Calls are synchronous and end early, with Canceled, when ``stop`` is set.
+    """An engine reads templates and plans them.
+
+    Calls are synchronous and end early, with Canceled, when ``stop`` is set.
 
     ``directory`` holds the unpacked template and may be written to. Every method raises EngineError with a text for
     users when the template is at fault.
     """
+
+    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
+        """Get ready for one job whose template will be unpacked into ``directory``, which is there and empty.
+
+        Nothing depends on it but the time that the job takes, and it never raises. ``thoroughly`` is for when no job
+        waits yet. The calling thread must outlive the job.
+        """
+        ...
 
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
         """The variables of the root module in source order (file name, line)."""

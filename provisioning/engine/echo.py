@@ -93,6 +93,9 @@ class Script:
 class EchoEngine:
     """Implements ``Engine`` by doing what the template's script says."""
 
+    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
+        """There is nothing to get ready."""
+
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
         """The script's variables. Raises EngineError when the script says so, or when it cannot be read."""
         script = read_script(directory).parse

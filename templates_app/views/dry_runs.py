@@ -1,5 +1,7 @@
 """Endpoints of dry runs: a plan of a version with values of the caller's."""
 
+import uuid
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -63,6 +65,9 @@ class CancelDryRunView(OfDryRun):
 @extend_schema(operation_id="template_version_dry_run_logs", responses={200: LogSerializer(many=True)})
 class DryRunLogsView(OfDryRun, FollowableLogs):
     """The log of a dry run, to read or to follow."""
+
+    def get_job_id(self) -> uuid.UUID:
+        return self.get_job().pk
 
 
 class DryRunResourcesView(OfDryRun):

@@ -1,5 +1,6 @@
 """Endpoints of template versions and of what their imports found."""
 
+import uuid
 from typing import Any
 
 from django.http import HttpResponse
@@ -121,8 +122,9 @@ class CancelVersionView(OfVersion):
 class VersionLogsView(OfVersion, FollowableLogs):
     """The log of a version's import, to read or to follow."""
 
-    def get_job(self) -> ProvisionerJob:
-        return self.find_version().job
+    def get_job_id(self) -> uuid.UUID:
+        (job_id,) = reads.JOB_OF_VERSION.row(self.actor, self.version_id)
+        return job_id
 
 
 class VersionParametersView(OfVersion):

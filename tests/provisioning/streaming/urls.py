@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import uuid
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -17,11 +18,11 @@ from provisioning.models import ProvisionerJob
 
 
 class JobLogs(FollowableLogs, ApiView):
-    def get_job(self) -> ProvisionerJob:
-        job = ProvisionerJob.objects.filter(pk=path_uuid("job", self.kwargs["job"])).first()
-        if job is None:
+    def get_job_id(self) -> uuid.UUID:
+        job_id = path_uuid("job", self.kwargs["job"])
+        if not ProvisionerJob.objects.filter(pk=job_id).exists():
             raise NotFound
-        return job
+        return job_id
 
 
 class Echo(ApiView):
