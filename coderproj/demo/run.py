@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from coderproj.demo.api import Api
-from coderproj.demo.show import Show
+from coderproj.terminal import Show
 
 
 class DemoFailedError(Exception):

@@ -2,7 +2,7 @@
 
 import uuid
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -62,7 +62,9 @@ class CancelDryRunView(OfDryRun):
         return self.answer("Job has been marked as canceled...")
 
 
-@extend_schema(operation_id="template_version_dry_run_logs", responses={200: LogSerializer(many=True)})
+@extend_schema_view(
+    get=extend_schema(operation_id="template_version_dry_run_logs", responses={200: LogSerializer(many=True)})
+)
 class DryRunLogsView(OfDryRun, FollowableLogs):
     """The log of a dry run, to read or to follow."""
 

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -118,7 +118,7 @@ class CancelVersionView(OfVersion):
         return self.answer("Job has been marked as canceled...")
 
 
-@extend_schema(operation_id="template_version_logs", responses={200: LogSerializer(many=True)})
+@extend_schema_view(get=extend_schema(operation_id="template_version_logs", responses={200: LogSerializer(many=True)}))
 class VersionLogsView(OfVersion, FollowableLogs):
     """The log of a version's import, to read or to follow."""
 

@@ -14,10 +14,10 @@ from django.core.management.base import BaseCommand, CommandError
 from coderproj.demo.api import Api, ApiError
 from coderproj.demo.run import DemoFailedError, Figures, run
 from coderproj.demo.server import OwnServer, ServerFailedError, answers, interrupted_as_exit
-from coderproj.demo.show import Show
 from coderproj.identity import tokens
 from coderproj.identity.models import LoginType, User
 from coderproj.identity.roles import SiteRole
+from coderproj.terminal import Show
 from templates_app import starters
 
 STARTER = "hello"

@@ -1,4 +1,4 @@
-"""What the demonstration shows: live progress on a terminal, plain lines elsewhere."""
+"""What commands show of jobs and their results: live progress on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator

@@ -1,0 +1,254 @@
+"""``manage.py templates``: push, pull, list, versions, promote, rollback."""
+
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db.models import QuerySet
+
+from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand
+from coderproj.errors import Invalid, NotFound
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Organization
+from coderproj.identity.organizations import DEFAULT, find_organization
+from coderproj.identity.serializers.users import user_context
+from coderproj.terminal import Show
+from provisioning import archive, files
+from provisioning.log_reading import follow_lines
+from provisioning.models import File, JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.parameters import GivenValue
+from templates_app.models import Template, TemplateVersion
+from templates_app.serializers import TemplateSerializer, TemplateVersionSerializer
+from templates_app.services import templates, versions
+
+
+class Command(ActingCommand):
+    help = "Push, pull, list, promote and roll back templates."
+
+    def add_actions(self, actions: Any) -> None:
+        push = actions.add_parser("push", help="import a folder or archive as a new version")
+        push.add_argument("source", type=Path, help="a folder of Terraform, or a tar or zip archive")
+        push.add_argument("--name", help="the template (default: the source's name); made when it does not exist")
+        push.add_argument("--version-name", default="", help="name of the version (default: made up)")
+        push.add_argument("--message", default="", help="what is new in it")
+        push.add_argument("--parameters", type=Path, metavar="FILE", help="values of variables: a YAML or JSON mapping")
+        push.add_argument("--activate", action="store_true", help="promote the version when its import succeeds")
+        push.add_argument("--force", action="store_true", help="push although nothing has changed")
+
+        pull = actions.add_parser("pull", help="get the files of a version")
+        pull.add_argument("name", help="the template")
+        pull.add_argument("target", type=Path, help="a new folder, or a file that ends in .tar")
+        pull.add_argument("--version", help="the version (default: the active one)")
+
+        actions.add_parser("list", help="the templates")
+        listed = actions.add_parser("versions", help="the versions of a template, oldest first")
+        listed.add_argument("name", help="the template")
+        promote = actions.add_parser("promote", help="make a version the active one")
+        promote.add_argument("name", help="the template")
+        promote.add_argument("version", help="the version")
+        rollback = actions.add_parser("rollback", help="make the last good version before the active one active again")
+        rollback.add_argument("name", help="the template")
+        for parser in (push, pull, listed, promote, rollback, actions.choices["list"]):
+            parser.add_argument("--organization", default=DEFAULT, help="id or name (default: the default one)")
+
+    # ---------------------------------------------------------------- push
+    def act_push(self, actor: Actor, options: dict[str, Any]) -> Any:
+        organization = find_organization(actor, options["organization"])
+        source: Path = options["source"]
+        name = options["name"] or source.resolve().name.partition(".")[0]
+        template = named_templates(actor, organization, name).first()
+        file = store_source(actor, source)
+        if template is not None and not options["force"] and active_file_id(template) == file.pk:
+            self.say(f"Nothing has changed: {name}'s active version {template.active_version.name} has these files.")
+            return self._version_answer(actor, template.active_version)
+        version = versions.create(
+            actor,
+            organization,
+            versions.NewVersion(
+                source=versions.Source(file_id=file.pk),
+                name=options["version_name"],
+                message=options["message"],
+                template_id=template.pk if template else None,
+                values=given_values(options["parameters"]),
+            ),
+        )
+        self._watch(version.job)
+        version.refresh_from_db()
+        if version.job.status != JobStatus.SUCCEEDED:
+            raise CommandError(f"The import {version.job.status}: {version.job.error}", returncode=JOB_FAILED)
+        if template is None:
+            template = templates.create(actor, organization, templates.NewTemplate(name=name, version_id=version.pk))
+            self.say(f"Made template {name} with version {version.name}, which is active.")
+        elif options["activate"]:
+            templates.promote(actor, template, version.pk)
+            self.say(f"Version {version.name} of {name} is active.")
+        else:
+            self.say(f"Imported version {version.name} of {name}; {template.active_version.name} stays active.")
+        version.refresh_from_db()
+        return self._version_answer(actor, version)
+
+    def _watch(self, job: ProvisionerJob) -> None:
+        """Show the job's log until it ends."""
+        if not ProvisionerDaemon.objects.online().exists():
+            self.stderr.write("No daemon is online: the import waits for one (manage.py up or provisionerd).")
+        lines = timed_lines(job)
+        if self.as_json:
+            for _ in lines:
+                pass
+        else:
+            Show(self.console).job(lines)
+        job.refresh_from_db()
+
+    # ---------------------------------------------------------------- pull
+    def act_pull(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        version = template.active_version
+        if options["version"]:
+            version = named_version(template, options["version"])
+        if version.job.file_id is None:
+            raise NotFound(f"Version {version.name} has no source.")
+        file = files.find(actor, version.job.file_id)
+        target: Path = options["target"]
+        data = bytes(file.data)
+        if target.exists():
+            raise CommandError(f"{target} exists already.", returncode=REFUSED)
+        if target.suffix == ".tar":
+            target.write_bytes(data)
+        else:
+            target.mkdir(parents=True)
+            archive.unpack(io.BytesIO(data), target)
+        self.say(f"Wrote version {version.name} of {template.name} to {target}.")
+        return {"version": version.name, "target": str(target)}
+
+    # ---------------------------------------------------------------- the rest
+    def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
+        organization = find_organization(actor, options["organization"])
+        rows = Template.objects.visible(actor).filter(organization=organization).most_used_first()
+        listed = list(rows.select_related("active_version"))
+        self.table(
+            ("Template", "Display name", "Active version", "Updated"),
+            [(row.name, row.display_name, row.active_version.name, when(row.updated_at)) for row in listed],
+            "There are no templates yet: manage.py templates push FOLDER makes one.",
+        )
+        return TemplateSerializer(listed, many=True).data
+
+    def act_versions(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        rows = list(template.versions.select_related("job", "created_by").order_by("created_at", "id"))
+        self.table(
+            ("Version", "Created", "By", "Import", "Message", "Active"),
+            [
+                (
+                    row.name,
+                    when(row.created_at),
+                    row.created_by.username,
+                    row.job.status,
+                    row.message,
+                    "active" if row.pk == template.active_version_id else "",
+                )
+                for row in rows
+            ],
+            "There are no versions.",
+        )
+        return TemplateVersionSerializer(rows, many=True, context=user_context(actor)).data
+
+    def act_promote(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        version = named_version(template, options["version"])
+        templates.promote(actor, template, version.pk)
+        self.say(f"Version {version.name} of {template.name} is active.")
+        return self._version_answer(actor, version)
+
+    def act_rollback(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        earlier = template.versions.filter(
+            created_at__lt=template.active_version.created_at,
+            job__completed_at__isnull=False,
+            job__canceled_at=None,
+            job__error="",
+        )
+        version = earlier.order_by("-created_at", "-id").first()
+        if version is None:
+            raise NotFound(f"{template.name} has no good version before {template.active_version.name}.")
+        before = template.active_version
+        templates.promote(actor, template, version.pk)
+        self.say(f"Rolled {template.name} back from {before.name} to {version.name}.")
+        return self._version_answer(actor, version)
+
+    def _template(self, actor: Actor, options: dict[str, Any]) -> Template:
+        organization = find_organization(actor, options["organization"])
+        template = named_templates(actor, organization, options["name"]).first()
+        if template is None:
+            raise NotFound(f"There is no template {options['name']!r} in {organization.name}.")
+        return template
+
+    def _version_answer(self, actor: Actor, version: TemplateVersion) -> Any:
+        return TemplateVersionSerializer(version, context=user_context(actor)).data
+
+
+def named_templates(actor: Actor, organization: Organization, name: str) -> QuerySet[Template]:
+    """The visible template of that name, with its active version."""
+    rows = Template.objects.visible(actor).filter(organization=organization, name__iexact=name)
+    return rows.select_related("active_version__job__file")
+
+
+def named_version(template: Template, name: str) -> TemplateVersion:
+    """The template's version of that name. Raises NotFound."""
+    version = template.versions.select_related("job__file").filter(name=name).first()
+    if version is None:
+        raise NotFound(f"{template.name} has no version {name!r}.")
+    return version
+
+
+def active_file_id(template: Template) -> Any:
+    """The stored file that the active version was imported from."""
+    return template.active_version.job.file_id
+
+
+def store_source(actor: Actor, source: Path) -> File:
+    """A folder or an archive, checked and stored. Raises Invalid naming what is wrong."""
+    if source.is_dir():
+        content = archive.pack(source)
+    elif source.is_file():
+        content = source.read_bytes()
+    else:
+        raise Invalid.field("source", f"{source} is neither a folder nor a file.")
+    sink = io.BytesIO()
+    archive.check(io.BytesIO(content), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
+    return files.store(actor, sink.getvalue()).file
+
+
+def given_values(path: Path | None) -> tuple[GivenValue, ...]:
+    """Values of variables from a YAML or JSON mapping. Raises Invalid."""
+    if path is None:
+        return ()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Invalid.field("parameters", f"{path} cannot be read: {error}") from None
+    if not isinstance(content, Mapping):
+        raise Invalid.field("parameters", f"{path} must hold a mapping of names to values.")
+    return tuple(GivenValue(name=str(name), source_value=as_text(value)) for name, value in content.items())
+
+
+def as_text(value: Any) -> str:
+    """A value as Terraform reads it from text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def timed_lines(job: ProvisionerJob) -> Iterator[tuple[float, dict[str, Any]]]:
+    """The job's log lines with the moments of their arrival."""
+    for line in follow_lines(job.pk):
+        yield time.perf_counter(), {"stage": line.stage, "log_level": line.level, "output": line.output}
+
+
+def when(moment: datetime) -> str:
+    """A time for people."""
+    return moment.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,149 @@
+"""``manage.py templates``, as somebody at a terminal uses it."""
+
+import io
+import json
+import tarfile
+import threading
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from provisioning.models import ParameterValue, ProvisionerJob
+from templates_app.models import Template
+from tests.factories import finish, make_organization, make_template, make_user
+from tests.vocabulary import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def owner():
+    organization = make_organization("acme", is_default=True)
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    source = tmp_path / "web"
+    source.mkdir()
+    (source / "main.tf").write_text('variable "region" {}\n')
+    (source / "README.md").write_text("# Web\n")
+    return source
+
+
+@pytest.fixture
+def _daemon():
+    """Ends each waiting job well, as a daemon would."""
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stop.wait(0.02):
+                for job in ProvisionerJob.objects.waiting():
+                    finish(job)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def run(*arguments: object, **options: object) -> str:
+    out = io.StringIO()
+    call_command("templates", *(str(argument) for argument in arguments), stdout=out, stderr=io.StringIO(), **options)
+    return out.getvalue()
+
+
+@pytest.mark.usefixtures("_daemon")
+def test_push_versions_promote_rollback_and_pull(owner, folder, tmp_path):
+    assert "Made template web" in run("push", folder, "--version-name", "v1", "--message", "first")
+    assert "Nothing has changed" in run("push", folder)
+    (folder / "main.tf").write_text('variable "region" {}\nvariable "zone" {}\n')
+    assert "v1 stays active" in run("push", folder, "--version-name", "v2")
+    assert "v2 of web is active" in run("promote", "web", "v2")
+    assert "back from v2 to v1" in run("rollback", "web")
+    (folder / "main.tf").write_text("# third\n")
+    assert "v3 of web is active" in run("push", folder, "--version-name", "v3", "--activate")
+
+    rows = json.loads(run("--json", "versions", "web"))
+    assert [(row["name"], row["job"]["status"]) for row in rows] == [
+        ("v1", "succeeded"),
+        ("v2", "succeeded"),
+        ("v3", "succeeded"),
+    ]
+    assert rows[0]["message"] == "first"
+    listed = run("versions", "web")
+    assert "v2" in listed
+    assert listed.count("active") == 1
+    assert json.loads(run("--json", "list"))[0]["active_version_id"] == rows[2]["id"]
+
+    run("pull", "web", tmp_path / "back", "--version", "v2")
+    assert (tmp_path / "back" / "main.tf").read_text() == 'variable "region" {}\nvariable "zone" {}\n'
+    assert (tmp_path / "back" / "README.md").read_text() == "# Web\n"
+    run("pull", "web", tmp_path / "back.tar")
+    with tarfile.open(tmp_path / "back.tar") as pulled:
+        assert pulled.extractfile("main.tf").read() == b"# third\n"
+
+
+@pytest.mark.usefixtures("_daemon")
+def test_an_archive_and_a_file_of_values_can_be_pushed(owner, folder, tmp_path):
+    with tarfile.open(tmp_path / "web.tar.gz", "w:gz") as made:
+        made.add(folder, arcname=".")
+    values = tmp_path / "values.yaml"
+    values.write_text("region: eu\nzones: [a, b]\ncount: 3\n")
+    run("push", tmp_path / "web.tar.gz", "--parameters", values)
+    stored = dict(ParameterValue.objects.values_list("name", "source_value"))
+    assert stored == {"region": "eu", "zones": '["a", "b"]', "count": "3"}
+    assert Template.objects.get().name == "web"
+
+
+def test_a_failed_import_is_exit_code_2_with_the_reason(owner, folder):
+    def fail() -> None:
+        try:
+            job = wait_until(ProvisionerJob.objects.waiting().first, 10, "a job")
+            finish(job, error="missing parameter: region")
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    with pytest.raises(CommandError, match="missing parameter: region") as failure:
+        run("push", folder)
+    thread.join()
+    assert failure.value.returncode == 2
+    assert not Template.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("push", "/no/such/folder"), "neither a folder nor a file"),
+        (("versions", "nothing"), "no template 'nothing'"),
+        (("promote", "web", "v9"), "no version 'v9'"),
+        (("rollback", "web"), "no good version before"),
+        (("list", "--organization", "nowhere"), "not found"),
+        (("--as", "nobody", "list"), "no user 'nobody'"),
+    ],
+)
+def test_what_cannot_be_done_is_exit_code_1_with_the_reason(owner, arguments, text):
+    make_template(user=owner, organization=owner.organizations.get(), name="web")
+    with pytest.raises(CommandError, match=text) as failure:
+        run(*arguments)
+    assert failure.value.returncode == 1
+
+
+def test_the_acting_user_has_their_own_rights_only(owner, folder):
+    member = make_user("mel", organizations=(owner.organizations.get(),))
+    with pytest.raises(CommandError, match="Forbidden"):
+        run("--as", member.username, "push", folder)
+
+
+def test_an_existing_target_is_left_alone(owner, tmp_path):
+    make_template(user=owner, organization=owner.organizations.get(), name="web")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(CommandError, match="exists already"):
+        run("pull", "web", tmp_path / "there")
