@@ -31,9 +31,7 @@ class Migration(migrations.Migration):
                 ("hostname", models.CharField(blank=True, default="", max_length=255)),
                 (
                     "provisioners",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=16), size=None
-                    ),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), size=None),
                 ),
                 ("tags", models.JSONField(default=dict)),
                 ("concurrency", models.PositiveSmallIntegerField(default=1)),
@@ -156,9 +154,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["scope", "scope_id", "name"],
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("scope_id", "name"), name="provisioning_value_name_unique"
-                    )
+                    models.UniqueConstraint(fields=("scope_id", "name"), name="provisioning_value_name_unique")
                 ],
             },
         ),
@@ -387,9 +383,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("key", models.CharField(max_length=1024)),
                 ("value", models.TextField(blank=True, default="")),
@@ -409,9 +403,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="file",
-            constraint=models.UniqueConstraint(
-                fields=("hash", "created_by"), name="provisioning_file_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("hash", "created_by"), name="provisioning_file_unique"),
         ),
         migrations.AddIndex(
             model_name="provisionerjob",
@@ -457,9 +449,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="parameterschema",
-            constraint=models.UniqueConstraint(
-                fields=("job", "name"), name="provisioning_schema_name_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("job", "name"), name="provisioning_schema_name_unique"),
         ),
         migrations.AddConstraint(
             model_name="workspaceapp",
@@ -467,14 +457,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="workspaceagent",
-            constraint=models.UniqueConstraint(
-                fields=("resource", "name"), name="provisioning_agent_name_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("resource", "name"), name="provisioning_agent_name_unique"),
         ),
         migrations.AddConstraint(
             model_name="workspaceresourcemetadata",
-            constraint=models.UniqueConstraint(
-                fields=("resource", "key"), name="provisioning_metadata_key_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("resource", "key"), name="provisioning_metadata_key_unique"),
         ),
     ]

@@ -107,8 +107,7 @@ class ProvisionerJob(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(lease=None, lease_expires_at=None)
-                | Q(lease__isnull=False, lease_expires_at__isnull=False),
+                condition=Q(lease=None, lease_expires_at=None) | Q(lease__isnull=False, lease_expires_at__isnull=False),
                 name="provisioning_job_lease_whole",
             ),
             models.CheckConstraint(

@@ -75,9 +75,7 @@ class WorkspaceAgent(models.Model):
     troubleshooting_url = models.CharField(max_length=1024, blank=True, default="")
     motd_file = models.CharField(max_length=4096, blank=True, default="")
     login_before_ready = models.BooleanField(default=True)
-    lifecycle_state = models.CharField(
-        max_length=16, choices=AgentLifecycle.choices, default=AgentLifecycle.CREATED
-    )
+    lifecycle_state = models.CharField(max_length=16, choices=AgentLifecycle.choices, default=AgentLifecycle.CREATED)
     first_connected_at = models.DateTimeField(null=True, blank=True)
     last_connected_at = models.DateTimeField(null=True, blank=True)
     disconnected_at = models.DateTimeField(null=True, blank=True)

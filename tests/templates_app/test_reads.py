@@ -159,4 +159,3 @@ def test_a_statement_is_compiled_once_for_all_actors_of_a_shape(world):
     assert len(reads.TEMPLATE.statements) == 2  # with no site role, and with the auditor's
     assert ApiClient(member).get(f"templates/{template.pk}").status_code == 200
     assert ApiClient(make_user()).get(f"templates/{template.pk}").status_code == 404
-

@@ -39,8 +39,6 @@ REQUIRED = 'terraform {\n  required_providers {\n    coder = { source = "coder/c
 SETTINGS = EngineSettings(network=False)
 
 
-
-
 class WarmEngine(TerraformEngine):
     """Gets ready for each job before its template is there, as a job's process does."""
 
