@@ -6,6 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.security import SecurityMiddleware
+from django.utils.module_loading import import_string
 
 
 @register(Tags.security, deploy=True)
@@ -19,6 +23,17 @@ def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
             hint="Put a TLS proxy in front and set CODERPROJ_ACCESS_URL to its https:// address.",
             id="coderproj.W001",
         )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def pages_are_protected(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Security headers, clickjacking and CSRF protection of pages, also by our subclasses of Django's middleware."""
+    installed = [import_string(path) for path in settings.MIDDLEWARE]
+    return [
+        checks.Error(f"{needed.__name__} is missing from MIDDLEWARE.", id="coderproj.E001")
+        for needed in (SecurityMiddleware, XFrameOptionsMiddleware, CsrfViewMiddleware)
+        if not any(isinstance(middleware, type) and issubclass(middleware, needed) for middleware in installed)
     ]
 
 

@@ -35,7 +35,7 @@ def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     )
     log = tmp_path_factory.mktemp("daemon") / "log"
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), settings:
         from coderproj.identity import tokens
         from coderproj.identity.models import LoginType
         from tests.factories import make_organization, make_user
@@ -46,7 +46,7 @@ def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp
         )
         _, token = tokens.issue(user=owner, login_type=LoginType.TOKEN)
         try:
-            with settings, run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1):
+            with run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1):
                 yield Deployment(_running_server, token, owner.username, str(organization.pk))
                 _running_server.wait_for_streams(0)
         finally:

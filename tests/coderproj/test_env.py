@@ -1,0 +1,52 @@
+"""Typed readers of the environment."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from coderproj import env
+
+
+def test_a_value_may_come_from_a_file(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("from file\n")
+    monkeypatch.setenv("X_FILE", str(tmp_path / "secret"))
+    assert env.text("X") == "from file"
+    monkeypatch.setenv("X", "direct")
+    assert env.text("X") == "direct"
+    monkeypatch.delenv("X")
+    monkeypatch.setenv("X_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ImproperlyConfigured, match="X_FILE"):
+        env.text("X")
+
+
+@pytest.mark.parametrize(
+    ("read", "bad"),
+    [
+        (lambda: env.integer("X", 1), "one"),
+        (lambda: env.integer("X", 1, minimum=5), "4"),
+        (lambda: env.boolean("X", False), "maybe"),
+        (lambda: env.choice("X", "a", ("a", "b")), "c"),
+        (lambda: env.database("X"), "mysql://u@h/d"),
+        (lambda: env.database("X"), "postgresql://u@h:port/d"),
+    ],
+)
+def test_a_bad_value_names_the_variable(monkeypatch, read, bad):
+    monkeypatch.setenv("X", bad)
+    with pytest.raises(ImproperlyConfigured, match="X: "):
+        read()
+
+
+def test_good_values(monkeypatch):
+    monkeypatch.setenv("X", " Yes ")
+    assert env.boolean("X", False) is True
+    monkeypatch.setenv("X", "a, b,,c ")
+    assert env.words("X") == ["a", "b", "c"]
+    monkeypatch.setenv("X", "7")
+    assert env.integer("X", 1) == 7
+
+
+def test_a_database_url_with_a_socket_folder_and_options(monkeypatch):
+    monkeypatch.setenv("X", "postgresql://app:p%40ss@/data?host=/run/postgresql&sslmode=disable&port=5433")
+    database = env.database("X")
+    assert (database["NAME"], database["USER"], database["PASSWORD"]) == ("data", "app", "p@ss")
+    assert (database["HOST"], database["PORT"]) == ("/run/postgresql", "5433")
+    assert database["OPTIONS"] == {"sslmode": "disable"}

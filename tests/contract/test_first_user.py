@@ -1,0 +1,12 @@
+"""Setting up a server that is empty."""
+
+from tests.contract.command_line import CommandLine
+from tests.contract.sources import PASSWORD
+
+
+def test_the_first_user(live_api):
+    cli = CommandLine(live_api.url)
+    cli.login_first_user(username="admin", email="admin@example.test", password=PASSWORD)
+    assert cli.login_with_token(cli.token) == "admin"
+    assert cli.templates_list() == []
+    cli.close()
