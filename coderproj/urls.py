@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from coderproj.api import system
+from coderproj.api import openapi, system
 from coderproj.api.views import RouteNotFound
 from coderproj.identity.views import audit, groups, keys, organizations, sessions, users
 from provisioning import daemon_views as daemons
+from provisioning import job_views as jobs
 from provisioning import parameter_views as parameters
 from provisioning import views as provisioning
 from templates_app.views import access, dry_runs, newer, statistics, templates, versions
@@ -51,6 +52,7 @@ api = [
     path(f"{VERSION}/schema", versions.VersionSchemaView.as_view()),
     # Around them: what clients need to get there.
     path("", system.RootView.as_view()),
+    path("openapi.json", openapi.OpenApiView.as_view()),
     path("buildinfo", system.BuildInfoView.as_view()),
     path("files", provisioning.FilesView.as_view()),
     path("files/<str:file>", provisioning.FileView.as_view()),
@@ -89,6 +91,7 @@ api = [
     path(f"{ORGANIZATION}/groups/<str:group>", groups.OrganizationGroupView.as_view()),
     path("groups/<str:group>", groups.GroupView.as_view()),
     path(f"{ORGANIZATION}/provisionerdaemons", daemons.OrganizationDaemonsView.as_view()),
+    path(f"{ORGANIZATION}/provisionerjobs", jobs.OrganizationJobsView.as_view()),
     path("provisionerdaemons", daemons.ProvisionerDaemonsView.as_view()),
     # Templates, as later clients ask for them.
     path("templates", access.TemplatesView.as_view()),
@@ -114,6 +117,7 @@ api = [
 urlpatterns = [
     path("healthz", system.healthz),
     path("readyz", system.readyz),
+    path("swagger", openapi.swagger),
     path("api/v2/", include(api)),
     path("api/v2", system.RootView.as_view(schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),

@@ -6,7 +6,6 @@ transaction; listeners are told at commit. The automaton is drawn in the model.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.db import connection, transaction
@@ -16,8 +15,9 @@ from psycopg.types.json import Jsonb
 
 from coderproj.errors import DomainError
 from provisioning import logs, results
-from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema, PlanResult
-from provisioning.models import DEFAULT_TAGS, JobType, ProvisionerJob
+from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema
+from provisioning.models import DEFAULT_TAGS, JobEnd, JobType, ProvisionerJob
+from provisioning.work import JobResult, Lease, LeaseLost
 
 # Told of ``<event>:<job id>`` with the events below.
 JOB_CHANNEL = "provisioner_job"
@@ -30,12 +30,6 @@ MAX_ERROR_CHARACTERS = 4000
 # A build that may have applied something is never run again blindly.
 REPEATABLE = (JobType.IMPORT, JobType.DRY_RUN)
 
-JobResult = ImportResult | PlanResult
-
-
-class LeaseLost(Exception):
-    """The job is not (any more) the caller's: it was taken over, ended or deleted. Drop the work."""
-
 
 class JobEnded(DomainError):
     """A cancel of a job that has completed, or whose cancellation was asked for already."""
@@ -43,12 +37,8 @@ class JobEnded(DomainError):
     status_code = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write to a job: its id and the token that the claim set."""
-
-    job_id: uuid.UUID
-    token: uuid.UUID
+class WrongResult(Exception):
+    """The result is not one of that type of job."""
 
 
 class Outcome(Protocol):
@@ -100,10 +90,12 @@ def enqueue(
 CLAIM_SQL = """
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
-       lease = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
+       lease = coalesce(%(token)s::uuid, gen_random_uuid()),
+       lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
  WHERE id = (SELECT id FROM provisioning_provisionerjob
               WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
                 AND provisioner = ANY(%(provisioners)s::text[])
+                AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
                 AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
                          ELSE tags <@ %(tags)s::jsonb END
               ORDER BY priority DESC, created_at
@@ -113,14 +105,22 @@ RETURNING id, lease
 
 
 def claim(
-    *, daemon_id: uuid.UUID, provisioners: Sequence[str], tags: Mapping[str, str], lease_seconds: float
+    *,
+    daemon_id: uuid.UUID,
+    provisioners: Sequence[str],
+    tags: Mapping[str, str],
+    lease_seconds: float,
+    organization_id: uuid.UUID | None = None,
+    token: uuid.UUID | None = None,
 ) -> Lease | None:
     """Take the first waiting job that fits, or None.
 
     A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
-    these.
+    these. With ``organization_id`` only jobs of that organization fit. ``token`` becomes the lease's, when given.
     """
     parameters: dict[str, Any] = {
+        "organization": organization_id,
+        "token": token,
         "daemon": daemon_id,
         "seconds": lease_seconds,
         "provisioners": list(provisioners),
@@ -170,8 +170,15 @@ def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> Provision
 # ---------------------------------------------------------------------- the end
 @transaction.atomic
 def complete(lease: Lease, result: JobResult) -> None:
-    """End a job with its results, all in one transaction. Raises LeaseLost."""
-    job = _end(lease, error="")
+    """End a job with its results, all in one transaction. Raises LeaseLost and WrongResult.
+
+    Here and below: the same end again by the same lease, as after a lost answer, is no error and changes nothing.
+    """
+    job = _end(lease, JobEnd.COMPLETE)
+    if job is None:
+        return
+    if (job.type == JobType.IMPORT) != isinstance(result, ImportResult):
+        raise WrongResult
     results.store_resources(job, result)
     _outcomes[job.type].completed(job, result)
 
@@ -179,24 +186,25 @@ def complete(lease: Lease, result: JobResult) -> None:
 @transaction.atomic
 def fail(lease: Lease, error: str) -> None:
     """End a job with the reason why it failed. Raises LeaseLost."""
-    _end(lease, error=_error_text(error))
+    _end(lease, JobEnd.FAIL, error=_error_text(error))
 
 
 @transaction.atomic
 def finish_canceled(lease: Lease) -> None:
     """End a job whose work was interrupted because its cancellation was asked for. Raises LeaseLost."""
-    hit = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token, canceled_at__isnull=False).update(**ENDING)
-    if not hit:
-        raise LeaseLost
-    _tell_end(lease.job_id)
+    _end(lease, JobEnd.CANCEL, canceled_at__isnull=False)
 
 
 @transaction.atomic
 def release(lease: Lease, reason: str) -> None:
     """Give a job back unfinished (a daemon shuts down). It waits for another daemon, or ends when it cannot be
     repeated. Raises LeaseLost."""
-    job = _locked(lease)
+    job = ProvisionerJob.objects.select_for_update().filter(pk=lease.job_id, lease=lease.token).first()
+    if job is None:
+        _ended_before(lease, JobEnd.RELEASE)
+        return
     _give_up(job, reason)
+    ProvisionerJob.objects.filter(pk=job.pk).update(ended_lease=lease.token, ended_as=JobEnd.RELEASE)
 
 
 def cancel(job_id: uuid.UUID) -> None:
@@ -253,12 +261,20 @@ def _locked(lease: Lease) -> ProvisionerJob:
     return job
 
 
-def _end(lease: Lease, *, error: str) -> ProvisionerJob:
-    hit = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token).update(error=error, **ENDING)
-    if not hit:
-        raise LeaseLost
+def _end(lease: Lease, how: JobEnd, *, error: str = "", **conditions: Any) -> ProvisionerJob | None:
+    """The job that this call has ended; None when the same lease had ended it so before. Raises LeaseLost."""
+    rows = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token, **conditions)
+    if not rows.update(error=error, ended_lease=lease.token, ended_as=how, **ENDING):
+        _ended_before(lease, how)
+        return None
     _tell_end(lease.job_id)
     return ProvisionerJob.objects.get(pk=lease.job_id)
+
+
+def _ended_before(lease: Lease, how: JobEnd) -> None:
+    """Return when that lease ended in that way. Raises LeaseLost."""
+    if not ProvisionerJob.objects.filter(pk=lease.job_id, ended_lease=lease.token, ended_as=how).exists():
+        raise LeaseLost
 
 
 def _give_up(job: ProvisionerJob, reason: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from django.db import connection, transaction
 
 from provisioning.engine.base import LogLevel, LogLine, LogSource
+from provisioning.work import LeaseLost
 
 if TYPE_CHECKING:
     from provisioning.models import ProvisionerJob
@@ -25,8 +26,16 @@ CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if c
 CONTROL_CHARACTERS_IN_TEXT = {code: None for code in CONTROL_CHARACTERS if code not in (ord("\n"), ord("\r"))}
 
 
-class LeaseLostWhileLogging(Exception):
+class LeaseLostWhileLogging(LeaseLost):
     """The writer's lease does not count any more; nothing was written."""
+
+
+class LinesMissing(Exception):
+    """The lines would leave a gap behind the last one, number ``last``; nothing was written."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__(f"The log ends at line {last}.")
+        self.last = last
 
 
 NUMBER_SQL = """
@@ -34,19 +43,38 @@ UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = 
  WHERE id = %s AND lease = %s
 RETURNING log_count
 """
+NUMBER_BEHIND_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = now()
+ WHERE id = %s AND lease = %s AND log_count = %s
+RETURNING log_count
+"""
+COUNT_SQL = "SELECT log_count FROM provisioning_provisionerjob WHERE id = %s AND lease = %s"
 NUMBER_BY_OWNER_SQL = """
 UPDATE provisioning_provisionerjob SET log_count = log_count + %s WHERE id = %s RETURNING log_count
 """
 COPY_SQL = "COPY provisioning_provisionerjoblog (job_id, id, created_at, source, level, stage, output) FROM STDIN"
 
 
-def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine]) -> int:
+def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, after: int | None = None) -> int:
     """Add lines to the log of a leased job, numbered without a gap. Returns the number of the last one.
 
     The first statement locks the job's row, so batches commit in the order of their numbers and no follower can
-    miss one. Raises LeaseLostWhileLogging when the lease does not count any more.
+    miss one. ``after`` is the number of the last line before: the same batch again, as after a lost answer, adds
+    nothing. Raises LeaseLostWhileLogging when the lease does not count any more, and LinesMissing.
     """
-    return _append(job_id, NUMBER_SQL, [job_id, token], lines)
+    if after is None:
+        return _append(job_id, NUMBER_SQL, [job_id, token], lines)
+    try:
+        return _append(job_id, NUMBER_BEHIND_SQL, [job_id, token, after], lines)
+    except LeaseLostWhileLogging:
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT_SQL, [job_id, token])
+            row = cursor.fetchone()
+        if row is None:
+            raise
+        if row[0] < after:
+            raise LinesMissing(row[0]) from None
+        return row[0]
 
 
 def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
@@ -56,7 +84,7 @@ def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
 
 
 @transaction.atomic
-def _append(job_id: uuid.UUID, number_sql: str, key: list[uuid.UUID], lines: Sequence[LogLine]) -> int:
+def _append(job_id: uuid.UUID, number_sql: str, key: Sequence[uuid.UUID | int], lines: Sequence[LogLine]) -> int:
     records = [(line, part) for line in lines for part in split(line)]
     with connection.cursor() as cursor:
         cursor.execute(number_sql, [len(records), *key])

@@ -48,9 +48,13 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         """Templates that were not deleted."""
         return self.filter(deleted=False)
 
+    def readable(self, actor: Actor) -> "TemplateQuerySet":
+        """Templates that the actor may read, deleted ones included."""
+        return self.filter(template_condition(actor, Action.READ))
+
     def visible(self, actor: Actor) -> "TemplateQuerySet":
         """Existing templates that the actor may read."""
-        return self.existing().filter(template_condition(actor, Action.READ))
+        return self.existing().readable(actor)
 
     def with_statistics(self) -> "TemplateQuerySet":
         """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one

@@ -284,6 +284,18 @@ class DryRunBody(BodySerializer):
     rich_parameter_values = RichParameterValueBody(many=True, required=False, default=())
 
 
+class TagsField(serializers.DictField):
+    """Texts by name; a name is held to the same rules as a text."""
+
+    child = StrictTextField(max_length=256, allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        tags = super().to_internal_value(data)
+        for name in tags:
+            self.child.run_validation(name)
+        return tags
+
+
 class CreateVersionBody(DryRunBody):
     """Both shapes in one: what real clients send, and the documented dry-run request (ruling 5)."""
 
@@ -294,12 +306,7 @@ class CreateVersionBody(DryRunBody):
     file_id = BodyUUIDField(required=False)
     example_id = StrictTextField(required=False, default="", allow_blank=True, max_length=128)
     provisioner = serializers.ChoiceField(choices=Provisioner.choices, required=False, default="terraform")
-    tags = serializers.DictField(
-        child=StrictTextField(max_length=256, allow_blank=True),
-        required=False,
-        default=dict,
-        allow_empty=True,
-    )
+    tags = TagsField(required=False, default=dict)
 
     REAL_KEYS = frozenset(
         {"name", "message", "template_id", "storage_method", "file_id", "example_id", "provisioner", "tags"}

@@ -20,6 +20,8 @@ ROUTE_NOT_FOUND = "Route not found."
 INTERNAL = "An internal error occurred. The request id in the X-Coder-Request-Id header finds it in the log."
 INVALID_JSON = "Request body must be valid JSON."
 CHALLENGE = "Coder-Session-Token"
+# What a serializer says of a value may quote all of it.
+MAX_QUOTED = 256
 
 
 def envelope(message: str, detail: str = "", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def problems(detail: Any, field: str = "") -> Iterator[Problem]:
                 yield from problems(item, f"{field}[{index}]")
     else:
         first = detail[0] if isinstance(detail, list) and detail else detail
-        yield Problem(field or "body", str(first))
+        yield Problem(field[:MAX_QUOTED] or "body", str(first)[:MAX_QUOTED])
 
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:

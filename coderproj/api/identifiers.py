@@ -7,8 +7,9 @@ from coderproj.errors import DomainError
 
 # In a body the nil UUID means "not given" (ruling 6).
 NIL = uuid.UUID(int=0)
+_DASHED = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 UUID_PATTERN = re.compile(
-    r"(?:urn:uuid:)?[{]?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}[}]?|[0-9a-f]{32}",
+    rf"(?:urn:uuid:)?{_DASHED}|[{{]{_DASHED}[}}]|[0-9a-f]{{32}}",
     re.IGNORECASE | re.ASCII,
 )
 

@@ -1,9 +1,10 @@
 """Setting a deployment up, signing in and out, and tokens. API, pages and commands call these."""
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
 
-from coderproj.errors import Conflict, DomainError, NotFound
+from coderproj.errors import Conflict, DomainError, Invalid, NotFound
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor, Client
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, LoginType, Organization, User
@@ -73,6 +74,13 @@ def log_out(actor: Actor) -> None:
 
 
 # ---------------------------------------------------------------------- tokens
+def token_lifetime(seconds: int, *, field: str) -> int:
+    """The lifetime of a token in seconds, where 0 asks for the default. Raises Invalid on ``field`` above the limit."""
+    if seconds > settings.TOKEN_MAX_LIFETIME_SECONDS:
+        raise Invalid.field(field, f"Must be at most {settings.TOKEN_MAX_LIFETIME_SECONDS} seconds.")
+    return seconds or settings.TOKEN_LIFETIME_SECONDS
+
+
 def create_token(
     actor: Actor,
     *,

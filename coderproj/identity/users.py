@@ -11,7 +11,6 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from coderproj.api.identifiers import parse_uuid
-from coderproj.api.search import Search, parse_search
 from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
@@ -26,7 +25,6 @@ NO_LOGIN = "none"
 USERNAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
 # Words that stand where a path names a user.
 RESERVED_USERNAMES = frozenset({ME, "first", "login", "logout", "authmethods", "roles"})
-SEARCH_KEYS = ("status", "role")
 TAKEN = "This value is already in use and should be unique."
 # Serialises what could leave a deployment without an owner.
 OWNERS_LOCK = 0x6F776E65
@@ -67,24 +65,6 @@ def find_user(actor: Actor, reference: str) -> User:
     if user is None:
         raise UnknownUser
     return user
-
-
-def search_users(actor: Actor, query: str) -> UserQuerySet:
-    """The visible users that ``q`` asks for: free text in username, e-mail address or name, ``status:``, ``role:``
-    (several with commas). Raises Invalid on ``q``."""
-    search = parse_search(query, SEARCH_KEYS)
-    users = visible_users(actor).filter(_roles_condition(search))
-    if statuses := search.choices("status", UserStatus.values):
-        users = users.filter(status__in=statuses)
-    if search.text:
-        text = search.text
-        users = users.filter(Q(username__icontains=text) | Q(email__icontains=text) | Q(name__icontains=text))
-    return users
-
-
-def _roles_condition(search: Search) -> Q:
-    roles = search.choices("role", [*SiteRole.values, MEMBER])
-    return Q(site_roles__overlap=roles) if roles and MEMBER not in roles else Q()
 
 
 # ---------------------------------------------------------------------- making and changing
@@ -147,14 +127,15 @@ def update_profile(actor: Actor, user: User, changes: dict[str, Any]) -> User:
     return user
 
 
-def change_password(actor: Actor, user: User, *, password: str, old_password: str = "") -> None:
-    """Set a password and end all of the user's sessions and tokens. One's own takes the old one.
+def change_password(actor: Actor, user: User, *, password: str, old_password: str | None = "") -> None:
+    """Set a password and end all of the user's sessions and tokens. One's own takes the old one, unless it is None:
+    whoever runs commands on the server's machine need not know it.
 
     A user who could not sign in by password can from then on. Raises Forbidden, and Invalid naming the field.
     """
     _authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
-        if user.pk == actor.id and not user.check_password(old_password):
+        if user.pk == actor.id and old_password is not None and not user.check_password(old_password):
             raise Invalid.field("old_password", "Old password is incorrect.")
         check_password_strength(password, user=user)
         user.set_password(password)

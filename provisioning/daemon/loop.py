@@ -26,8 +26,7 @@ WATCH_SECONDS = 0.05
 # Notifications can get lost with a connection; this is how long a job may wait for that reason.
 POLL_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 2.0
-# Each holds two processes with Terraform loaded, some 100 MiB in all.
-SPARES = 1
+SPARES = 2
 LOOK_SECONDS = 60
 
 

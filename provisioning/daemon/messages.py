@@ -36,6 +36,10 @@ class Prepare(Message, frozen=True, tag=True):
     settings: dict[str, Any]
 
 
+class WarmUp(Message, frozen=True, tag=True):
+    """No job is in sight: do ahead what can be done ahead, at the cost of memory."""
+
+
 class Start(Message, frozen=True, tag=True):
     """The job. ``archive`` is the path of a plain tar, ``directory`` where it is to be unpacked."""
 
@@ -56,7 +60,7 @@ class Cancel(Message, frozen=True, tag=True):
     """Interrupt the job."""
 
 
-Order = Prepare | Start | Values | Cancel
+Order = Prepare | WarmUp | Start | Values | Cancel
 
 
 # ------------------------------------------------------------------ from the job's process

@@ -25,6 +25,10 @@ _CHUNK = 256 * 1024
 _LAST_WORDS_SECONDS = 5.0
 # A job that has just been given its process has the machine to itself until it ends, or for so long.
 _REST_SECONDS = 0.5
+# Only the next process to be taken is warmed up, and only when no job has begun or ended for so long: in a rush that
+# would cost more than it gains.
+_CALM_SECONDS = 0.25
+_STARTING_SECONDS = 1.0  # likewise, while the rest of the system starts
 
 
 class RunnerProcess:
@@ -38,6 +42,7 @@ class RunnerProcess:
         self._sending = threading.Lock()
         self._ending = threading.Lock()
         self._ended = False
+        self._is_warm = False
         self._rest: list[bytes] = []
         self._rest_bytes = 0
         try:
@@ -64,6 +69,12 @@ class RunnerProcess:
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def warm_up(self) -> None:
+        """Have it do ahead what can be done ahead; once."""
+        if not self._is_warm:
+            self._is_warm = True
+            self.send(messages.WarmUp())
 
     def send(self, order: messages.Order) -> None:
         """Say something; a process that has gone is noticed when it is listened to."""
@@ -162,12 +173,13 @@ class Spares:
         self._make = make
         self._ready: deque[RunnerProcess] = deque()
         self._wanted = 0
-        self._rest_until = 0.0
+        self._rest_until = self._busy_until = 0.0
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
 
     def start(self) -> None:
+        self._busy_until = time.monotonic() + _STARTING_SECONDS
         self._thread.start()
 
     def take(self, given_up: Callable[[], bool]) -> RunnerProcess | None:
@@ -182,7 +194,7 @@ class Spares:
                     while self._ready:
                         process = self._ready.popleft()
                         if process.is_alive:
-                            self._rest_until = time.monotonic() + _REST_SECONDS
+                            self._rest_until = self._busy_until = time.monotonic() + _REST_SECONDS
                             return process
                         process.end()
                     self._changed.wait(0.2)
@@ -195,6 +207,7 @@ class Spares:
         """A job has ended: make what is missing now."""
         with self._changed:
             self._rest_until = 0.0
+            self._busy_until = time.monotonic() + _CALM_SECONDS
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -211,7 +224,10 @@ class Spares:
         while not self._closed.is_set():
             with self._changed:
                 if len(self._ready) >= max(self._count, self._wanted):
-                    self._changed.wait(1.0)
+                    busy = self._busy_until - time.monotonic()
+                    if busy <= 0 and self._ready:
+                        self._ready[0].warm_up()
+                    self._changed.wait(busy if busy > 0 else 1.0)
                     continue
                 rest = self._rest_until - time.monotonic()
                 if rest > 0 and not self._wanted:

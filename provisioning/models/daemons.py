@@ -7,6 +7,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from provisioning.models.keys import ProvisionerKey
+
 # A daemon is online while its last heartbeat is younger than this.
 ONLINE_SECONDS = 30
 
@@ -22,10 +24,11 @@ class ProvisionerDaemonQuerySet(models.QuerySet["ProvisionerDaemon"]):
 
 
 class ProvisionerDaemon(models.Model):
-    """A daemon by its durable name; it keeps its id over restarts."""
+    """A daemon by its durable name; it keeps its id over restarts. One with database access has no ``key``."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True)
+    key = models.ForeignKey(ProvisionerKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="daemons")
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)

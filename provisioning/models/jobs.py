@@ -7,15 +7,17 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
-from coderproj.identity.models import Organization
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import KeyScope, Organization
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models.files import File
+from provisioning.work import DEFAULT_TAGS, IMPORT
 
-# What a job needs when nothing is asked for. It matches only daemons that have exactly these tags.
-DEFAULT_TAGS = {"scope": "organization"}
+__all__ = ["DEFAULT_TAGS", "JobEnd", "JobStatus", "JobType", "Provisioner", "ProvisionerJob"]
 
 
 class JobType(models.TextChoices):
-    IMPORT = "template_version_import"
+    IMPORT = IMPORT
     DRY_RUN = "template_version_dry_run"
     BUILD = "workspace_build"
 
@@ -34,10 +36,30 @@ class JobStatus(models.TextChoices):
     FAILED = "failed"
 
 
+class JobEnd(models.TextChoices):
+    """How a daemon parted from a job."""
+
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    RELEASE = "release"
+
+
 class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
     def with_status(self) -> "ProvisionerJobQuerySet":
         """Adds ``current_status``, the status as the database derives it."""
         return self.annotate(current_status=status_expression())
+
+    def visible(self, actor: Actor) -> "ProvisionerJobQuerySet":
+        """The actor's own jobs, and those of organizations whose templates they may manage."""
+        if actor.scope != KeyScope.ALL:
+            return self.none()
+        if allowed_everywhere(actor, Action.UPDATE, Resource.TEMPLATE):
+            return self.all()
+        managed = organizations_where(actor, Action.UPDATE, Resource.TEMPLATE)
+        return self.filter(
+            Q(initiator_id=actor.id, organization__any=actor.organization_ids) | Q(organization__any=managed)
+        )
 
     def active(self) -> "ProvisionerJobQuerySet":
         """Jobs that have not come to their end."""
@@ -63,7 +85,8 @@ class ProvisionerJob(models.Model):
                              `---> failed (builds; attempts used up)
 
     A claim sets a fresh ``lease`` with its expiry. Every write of a daemon names the lease and must hit one row,
-    so a daemon that was frozen and wakes up changes nothing.
+    so a daemon that was frozen and wakes up changes nothing. ``ended_lease`` is the last lease that a daemon gave up
+    by itself, ``ended_as`` says how: a daemon that did not get the answer may say the same again.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -86,6 +109,8 @@ class ProvisionerJob(models.Model):
     worker_id = models.UUIDField(null=True, blank=True)
     lease = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    ended_lease = models.UUIDField(null=True, blank=True, editable=False)
+    ended_as = models.CharField(max_length=8, choices=JobEnd.choices, blank=True, default="", editable=False)
     log_count = models.PositiveBigIntegerField(default=0)
 
     objects = ProvisionerJobQuerySet.as_manager()

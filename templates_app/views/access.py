@@ -3,26 +3,22 @@
 import uuid
 from typing import Any
 
-from django.db.models import Q
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api import filtering
 from coderproj.api.identifiers import NIL, parse_uuid
 from coderproj.api.schema import ConfirmationSerializer, path_id
-from coderproj.api.search import parse_search
 from coderproj.api.views import ApiView
 from coderproj.errors import Invalid, Problem
 from coderproj.identity.actor import Actor
-from coderproj.identity.organizations import find_organization
 from coderproj.identity.rbac import Action
 from coderproj.identity.serializers.groups import GroupSerializer
 from coderproj.identity.serializers.users import UserSerializer, user_context
 from coderproj.identity.users import ME
 from templates_app.access_serializers import ANY_ACTION, AccessListAnswer, AuthCheckBody, UpdateAccessListBody
-from templates_app.models import Template
-from templates_app.querysets import TemplateQuerySet
+from templates_app.filters import TemplateFilter, search_templates
 from templates_app.serializers import TemplateSerializer
 from templates_app.services import access
 from templates_app.services.checks import Check, may
@@ -30,7 +26,6 @@ from templates_app.views.base import OfTemplate
 
 TEMPLATE_ID = [path_id("template")]
 MAX_CHECKS = 200
-SEARCH_KEYS = ("name", "exact_name", "organization")
 
 
 class AccessListView(OfTemplate):
@@ -96,28 +91,9 @@ class TemplatesView(ApiView):
 
     @extend_schema(
         operation_id="templates",
-        parameters=[
-            OpenApiParameter(
-                "q",
-                OpenApiTypes.STR,
-                description="Free text in name or display name, `name:`, `exact_name:`, `organization:`.",
-            )
-        ],
+        parameters=filtering.parameters(TemplateFilter),
         responses={200: TemplateSerializer(many=True)},
     )
     def get(self, request: Request) -> Response:
-        rows = search_templates(self.actor, request.query_params.get("q", ""))
+        rows = search_templates(self.actor, request.query_params)
         return Response(TemplateSerializer(rows.most_used_first(), many=True).data)
-
-
-def search_templates(actor: Actor, query: str) -> TemplateQuerySet:
-    """The visible templates that ``q`` asks for. Raises Invalid on ``q``; NotFound for an unknown organization."""
-    search = parse_search(query, SEARCH_KEYS)
-    rows = Template.objects.visible(actor)
-    for text in filter(None, (search.text, search.terms.get("name"))):
-        rows = rows.filter(Q(name__icontains=text) | Q(display_name__icontains=text))
-    if exact := search.terms.get("exact_name"):
-        rows = rows.filter(name__iexact=exact)
-    if organization := search.terms.get("organization"):
-        rows = rows.filter(organization=find_organization(actor, organization))
-    return rows

@@ -5,17 +5,20 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api import filtering
 from coderproj.api.compiled import json_answer
 from coderproj.api.dialect import absent_template_fields, one_version, template_created_status
 from coderproj.api.identifiers import parse_uuid
-from coderproj.api.pagination import page_of
-from coderproj.api.schema import ConfirmationSerializer
+from coderproj.api.pagination import Page, page_of
+from coderproj.api.schema import PAGE_PARAMETERS, ConfirmationSerializer
 from coderproj.errors import DomainError, NotFound
 from coderproj.identity.organizations import find_organization, sees_all_organizations
 from coderproj.identity.rbac import Action
+from coderproj.identity.serializers.users import user_context
 from provisioning.serializers import given_values
 from templates_app import reads, starters
-from templates_app.models import Template
+from templates_app.filters import TemplateFilter, VersionFilter, search_templates
+from templates_app.models import Template, TemplateVersion
 from templates_app.serializers import (
     CreateTemplateBody,
     DailyActiveUsersSerializer,
@@ -26,13 +29,17 @@ from templates_app.serializers import (
     UpdateTemplateBody,
 )
 from templates_app.services import access, templates
-from templates_app.views.base import InOrganization, OfTemplate
+from templates_app.views.base import InOrganization, OfTemplate, versions_for_answers
 
 
 class OrganizationTemplatesView(InOrganization):
     """The templates of an organization, and creating one from a version."""
 
-    @extend_schema(operation_id="organization_templates", responses={200: TemplateSerializer(many=True)})
+    @extend_schema(
+        operation_id="organization_templates",
+        parameters=filtering.parameters(TemplateFilter, without=("organization",)),
+        responses={200: TemplateSerializer(many=True)},
+    )
     def get(self, request: Request, organization: str) -> HttpResponse:
         try:
             found = find_organization(self.actor, organization)
@@ -41,6 +48,9 @@ class OrganizationTemplatesView(InOrganization):
             if sees_all_organizations(self.actor) or parse_uuid(organization) is None:
                 raise
             return Response([])
+        if filtering.is_filtered(TemplateFilter, request.query_params):
+            rows = search_templates(self.actor, request.query_params).filter(organization=found)
+            return Response(TemplateSerializer(rows.most_used_first(), many=True).data)
         return reads.TEMPLATES_OF_ORGANIZATION.answer(self.actor, found.pk)
 
     @extend_schema(
@@ -120,15 +130,33 @@ class TemplateDailyUsersView(OfTemplate):
 class TemplateVersionsView(OfTemplate):
     """The versions of a template, oldest first, and promoting one of them."""
 
-    @extend_schema(operation_id="template_versions", responses={200: TemplateVersionSerializer(many=True)})
+    @extend_schema(
+        operation_id="template_versions",
+        parameters=[*filtering.parameters(VersionFilter), *PAGE_PARAMETERS],
+        responses={200: TemplateVersionSerializer(many=True)},
+    )
     def get(self, request: Request, template: str) -> HttpResponse:
         page = page_of(request.query_params)
+        if filtering.is_filtered(VersionFilter, request.query_params):
+            return self._filtered(page)
         body, known = reads.VERSIONS_OF_TEMPLATE.row(
             self.actor, self.template_id, page.after_id, page.limit or None, page.offset or None
         )
         if not known:
-            raise DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
+            raise unknown_cursor(page)
         return json_answer(body)
+
+    def _filtered(self, page: Page) -> Response:
+        """The page of the versions that the query parameters ask for."""
+        versions = TemplateVersion.objects.filter(template=self.find_template())
+        rows = filtering.apply(VersionFilter, self.actor, self.request.query_params, versions)
+        if page.after_id:
+            if not versions.filter(pk=page.after_id).exists():
+                raise unknown_cursor(page)
+            rows = rows.after_id(page.after_id)
+        rows = versions_for_answers(rows.order_by("created_at", "id"))
+        shown = rows[page.offset : page.offset + page.limit if page.limit else None]
+        return Response(TemplateVersionSerializer(shown, many=True, context=user_context(self.actor)).data)
 
     @extend_schema(
         operation_id="promote_template_version", request=PromoteBody, responses={200: ConfirmationSerializer}
@@ -149,6 +177,10 @@ class TemplateVersionByNameView(OfTemplate):
         if array == "[]":
             raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")
         return json_answer(one_version(self.dialect, array))
+
+
+def unknown_cursor(page: Page) -> DomainError:
+    return DomainError(f'Record at "after_id" ({page.after_id}) does not exist.')
 
 
 def _answer(template: Template) -> dict[str, object]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).parents[1] / "data" / "templates" / "mixed"
 RUNS = 7
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 2.5
 
 
 def main() -> None:

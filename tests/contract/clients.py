@@ -26,6 +26,7 @@ class Wire:
     def send(self, method: str, path: str, *, json: Any = None, **options: Any) -> httpx.Response:
         """``path`` begins with a slash. A JSON body comes with its type, a bodiless request without one."""
         response = self.client.request(method, f"{self.url}{path}", json=json, **options)
+        self.client.cookies.clear()  # a cookie is sent only by who says so
         assert not response.is_redirect
         return response
 

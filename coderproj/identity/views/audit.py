@@ -1,21 +1,21 @@
 """Reading the audit log."""
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api import filtering
 from coderproj.api.pagination import page_of
 from coderproj.api.schema import PAGE_PARAMETERS
 from coderproj.api.views import ApiView
 from coderproj.errors import Invalid
-from coderproj.identity.audit_filters import AuditLogFilter, search_rows
+from coderproj.identity.filters import AuditLogFilter, search_rows
 from coderproj.identity.models import User
 from coderproj.identity.serializers.audit import AuditLogsAnswer, AuditLogSerializer
 from coderproj.identity.serializers.users import user_context
 
 # The log only grows: unlike other lists, it is not given whole when no limit is named.
 PAGE_ROWS = 100
-FILTERS = [OpenApiParameter(name, str) for name in ("q", *AuditLogFilter.base_filters)]
 
 
 class AuditView(ApiView):
@@ -23,7 +23,7 @@ class AuditView(ApiView):
 
     @extend_schema(
         operation_id="audit_logs",
-        parameters=[*FILTERS, *PAGE_PARAMETERS[1:]],
+        parameters=[*filtering.parameters(AuditLogFilter), *PAGE_PARAMETERS[1:]],
         responses={200: AuditLogsAnswer},
     )
     def get(self, request: Request) -> Response:

@@ -1,6 +1,5 @@
 """API tokens and session keys. A secret is shown once, when it is made."""
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -42,9 +41,7 @@ def lifetime_of(seconds: int, nanoseconds: int) -> int:
     lifetime = seconds or nanoseconds // NANOSECONDS
     if nanoseconds and not lifetime:
         raise Invalid.field(field, "Must be at least one second (1000000000 nanoseconds).")
-    if lifetime > settings.TOKEN_MAX_LIFETIME_SECONDS:
-        raise Invalid.field(field, f"Must be at most {settings.TOKEN_MAX_LIFETIME_SECONDS} seconds.")
-    return lifetime or settings.TOKEN_LIFETIME_SECONDS
+    return services.token_lifetime(lifetime, field=field)
 
 
 class KeysView(OfUser):

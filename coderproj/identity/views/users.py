@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.api import filtering
 from coderproj.api.pagination import page_of
 from coderproj.api.schema import PAGE_PARAMETERS, ConfirmationSerializer
 from coderproj.api.throttling import ApiThrottle, LoginThrottle
 from coderproj.api.views import ApiView
 from coderproj.errors import DomainError, Forbidden, NotFound, Problem
 from coderproj.identity import users
+from coderproj.identity.filters import UserFilter, search_users
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT, find_organization, visible_organizations
 from coderproj.identity.rbac import ROLES, Action, Resource, assignable_roles, authorize
@@ -30,18 +32,18 @@ from coderproj.identity.serializers.users import (
 )
 from coderproj.identity.views.base import OfUser
 
-SEARCH = OpenApiParameter(
-    "q", str, description="Free text, `status:active,suspended`, `role:owner`; values may be quoted."
-)
-
 
 class UsersView(ApiView):
     """The users one may see, oldest first, and creating one."""
 
-    @extend_schema(operation_id="users", parameters=[SEARCH, *PAGE_PARAMETERS], responses={200: UsersAnswer})
+    @extend_schema(
+        operation_id="users",
+        parameters=[*filtering.parameters(UserFilter), *PAGE_PARAMETERS],
+        responses={200: UsersAnswer},
+    )
     def get(self, request: Request) -> Response:
         page = page_of(request.query_params)
-        found = users.search_users(self.actor, request.query_params.get("q", ""))
+        found = search_users(self.actor, request.query_params)
         count = found.count()
         rows = found.order_by("created_at", "id")
         if page.after_id:

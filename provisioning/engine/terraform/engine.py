@@ -54,6 +54,7 @@ class TerraformEngine:
             workplace.make_ready(2)
             if thoroughly:
                 plan_something(workplace)
+                workplace.settle()
         except (EngineError, OSError):
             logger.debug("Nothing could be made ready", exc_info=True)
             if workplace is not None:

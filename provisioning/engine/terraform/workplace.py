@@ -166,6 +166,11 @@ class Workplace:
         for path in self.folder.glob("*.tfplan"):
             path.unlink()
 
+    def settle(self) -> None:
+        """What was made ready may have to wait for long."""
+        for spare, _ in self._spares.values():
+            spare.give_back_memory()
+
     def _serve(self, path: Path, provider: Provider) -> Path:
         try:
             self._servers.enter_context(serve(provider, path))

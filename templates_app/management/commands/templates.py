@@ -4,7 +4,6 @@ import io
 import json
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand
+from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand, when
 from coderproj.errors import Invalid, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
@@ -247,8 +246,3 @@ def timed_lines(job: ProvisionerJob) -> Iterator[tuple[float, dict[str, Any]]]:
     """The job's log lines with the moments of their arrival."""
     for line in follow_lines(job.pk):
         yield time.perf_counter(), {"stage": line.stage, "log_level": line.level, "output": line.output}
-
-
-def when(moment: datetime) -> str:
-    """A time for people."""
-    return moment.strftime("%Y-%m-%d %H:%M")

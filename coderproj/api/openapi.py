@@ -1,0 +1,37 @@
+"""The API's description, and a page to read and try it."""
+
+from functools import lru_cache
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.request import Request
+
+from coderproj.api.compiled import json_answer
+from coderproj.api.permissions import Public
+from coderproj.api.renderers import to_json
+from coderproj.api.views import ApiView
+
+
+class OpenApiView(ApiView):
+    """The API in OpenAPI 3. Public: it describes the product, not this deployment's data."""
+
+    permission_classes = (Public,)
+    authentication_classes = ()
+    schema = None
+
+    def get(self, request: Request) -> HttpResponse:
+        return json_answer(description())
+
+
+@lru_cache(maxsize=1)
+def description() -> str:
+    """The description as JSON; it takes about a second and is made once per process."""
+    return to_json(SchemaGenerator().get_schema(request=None, public=True)).decode().rstrip()
+
+
+@require_safe
+def swagger(request: HttpRequest) -> HttpResponse:
+    """Swagger UI from our own static files. Everybody may open it; calls go with the token that one enters."""
+    return render(request, "coderproj/swagger.html")

@@ -1,0 +1,37 @@
+"""Where waiting jobs stand in the queue."""
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from django.db import connection
+
+# In the order of the claim. One pass over the waiting jobs, which have an index of their own.
+POSITIONS_SQL = """
+SELECT id, position, size
+  FROM (SELECT id, row_number() OVER (ORDER BY priority DESC, created_at) AS position, count(*) OVER () AS size
+          FROM provisioning_provisionerjob
+         WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL) waiting
+ WHERE id = ANY(%s::uuid[]) OR position = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many jobs wait, and the positions of some of them, from 1."""
+
+    size: int
+    positions: Mapping[uuid.UUID, int]
+
+    def position(self, job_id: uuid.UUID) -> int:
+        """The job's position; 0 for a job that does not wait."""
+        return self.positions.get(job_id, 0)
+
+
+def queue_of(job_ids: Collection[uuid.UUID]) -> Queue:
+    """Where these jobs stand. Daemons serve all organizations and take the first job whose tags fit, so a job may be
+    taken before those in front of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(POSITIONS_SQL, [list(job_ids)])
+        rows = cursor.fetchall()
+    return Queue(size=rows[0][2] if rows else 0, positions={job_id: position for job_id, position, _ in rows})

@@ -1,0 +1,26 @@
+"""The words that the queue and its daemons share. No Django: a daemon on another machine imports them."""
+
+import uuid
+from dataclasses import dataclass
+
+from provisioning.engine.base import ImportResult, PlanResult
+
+JobResult = ImportResult | PlanResult
+
+# The type of jobs that import a template version.
+IMPORT = "template_version_import"
+PROVISIONERS = ("terraform", "echo")
+# What a job needs when nothing is asked for. It matches only daemons that have exactly these tags.
+DEFAULT_TAGS = {"scope": "organization"}
+
+
+class LeaseLost(Exception):
+    """The job is not (any more) the caller's: it was taken over, ended or deleted. Drop the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a job: its id and the token that the claim set."""
+
+    job_id: uuid.UUID
+    token: uuid.UUID

@@ -1,0 +1,13 @@
+// Shows the API's description. No validator: it would send the address of this server to a foreign one.
+"use strict";
+
+SwaggerUIBundle({
+  url: document.getElementById("swagger").dataset.description,
+  dom_id: "#swagger",
+  deepLinking: true,
+  docExpansion: "none",
+  filter: true,
+  persistAuthorization: false,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});

@@ -1,0 +1,71 @@
+"""Filters of templates and versions, for API and pages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import django_filters
+from django.db.models import Q
+
+from coderproj.api import filtering
+from coderproj.identity.actor import Actor
+from coderproj.identity.filters import user_named
+from coderproj.identity.organizations import find_organization
+from provisioning.models import JobStatus
+from provisioning.models.jobs import status_expression
+from templates_app.models import Template, TemplateVersion
+from templates_app.querysets import TemplateQuerySet, TemplateVersionQuerySet
+
+
+class TemplateFilter(filtering.FilterSet):
+    """Templates by name and organization; deleted ones only when they are asked for."""
+
+    text_lookups = ("name__icontains", "display_name__icontains")
+
+    name = django_filters.CharFilter(method="by_name", help_text="Part of name or display name.")
+    exact_name = django_filters.CharFilter(field_name="name", lookup_expr="iexact", help_text="The name, in any case.")
+    organization = django_filters.CharFilter(method="by_organization", help_text="Id, name or `default`.")
+    deleted = filtering.Flag(help_text="Deleted templates instead of those that exist.")
+
+    class Meta:
+        model = Template
+        fields: list[str] = []
+
+    def filter_queryset(self, rows: TemplateQuerySet) -> TemplateQuerySet:
+        found: TemplateQuerySet = super().filter_queryset(rows)
+        return found if self.form.cleaned_data["deleted"] is True else found.existing()
+
+    def by_name(self, rows: TemplateQuerySet, name: str, value: str) -> TemplateQuerySet:
+        return rows.filter(Q(name__icontains=value) | Q(display_name__icontains=value))
+
+    def by_organization(self, rows: TemplateQuerySet, name: str, reference: str) -> TemplateQuerySet:
+        return rows.filter(organization=find_organization(self.actor, reference))
+
+
+def search_templates(actor: Actor, query: Mapping[str, str]) -> TemplateQuerySet:
+    """The readable templates that the query parameters ask for. Raises Invalid naming the parameter; NotFound for an
+    unknown organization."""
+    return filtering.apply(TemplateFilter, actor, query, Template.objects.readable(actor))
+
+
+class VersionFilter(filtering.FilterSet):
+    """Versions by name, import and author."""
+
+    name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name.")
+    status = filtering.Choices(choices=JobStatus.choices, method="by_status", help_text="Status of the import.")
+    author = django_filters.CharFilter(method="by_author", help_text="Who pushed it: `me`, id or username.")
+    archived = filtering.Flag(help_text="Archived versions, or those that are not.")
+    created_after = filtering.created_after()
+    created_before = filtering.created_before()
+
+    class Meta:
+        model = TemplateVersion
+        fields: list[str] = []
+
+    def by_status(self, rows: Any, name: str, statuses: list[str]) -> TemplateVersionQuerySet:
+        found: TemplateVersionQuerySet = rows.alias(import_status=status_expression("job__")).filter(
+            import_status__in=statuses
+        )
+        return found
+
+    def by_author(self, rows: TemplateVersionQuerySet, name: str, reference: str) -> TemplateVersionQuerySet:
+        return rows.filter(created_by=user_named(self.actor, name, reference))

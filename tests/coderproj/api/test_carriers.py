@@ -1,0 +1,74 @@
+"""Where a session token may travel, and that a browser's session is of no use to another site's page."""
+
+import pytest
+
+from coderproj.identity import tokens
+from tests.api import ApiClient
+from tests.factories import make_organization, make_template, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world():
+    organization = make_organization(is_default=True)
+    user = make_user(organizations=(organization,), organization_roles=("organization-admin",))
+    return user, make_template(user=user, organization=organization, name="mine")
+
+
+def with_cookie(user):
+    api = ApiClient()
+    _, token = tokens.issue(user=user)
+    api.client.cookies["coder_session_token"] = token
+    return api
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"HTTP_ORIGIN": "http://testserver"}, 200),
+        ({"HTTP_SEC_FETCH_SITE": "same-origin"}, 200),
+        ({"HTTP_SEC_FETCH_SITE": "none"}, 200),
+        ({"HTTP_ORIGIN": "https://evil.example"}, 403),
+        ({"HTTP_ORIGIN": "null"}, 403),
+        ({"HTTP_ORIGIN": "http://testserver.evil.example"}, 403),
+        ({"HTTP_ORIGIN": "not an origin"}, 403),
+        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
+        ({"HTTP_SEC_FETCH_SITE": "same-site"}, 403),
+    ],
+)
+def test_a_write_with_the_cookie_counts_only_from_our_own_pages(world, headers, status):
+    user, template = world
+    api = with_cookie(user)
+    answer = api.patch(f"templates/{template.pk}", {"name": "renamed"}, HTTP_HOST="testserver", **headers)
+    assert answer.status_code == status
+    template.refresh_from_db()
+    assert template.name == ("renamed" if status == 200 else "mine")
+
+
+def test_a_write_with_the_header_is_nobodys_page_and_counts(world):
+    user, template = world
+    answer = ApiClient(user).patch(f"templates/{template.pk}", {"name": "x"}, HTTP_ORIGIN="https://evil.example")
+    assert answer.status_code == 200
+
+
+def test_reading_with_the_cookie_needs_no_origin(world):
+    user, template = world
+    assert with_cookie(user).get(f"templates/{template.pk}", HTTP_SEC_FETCH_SITE="cross-site").status_code == 200
+
+
+def test_a_token_in_the_query_does_not_count(world):
+    user, template = world
+    _, token = tokens.issue(user=user)
+    for path in (f"templates/{template.pk}", f"templateversions/{template.active_version_id}/logs", "users/me"):
+        assert ApiClient().get(f"{path}?coder_session_token={token}").status_code == 401
+
+
+def test_the_cookie_comes_before_the_header(world):
+    user, template = world
+    api = with_cookie(user)
+    assert api.get(f"templates/{template.pk}", HTTP_CODER_SESSION_TOKEN="nonsense").status_code == 200
+    api.client.cookies["coder_session_token"] = "nonsense"
+    _, token = tokens.issue(user=user)
+    assert api.get(f"templates/{template.pk}", HTTP_CODER_SESSION_TOKEN=token).status_code == 401

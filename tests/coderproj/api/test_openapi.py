@@ -1,0 +1,69 @@
+"""The API's description and its page."""
+
+import re
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from tests.api import ApiClient
+from tests.routes import api_routes
+
+REFERENCE = re.compile(r"""(?:src|href|data-description)="([^"]*)\"""")
+# Routes that the description leaves out: the description itself, and the API's root without its slash.
+UNDESCRIBED = {"openapi.json"}
+
+
+@pytest.fixture(scope="module")
+def description():
+    answer = ApiClient().get("openapi.json")
+    assert answer.status_code == 200
+    return answer.body
+
+
+def test_every_route_and_method_is_described(description):
+    parameter = re.compile(r"<(?:\w+:)?(\w+)>")
+    wanted = {
+        (f"/api/v2/{parameter.sub(r'{\\1}', route.pattern)}", method.lower())
+        for route in api_routes()
+        if route.pattern not in UNDESCRIBED
+        for method in route.methods
+    }
+    methods = ("get", "post", "put", "patch", "delete")
+    described = {
+        (path, method) for path, entry in description["paths"].items() for method in entry if method in methods
+    }
+    assert described == wanted
+
+
+def test_operations_have_names_of_their_own(description):
+    names = [operation["operationId"] for entry in description["paths"].values() for operation in entry.values()]
+    assert len(names) == len(set(names))
+
+
+def test_the_page_opens_and_names_no_foreign_host():
+    answer = Client().get("/swagger")
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    references = REFERENCE.findall(page)
+    assert len(references) == 5
+    for reference in references:
+        assert reference.startswith("/")
+        assert not reference.startswith("//")
+        if reference.startswith("/static/"):
+            assert finders.find(reference.removeprefix("/static/")), reference
+    assert "://" not in page
+    assert "<style" not in page
+    assert re.findall(r"<script(?! src=)", page) == []
+
+
+def test_the_page_starts_without_a_foreign_validator():
+    path = finders.find("swagger/start.js")
+    with open(path, encoding="utf-8") as file:
+        script = file.read()
+    assert "validatorUrl: null" in script
+    assert "://" not in script
+
+
+def test_the_page_takes_no_writes():
+    assert Client().post("/swagger").status_code == 405

@@ -1,0 +1,122 @@
+"""An organization with something of everything in it, and calling documented endpoints about it in-process."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from django.http import HttpResponse
+
+from coderproj.identity.models import Group, Organization, User
+from provisioning.models import ProvisionerJob
+from templates_app.models import Template, TemplateVersion
+from templates_app.services import versions
+from tests.api import ApiClient
+from tests.contract.document import Endpoint
+from tests.factories import make_organization, make_template, make_user, make_version
+
+
+@dataclass
+class Inhabited:
+    """``admin`` administers the organization. ``version`` is the template's second one, ``loose`` has no template;
+    ``job`` is a dry run of ``version`` that waits."""
+
+    organization: Organization
+    admin: User
+    template: Template
+    version: TemplateVersion
+    loose: TemplateVersion
+    job: ProvisionerJob
+    group: Group
+
+    def path_values(self) -> dict[str, str]:
+        """The parameters of documented paths, of what is there."""
+        return {
+            "organization": str(self.organization.pk),
+            "template": str(self.template.pk),
+            "templatename": self.template.name,
+            "templateversion": str(self.version.pk),
+            "templateversionname": self.version.name,
+            "jobID": str(self.job.pk),
+        }
+
+    def body(self, endpoint: Endpoint) -> dict[str, Any] | None:
+        """A good body; None for endpoints without one."""
+        return {
+            "POST /organizations/{organization}/groups": {"name": "new", "avatar_url": "", "quota_allowance": 0},
+            "POST /organizations/{organization}/templates": {
+                "name": "new",
+                "display_name": "New",
+                "description": "words",
+                "icon": "/icon.svg",
+                "template_version_id": str(self.loose.pk),
+                "default_ttl_ms": 1000,
+                "allow_user_cancel_workspace_jobs": True,
+                "parameter_values": [],
+            },
+            "POST /organizations/{organization}/templateversions": {
+                "name": "new",
+                "message": "words",
+                "template_id": str(self.template.pk),
+                "storage_method": "file",
+                "file_id": str(self.version.job.file_id),
+                "example_id": "",
+                "provisioner": "echo",
+                "tags": {"a": "b"},
+                "parameter_values": [],
+                "rich_parameter_values": [],
+                "workspace_name": "try",
+            },
+            "PATCH /templates/{template}": {
+                "name": "other",
+                "display_name": "Other",
+                "description": "other words",
+                "icon": "/other.svg",
+                "default_ttl_ms": 2000,
+                "allow_user_cancel_workspace_jobs": False,
+            },
+            "PATCH /templates/{template}/versions": {"id": str(self.version.pk)},
+            "POST /templateversions/{templateversion}/dry-run": {
+                "workspace_name": "try",
+                "parameter_values": [],
+                "rich_parameter_values": [],
+            },
+        }.get(str(endpoint))
+
+
+def inhabit(name: str) -> Inhabited:
+    """A new organization with all of it."""
+    organization = make_organization(name)
+    admin = make_user(f"{name}-admin", organizations=(organization,), organization_roles=("organization-admin",))
+    template = make_template(user=admin, organization=organization, name=f"{name}-template", everyone=False)
+    version = make_version(user=admin, organization=organization, template=template, name=f"{name}-second")
+    loose = make_version(user=admin, organization=organization, name=f"{name}-loose")
+    job = versions.start_dry_run(actor_of(admin), version, versions.DryRunInput(workspace_name="first"))
+    # Nobody takes it, neither a daemon nor ``factories.finish``.
+    ProvisionerJob.objects.filter(pk=job.pk).update(tags={"held": "back"})
+    group = Group.objects.create(organization=organization, name=f"{name}-group")
+    return Inhabited(organization, admin, template, version, loose, job, group)
+
+
+def actor_of(user: User) -> Any:
+    from coderproj.api.authentication import actor_for_token
+    from coderproj.identity import tokens
+    from coderproj.identity.actor import Client
+
+    _, token = tokens.issue(user=user)
+    return actor_for_token(token, Client(ip=None, user_agent="", request_id=None))
+
+
+def ghosts() -> dict[str, str]:
+    """Path parameters that name nothing."""
+    ids = {name: str(uuid.uuid4()) for name in ("organization", "template", "templateversion", "jobID")}
+    return {**ids, "templatename": "no-such-name", "templateversionname": "no-such-name"}
+
+
+def request(
+    api: ApiClient, endpoint: Endpoint, values: dict[str, str], body: Any = None, *, method: str = "", **options: Any
+) -> HttpResponse:
+    """The answer of an endpoint; values go into the path as they are once they are quoted."""
+    path = endpoint.url(**{name: quote(value, safe="") for name, value in values.items()}).lstrip("/")
+    query = options.pop("query", "")
+    return api.call(method or endpoint.method, f"{path}?{query}" if query else path, body, **options)
