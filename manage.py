@@ -7,6 +7,13 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
+    if sys.argv[1:2] == ["provisionerd"]:
+        # A daemon without database access runs without Django, too.
+        from provisioning.daemon.command_line import run_if_remote
+
+        status = run_if_remote(sys.argv[2:])
+        if status is not None:
+            sys.exit(status)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -1,6 +1,6 @@
 """What the admin classes of all apps share."""
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.contrib import admin
 from django.db.models import Model
@@ -9,7 +9,17 @@ from django.http import HttpRequest
 ModelT = TypeVar("ModelT", bound=Model)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[ModelT], Generic[ModelT]):
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[ModelT]
+else:  # Django's class takes no type arguments at run time
+    Base = admin.ModelAdmin
+
+
+class TableAdmin(Base, Generic[ModelT]):
+    """Django's ``ModelAdmin`` for rows of one type."""
+
+
+class ReadOnlyAdmin(TableAdmin[ModelT], Generic[ModelT]):
     """For rows that the machine owns: to look at, never to add, change or delete."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:

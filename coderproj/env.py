@@ -1,4 +1,4 @@
-"""Typed readers for the environment. Every variable is read once, by ``settings.py``, through these.
+"""Typed readers for the environment. Every variable is read once, by the settings, through these.
 
 A variable ``NAME`` may also be given as ``NAME_FILE``, the path of a file that holds the value (a mounted secret).
 """

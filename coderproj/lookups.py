@@ -9,7 +9,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 @ForeignKey.register_lookup
 @UUIDField.register_lookup
-class AnyOf(Lookup[Any]):
+class AnyOf(Lookup):
     """``id__any=ids``: ``id = ANY(array)``. One parameter whatever the number of ids, so one prepared statement;
     ``__in`` makes a new statement for each number."""
 

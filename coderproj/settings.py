@@ -1,22 +1,19 @@
-"""Settings. Every environment variable is read here, once, through the typed readers of ``env.py``."""
+"""Settings. Every environment variable is read here, or in ``provisioner_settings``, once, through the typed readers
+of ``env.py``.
+"""
 
 import os
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import django_stubs_ext
-
-from coderproj import __version__, env
+from coderproj import __version__, env, provisioner_settings
 from coderproj.postgres import EmbeddedPostgres
-
-# Lets Django's own classes take type arguments.
-django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ------------------------------------------------------------------ what an operator sets
-DATA_DIR = env.path("CODERPROJ_DATA_DIR", BASE_DIR / ".data")
+DATA_DIR = provisioner_settings.DATA_DIR
 DEBUG = env.boolean("CODERPROJ_DEBUG", False)
 PORT = env.integer("PORT", 3000, minimum=0)
 ACCESS_URL = env.text("CODERPROJ_ACCESS_URL", f"http://localhost:{PORT}").rstrip("/")
@@ -37,14 +34,15 @@ RATELIMIT_LOGIN = env.integer("RATELIMIT_LOGIN", 60, minimum=0)
 RATELIMIT_UPLOADS = env.integer("RATELIMIT_UPLOADS", 12, minimum=0)
 STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
-PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)
-PROVISIONER_LEASE_SECONDS = env.integer("PROVISIONER_LEASE_SECONDS", 30, minimum=1)
-PROVISIONER_JOB_SECONDS = env.integer("PROVISIONER_JOB_SECONDS", 600, minimum=1)
-PROVISIONER_CANCEL_GRACE_SECONDS = env.integer("PROVISIONER_CANCEL_GRACE_SECONDS", 10, minimum=1)
-PROVISIONER_STUB_PROVIDERS = env.boolean("PROVISIONER_STUB_PROVIDERS", True)
-PROVISIONER_SANDBOX = env.choice("PROVISIONER_SANDBOX", "auto", ("auto", "landlock", "bubblewrap", "off"))
-PROVISIONER_ENVIRONMENT = env.words("PROVISIONER_ENVIRONMENT")
-TERRAFORM_BINARY = env.text("TERRAFORM_BINARY")
+# Daemons read these without Django, too.
+PROVISIONER_CONCURRENCY = provisioner_settings.PROVISIONER_CONCURRENCY
+PROVISIONER_LEASE_SECONDS = provisioner_settings.PROVISIONER_LEASE_SECONDS
+PROVISIONER_JOB_SECONDS = provisioner_settings.PROVISIONER_JOB_SECONDS
+PROVISIONER_CANCEL_GRACE_SECONDS = provisioner_settings.PROVISIONER_CANCEL_GRACE_SECONDS
+PROVISIONER_STUB_PROVIDERS = provisioner_settings.PROVISIONER_STUB_PROVIDERS
+PROVISIONER_SANDBOX = provisioner_settings.PROVISIONER_SANDBOX
+PROVISIONER_ENVIRONMENT = provisioner_settings.PROVISIONER_ENVIRONMENT
+TERRAFORM_BINARY = provisioner_settings.TERRAFORM_BINARY
 
 # ------------------------------------------------------------------ who we are on the wire
 # The API generation that clients check, then ours (ruling 31).
@@ -94,7 +92,7 @@ USE_I18N = False
 LOGIN_URL = "admin:login"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # found by ``urls.py``: only the web server needs it
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -207,7 +205,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v2",
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "provisioning.remote_schema.add_components",
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "JobStatus": "provisioning.models.JobStatus",
@@ -222,7 +223,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "coderproj.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["stderr"], "level": provisioner_settings.LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # what a client did wrong is in its answer

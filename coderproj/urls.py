@@ -8,7 +8,9 @@ from coderproj.api.views import RouteNotFound
 from coderproj.identity.views import audit, groups, keys, organizations, sessions, users
 from provisioning import daemon_views as daemons
 from provisioning import job_views as jobs
+from provisioning import key_views as provisioner_keys
 from provisioning import parameter_views as parameters
+from provisioning import remote_views as remote
 from provisioning import views as provisioning
 from templates_app.views import access, dry_runs, newer, statistics, templates, versions
 
@@ -17,6 +19,8 @@ TEMPLATE = "templates/<str:template>"
 VERSION = "templateversions/<str:templateversion>"
 NAMED_VERSION = f"{ORGANIZATION}/templates/<str:templatename>/versions/<str:templateversionname>"
 USER = "users/<str:user>"
+REMOTE = "provisionerdaemons"
+REMOTE_JOB = f"{REMOTE}/jobs/<str:job>"
 DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
 
 api = [
@@ -74,9 +78,9 @@ api = [
     path(f"{USER}/status/activate", users.ActivateView.as_view()),
     path(f"{USER}/roles", users.UserRolesView.as_view()),
     path(f"{USER}/login-type", users.LoginTypeView.as_view()),
-    path(f"{USER}/gitsshkey", users.SshKeyView.as_view()),
     path(f"{USER}/organizations", organizations.UserOrganizationsView.as_view()),
     path(f"{USER}/organizations/<str:organization>", organizations.UserOrganizationView.as_view()),
+    path(f"{USER}/gitsshkey", keys.GitSSHKeyView.as_view()),
     path(f"{USER}/keys", keys.KeysView.as_view()),
     path(f"{USER}/keys/tokens", keys.TokensView.as_view()),
     path(f"{USER}/keys/tokens/<str:name>", keys.TokenByNameView.as_view()),
@@ -93,6 +97,23 @@ api = [
     path(f"{ORGANIZATION}/provisionerdaemons", daemons.OrganizationDaemonsView.as_view()),
     path(f"{ORGANIZATION}/provisionerjobs", jobs.OrganizationJobsView.as_view()),
     path("provisionerdaemons", daemons.ProvisionerDaemonsView.as_view()),
+    path(f"{ORGANIZATION}/provisionerkeys", provisioner_keys.ProvisionerKeysView.as_view()),
+    path(f"{ORGANIZATION}/provisionerkeys/<str:name>", provisioner_keys.ProvisionerKeyView.as_view()),
+    # Daemons without database access, with a key.
+    path(f"{REMOTE}/register", remote.RegisterView.as_view()),
+    path(f"{REMOTE}/refresh", remote.RefreshView.as_view()),
+    path(f"{REMOTE}/deregister", remote.DeregisterView.as_view()),
+    path(f"{REMOTE}/acquire", remote.AcquireView.as_view()),
+    path(f"{REMOTE}/wait", remote.WaitView.as_view()),
+    path(f"{REMOTE_JOB}/archive", remote.ArchiveView.as_view()),
+    path(f"{REMOTE_JOB}/heartbeat", remote.HeartbeatView.as_view()),
+    path(f"{REMOTE_JOB}/logs", remote.LogsView.as_view()),
+    path(f"{REMOTE_JOB}/readme", remote.ReadmeView.as_view()),
+    path(f"{REMOTE_JOB}/schemas", remote.SchemasView.as_view()),
+    path(f"{REMOTE_JOB}/complete", remote.CompleteView.as_view()),
+    path(f"{REMOTE_JOB}/fail", remote.FailView.as_view()),
+    path(f"{REMOTE_JOB}/canceled", remote.CanceledView.as_view()),
+    path(f"{REMOTE_JOB}/release", remote.ReleaseView.as_view()),
     # Templates, as later clients ask for them.
     path("templates", access.TemplatesView.as_view()),
     path(f"{TEMPLATE}/acl", access.AccessListView.as_view()),
@@ -110,9 +131,12 @@ api = [
     path("replicas", system.ReplicasView.as_view()),
     path("licenses", system.LicensesView.as_view()),
     path("csp/reports", system.CspReportsView.as_view()),
+    path("workspaces", statistics.WorkspacesView.as_view()),
     path("insights/daus", statistics.DailyUsersView.as_view()),
     path("workspace-quota/<str:user>", statistics.WorkspaceQuotaView.as_view()),
 ]
+
+admin.autodiscover()
 
 urlpatterns = [
     path("healthz", system.healthz),

@@ -1,16 +1,23 @@
 """Work and its results in the admin: to look at. Jobs are written by ``provisioning.jobs`` alone."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from coderproj.admin import ReadOnlyAdmin
+from coderproj.api.authentication import client_of
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import User
+from provisioning import keys
 from provisioning.models import (
     File,
     ParameterSchema,
     ParameterValue,
     ProvisionerDaemon,
     ProvisionerJob,
+    ProvisionerKey,
     WorkspaceAgent,
     WorkspaceApp,
     WorkspaceResource,
@@ -50,6 +57,31 @@ class FileAdmin(ReadOnlyAdmin[File]):
 class ProvisionerDaemonAdmin(ReadOnlyAdmin[ProvisionerDaemon]):
     list_display = ["name", "hostname", "version", "tags", "last_seen_at"]
     search_fields = ["name", "hostname"]
+
+
+@admin.register(ProvisionerKey)
+class ProvisionerKeyAdmin(ReadOnlyAdmin[ProvisionerKey]):
+    """Keys can be revoked here; they are made by the API or by ``manage.py provisionerkeys``."""
+
+    list_display = ["name", "organization", "tags", "created_by", "last_used", "expires_at", "revoked_at"]
+    list_select_related = ["organization", "created_by"]
+    list_filter = ["organization"]
+    search_fields = ["name", "created_by__username"]
+    exclude = ["hashed_secret"]
+    actions = ["revoke"]
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return isinstance(request.user, User) and request.user.is_superuser
+
+    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ProvisionerKey]) -> None:
+        """End the rights of these keys with the next request of their daemons."""
+        assert isinstance(request.user, User)
+        actor = Actor.of(request.user, client=client_of(request))
+        live = chosen.filter(revoked_at=None).select_related("organization")
+        for key in live:
+            keys.revoke_key(actor, key)
+        self.message_user(request, f"Revoked {len(live)} keys.")
 
 
 @admin.register(ParameterSchema)

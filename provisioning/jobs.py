@@ -86,22 +86,25 @@ def enqueue(
     return job
 
 
+FITS_SQL = """
+ WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
+   AND provisioner = ANY(%(provisioners)s::text[])
+   AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
+   AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
+            ELSE tags <@ %(tags)s::jsonb END
+"""
 # NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
-CLAIM_SQL = """
+CLAIM_SQL = f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
        lease = coalesce(%(token)s::uuid, gen_random_uuid()),
        lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
  WHERE id = (SELECT id FROM provisioning_provisionerjob
-              WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
-                AND provisioner = ANY(%(provisioners)s::text[])
-                AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
-                AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
-                         ELSE tags <@ %(tags)s::jsonb END
+              {FITS_SQL}
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id, lease
-"""
+"""  # noqa: S608 - made of constants
 
 
 def claim(
@@ -118,19 +121,24 @@ def claim(
     A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
     these. With ``organization_id`` only jobs of that organization fit. ``token`` becomes the lease's, when given.
     """
-    parameters: dict[str, Any] = {
-        "organization": organization_id,
-        "token": token,
-        "daemon": daemon_id,
-        "seconds": lease_seconds,
-        "provisioners": list(provisioners),
-        "default_tags": Jsonb(DEFAULT_TAGS),
-        "tags": Jsonb(dict(tags)),
-    }
+    fits = fitting(provisioners=provisioners, tags=tags, organization_id=organization_id)
+    parameters = fits | {"token": token, "daemon": daemon_id, "seconds": lease_seconds}
     with connection.cursor() as cursor:
         cursor.execute(CLAIM_SQL, parameters)
         row = cursor.fetchone()
     return Lease(*row) if row else None
+
+
+def fitting(
+    *, provisioners: Sequence[str], tags: Mapping[str, str], organization_id: uuid.UUID | None
+) -> dict[str, Any]:
+    """The parameters of FITS_SQL."""
+    return {
+        "organization": organization_id,
+        "provisioners": list(provisioners),
+        "default_tags": Jsonb(DEFAULT_TAGS),
+        "tags": Jsonb(dict(tags)),
+    }
 
 
 # ---------------------------------------------------------------------- while it runs

@@ -115,22 +115,19 @@ def store(
 ) -> None:
     """Store the values of a request. Values of scheme ``none`` say that there is none and are left out.
 
-    A copy must come from one of the import jobs ``copyable_jobs``; unknown ids are passed over, as in the contract.
-    Raises Invalid for a copy from elsewhere and Conflict for a name given twice.
+    A copy must come from one of the import jobs ``copyable_jobs``. Unknown ids are passed over, as in the contract,
+    and so are those of values from elsewhere: nobody learns what else exists. Raises Conflict for a name given twice.
     """
     wanted = [value.copy_from for value in given if value.copy_from]
     sources = {value.pk: value for value in ParameterValue.objects.filter(pk__in=wanted)}
     allowed = set(copyable_jobs) if sources else set()
     rows: dict[str, ParameterValue] = {}
-    for index, value in enumerate(given):
+    for value in given:
         row = ParameterValue(scope=scope, scope_id=scope_id)
         if value.copy_from:
             source = sources.get(value.copy_from)
-            if source is None:
+            if source is None or source.scope != ParameterScope.IMPORT_JOB or source.scope_id not in allowed:
                 continue
-            field = f"parameter_values[{index}].copy_from_parameter"
-            if source.scope != ParameterScope.IMPORT_JOB or source.scope_id not in allowed:
-                raise Invalid.field(field, "Only values of another version of the same template can be copied.")
             row.name, row.source_value = source.name, source.source_value
             row.source_scheme, row.destination_scheme = source.source_scheme, source.destination_scheme
         elif value.source_scheme == SourceScheme.NONE:

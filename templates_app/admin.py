@@ -3,12 +3,12 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
-from coderproj.admin import ReadOnlyAdmin
+from coderproj.admin import ReadOnlyAdmin, TableAdmin
 from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion
 
 
 @admin.register(Template)
-class TemplateAdmin(admin.ModelAdmin[Template]):
+class TemplateAdmin(TableAdmin[Template]):
     """Names and texts can be edited; creating, promoting and deleting are the services' work."""
 
     list_display = ["name", "display_name", "organization", "created_by", "updated_at", "deleted"]
@@ -52,7 +52,7 @@ class RichParameterAdmin(ReadOnlyAdmin[RichParameter]):
 
 
 @admin.register(TemplateAccess)
-class TemplateAccessAdmin(admin.ModelAdmin[TemplateAccess]):
+class TemplateAccessAdmin(TableAdmin[TemplateAccess]):
     list_display = ["template", "user", "group", "role"]
     list_filter = ["role"]
     list_select_related = ["template", "user", "group"]

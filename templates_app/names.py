@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from rest_framework import serializers
+from django.core.exceptions import ValidationError
 
 NAME_LENGTH = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
@@ -35,21 +35,17 @@ def made_up_name() -> str:
 def check_name(value: str) -> None:
     """Letters and digits in groups joined by single dashes, at most 32 characters. Raises ValidationError."""
     if not NAME_PATTERN.fullmatch(value) or len(value) > NAME_LENGTH:
-        raise serializers.ValidationError(
-            f"Must be 1 to {NAME_LENGTH} letters and digits, in groups joined by single dashes."
-        )
+        raise ValidationError(f"Must be 1 to {NAME_LENGTH} letters and digits, in groups joined by single dashes.")
 
 
 def check_template_name(value: str) -> None:
     """``check_name``, and not one of the reserved names. Raises ValidationError."""
     check_name(value)
     if value.lower() in RESERVED:
-        raise serializers.ValidationError(f"The name {value!r} is reserved.")
+        raise ValidationError(f"The name {value!r} is reserved.")
 
 
 def check_display_name(value: str) -> None:
     """At most 64 bytes on one line, without a blank at either end. Raises ValidationError."""
     if value and (not DISPLAY_NAME_PATTERN.fullmatch(value) or len(value.encode()) > DISPLAY_NAME_BYTES):
-        raise serializers.ValidationError(
-            f"Must be at most {DISPLAY_NAME_BYTES} bytes on one line, without a blank at either end."
-        )
+        raise ValidationError(f"Must be at most {DISPLAY_NAME_BYTES} bytes on one line, without a blank at either end.")

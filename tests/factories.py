@@ -1,11 +1,13 @@
 """Making rows for tests: each function fills in what its caller does not care about."""
 
+import hashlib
 import itertools
 import uuid
 from typing import Any
 
+from coderproj.identity.actor import Actor
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
-from provisioning import jobs
+from provisioning import jobs, keys
 from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
 from provisioning.models import DEFAULT_TAGS, File, JobType, ProvisionerJob
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
@@ -40,8 +42,21 @@ def make_user(
 
 
 def make_file(user: User, data: bytes = b"archive", **fields: Any) -> File:
-    """A stored archive; the bytes are not checked."""
-    return File.objects.create(hash=uuid.uuid4().hex * 2, created_by=user, data=data, size=len(data), **fields)
+    """A stored archive; the bytes are not checked. The same bytes of the same user are the same file."""
+    fields = {"data": data, "size": len(data)} | fields
+    file, _ = File.objects.get_or_create(
+        hash=fields.pop("hash", hashlib.sha256(data).hexdigest()), created_by=user, defaults=fields
+    )
+    return file
+
+
+def make_provisioner_key(
+    organization: Organization | None = None, *, name: str = "", tags: dict[str, str] | None = None
+) -> str:
+    """A key for daemons of that organization, or of all."""
+    owner = make_user(site_roles=("owner",))
+    _, key = keys.create(Actor.of(owner), organization, name=name or f"key-{next(_numbers)}", tags=tags)
+    return key
 
 
 def make_job(

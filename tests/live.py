@@ -47,3 +47,4 @@ def live_api(transactional_db, _running_server: LiveApi) -> Iterator[LiveApi]:
     """One server for all tests; what a test left streaming has to end before its rows are removed."""
     yield _running_server
     _running_server.wait_for_streams(0)
+    assert not len(_running_server.hub.waiters)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from coderproj.api.permissions import Public, SignedIn
 from coderproj.api.views import ApiView
 from coderproj.identity import tokens
+from provisioning.key_authentication import KeyAuthentication, WithDaemonKey
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user
 from tests.routes import Route, api_routes
@@ -20,6 +21,7 @@ PUBLIC = {
     "buildinfo",
     "csp/reports",
     "entitlements",
+    "openapi.json",
     "updatecheck",
     "users/authmethods",
     "users/first",
@@ -37,7 +39,8 @@ def test_there_are_routes():
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_every_route_declares_who_may_call_it(route: Route):
     (permission,) = route.view.permission_classes
-    assert permission in {SignedIn, Public}
+    assert permission in {SignedIn, Public, WithDaemonKey}
+    assert (permission is WithDaemonKey) == (route.view.authentication_classes == (KeyAuthentication,))
     assert (permission is Public) == (route.pattern in PUBLIC)
     assert route.methods
     if permission is Public:

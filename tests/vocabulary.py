@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from provisioning.models import JobType, ProvisionerJob
 from templates_app.models import TemplateVersion
-from tests.factories import make_file, make_job, make_organization, make_user
+from tests.factories import make_file, make_job, make_organization, make_provisioner_key, make_user
 
 Source = Mapping[str, str | bytes]
 
@@ -125,13 +125,15 @@ class DaemonProcess:
             self.process = subprocess.Popen(
                 (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options),
                 cwd=settings.BASE_DIR,
-                env=os.environ
-                | {"DATABASE_URL": database_url("provisionerd")}
-                | {name: str(value) for name, value in environment.items()},
+                env=self.environment() | {name: str(value) for name, value in environment.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def environment(self) -> dict[str, str]:
+        """What the daemon inherits."""
+        return os.environ | {"DATABASE_URL": database_url("provisionerd")}
 
     @property
     def pid(self) -> int:
@@ -154,10 +156,43 @@ class DaemonProcess:
         return [pid for pid, command in processes() if f"provisioning.daemon.runner {self.pid}" in command]
 
 
+class RemoteDaemonProcess(DaemonProcess):
+    """The same without any trace of the database, and with a data folder that does not exist."""
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "PG", "CODER"))}
+        return kept | {"CODERPROJ_DATA_DIR": f"{self.log}.no-such-folder"}
+
+
 @contextmanager
 def run_daemon(log: Path, *options: str, **environment: object) -> Iterator[DaemonProcess]:
     """A daemon that takes jobs; killed after the block if it still runs."""
-    daemon = DaemonProcess(log, *options, **environment)
+    with running(DaemonProcess(log, *options, **environment)) as daemon:
+        yield daemon
+
+
+@contextmanager
+def run_remote_daemon(
+    log: Path, url: str, *options: str, key: str = "", **environment: object
+) -> Iterator[DaemonProcess]:
+    """The same for a daemon that has a key in place of the database; without ``key``, one for all organizations. Its
+    tags come from the key, thus ``--tag`` goes there."""
+    kept, tags = [], {}
+    for option in (rest := iter(options)):
+        if option == "--tag":
+            name, _, value = next(rest).partition("=")
+            tags[name] = value
+        else:
+            kept.append(option)
+    secret = key or make_provisioner_key(tags=tags)
+    options = ("--url", url, *kept)
+    with running(RemoteDaemonProcess(log, *options, PROVISIONER_DAEMON_KEY=secret, **environment)) as daemon:
+        yield daemon
+
+
+@contextmanager
+def running(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
+    """The daemon, once it takes jobs; killed after the block if it still runs."""
     try:
         daemon.wait_for("takes up to")
         yield daemon

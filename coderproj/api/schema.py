@@ -32,6 +32,16 @@ class TokenScheme(OpenApiAuthenticationExtension):
         return {"type": "apiKey", "in": "header", "name": "Coder-Session-Token"}
 
 
+class ProvisionerKeyScheme(OpenApiAuthenticationExtension):
+    """The key of a daemon without database access."""
+
+    target_class = "provisioning.key_authentication.KeyAuthentication"
+    name = "CoderProvisionerKey"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "header", "name": "Coder-Provisioner-Key"}
+
+
 class BodyUUIDFieldSchema(OpenApiSerializerFieldExtension):
     target_class = "coderproj.api.serializers.BodyUUIDField"
 

@@ -22,11 +22,19 @@ class AnswerSerializer(serializers.ModelSerializer[models.Model]):
 
 
 class BodySerializer(serializers.Serializer[Any]):
-    """Describes a request body. Unknown keys are ignored, and ``null`` counts as absent (contract, body decoding)."""
+    """Describes a request body. Unknown keys are ignored, ``null`` counts as absent, and keys match in any case, the
+    exact spelling first (contract, body decoding)."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
-            data = {name: value for name, value in data.items() if value is not None}
+            known = set(self.fields.keys())
+            exact = known & data.keys()
+            folded = {name.lower(): name for name in known - exact}
+            data = {
+                name if name in exact else folded.get(name.lower(), name): value
+                for name, value in data.items()
+                if value is not None
+            }
         return super().to_internal_value(data)
 
 

@@ -7,12 +7,21 @@ from django.contrib import admin
 from django.contrib.auth.forms import ReadOnlyPasswordHashField
 from django.http import HttpRequest
 
-from coderproj.admin import ReadOnlyAdmin
-from coderproj.identity.models import ApiKey, AuditLog, Group, GroupMembership, Membership, Organization, User
+from coderproj.admin import ReadOnlyAdmin, TableAdmin
+from coderproj.identity.models import (
+    ApiKey,
+    AuditLog,
+    GitSSHKey,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+    User,
+)
 from coderproj.identity.roles import OrganizationRole, SiteRole
 
 
-class UserForm(forms.ModelForm[User]):
+class UserForm(forms.ModelForm):
     """Roles as check boxes; the password's hash is shown, never edited."""
 
     password = ReadOnlyPasswordHashField(required=False)
@@ -25,7 +34,7 @@ class UserForm(forms.ModelForm[User]):
         fields = ["username", "email", "name", "avatar_url", "status", "site_roles"]
 
 
-class MembershipForm(forms.ModelForm[Membership]):
+class MembershipForm(forms.ModelForm):
     roles = forms.MultipleChoiceField(
         choices=OrganizationRole.choices, required=False, widget=forms.CheckboxSelectMultiple
     )
@@ -36,7 +45,7 @@ class MembershipForm(forms.ModelForm[Membership]):
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin[User]):
+class UserAdmin(TableAdmin[User]):
     """Users are made by the API, the console or ``manage.py users``, which set a password; deleting keeps the row."""
 
     form = UserForm
@@ -53,7 +62,7 @@ class UserAdmin(admin.ModelAdmin[User]):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin[Organization]):
+class OrganizationAdmin(TableAdmin[Organization]):
     list_display = ["name", "display_name", "is_default", "created_at"]
     search_fields = ["name", "display_name"]
 
@@ -63,7 +72,7 @@ class OrganizationAdmin(admin.ModelAdmin[Organization]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin[Membership]):
+class MembershipAdmin(TableAdmin[Membership]):
     form = MembershipForm
     list_display = ["user", "organization", "roles", "created_at"]
     list_filter = ["organization"]
@@ -72,7 +81,7 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
 
 
 @admin.register(Group)
-class GroupAdmin(admin.ModelAdmin[Group]):
+class GroupAdmin(TableAdmin[Group]):
     list_display = ["name", "organization", "quota_allowance", "created_at"]
     list_filter = ["organization"]
     search_fields = ["name"]
@@ -86,11 +95,18 @@ class GroupAdmin(admin.ModelAdmin[Group]):
 
 
 @admin.register(GroupMembership)
-class GroupMembershipAdmin(admin.ModelAdmin[GroupMembership]):
+class GroupMembershipAdmin(TableAdmin[GroupMembership]):
     list_display = ["user", "group"]
     list_filter = ["group__organization"]
     search_fields = ["user__username", "group__name"]
     autocomplete_fields = ["user", "group"]
+
+
+@admin.register(GitSSHKey)
+class GitSSHKeyAdmin(ReadOnlyAdmin[GitSSHKey]):
+    list_display = ["user", "public_key", "updated_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
 
 
 @admin.register(ApiKey)

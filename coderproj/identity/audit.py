@@ -15,6 +15,7 @@ from coderproj.identity.models import (
     ApiKey,
     AuditAction,
     AuditLog,
+    GitSSHKey,
     Group,
     GroupMembership,
     Membership,
@@ -191,6 +192,16 @@ declare(
         target="user",
         tracked=("organization_id", "user_id", "roles"),
         ignored=("id", "created_at", "updated_at"),
+    ),
+)
+declare(
+    GitSSHKey,
+    Policy(
+        "git_ssh_key",
+        target="user_id",
+        tracked=("user_id", "public_key"),
+        secret=("encrypted_private_key",),
+        ignored=("created_at", "updated_at"),
     ),
 )
 declare(

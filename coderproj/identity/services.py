@@ -60,6 +60,7 @@ def log_in(*, email: str, password: str, client: Client) -> tuple[User, str]:
         raise WrongCredentials
     with audit.record(Actor.of(user, client=client), AuditAction.LOGIN) as entry:
         key, token = tokens.issue(user=user, ip=client.ip)
+        User.objects.filter(pk=user.pk).update(last_seen_at=key.last_used)
         entry.after, entry.status_code = key, 201
     return user, token
 

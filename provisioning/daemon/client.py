@@ -10,9 +10,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue, PlanInput
-from provisioning.jobs import JobResult, Lease, LeaseLost
+from provisioning.work import JobResult, Lease, LeaseLost
 
-__all__ = ["Assignment", "DaemonFacts", "JobClient", "Lease", "LeaseLost", "Refused", "Unreachable", "Wakeup"]
+__all__ = [
+    "Assignment",
+    "DaemonFacts",
+    "JobClient",
+    "Lease",
+    "LeaseLost",
+    "NotAccepted",
+    "Refused",
+    "Registration",
+    "Unreachable",
+    "Wakeup",
+]
 
 
 class Unreachable(Exception):
@@ -21,6 +32,18 @@ class Unreachable(Exception):
 
 class Refused(Exception):
     """The server cannot store what it was given; trying again is of no use. The text is for users."""
+
+
+class NotAccepted(LeaseLost):
+    """The server does not accept the daemon (any more): its key was revoked or has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A daemon's id, and the tags by which it is given jobs."""
+
+    daemon_id: uuid.UUID
+    tags: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +62,8 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A job with all that it takes to run it. ``archive`` is a plain tar; ``log_count`` is the number of
-    lines that earlier attempts wrote.
+    """A job with all that it takes to run it. ``archive`` is a plain tar, with its SHA-256 in hex; ``log_count``
+    is the number of lines that earlier attempts wrote.
     """
 
     lease: Lease
@@ -49,6 +72,8 @@ class Assignment:
     attempt: int
     plan_input: PlanInput
     archive: bytes = field(repr=False)
+    archive_sha256: str = ""
+    archive_bytes: int = 0
     log_count: int = 0
     template_version_id: str = ""
 
@@ -65,12 +90,15 @@ class Wakeup:
 
 
 class JobClient(Protocol):
-    """Every call raises Unreachable; those with a lease raise LeaseLost once the job is another's or has
-    ended.
+    """Every call raises Unreachable, and NotAccepted; those with a lease raise LeaseLost once the job is
+    another's or has ended. ``poll_seconds`` is how long to wait for work at a time.
     """
 
-    def register(self, facts: DaemonFacts) -> uuid.UUID:
-        """Make the daemon known under its name; returns its id."""
+    @property
+    def poll_seconds(self) -> float: ...
+
+    def register(self, facts: DaemonFacts) -> Registration:
+        """Make the daemon known under its name. Raises Refused."""
         ...
 
     def refresh(self) -> None:
@@ -91,7 +119,7 @@ class JobClient(Protocol):
 
     def append_logs(self, lease: Lease, lines: Sequence[LogLine], *, after: int) -> int:
         """Add lines to the log; returns the number of the last. ``after`` is the number of the last line
-        before: with it a repeated call adds nothing twice.
+        before: with it a repeated call adds nothing twice. Raises Refused.
         """
         ...
 
@@ -119,9 +147,9 @@ class JobClient(Protocol):
         """Give the job back unfinished."""
         ...
 
-    def wait_for_work(self, timeout: float) -> Wakeup:
-        """Wait until there may be work, a job is to be canceled, ``wake`` was called or the time (seconds) is
-        up.
+    def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
+        """Wait until there may be work (which is of interest with a free slot only), a job is to be canceled,
+        ``wake`` was called or the time (seconds) is up.
         """
         ...
 

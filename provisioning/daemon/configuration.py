@@ -1,4 +1,4 @@
-"""What a daemon is told: by its command line, and by the settings for everything else."""
+"""What a daemon is told: by its command line, and by the settings for everything else. No Django here."""
 
 import os
 import socket
@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-
-from provisioning.models import DEFAULT_TAGS, Provisioner
+from provisioning.work import DEFAULT_TAGS, PROVISIONERS
 
 # Of our own environment a job's process gets what programs need to be found and to reach the internet, never the
 # database's address or another secret.
@@ -49,13 +47,15 @@ class Configuration:
 
 
 def from_settings(
+    settings: Any,
     *,
     name: str = "",
     tags: Mapping[str, str] | None = None,
     concurrency: int | None = None,
     drain_seconds: float | None = None,
 ) -> Configuration:
-    """The configuration that the settings and these options ask for.
+    """The configuration that the settings (Django's, or ``coderproj.provisioner_settings``) and these options ask
+    for.
 
     Tags are added to the default ones: a daemon with tags of its own takes only jobs that ask for some.
     """
@@ -64,7 +64,7 @@ def from_settings(
     return Configuration(
         name=name or socket.gethostname()[:64],
         tags=DEFAULT_TAGS | dict(tags or {}),
-        provisioners=tuple(Provisioner.values),
+        provisioners=PROVISIONERS,
         concurrency=concurrency or settings.PROVISIONER_CONCURRENCY,
         lease_seconds=float(settings.PROVISIONER_LEASE_SECONDS),
         job_seconds=job_seconds,

@@ -14,7 +14,7 @@ import msgspec
 
 from coderproj import __version__
 from provisioning.daemon import messages
-from provisioning.daemon.client import Assignment, DaemonFacts, JobClient, LeaseLost, Unreachable
+from provisioning.daemon.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
 from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
 from provisioning.daemon.process import SOURCE_DIRECTORY, RunnerProcess, Spares
@@ -23,8 +23,6 @@ from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.05
-# Notifications can get lost with a connection; this is how long a job may wait for that reason.
-POLL_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 2.0
 SPARES = 2
 LOOK_SECONDS = 60
@@ -66,9 +64,12 @@ class Daemon:
 
     # ------------------------------------------------------------------ the main thread
     def run(self) -> None:
-        """Work. Returns when the daemon has stopped and none of its jobs runs any more."""
+        """Work. Returns when the daemon has stopped and none of its jobs runs any more.
+
+        Raises Refused and NotAccepted when the server will not have the daemon.
+        """
         try:
-            if not self._persist(lambda: self._client.register(self._facts)):
+            if not self._persist(self._register):
                 return
             logger.info(
                 "Daemon %s takes up to %d jobs at a time, tags %s",
@@ -103,7 +104,10 @@ class Daemon:
                     continue
                 if self._once and not self._supervisors():
                     return
-                wakeup = self._client.wait_for_work(POLL_SECONDS if drain_until is None else 0.5)
+                wakeup = self._client.wait_for_work(
+                    self._client.poll_seconds if drain_until is None else 0.5,
+                    has_slot=drain_until is None and self._has_slot(),
+                )
                 pause = 0.0
             except Unreachable as error:
                 if not pause:
@@ -199,7 +203,7 @@ class Daemon:
     def _say_goodbye(self) -> None:
         try:
             self._client.deregister()
-        except Unreachable:
+        except (Unreachable, NotAccepted):
             logger.warning("The server could not be told that the daemon stops")
 
     # ------------------------------------------------------------------ threads of their own
@@ -233,6 +237,8 @@ class Daemon:
             call()
         except Unreachable:
             pass  # whoever needs an answer says so
+        except NotAccepted:
+            self._client.wake()  # who waits for work finds out, too
         except Exception:
             logger.exception("A heartbeat failed")
 
@@ -244,7 +250,11 @@ class Daemon:
         else:
             logger.info("Terraform templates are planned with %s, sandbox %s", equipment.engine, equipment.sandbox)
         self._facts = replace(self._facts, engine=equipment.engine[:128], sandbox=equipment.sandbox)
-        self._safely(lambda: self._client.register(self._facts))
+        self._safely(self._register)
+
+    def _register(self) -> None:
+        registration = self._client.register(self._facts)
+        self._facts = replace(self._facts, tags=registration.tags)
 
 
 def look(configuration: Configuration) -> Equipment:

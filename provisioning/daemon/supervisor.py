@@ -13,12 +13,14 @@ from provisioning.daemon import messages
 from provisioning.daemon.client import Assignment, JobClient, LeaseLost, Refused, Unreachable
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.engine.base import LogLine, ParameterValue
-from provisioning.models import JobType
+from provisioning.work import IMPORT
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.02
 FLUSH_LINES = 100
+# Lines can be long: a batch is sent when it has so many characters.
+FLUSH_CHARACTERS = 1024 * 1024
 SHUTTING_DOWN = "the daemon was shut down"
 MASK = "********"
 # Shorter secrets are in every other word.
@@ -157,7 +159,7 @@ class Supervisor:
         source.write_bytes(self.assignment.archive)
         process.send(
             messages.Start(
-                is_import=self.assignment.job_type == JobType.IMPORT,
+                is_import=self.assignment.job_type == IMPORT,
                 provisioner=self.assignment.provisioner,
                 archive=source,
                 directory=process.directory / "template",
@@ -242,7 +244,7 @@ class Supervisor:
 
     def _flush(self) -> None:
         while self._lines:
-            batch = self._lines[:FLUSH_LINES]
+            batch = first_batch(self._lines)
             append = partial(self._client.append_logs, self.assignment.lease, batch, after=self._log_count)
             self._log_count = self._patiently(append)
             del self._lines[: len(batch)]
@@ -282,3 +284,13 @@ class Supervisor:
         if not self._secrets:
             return line
         return replace(line, stage=self._mask(line.stage), output=self._mask(line.output))
+
+
+def first_batch(lines: list[LogLine]) -> list[LogLine]:
+    """The first lines that go together: at least one, at most FLUSH_LINES."""
+    size = 0
+    for count, line in enumerate(lines[:FLUSH_LINES]):
+        size += len(line.output)
+        if count and size > FLUSH_CHARACTERS:
+            return lines[:count]
+    return lines[:FLUSH_LINES]

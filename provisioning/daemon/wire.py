@@ -40,7 +40,11 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of all bodies."""
+    """The base of what daemons say."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The base of what the server says; a newer one may say more than we know."""
 
 
 # ------------------------------------------------------------------ the daemon
@@ -56,7 +60,7 @@ class Register(Body, frozen=True):
     sandbox: Annotated[str, Meta(max_length=64)] = ""
 
 
-class Registered(Body, frozen=True):
+class Registered(Answer, frozen=True):
     id: uuid.UUID
     tags: dict[str, str]
 
@@ -75,7 +79,7 @@ class Acquire(Body, frozen=True):
     lease_seconds: Seconds
 
 
-class Job(Body, frozen=True):
+class Job(Answer, frozen=True):
     """A job that was given out. Its lease is the claim."""
 
     id: uuid.UUID
@@ -89,7 +93,7 @@ class Job(Body, frozen=True):
     template_version_id: str
 
 
-class Acquired(Body, frozen=True):
+class Acquired(Answer, frozen=True):
     job: Job | None = None
 
 
@@ -104,7 +108,7 @@ class Wait(Body, frozen=True):
     canceling: Annotated[tuple[uuid.UUID, ...], Meta(max_length=1000)] = ()
 
 
-class Waited(Body, frozen=True):
+class Waited(Answer, frozen=True):
     """``canceling`` are all of the daemon's jobs that are to be canceled."""
 
     work: bool = False
@@ -116,7 +120,7 @@ class Heartbeat(Body, frozen=True):
     lease_seconds: Seconds
 
 
-class Beaten(Body, frozen=True):
+class Beaten(Answer, frozen=True):
     """``canceling``: the job is to be canceled."""
 
     canceling: bool
@@ -129,7 +133,7 @@ class Logs(Body, frozen=True):
     lines: Annotated[tuple[LogLine, ...], Meta(max_length=MAX_LINES)]
 
 
-class Logged(Body, frozen=True):
+class Logged(Answer, frozen=True):
     """The number of the last line."""
 
     last: int
@@ -143,7 +147,7 @@ class Schemas(Body, frozen=True):
     schemas: tuple[ParameterSchema, ...]
 
 
-class Values(Body, frozen=True):
+class Values(Answer, frozen=True):
     values: tuple[ParameterValue, ...]
 
 
@@ -166,7 +170,7 @@ class Release(Body, frozen=True):
     reason: Annotated[str, Meta(max_length=1000)]
 
 
-class Done(Body, frozen=True):
+class Done(Answer, frozen=True):
     """Nothing to say."""
 
 
@@ -175,19 +179,28 @@ class Unreadable(Exception):
 
 
 BodyT = TypeVar("BodyT", bound=Body)
+AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
-def encode(body: Body) -> bytes:
+def encode(body: Body | Answer) -> bytes:
     return msgspec.json.encode(body)
 
 
-def decode(data: bytes, wanted: type[BodyT], *, strictly: bool = True) -> BodyT:
-    """The body. ``strictly``: a field that is not known, at any depth, is refused. Raises Unreadable."""
+def decode(data: bytes, wanted: type[BodyT]) -> BodyT:
+    """What a daemon says; a field that is not known, at any depth, is refused. Raises Unreadable."""
+    body = _decode(data, wanted)
+    _refuse_unknown(msgspec.json.decode(data), msgspec.to_builtins(body), "$")
+    return body
+
+
+def decode_answer(data: bytes, wanted: type[AnswerT]) -> AnswerT:
+    """What the server says. Raises Unreadable."""
+    return _decode(data, wanted)
+
+
+def _decode(data: bytes, wanted: type[Any]) -> Any:
     try:
-        body = msgspec.json.decode(data, type=wanted)
-        if strictly:
-            _refuse_unknown(msgspec.json.decode(data), msgspec.to_builtins(body), "$")
-        return body
+        return msgspec.json.decode(data, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
 

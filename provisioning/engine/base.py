@@ -195,12 +195,14 @@ class ImportResult:
     """What an import found.
 
     ``unverified_providers`` are the source addresses of providers that could not be installed and were answered
-    for by a stub: such a version may be dry-run and is never applied.
+    for by a stub, ``unverified_modules`` the sources of modules that could not be fetched and were stood in for: such
+    a version may be dry-run and is never applied.
     """
 
     start: PlanResult
     stop: PlanResult
     unverified_providers: tuple[str, ...] = ()
+    unverified_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ describes. At plan time ids are unknown: apps and metadata follow the references
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,22 +15,28 @@ from .base import Agent, App, EngineError, PlanResult, Resource, ResourceMetadat
 from .graph import Direction, Graph, reference_nodes, without_instance_keys
 from .hcl import Module
 from .plan_values import Values
+from .stub import STAND_IN_ADDRESS
 
 AGENT = "coder_agent"
 AGENT_INSTANCE = "coder_agent_instance"
 APP = "coder_app"
 METADATA = "coder_metadata"
 PARAMETER = "coder_parameter"
+MODULE = "module"
 CODER_PREFIX = "coder_"
 
 Json = dict[str, Any]
 
 
-def plan_result(plan_json: Json, graph_dot: str, module: Module | None = None) -> PlanResult:
+def plan_result(
+    plan_json: Json, graph_dot: str, module: Module | None = None, *, stubbed_modules: Collection[str] = ()
+) -> PlanResult:
     """What a plan found, from ``terraform show -json PLANFILE`` and ``terraform graph -type=plan``.
 
-    ``module`` gives rich parameters the order of the source; without it they are sorted by name. Sensitive
-    values are replaced. Raises EngineError when names or slugs collide, or when an app's agent cannot be told.
+    ``module`` gives rich parameters the order of the source; without it they are sorted by name.
+    ``stubbed_modules`` are the keys of calls (``network.subnets``) that a stub answers for: such a module is a
+    resource when it holds the only thing that needs an agent. Sensitive values are replaced. Raises EngineError
+    when names or slugs collide, or when an app's agent cannot be told.
     """
     planned = plan_json.get("planned_values") or {}
     prior = (plan_json.get("prior_state") or {}).get("values") or {}
@@ -42,7 +48,13 @@ def plan_result(plan_json: Json, graph_dot: str, module: Module | None = None) -
         if managed or entry.mode == "data"
     ]
     configuration = (plan_json.get("configuration") or {}).get("root_module") or {}
-    return _Conversion(entries, dict(_configured(configuration)), Graph.parse(graph_dot)).result(module)
+    stand_ins = {_stand_in(key): key for key in stubbed_modules}
+    return _Conversion(entries, dict(_configured(configuration)), Graph.parse(graph_dot), stand_ins).result(module)
+
+
+def _stand_in(key: str) -> str:
+    """The label of the resource that stands for all of a stubbed module."""
+    return "".join(f"module.{name}." for name in key.split(".")) + STAND_IN_ADDRESS
 
 
 def state_result(state_json: Json, graph_dot: str, module: Module | None = None) -> PlanResult:
@@ -52,7 +64,7 @@ def state_result(state_json: Json, graph_dot: str, module: Module | None = None)
     aside: this is what a workspace runs on.
     """
     root = (state_json.get("values") or {}).get("root_module") or {}
-    return _Conversion(list(_entries(root, reveal=True)), {}, Graph.parse(graph_dot)).result(module)
+    return _Conversion(list(_entries(root, reveal=True)), {}, Graph.parse(graph_dot), {}).result(module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,9 @@ def _references(expression: Any) -> list[str]:
 
 
 class _Conversion:
-    def __init__(self, entries: Iterable[_Entry], configured: dict[str, _Configured], graph: Graph) -> None:
+    def __init__(
+        self, entries: Iterable[_Entry], configured: dict[str, _Configured], graph: Graph, stand_ins: dict[str, str]
+    ) -> None:
         # Instances share their label: the last one stands for all.
         self.entries = {entry.label: entry for entry in entries}
         self.configured = configured
@@ -144,7 +158,13 @@ class _Conversion:
         self.resources = {
             label: entry
             for label, entry in self.entries.items()
-            if entry.mode == "managed" and not entry.type.startswith(CODER_PREFIX)
+            if entry.mode == "managed" and not entry.type.startswith(CODER_PREFIX) and label not in stand_ins
+        }
+        # A stubbed module counts as a resource of its name, once it turns out to hold an agent.
+        self.stand_ins = {
+            label: replace(self.entries[label], type=MODULE, name=key.rpartition(".")[2])
+            for label, key in stand_ins.items()
+            if label in self.entries
         }
         self.agents = {entry.label: entry for entry in self._managed(AGENT)}
         # Including what the configuration has and this transition has not.
@@ -163,6 +183,8 @@ class _Conversion:
         self._check_agent_names()
         for label, entry in self.agents.items():
             target = self._resource_of_agent(label)
+            if target in self.stand_ins:
+                self.resources[target] = self.stand_ins[target]
             if target is not None:
                 found = plan_values.agent(entry.name, entry.values)
                 instance_id = self._instance_id(entry, target) if found.auth != "token" else ""
@@ -242,8 +264,10 @@ class _Conversion:
     def _resource_of_agent(self, label: str) -> str | None:
         if label not in self.graph:
             raise EngineError(f'agent "{self.agents[label].name}" is missing from the dependency graph')
-        nearest = self.graph.nearest([label], self.resources, Direction.DEPENDANTS)
-        return nearest[0] if nearest else None
+        for targets in (self.resources.keys() - self.stand_ins.keys(), self.stand_ins.keys()):
+            if nearest := self.graph.nearest([label], targets, Direction.DEPENDANTS):
+                return nearest[0]
+        return None
 
     def _instance_id(self, entry: _Entry, target: str) -> str:
         """The id by which a machine proves what it is: said by the template, or the machine's own."""

@@ -1,4 +1,4 @@
-"""Who follows what in this process."""
+"""Who follows what in this process, and which daemons wait for work at it."""
 
 import asyncio
 import logging
@@ -9,10 +9,12 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 from coderproj.errors import TooManyRequests
+from provisioning.jobs import JOB_CHANNEL
 from provisioning.logs import LOG_CHANNEL
 from provisioning.streaming.batches import Batch
 from provisioning.streaming.listener import listen
 from provisioning.streaming.store import Store
+from provisioning.streaming.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Hub:
     def __init__(self, conninfo: str, *, streams_per_user: int, poll_seconds: float = POLL_SECONDS) -> None:
         self.store = Store(conninfo)
         self.stopping = asyncio.Event()
+        self.waiters = Waiters(self.store, self.stopping)
         self._conninfo = conninfo
         self._poll_seconds = poll_seconds
         self._streams_per_user = streams_per_user
@@ -45,7 +48,11 @@ class Hub:
     async def start(self) -> None:
         await self.store.open()
         self._listener = asyncio.create_task(
-            listen(self._conninfo, LOG_CHANNEL, connected=self._wake_all, notified=self._wake)
+            listen(
+                self._conninfo,
+                {LOG_CHANNEL: self._wake, JOB_CHANNEL: self.waiters.tell},
+                connected=self._wake_all,
+            )
         )
 
     async def end_streams(self, timeout: float) -> None:
@@ -53,6 +60,7 @@ class Hub:
         self.stopping.set()
         for topic in self._topics.values():
             topic.wake_followers()
+        self.waiters.wake_all()
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
@@ -131,6 +139,7 @@ class Hub:
     def _wake_all(self) -> None:
         for topic in self._topics.values():
             topic.wake.set()
+        self.waiters.wake_all()
 
 
 class Topic:

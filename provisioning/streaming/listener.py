@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import sql
@@ -14,9 +14,9 @@ LONGEST_PAUSE = 2.0
 
 
 async def listen(
-    conninfo: str, channel: str, *, connected: Callable[[], None], notified: Callable[[str], None]
+    conninfo: str, channels: Mapping[str, Callable[[str], None]], *, connected: Callable[[], None]
 ) -> None:
-    """Call ``notified`` with each payload on ``channel``, for ever.
+    """Call what belongs to a channel with each payload there, for ever.
 
     Calls ``connected`` after every LISTEN: what was told in between is lost, so everybody has to look for himself.
     The connection must reach PostgreSQL itself or a pooler in session mode.
@@ -27,12 +27,13 @@ async def listen(
             async with await psycopg.AsyncConnection.connect(
                 conninfo, autocommit=True, application_name="coderproj-listener", keepalives_idle=30
             ) as connection:
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                for channel in channels:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                 pause = FIRST_PAUSE
                 connected()
                 async for notification in connection.notifies():
-                    notified(notification.payload)
+                    channels[notification.channel](notification.payload)
         except (psycopg.Error, OSError) as error:
-            logger.warning("lost the connection that listens for log lines, reconnecting: %s", error)
+            logger.warning("lost the connection that listens for news, reconnecting: %s", error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)

@@ -75,12 +75,12 @@ class Store:
 
     async def position(self, job_id: uuid.UUID) -> tuple[int, bool]:
         """The number of a job's last line, and whether the job has ended or does not exist."""
-        rows = await self._rows(POSITION_SQL, [job_id])
+        rows = await self.rows(POSITION_SQL, [job_id])
         return rows[0] if rows else (0, True)
 
     async def tail(self, job_id: uuid.UUID, after: int) -> Tail:
         """The next lines behind ``after``."""
-        rows = await self._rows(TAIL_SQL, [after, job_id])
+        rows = await self.rows(TAIL_SQL, [after, job_id])
         lines = [(number, text) for _, number, text in rows if number is not None]
         full = len(lines) == PAGE_LINES
         return Tail(tuple(pack(lines)), full, not full and (not rows or rows[0][0]))
@@ -93,7 +93,7 @@ class Store:
         start = max(after, 0) // PAGE_LINES * PAGE_LINES
         batches = self._pages.get((job_id, start))
         if batches is None:
-            rows = await self._rows(PAGE_SQL, [job_id, start])
+            rows = await self.rows(PAGE_SQL, [job_id, start])
             batches = tuple(pack(rows))
             if len(rows) == PAGE_LINES:
                 self._keep((job_id, start), batches)
@@ -110,7 +110,9 @@ class Store:
             _, dropped = self._pages.popitem(last=False)
             self._cached -= sum(batch.size for batch in dropped)
 
-    async def _rows(self, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    async def rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
+        """What a query answers."""
+
         async def read() -> list[tuple[Any, ...]]:
             self.queries += 1
             try:

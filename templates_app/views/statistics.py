@@ -21,6 +21,25 @@ class DailyUsersView(ApiView):
         return Response({"entries": []})
 
 
+class WorkspacesView(ApiView):
+    """The workspaces that the caller may see. There are none: workspaces cannot be made yet."""
+
+    @extend_schema(
+        operation_id="workspaces",
+        responses={
+            200: inline_serializer(
+                "Workspaces",
+                {
+                    "workspaces": serializers.ListField(child=serializers.DictField()),
+                    "count": serializers.IntegerField(),
+                },
+            )
+        },
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"workspaces": [], "count": 0})
+
+
 class WorkspaceQuotaView(OfUser):
     """What a user's groups allow them, ``Everyone`` included. Nothing is consumed while there are no workspaces."""
 

@@ -173,7 +173,8 @@ def test_odd_values_in_every_field_of_every_body(world, tally):
         good = world.body(row)
         for name in good:
             for kind, value in ODD_VALUES.items():
-                body = good | {name: value, "id" if name == "name" else "name": f"n{tally.sent}"}
+                # A name of its own for each, so that no request fails because of the one before.
+                body = {**good, "name": f"n{tally.sent}", name: value}
                 if str(row) == "PATCH /templates/{template}/versions":
                     body = {name: value}
                 tally.judge(f"{row} {name} {kind}", request(tally.api, row, world.path_values(), body))

@@ -7,7 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from provisioning import jobs, logs
-from provisioning.engine.base import LogLevel, LogLine, LogSource, PlanResult
+from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanResult, Resource
 from provisioning.models import DEFAULT_TAGS, JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
 from tests.factories import make_job
 
@@ -77,10 +77,63 @@ def test_complete_ends_the_job_once():
     assert status(job) == JobStatus.RUNNING
     jobs.complete(lease, PlanResult())
     assert status(job) == JobStatus.SUCCEEDED
+    completed = ProvisionerJob.objects.get(pk=job.pk)
+    jobs.complete(lease, PlanResult(resources=(Resource("again", "vm"),)))  # the answer had got lost
+    for other in (lambda: jobs.fail(lease, "too late"), lambda: jobs.release(lease, "x"), lambda: jobs.cancel(job.pk)):
+        with pytest.raises((jobs.LeaseLost, jobs.JobEnded)):
+            other()
+    job.refresh_from_db()
+    assert (job.status, job.updated_at) == (JobStatus.SUCCEEDED, completed.updated_at)
+    assert not job.resources.exists()
+
+
+def test_every_end_may_be_told_twice_by_the_lease_that_told_it():
+    make_job()
+    lease = claim()
+    for _ in range(2):
+        jobs.release(lease, "shut down")
+    second = claim()
+    assert (second.job_id, second.token == lease.token) == (lease.job_id, False)
+    jobs.release(lease, "shut down")
+    jobs.cancel(second.job_id)
+    for _ in range(2):
+        jobs.finish_canceled(second)
     with pytest.raises(jobs.LeaseLost):
-        jobs.complete(lease, PlanResult())
-    with pytest.raises(jobs.LeaseLost):
-        jobs.fail(lease, "too late")
+        jobs.release(lease, "shut down")
+    make_job()
+    third = claim()
+    for _ in range(2):
+        jobs.fail(third, "no")
+
+
+def test_a_result_of_another_type_of_job_is_refused():
+    job = make_job()
+    lease = claim()
+    with pytest.raises(jobs.WrongResult):
+        jobs.complete(lease, ImportResult(PlanResult(), PlanResult()))
+    assert status(job) == JobStatus.RUNNING
+
+
+def test_a_claim_can_be_held_to_an_organization():
+    job = make_job()
+    facts = {"daemon_id": uuid.uuid4(), "provisioners": ["echo"], "tags": DEFAULT_TAGS, "lease_seconds": 30}
+    assert jobs.claim(**facts, organization_id=uuid.uuid4()) is None
+    token = uuid.uuid4()
+    assert jobs.claim(**facts, organization_id=job.organization_id, token=token) == jobs.Lease(job.pk, token)
+
+
+def test_a_batch_is_written_once_and_never_behind_a_gap():
+    job = make_job()
+    lease = claim()
+    line = LogLine(LogSource.ENGINE, LogLevel.INFO, "s", "x", 0)
+    assert [logs.append(job.pk, lease.token, [line, line], after=0) for _ in range(2)] == [2, 2]
+    with pytest.raises(logs.LinesMissing):
+        logs.append(job.pk, lease.token, [line], after=3)
+    assert logs.append(job.pk, lease.token, [line], after=2) == 3
+    assert job.logs.count() == 3
+    jobs.fail(lease, "no")
+    with pytest.raises(logs.LeaseLostWhileLogging):
+        logs.append(job.pk, lease.token, [line], after=3)
 
 
 def test_fail_stores_a_printable_reason():

@@ -287,7 +287,8 @@ def test_versions_by_the_names_of_all_three(api, admin, org, template):
     second = make_version(user=admin, organization=org, template=template, name="second")
     base = "organizations/acme/templates/WEB/versions"
     assert api.get(f"{base}/second").body == api.get(f"templateversions/{second.pk}").body
-    assert api.get(f"{base}/second/previous").body["id"] == str(template.active_version_id)
+    previous = api.get("organizations/acme/templates/web/versions/second/previous")
+    assert previous.body["id"] == str(template.active_version_id)
     assert api.get(f"{base}/{template.active_version.name}/previous").status_code == 404
     for wrong in (
         "organizations/acme/templates/x/versions/second",
@@ -301,8 +302,9 @@ def test_versions_by_the_names_of_all_three(api, admin, org, template):
 
 def test_archiving_a_version_and_taking_it_up_again(api, admin, mel, org, template):
     version = make_version(user=admin, organization=org, template=template)
-    for action, archived in (("archive", True), ("archive", True), ("unarchive", False)):
-        answer = api.post(f"templateversions/{version.pk}/{action}")
+    archive, unarchive = f"templateversions/{version.pk}/archive", f"templateversions/{version.pk}/unarchive"
+    for path, archived in ((archive, True), (archive, True), (unarchive, False)):
+        answer = api.post(path)
         assert (answer.status_code, list(answer.body)) == (200, ["message"])
         assert TemplateVersion.objects.get(pk=version.pk).archived is archived
     assert api.post(f"templateversions/{template.active_version_id}/archive").status_code == 400

@@ -1,6 +1,7 @@
 """Who acts: users, organizations, groups, tokens and the audit log."""
 
 from coderproj.identity.models.audit import AuditAction, AuditLog
+from coderproj.identity.models.git_keys import GitSSHKey
 from coderproj.identity.models.keys import ApiKey, KeyScope, LoginType
 from coderproj.identity.models.organizations import EVERYONE, Group, GroupMembership, Membership, Organization
 from coderproj.identity.models.users import User, UserStatus
@@ -10,6 +11,7 @@ __all__ = [
     "ApiKey",
     "AuditAction",
     "AuditLog",
+    "GitSSHKey",
     "Group",
     "GroupMembership",
     "KeyScope",

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
-from coderproj.identity.models import ApiKey
+from coderproj.identity.models import ApiKey, GitSSHKey
 
 MAX_LIFETIME = 2**63 - 1
 
@@ -30,6 +30,14 @@ class KeySerializer(AnswerSerializer):
             "token_name",
         ]
         omit_absent = True
+
+
+class GitSSHKeySerializer(AnswerSerializer):
+    """The public half of a user's SSH key."""
+
+    class Meta:
+        model = GitSSHKey
+        fields = ["user_id", "created_at", "updated_at", "public_key"]
 
 
 class KeyAnswer(serializers.Serializer[Any]):

@@ -5,9 +5,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.errors import Invalid
-from coderproj.identity import services
+from coderproj.identity import git_keys, services
 from coderproj.identity.models import KeyScope, LoginType
-from coderproj.identity.serializers.keys import KeyAnswer, KeySerializer, TokenBody
+from coderproj.identity.serializers.keys import GitSSHKeySerializer, KeyAnswer, KeySerializer, TokenBody
 from coderproj.identity.views.base import OfUser
 
 NANOSECONDS = 10**9
@@ -42,6 +42,18 @@ def lifetime_of(seconds: int, nanoseconds: int) -> int:
     if nanoseconds and not lifetime:
         raise Invalid.field(field, "Must be at least one second (1000000000 nanoseconds).")
     return services.token_lifetime(lifetime, field=field)
+
+
+class GitSSHKeyView(OfUser):
+    """The SSH key with which the user's workspaces will speak to git hosts; made when it is first asked for."""
+
+    @extend_schema(operation_id="git_ssh_key", responses={200: GitSSHKeySerializer})
+    def get(self, request: Request, user: str) -> Response:
+        return Response(GitSSHKeySerializer(git_keys.git_ssh_key(self.actor, self.find_user())).data)
+
+    @extend_schema(operation_id="regenerate_git_ssh_key", request=None, responses={200: GitSSHKeySerializer})
+    def put(self, request: Request, user: str) -> Response:
+        return Response(GitSSHKeySerializer(git_keys.regenerate_git_ssh_key(self.actor, self.find_user())).data)
 
 
 class KeysView(OfUser):

@@ -170,15 +170,3 @@ class LoginTypeView(OfUser):
         if found.pk != self.actor.id:
             raise Forbidden
         return Response({"login_type": found.login_type})
-
-
-class SshKeyView(OfUser):
-    """Workspaces have no agents that could use such a key, so there is none."""
-
-    @extend_schema(operation_id="user_ssh_key", responses={404: ConfirmationSerializer})
-    def get(self, request: Request, user: str) -> Response:
-        raise NotFound("This deployment keeps no Git SSH keys.")
-
-    @extend_schema(operation_id="regenerate_user_ssh_key", request=None, responses={404: ConfirmationSerializer})
-    def put(self, request: Request, user: str) -> Response:
-        raise NotFound("This deployment keeps no Git SSH keys.")

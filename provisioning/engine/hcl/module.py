@@ -14,7 +14,8 @@ class ModuleCall:
 
     ``key`` is the dotted path of call names (``network.subnets``), as in Terraform's module manifest.
     ``outputs`` says which outputs are read and how: ``{"cluster": {"[]": {"name": {}}}}`` stands for
-    ``module.x.cluster[0].name``. ``version`` is the constraint as written, "" without one.
+    ``module.x.cluster[0].name``. ``version`` is the constraint as written, "" without one. ``providers`` are the full
+    addresses of those that are passed on, by the name in the called module (``aws`` or ``aws.west``).
     """
 
     key: str
@@ -24,6 +25,7 @@ class ModuleCall:
     location: Location
     arguments: tuple[str, ...] = ()
     outputs: dict[str, dict] = field(default_factory=dict)
+    providers: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_local(self) -> bool:

@@ -93,10 +93,12 @@ class NativeDocument(Document):
                     self.blocks = self._body(child, depth=0).blocks
 
     def references(self) -> Iterator[Traversal]:
-        if self._tree is None:
-            return
-        for node in QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", ()):
-            yield self._traversal(node)
+        for node in self.variables():
+            yield self.traversal(node)
+
+    def variables(self) -> list[Node]:
+        """The nodes at which references start."""
+        return QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", []) if self._tree else []
 
     def line_text(self, line: int) -> str:
         return self._lines[line - 1].decode(errors="replace") if 0 < line <= len(self._lines) else ""
@@ -149,13 +151,26 @@ class NativeDocument(Document):
             self.problems.append(self.problem("A label cannot contain references", line))
         return literals.unescape(text)
 
-    def _traversal(self, node: Node) -> Traversal:
-        steps = [self.text_of(node)]
+    def traversal(self, node: Node) -> Traversal:
+        """The reference that starts at a node."""
+        return (self.text_of(node), *self.steps_after(node))
+
+    def steps_after(self, node: Node) -> Traversal:
+        """The attributes and indexes that follow a node."""
+        steps: list[str] = []
         sibling = node.next_sibling
-        while sibling is not None and len(steps) < TRAVERSAL_STEPS:
+        while sibling is not None and len(steps) < TRAVERSAL_STEPS - 1:
             self._add_step(sibling, steps)
             sibling = sibling.next_sibling
         return tuple(steps)
+
+    def attribute_of(self, block: Node, name: str) -> Node | None:
+        """The expression of an attribute in the body of a block."""
+        body = next((child for child in block.children if child.type == "body"), None)
+        for child in body.children if body is not None else ():
+            if child.type == "attribute" and self.text_of(child.children[0]) == name:
+                return child.children[-1]
+        return None
 
     def _add_step(self, node: Node, steps: list[str]) -> None:
         if node.type == "get_attr":

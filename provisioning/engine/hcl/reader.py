@@ -1,7 +1,7 @@
 """Reading a template's folder: its files, its root module, the local modules below."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from provisioning.engine.base import EngineError, ParameterSchema
@@ -11,7 +11,7 @@ from .literals import as_text
 from .module import Module, ModuleCall
 from .native import NativeDocument
 from .problems import Location, Problem, TemplateSyntaxError
-from .providers import UsageCollector, hint_tree, merge_hints, with_nested_data
+from .providers import UsageCollector, declared_providers, full_address, hint_tree, merge_hints, with_nested_data
 from .syntax import Block, Document, NotConstantError, Traversal, merge_overrides, without_instance_key
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
@@ -31,23 +31,26 @@ LABEL_NAMES = {
 UNIQUE = ("variable", "output", "module", "resource", "data")
 
 
-def read_module(directory: Path) -> Module:
-    """Read the template in ``directory``.
+def read_module(directory: Path, fetched: Mapping[str, Path] | None = None, packages: Path | None = None) -> Module:
+    """Read the template in ``directory``, and the remote modules that were ``fetched``: their folders, below
+    ``packages``, by the key of their call.
 
     Raises TemplateSyntaxError for what is wrong in its files, and EngineError when there is no configuration
     at all, when a file is too big or when modules call each other endlessly.
     """
-    return _TemplateReader(directory.resolve()).read()
+    root = directory.resolve()
+    return _TemplateReader(root, fetched or {}, packages or root).read()
 
 
 class _Folder:
     """The files of one module's folder, read once however often the module is called."""
 
-    def __init__(self, root: Path, path: Path) -> None:
+    def __init__(self, path: Path, shown: str) -> None:
+        """``shown`` is the folder's path as locations have it, empty or ending with a slash."""
         self.documents: list[Document] = []
         overrides: list[Document] = []
         for file in _configuration_files(path):
-            document = _read_file(root, file)
+            document = _read_file(file, shown + file.name)
             stem = file.name.removesuffix(".json").removesuffix(".tf")
             is_override = stem == "override" or stem.endswith("_override")
             (overrides if is_override else self.documents).append(document)
@@ -93,8 +96,10 @@ class _Folder:
 
 
 class _TemplateReader:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, fetched: Mapping[str, Path], packages: Path) -> None:
         self.root = root
+        self.fetched = fetched
+        self.packages = packages
         self.folders: dict[Path, _Folder] = {}
         self.collector = UsageCollector()
         self.calls: list[ModuleCall] = []
@@ -103,7 +108,7 @@ class _TemplateReader:
         self.provisioners: list[Location] = []
 
     def read(self) -> Module:
-        folder = self._folder(self.root)
+        folder = self._folder(self.root, "")
         if not folder.documents:
             raise EngineError("no .tf file in the template's root folder")
         problems = list(folder.problems)
@@ -111,7 +116,7 @@ class _TemplateReader:
         if problems:
             raise TemplateSyntaxError(sorted(problems, key=lambda problem: problem.location))
         required = self._add(folder)
-        self._enter(self.root, folder, key="", address="", path=(self.root,))
+        self._enter(self.root, folder, key="", address="", path=(self.root,), package=self.root)
         return Module(
             variables=variables,
             required_providers=required,
@@ -124,9 +129,12 @@ class _TemplateReader:
             uses_provisioners=tuple(sorted(set(self.provisioners))),
         )
 
-    def _folder(self, path: Path) -> _Folder:
+    def _folder(self, path: Path, key: str) -> _Folder:
+        """The folder at ``path``, which the call ``key`` leads to."""
         if path not in self.folders:
-            self.folders[path] = _Folder(self.root, path)
+            is_own = path.is_relative_to(self.root)
+            shown = path.relative_to(self.root).as_posix() if is_own else f"module.{key}"
+            self.folders[path] = _Folder(path, "" if path == self.root else f"{shown}/")
         return self.folders[path]
 
     def _add(self, folder: _Folder) -> dict[str, str]:
@@ -138,28 +146,34 @@ class _TemplateReader:
                 self.provisioners += [nested.location for nested in block.body.blocks_of("provisioner")]
         return self.collector.add_module(folder.blocks, folder.references)
 
-    def _enter(self, directory: Path, folder: _Folder, *, key: str, address: str, path: tuple[Path, ...]) -> None:
-        """Follow the module calls of a folder. ``path`` holds the folders that lead here."""
+    def _enter(
+        self, directory: Path, folder: _Folder, *, key: str, address: str, path: tuple[Path, ...], package: Path
+    ) -> None:
+        """Follow the module calls of a folder. ``path`` holds the folders that lead here, ``package`` is the outermost
+        one that its calls may lead to."""
         blocks = _in_source_order(folder.blocks)
         self.parameter_order += [
             f"{address}data.{PARAMETER_TYPE}.{block.labels[1]}"
             for block in blocks
             if block.type == "data" and block.labels[0] == PARAMETER_TYPE
         ]
+        addresses = declared_providers(blocks)
         for block in blocks:
             if block.type != "module":
                 continue
-            call = _module_call(block, key, folder.module_references.get(block.labels[0], ()))
+            references = folder.module_references.get(block.labels[0], ())
+            call = _module_call(block, key, references, addresses)
             self.calls.append(call)
             if len(self.calls) > MAX_MODULE_CALLS:
                 raise EngineError(f"the template has more than {MAX_MODULE_CALLS} module calls")
-            target = self._local_target(directory, call)
+            fetched = None if call.is_local else self.fetched.get(call.key)
+            target = fetched or _local_target(directory, call, package)
             if target is None:
                 continue
             if target in path:
                 raise EngineError(f"module {call.key} calls itself ({call.location})")
             known = target in self.folders
-            called = self._folder(target)
+            called = self._folder(target, call.key)
             if called.problems:
                 raise TemplateSyntaxError(sorted(called.problems, key=lambda problem: problem.location))
             if not known:
@@ -170,14 +184,16 @@ class _TemplateReader:
                 key=f"{call.key}.",
                 address=f"{address}module.{call.name}.",
                 path=(*path, target),
+                package=self.packages if fetched else package,
             )
 
-    def _local_target(self, directory: Path, call: ModuleCall) -> Path | None:
-        """The folder of a local module; None when it is remote, missing or outside of the template."""
-        if not call.is_local:
-            return None
-        target = (directory / call.source).resolve()
-        return target if target.is_relative_to(self.root) and target.is_dir() else None
+
+def _local_target(directory: Path, call: ModuleCall, package: Path) -> Path | None:
+    """The folder of a local module; None when it is remote, missing or outside of its package."""
+    if not call.is_local:
+        return None
+    target = (directory / call.source).resolve()
+    return target if target.is_relative_to(package) and target.is_dir() else None
 
 
 def _configuration_files(directory: Path) -> list[Path]:
@@ -193,8 +209,7 @@ def _configuration_files(directory: Path) -> list[Path]:
     return [directory / name for name in names if name.endswith((".tf", ".tf.json"))]
 
 
-def _read_file(root: Path, file: Path) -> Document:
-    name = file.relative_to(root).as_posix()
+def _read_file(file: Path, name: str) -> Document:
     with file.open("rb") as stream:
         source = stream.read(MAX_FILE_BYTES + 1)
     if len(source) > MAX_FILE_BYTES:
@@ -231,7 +246,10 @@ def _backend(blocks: Iterable[Block]) -> Location | None:
 _CALL_META_ARGUMENTS = ("source", "version", "count", "for_each", "providers", "depends_on")
 
 
-def _module_call(block: Block, prefix: str, references: Iterable[Traversal]) -> ModuleCall:
+def _module_call(
+    block: Block, prefix: str, references: Iterable[Traversal], addresses: Mapping[str, str]
+) -> ModuleCall:
+    """``addresses`` are those of the calling module's providers by local name."""
     name = block.labels[0]
     outputs: dict[str, dict] = {}
     for path in references:
@@ -244,7 +262,17 @@ def _module_call(block: Block, prefix: str, references: Iterable[Traversal]) -> 
         location=block.location,
         arguments=tuple(n for n in block.body.attributes if n not in _CALL_META_ARGUMENTS),
         outputs=outputs,
+        providers=_passed_providers(block, addresses),
     )
+
+
+def _passed_providers(block: Block, addresses: Mapping[str, str]) -> dict[str, str]:
+    passed = block.body.attributes.get("providers")
+    found = {}
+    for name, expression in (passed.elements() if passed is not None else {}).items():
+        local = expression.keyword().partition(".")[0]
+        found[name] = addresses.get(local) or full_address(local)
+    return found
 
 
 def _constant_text(block: Block, name: str) -> str:

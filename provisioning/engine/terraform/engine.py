@@ -12,6 +12,7 @@ from provisioning.engine.hcl import read_module
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import discovery
 from provisioning.engine.terraform.discovery import Terraform
+from provisioning.engine.terraform.fetching import ModuleFetcher
 from provisioning.engine.terraform.installation import ProviderInstaller
 from provisioning.engine.terraform.job import Job, refuse_state
 from provisioning.engine.terraform.settings import EngineSettings
@@ -32,6 +33,7 @@ class TerraformEngine:
         self._settings = settings
         self._sandbox = sandbox.choose(settings.sandbox)
         self._installer = ProviderInstaller(settings)
+        self._fetcher = ModuleFetcher(settings)
         self._ready: dict[Path, Workplace] = {}
         if self._sandbox is SandboxKind.OFF:
             logger.warning(
@@ -91,7 +93,7 @@ class TerraformEngine:
         terraform = discovery.find(self._settings.binary)
         with self._workplace(terraform, directory, stop) as workplace:
             job = Job(workplace, module, plan_input, log)
-            job.prepare(self._installer)
+            job.prepare(self._installer, self._fetcher)
             yield job
 
     def _workplace(self, terraform: Terraform, directory: Path, stop: Event) -> Workplace:

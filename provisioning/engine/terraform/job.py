@@ -20,7 +20,7 @@ from provisioning.engine.base import (
     Stage,
     Transition,
 )
-from provisioning.engine.hcl import Module
+from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.plan import plan_result
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.stub import StubProvider
@@ -31,10 +31,11 @@ from provisioning.engine.terraform.environment import (
     variable_values,
     write_private,
 )
+from provisioning.engine.terraform.fetching import ModuleFetcher
 from provisioning.engine.terraform.installation import ProviderInstaller
-from provisioning.engine.terraform.modules import RemoteModuleError, remote_calls, write_manifest
+from provisioning.engine.terraform.modules import fetched_modules, remote_calls, without_users, write_manifest
 from provisioning.engine.terraform.output import Line, Mask, Reader, shortened
-from provisioning.engine.terraform.workplace import CLI_CONFIG, Workplace
+from provisioning.engine.terraform.workplace import Workplace
 
 _PLAN = ("plan", "-no-color", "-input=false", "-json", "-refresh=false", "-lock=false")
 _SHOW = ("show", "-json", "-no-color")
@@ -55,11 +56,12 @@ class Job:
         self._workspace_id = plan_input.context.workspace_id or str(uuid.uuid4())  # the same for every plan
         self._stubs: tuple[str, ...] = ()
         self._stub_sockets: dict[str, Path] = {}
+        self._stubbed_modules: dict[str, str] = {}  # their source by their key
         self._variables: dict[str, str] = {}
         self._arguments: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ before the plans
-    def prepare(self, installer: ProviderInstaller) -> None:
+    def prepare(self, installer: ProviderInstaller, fetcher: ModuleFetcher) -> None:
         """Write the values, lay out the modules, have the providers installed or stood in for.
 
         Raises EngineError for what cannot be had, Canceled when the job is to end.
@@ -70,29 +72,31 @@ class Job:
         if in_file:
             path = write_private(workplace.folder / "values.tfvars.json", json.dumps(in_file))
             self._arguments = (f"-var-file={path}",)
-        write_manifest(self._module, workplace.directory, workplace.data)
-        for call in remote_calls(self._module):
-            if not (self._settings.network and self._settings.remote_modules):
-                raise RemoteModuleError(call)
-            self._fetch_modules()
-            break
+        if remote_calls(self._module):
+            self._fetch(fetcher)
+        write_manifest(self._module, workplace.directory, workplace.data, self._stubbed_modules, workplace.registry)
         if self._module.provider_usage:
             self._install(installer)
 
-    def _fetch_modules(self) -> None:
+    def _fetch(self, fetcher: ModuleFetcher) -> None:
+        """Fetch the template's remote modules; a stub answers for each one that cannot be had."""
+        workplace = self._workplace
         self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        reader = Reader(self._mask, plain_level=LogLevel.DEBUG)
-        ended = self._workplace.run_installing(
-            ("get", "-no-color"),
-            addresses=(),
-            cli_config=self._settings.cli_config or CLI_CONFIG,
-            network=True,
-            on_stdout=lambda raw: _forward(reader.stdout(raw), Stage.INSTALLING, self._log),
-            on_stderr=lambda raw: _forward(reader.stderr(raw), Stage.INSTALLING, self._log),
-        )
-        if ended.status != 0:
-            calls = ", ".join(call.key for call in remote_calls(self._module))
-            raise EngineError(shortened(f"modules could not be fetched ({calls}): {reader.last_words or ended.why}"))
+        failed = fetcher.fetch(workplace, self._module, self._log)
+        for call in self._module.module_calls:
+            if call.key not in failed:
+                continue
+            source = without_users(call.source)
+            text = f"module {call.key} ({call.location}) from {source} could not be fetched: {failed[call.key]}"
+            if not self._settings.stub_providers:
+                self._log(LogLevel.ERROR, Stage.INSTALLING, text)
+                raise EngineError(shortened(text))
+            self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub answers for it, this version is unverified")
+            self._stubbed_modules[call.key] = source
+        # What was fetched has providers, modules and maybe state of its own.
+        fetched = fetched_modules(workplace.directory, workplace.data)
+        self._module = read_module(workplace.directory, fetched, workplace.data / "modules")
+        refuse_state(self._module)
 
     def _install(self, installer: ProviderInstaller) -> None:
         """Install the providers of the template; a stub answers for each one that cannot be had."""
@@ -127,9 +131,10 @@ class Job:
                 self._workplace.give_up()
                 raise
         return ImportResult(
-            start=plan_result(start, graph, self._module),
-            stop=plan_result(stop, graph, self._module),
+            start=self._found(start, graph),
+            stop=self._found(stop, graph),
             unverified_providers=self._stubs,
+            unverified_modules=tuple(sorted(set(self._stubbed_modules.values()))),
         )
 
     def plan_once(self) -> PlanResult:
@@ -141,10 +146,13 @@ class Job:
             try:
                 plan = self._plan(commands, transition, Stage.PERSISTENT, self._log)
                 graph = early_graph.result() if early_graph else self._graph(commands)
-                return plan_result(plan, graph, self._module)
+                return self._found(plan, graph)
             except BaseException:
                 self._workplace.give_up()
                 raise
+
+    def _found(self, plan: dict[str, Any], graph: str) -> PlanResult:
+        return plan_result(plan, graph, self._module, stubbed_modules=self._stubbed_modules)
 
     def _commands(self, slot: int, transition: Transition) -> Commands:
         """The way to run the commands of a plan, with the providers for it served."""

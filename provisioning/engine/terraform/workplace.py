@@ -135,6 +135,11 @@ class Workplace:
         """Terraform's data folder, in place of the template's ``.terraform``."""
         return self.folder / "data"
 
+    @property
+    def registry(self) -> str:
+        """The registry of addresses that name none."""
+        return _OTHER_REGISTRY if self._terraform.name == "tofu" else _REGISTRY
+
     def begin(self, stop: Event) -> None:
         """Now there is a job for what was made ahead: its wall clock starts, and ``stop`` ends it."""
         self._stop = stop

@@ -1,20 +1,21 @@
 """The API's description and its page."""
 
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
 from tests.api import ApiClient
-from tests.routes import api_routes
+from tests.routes import PARAMETER, api_routes
 
 REFERENCE = re.compile(r"""(?:src|href|data-description)="([^"]*)\"""")
-# Routes that the description leaves out: the description itself, and the API's root without its slash.
+# Routes that the description leaves out: the description itself.
 UNDESCRIBED = {"openapi.json"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def description():
     answer = ApiClient().get("openapi.json")
     assert answer.status_code == 200
@@ -22,9 +23,8 @@ def description():
 
 
 def test_every_route_and_method_is_described(description):
-    parameter = re.compile(r"<(?:\w+:)?(\w+)>")
     wanted = {
-        (f"/api/v2/{parameter.sub(r'{\\1}', route.pattern)}", method.lower())
+        ("/api/v2/" + PARAMETER.sub(r"{\1}", route.pattern), method.lower())
         for route in api_routes()
         if route.pattern not in UNDESCRIBED
         for method in route.methods
@@ -58,9 +58,7 @@ def test_the_page_opens_and_names_no_foreign_host():
 
 
 def test_the_page_starts_without_a_foreign_validator():
-    path = finders.find("swagger/start.js")
-    with open(path, encoding="utf-8") as file:
-        script = file.read()
+    script = Path(finders.find("swagger/start.js")).read_text()
     assert "validatorUrl: null" in script
     assert "://" not in script
 

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from coderproj.identity import tokens
-from coderproj.identity.models import ApiKey, AuditLog, User
+from coderproj.identity.models import ApiKey, AuditLog, GitSSHKey, User
 from tests.api import ApiClient, fields_of
 from tests.factories import make_user
 
@@ -360,9 +360,22 @@ def test_which_roles_there_are(api):
 def test_small_answers_about_users(api):
     assert api.member.get("users/me/login-type").body == {"login_type": "password"}
     assert api.member.get("users/owner/login-type").status_code == 403
-    for method in ("GET", "PUT"):
-        answer = api.member.call(method, "users/me/gitsshkey")
-        assert (answer.status_code, list(answer.body)) == (404, ["message"])
+
+
+def test_the_ssh_key_is_made_once_and_its_private_half_stays_here(api, people):
+    first = api.member.get("users/me/gitsshkey").body
+    assert first["public_key"].startswith("ssh-ed25519 ")
+    assert list(first) == ["user_id", "created_at", "updated_at", "public_key"]
+    assert api.member.get("users/me/gitsshkey").body == first
+    second = api.member.put("users/me/gitsshkey").body
+    assert second["public_key"] != first["public_key"]
+    assert api.member.get("users/owner/gitsshkey").status_code == 403
+    assert api.owner.get(f"users/{people.member.username}/gitsshkey").body == second
+    stored = bytes(GitSSHKey.objects.get(user=people.member).encrypted_private_key)
+    assert b"PRIVATE KEY" not in stored
+    row = AuditLog.objects.filter(resource_type="git_ssh_key").get()
+    assert row.diff["encrypted_private_key"]["secret"] is True
+    assert stored.hex() not in str(row.diff)
 
 
 def test_a_narrow_key_sees_nobody(people):

@@ -1,22 +1,45 @@
-"""One daemon for all tests of a module that do not hurt it."""
+"""Daemons on the database and daemons that have only a key: the same tests for both."""
 
 import pytest
 
-from tests.vocabulary import run_daemon
+from tests.vocabulary import run_daemon, run_remote_daemon
+
+KINDS = ("direct", "remote")
+SETTINGS = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_JOB_SECONDS": 30}
 
 
 @pytest.fixture(scope="module")
-def _running_daemon(django_db_setup, django_db_blocker, tmp_path_factory):
+def _direct_daemon(django_db_setup, django_db_blocker, tmp_path_factory):
+    """One for all tests of a module that do not hurt it."""
     log = tmp_path_factory.mktemp("daemon") / "log"
-    with (
-        django_db_blocker.unblock(),
-        run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1, PROVISIONER_JOB_SECONDS=30) as daemon,
-    ):
+    with django_db_blocker.unblock(), run_daemon(log, "--name", "shared", **SETTINGS) as daemon:
         yield daemon
 
 
+@pytest.fixture(params=KINDS)
+def daemon_kind(request):
+    return request.param
+
+
 @pytest.fixture
-def daemon(transactional_db, _running_daemon):
+def daemon(daemon_kind, transactional_db, request):
     """A daemon with two slots that runs throughout; do not hurt it."""
-    yield _running_daemon
-    assert _running_daemon.process.poll() is None
+    if daemon_kind == "direct":
+        running = request.getfixturevalue("_direct_daemon")
+        yield running
+        assert running.process.poll() is None
+        return
+    # Its key goes with the other rows after each test, and so does it.
+    live_api, tmp_path = request.getfixturevalue("live_api"), request.getfixturevalue("tmp_path")
+    with run_remote_daemon(tmp_path / "log", live_api.url, **SETTINGS) as running:
+        yield running
+        assert running.process.poll() is None
+
+
+@pytest.fixture
+def start_daemon(daemon_kind, transactional_db, request):
+    """``run_daemon`` of either kind."""
+    if daemon_kind == "direct":
+        return run_daemon
+    live_api = request.getfixturevalue("live_api")
+    return lambda log, *options, **environment: run_remote_daemon(log, live_api.url, *options, **environment)

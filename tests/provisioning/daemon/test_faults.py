@@ -54,8 +54,8 @@ def environment(pid):
     return dict(item.split("=", 1) for item in content.split("\0") if "=" in item)
 
 
-def test_a_killed_process_fails_its_job_only(log):
-    with run_daemon(log, **SHORT_LEASE) as daemon:
+def test_a_killed_process_fails_its_job_only(log, start_daemon):
+    with start_daemon(log, **SHORT_LEASE) as daemon:
         version = queue_import(echo({"hang": True}))
         pid = runner_of(version.job, daemon)
         folder = folder_of(pid)
@@ -68,8 +68,8 @@ def test_a_killed_process_fails_its_job_only(log):
         assert daemon.end() == 0
 
 
-def test_a_jobs_process_holds_no_credentials(log):
-    with run_daemon(log, CODERPROJ_SECRET_KEY="very secret", **SHORT_LEASE) as daemon:
+def test_a_jobs_process_holds_no_credentials(log, start_daemon):
+    with start_daemon(log, CODERPROJ_SECRET_KEY="very secret", **SHORT_LEASE) as daemon:
         pid = wait_until(daemon.runners)[0]
         names = set(environment(pid))
         assert "PATH" in names
@@ -77,15 +77,15 @@ def test_a_jobs_process_holds_no_credentials(log):
         assert daemon.end() == 0
 
 
-def test_a_killed_daemon_leaves_nothing_and_another_takes_its_job(log, tmp_path):
-    with run_daemon(log, "--name", "first", **SHORT_LEASE) as first:
+def test_a_killed_daemon_leaves_nothing_and_another_takes_its_job(log, tmp_path, start_daemon):
+    with start_daemon(log, "--name", "first", **SHORT_LEASE) as first:
         version = queue_import(echo({"sleep": 3}))
         folder = folder_of(runner_of(version.job, first))
         first.signal(signal.SIGKILL)
         first.process.wait()
         wait_until(lambda: not first.runners(), 3, "the end of the job's processes")
         wait_until(lambda: not folder.exists(), 3, "the removal of the job's folder")
-    with run_daemon(tmp_path / "second", "--name", "second", **SHORT_LEASE) as second:
+    with start_daemon(tmp_path / "second", "--name", "second", **SHORT_LEASE) as second:
         job = wait_for_job(version.job, 20)
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2)
         assert job.worker_id == ProvisionerDaemon.objects.get(name="second").pk
@@ -94,12 +94,12 @@ def test_a_killed_daemon_leaves_nothing_and_another_takes_its_job(log, tmp_path)
     assert list(job.logs.order_by("id").values_list("id", flat=True)) == list(range(1, job.log_count + 1))
 
 
-def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path):
-    with run_daemon(log, "--name", "frozen", **SHORT_LEASE) as frozen:
+def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path, start_daemon):
+    with start_daemon(log, "--name", "frozen", **SHORT_LEASE) as frozen:
         version = queue_import(echo({"sleep": 3, "lines": 5}))
         wait_for_log(version.job, "line 5")
         frozen.signal(signal.SIGSTOP)
-        with run_daemon(tmp_path / "second", "--name", "second", **SHORT_LEASE) as second:
+        with start_daemon(tmp_path / "second", "--name", "second", **SHORT_LEASE) as second:
             job = wait_for_job(version.job, 20)
             before = outputs(job)
             frozen.signal(signal.SIGCONT)
@@ -111,8 +111,8 @@ def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path):
         assert frozen.end() == 0
 
 
-def test_a_hung_plan_ends_at_the_wall_clock(log):
-    with run_daemon(log, PROVISIONER_JOB_SECONDS=1, **SHORT_LEASE) as daemon:
+def test_a_hung_plan_ends_at_the_wall_clock(log, start_daemon):
+    with start_daemon(log, PROVISIONER_JOB_SECONDS=1, **SHORT_LEASE) as daemon:
         polite, deaf = queue_import(echo({"hang": True})), queue_import(echo({"hang": True, "ignore_stop": True}))
         for version in (polite, deaf):
             job = wait_for_job(version.job, 10)
@@ -120,8 +120,8 @@ def test_a_hung_plan_ends_at_the_wall_clock(log):
         assert daemon.end() == 0
 
 
-def test_sigterm_finishes_what_runs_and_takes_nothing_more(log):
-    with run_daemon(log, "--concurrency", "1", **SHORT_LEASE) as daemon:
+def test_sigterm_finishes_what_runs_and_takes_nothing_more(log, start_daemon):
+    with start_daemon(log, "--concurrency", "1", **SHORT_LEASE) as daemon:
         running, waiting = queue_import(echo({"sleep": 3})), queue_import(echo())
         wait_for_log(running.job, **RUNNING)
         assert daemon.end() == 0
@@ -133,8 +133,8 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_more(log):
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["second signal", "time is up"])
-def test_a_stop_in_a_hurry_gives_jobs_back(log, again):
-    with run_daemon(log, "--drain-seconds", "600" if again else "1", **SHORT_LEASE) as daemon:
+def test_a_stop_in_a_hurry_gives_jobs_back(log, again, start_daemon):
+    with start_daemon(log, "--drain-seconds", "600" if again else "1", **SHORT_LEASE) as daemon:
         version = queue_import(echo({"hang": True, "ignore_stop": True}))
         wait_for_log(version.job, **RUNNING)
         daemon.signal(signal.SIGTERM)
@@ -148,8 +148,8 @@ def test_a_stop_in_a_hurry_gives_jobs_back(log, again):
         assert not daemon.runners()
 
 
-def test_cancel_during_a_drain_still_works(log):
-    with run_daemon(log, **SHORT_LEASE) as daemon:
+def test_cancel_during_a_drain_still_works(log, start_daemon):
+    with start_daemon(log, **SHORT_LEASE) as daemon:
         version = queue_import(echo({"hang": True}))
         wait_for_log(version.job, **RUNNING)
         daemon.signal(signal.SIGTERM)
@@ -159,9 +159,9 @@ def test_cancel_during_a_drain_still_works(log):
         assert wait_for_job(version.job, 1).status == JobStatus.CANCELED
 
 
-def test_once_runs_what_waits_and_stops(log):
+def test_once_runs_what_waits_and_stops(log, start_daemon):
     versions = [queue_import(echo()) for _ in range(3)]
-    with run_daemon(log, "--once", **SHORT_LEASE) as daemon:
+    with start_daemon(log, "--once", **SHORT_LEASE) as daemon:
         assert daemon.process.wait(20) == 0
     assert {wait_for_job(version.job, 0.1).status for version in versions} == {JobStatus.SUCCEEDED}
 
@@ -192,8 +192,8 @@ def drop_connections():
         )
 
 
-def test_a_daemon_that_cannot_heartbeat_ends_its_jobs_first(log):
-    with run_daemon(log, **SHORT_LEASE | {"PROVISIONER_LEASE_SECONDS": 3}) as daemon:
+def test_a_daemon_that_cannot_heartbeat_ends_its_jobs_first(log, start_daemon):
+    with start_daemon(log, **SHORT_LEASE | {"PROVISIONER_LEASE_SECONDS": 3}) as daemon:
         version = queue_import(echo({"hang": True}))
         pid = runner_of(version.job, daemon)
         # Nobody but us may write: every heartbeat waits, as behind a server that does not answer.
@@ -213,21 +213,21 @@ def is_running(pid):
     return pid in dict(processes())
 
 
-def test_a_daemon_keeps_its_id_and_tells_what_it_has(log, tmp_path):
-    with run_daemon(log, "--name", "durable", "--tag", "gpu=true", "--concurrency", "3") as daemon:
+def test_a_daemon_keeps_its_id_and_tells_what_it_has(log, tmp_path, start_daemon):
+    with start_daemon(log, "--name", "durable", "--tag", "gpu=true", "--concurrency", "3") as daemon:
         row = wait_until(ProvisionerDaemon.objects.online().exclude(sandbox="").first, 30, "a described daemon")
         assert (row.name, row.concurrency) == ("durable", 3)
         assert row.tags == {"scope": "organization", "gpu": "true"}
         assert row.engine or "Terraform templates cannot be planned here" in log.read_text()
         assert daemon.end() == 0
-    with run_daemon(tmp_path / "again", "--name", "durable") as daemon:
+    with start_daemon(tmp_path / "again", "--name", "durable") as daemon:
         again = ProvisionerDaemon.objects.online().get()
         assert (again.pk, again.tags) == (row.pk, {"scope": "organization"})
         assert daemon.end() == 0
 
 
-def test_tags_keep_jobs_away(log):
-    with run_daemon(log, "--tag", "gpu=true", **SHORT_LEASE) as daemon:
+def test_tags_keep_jobs_away(log, start_daemon):
+    with start_daemon(log, "--tag", "gpu=true", **SHORT_LEASE) as daemon:
         plain = queue_import(echo())
         wanted = queue_import(echo(), tags={"scope": "organization", "gpu": "true"})
         assert wait_for_job(wanted.job).status == JobStatus.SUCCEEDED

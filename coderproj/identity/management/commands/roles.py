@@ -19,11 +19,8 @@ class Command(ActionCommand):
             self.say(markdown().rstrip())
         else:
             self.table(
-                ("Role", "Title", "Counts", "May"),
-                [
-                    (role.name, role.display_name, COUNTS[role.level], "; ".join(granted(role.grants)) or "-")
-                    for role in ROLES.values()
-                ],
+                ("Role", "Counts", "May"),
+                [(role.name, COUNTS[role.level], "\n".join(granted(role.grants))) for role in ROLES.values()],
                 "",
             )
         return [

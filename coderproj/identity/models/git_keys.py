@@ -1,0 +1,22 @@
+"""SSH keys with which a user's workspaces will speak to git hosts."""
+
+from django.db import models
+
+from coderproj.identity.models.users import User
+
+
+class GitSSHKey(models.Model):
+    """One key pair a user, made when it is first asked for. The private half is stored encrypted and never shown."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="git_ssh_key")
+    public_key = models.TextField()
+    encrypted_private_key = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["user"]
+        verbose_name = "git SSH key"
+
+    def __str__(self) -> str:
+        return f"SSH key of {self.user}"

@@ -1,0 +1,346 @@
+"""The daemon's client over HTTPS: no database, no Django, a key instead.
+
+Every call may be repeated: a claim is asked for by an id of ours, lines of the log are numbered, and the server
+remembers how a lease ended.
+"""
+
+import hashlib
+import logging
+import ssl
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from provisioning.daemon import wire
+from provisioning.daemon.client import (
+    Assignment,
+    DaemonFacts,
+    Lease,
+    LeaseLost,
+    NotAccepted,
+    Refused,
+    Registration,
+    Unreachable,
+    Wakeup,
+)
+from provisioning.daemon.polling import LongPoll
+from provisioning.engine.base import ImportResult, LogLine, ParameterSchema, ParameterValue
+from provisioning.work import JobResult
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+TIMEOUT = httpx.Timeout(15.0, connect=5.0, write=30.0)
+# Storing the results of a large plan takes a while.
+STORE_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+POLL_TIMEOUT = httpx.Timeout(wire.MAX_WAIT + 10, connect=5.0)
+# Shorter than the server keeps idle connections, so that none breaks just when it is used.
+LIMITS = httpx.Limits(keepalive_expiry=30.0)
+# What a proxy or a server says that will be back.
+AWAY = (429, 502, 503, 504)
+ARCHIVE_TRIES = 3
+# A server that answers an idle wait at once cannot hold it: no more than one question in so many seconds.
+SHORTEST_WAIT = 1.0
+LONGEST_REST = 2.0
+
+AnswerT = TypeVar("AnswerT", bound=wire.Answer)
+
+
+class BadAddress(ValueError):
+    """No address of a server to give a key to."""
+
+
+class _NotRegistered(Exception):
+    """The server does not know the daemon (any more)."""
+
+
+class _Failed(Exception):
+    """The server failed at the request."""
+
+
+class _Damaged(Exception):
+    """The archive is not what the server announced."""
+
+
+class RemoteClient:
+    """Implements ``JobClient`` over HTTPS. Calls may come from any thread, ``wait_for_work`` from one only."""
+
+    poll_seconds = wire.MAX_WAIT
+
+    def __init__(self, url: str, key: str, *, lease_seconds: float, allow_http: bool = False) -> None:
+        """Raises BadAddress for a URL that is none, or whose answers anybody on the way could read and change."""
+        parts = urlsplit(url)
+        plain = parts.scheme == "http" and (allow_http or parts.hostname in LOOPBACK)
+        if not parts.hostname or not (parts.scheme == "https" or plain):
+            raise BadAddress("expected https://HOST (http only to this machine, or with --allow-http)")
+        self._lease_seconds = lease_seconds
+        self._facts: DaemonFacts | None = None
+        self._id = uuid.uuid4()
+        self._claim = uuid.uuid4()
+        self._canceling: frozenset[uuid.UUID] = frozenset()
+        self._promised = False
+        self._fruitless = 0
+        # The system's authorities, or those of SSL_CERT_FILE.
+        common: dict[str, Any] = {
+            "base_url": url.rstrip("/"),
+            "headers": {wire.KEY_HEADER: key, "Content-Type": "application/json", "User-Agent": "coderproj-daemon"},
+            "verify": ssl.create_default_context() if parts.scheme == "https" else False,
+            "limits": LIMITS,
+            "trust_env": parts.hostname not in LOOPBACK,  # proxies
+        }
+        self._http = httpx.Client(timeout=TIMEOUT, **common)
+        self._poll = LongPoll(lambda: httpx.AsyncClient(timeout=POLL_TIMEOUT, **common))
+
+    # ------------------------------------------------------------------ the daemon
+    def register(self, facts: DaemonFacts) -> Registration:
+        body = wire.Register(
+            name=facts.name,
+            provisioners=facts.provisioners,
+            concurrency=facts.concurrency,
+            version=facts.version,
+            hostname=facts.hostname,
+            engine=facts.engine,
+            sandbox=facts.sandbox,
+        )
+        try:
+            answer = self._call("register", body, wire.Registered)
+        except (LeaseLost, _NotRegistered) as error:
+            if isinstance(error, NotAccepted):
+                raise
+            raise Refused(str(error)) from error
+        except _Failed as error:
+            raise Unreachable(str(error)) from error
+        self._facts, self._id = facts, answer.id
+        return Registration(answer.id, answer.tags)
+
+    def refresh(self) -> None:
+        self._call_as_daemon("refresh", wire.Done)
+
+    def deregister(self) -> None:
+        self._call_as_daemon("deregister", wire.Done)
+
+    def _call_as_daemon(self, path: str, wanted: type[AnswerT], body: wire.Body | None = None) -> AnswerT:
+        """A call about the daemon itself; one that the server has forgotten registers again."""
+        try:
+            try:
+                return self._call(path, body or wire.Daemon(self._id), wanted)
+            except _NotRegistered:
+                self._register_again()
+                raise Unreachable("the server had forgotten this daemon") from None
+        except _Failed as error:
+            raise Unreachable(str(error)) from error
+
+    def _register_again(self) -> None:
+        if self._facts is None:
+            raise RuntimeError("register comes first")
+        self.register(self._facts)
+
+    # ------------------------------------------------------------------ a job
+    def acquire(self) -> Assignment | None:
+        while True:
+            request = wire.Acquire(self._id, self._claim, self._lease_seconds)
+            job = self._call_as_daemon("acquire", wire.Acquired, request).job
+            if job is None:
+                self._fruitless += self._promised
+                return None
+            lease = Lease(job.id, self._claim)
+            try:
+                archive = self._archive(job, lease)
+            except LeaseLost:
+                self._claim = uuid.uuid4()
+                continue
+            except _Damaged as error:
+                self._claim = uuid.uuid4()
+                self._give_up(lease, str(error))
+                continue
+            self._claim = uuid.uuid4()
+            self._fruitless = 0
+            return Assignment(
+                lease=lease,
+                job_type=job.job_type,
+                provisioner=job.provisioner,
+                attempt=job.attempt,
+                plan_input=job.plan_input,
+                archive=archive,
+                archive_sha256=job.archive_sha256,
+                archive_bytes=job.archive_bytes,
+                log_count=job.log_count,
+                template_version_id=job.template_version_id,
+            )
+
+    def _archive(self, job: wire.Job, lease: Lease) -> bytes:
+        """The job's source, complete and unchanged. Raises _Damaged when it does not come like that."""
+        for _ in range(ARCHIVE_TRIES):
+            try:
+                archive = self._send("GET", f"jobs/{lease.job_id}/archive", lease=lease).content
+            except _Failed as error:
+                raise Unreachable(str(error)) from error
+            if hashlib.sha256(archive).hexdigest() == job.archive_sha256:
+                return archive
+            logger.warning("Job %s: its source arrived damaged (%d bytes)", job.id, len(archive))
+        raise _Damaged("the template's source arrived damaged: its SHA-256 is not the one that it was stored with")
+
+    def _give_up(self, lease: Lease, error: str) -> None:
+        try:
+            self.fail(lease, error)
+        except LeaseLost:
+            logger.info("Job %s: dropped", lease.job_id)
+
+    def heartbeat(self, lease: Lease) -> bool:
+        # Later than this another daemon may be about to get the job: there is no use in waiting for the answer.
+        timeout = httpx.Timeout(min(15.0, max(1.0, self._lease_seconds / 3)))
+        body = wire.Heartbeat(self._lease_seconds)
+        return self._call_for(lease, "heartbeat", body, wire.Beaten, timeout).canceling
+
+    def append_logs(self, lease: Lease, lines: Sequence[LogLine], *, after: int) -> int:
+        return self._call_for(lease, "logs", wire.Logs(after, tuple(lines)), wire.Logged).last
+
+    def store_readme(self, lease: Lease, readme: str) -> None:
+        self._call_for(lease, "readme", wire.Readme(readme), wire.Done)
+
+    def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
+        return self._call_for(lease, "schemas", wire.Schemas(tuple(schemas)), wire.Values).values
+
+    def complete(self, lease: Lease, result: JobResult) -> None:
+        body = wire.Complete(imported=result) if isinstance(result, ImportResult) else wire.Complete(planned=result)
+        self._call_for(lease, "complete", body, wire.Done, STORE_TIMEOUT)
+
+    def fail(self, lease: Lease, error: str) -> None:
+        self._call_for(lease, "fail", wire.Fail(error), wire.Done)
+
+    def finish_canceled(self, lease: Lease) -> None:
+        self._call_for(lease, "canceled", wire.Cancel(), wire.Done)
+
+    def release(self, lease: Lease, reason: str) -> None:
+        self._call_for(lease, "release", wire.Release(reason[:1000]), wire.Done)
+
+    def _call_for(
+        self, lease: Lease, action: str, body: wire.Body, wanted: type[AnswerT], timeout: httpx.Timeout = TIMEOUT
+    ) -> AnswerT:
+        """A call about a job. One at which the server fails is tried again a little: it must not hold the job up for
+        ever.
+        """
+        for pause in (0.2, 1.0, None):
+            try:
+                return self._call(f"jobs/{lease.job_id}/{action}", body, wanted, lease, timeout)
+            except _NotRegistered as error:
+                raise LeaseLost from error
+            except _Failed as error:
+                if pause is None:
+                    raise RuntimeError(str(error)) from error
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    # ------------------------------------------------------------------ waiting
+    def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
+        if self._fruitless > 1:
+            # What was promised goes to others, or somebody holds its row.
+            self._poll.rest(min(LONGEST_REST, 0.05 * 2 ** min(self._fruitless, 6)))
+        body = wire.Wait(self._id, min(timeout, wire.MAX_WAIT), has_slot, tuple(self._canceling)[:1000])
+        began = time.monotonic()
+        try:
+            response = self._poll.post(f"{wire.PATH}/wait", wire.encode(body), timeout + 10)
+            if response is None:
+                return Wakeup()
+            answer = self._understand(response, wire.Waited)
+        except httpx.HTTPError as error:
+            raise Unreachable(_reason(error)) from error
+        except _Failed as error:
+            raise Unreachable(str(error)) from error
+        except _NotRegistered:
+            self._register_again()
+            return Wakeup()
+        self._promised = answer.work
+        fresh = frozenset(answer.canceling) - self._canceling
+        self._canceling = frozenset(answer.canceling)
+        if not answer.work and not fresh:
+            self._poll.rest(min(timeout, SHORTEST_WAIT) - (time.monotonic() - began))
+        return Wakeup(tuple(fresh))
+
+    def wake(self) -> None:
+        self._poll.wake()
+
+    def close(self) -> None:
+        self._poll.close()
+        self._http.close()
+
+    # ------------------------------------------------------------------ requests
+    def _call(
+        self,
+        path: str,
+        body: wire.Body,
+        wanted: type[AnswerT],
+        lease: Lease | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> AnswerT:
+        return _decoded(self._send("POST", path, body, lease, timeout), wanted)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: wire.Body | None = None,
+        lease: Lease | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> httpx.Response:
+        headers = {wire.LEASE_HEADER: str(lease.token)} if lease else {}
+        content = wire.encode(body) if body is not None else None
+        for is_last in (False, True):
+            try:
+                response = self._http.request(
+                    method, f"{wire.PATH}/{path}", content=content, headers=headers, timeout=timeout
+                )
+                return self._checked(response)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                if is_last:  # the first time it may have been an idle connection that had been closed
+                    raise Unreachable(_reason(error)) from error
+            except httpx.HTTPError as error:
+                raise Unreachable(_reason(error)) from error
+        raise AssertionError("the last try returns or raises")
+
+    def _understand(self, response: httpx.Response, wanted: type[AnswerT]) -> AnswerT:
+        return _decoded(self._checked(response), wanted)
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        """A good answer. Raises what another one means."""
+        status = response.status_code
+        if status == 200:
+            return response
+        message = _message_of(response)
+        if status in AWAY:
+            raise Unreachable(f"{status}: {message}")
+        match status:
+            case 401:
+                raise NotAccepted(message)
+            case 404:
+                raise _NotRegistered(message)
+            case 409:
+                raise LeaseLost(message)
+            case 500:
+                raise _Failed(f"the server failed: {message}")
+        raise Refused(message)
+
+
+def _decoded(response: httpx.Response, wanted: type[AnswerT]) -> AnswerT:
+    try:
+        return wire.decode_answer(response.content, wanted)
+    except wire.Unreadable as error:
+        raise Refused(f"the server's answer is not understood: {error}") from error
+
+
+def _message_of(response: httpx.Response) -> str:
+    """What the error envelope says."""
+    try:
+        envelope = msgspec.json.decode(response.content)
+        return " ".join(filter(None, (str(envelope["message"]), str(envelope.get("detail", "")))))
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+        return f"unexpected answer with status {response.status_code}"
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    return str(error) or type(error).__name__

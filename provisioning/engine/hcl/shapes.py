@@ -1,0 +1,365 @@
+"""How a template uses the values that it reads: what it iterates over, decodes, counts or compares.
+
+A stub that answers for a data source or a module makes up values of the shape that is looked into. References alone
+say little of it: ``for subnet in local.subnets : subnet.id`` is a list of objects only for somebody who follows
+``local.subnets`` to where it comes from. This follows references through locals, ``for``, ``each``, dynamic blocks and
+the functions that hand a collection on. It is a guess, made without evaluating anything: what it does not understand
+it leaves out.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tree_sitter import Node
+
+from .literals import constant, unwrap
+from .native import NativeDocument, NativeExpression
+from .syntax import INDEX, Block, NotConstantError, Traversal
+
+# Steps of a traversal that say what is done with the value there, see ``provisioning.engine.usage``.
+NUMBER, BOOL, OBJECT, JSON, CIDR, TIME = "#number", "#bool", "#object", "#json", "#cidr", "#time"
+AT_LEAST = "#"  # followed by a number of elements
+EQUAL = "="  # followed by the text of a number, a truth value or a text
+
+MAX_USES = 20_000
+MAX_DEPTH = 24
+MAX_PATHS = 8  # for one expression
+MAX_STEPS = 32
+
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "<", ">", "<=", ">="})
+_LOGIC = frozenset({"&&", "||"})
+_STEPS = frozenset({"get_attr", "index", "splat"})
+_NOTHING = frozenset({"comment"})
+
+# What functions do with their first arguments: the steps that lead from an argument to the result, after those that
+# only say what the argument is. None: the result has nothing of the argument.
+_SAME: tuple[tuple[str, ...], tuple[str, ...] | None] = ((), ())
+_LIST: tuple[tuple[str, ...], tuple[str, ...] | None] = ((INDEX,), ())
+_FUNCTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
+    **dict.fromkeys(("coalesce", "nonsensitive", "sensitive", "try"), _SAME),
+    **dict.fromkeys(
+        ("toset", "tolist", "sort", "distinct", "reverse", "compact", "slice", "concat", "coalescelist", "chunklist"),
+        _LIST,
+    ),
+    **dict.fromkeys(("setunion", "setintersection", "setsubtract"), _LIST),
+    "flatten": ((INDEX,), None),
+    "one": ((INDEX,), (INDEX,)),
+    "element": ((INDEX,), (INDEX,)),
+    "values": ((OBJECT,), ()),
+    "merge": ((OBJECT,), ()),
+    "tomap": ((OBJECT,), ()),
+    **dict.fromkeys(("keys", "lookup", "zipmap"), ((OBJECT,), None)),
+    **dict.fromkeys(("sum",), ((INDEX, NUMBER), None)),
+    **dict.fromkeys(("tonumber", "max", "min", "ceil", "floor", "abs", "range"), ((NUMBER,), None)),
+    "tobool": ((BOOL,), None),
+    **dict.fromkeys(("jsondecode", "yamldecode"), ((JSON,), (JSON,))),
+    **dict.fromkeys(("cidrsubnet", "cidrsubnets", "cidrhost", "cidrnetmask"), ((CIDR,), None)),
+    **dict.fromkeys(("timeadd", "timecmp"), ((TIME,), None)),
+    **dict.fromkeys(("alltrue", "anytrue"), ((INDEX, BOOL), None)),
+}
+# Functions whose collection is not the first argument.
+_SECOND = {"join": (INDEX,), "formatlist": (INDEX,), "formatdate": (TIME,)}
+_ONLY_FIRST = frozenset({"lookup", "slice", "element", "cidrsubnet", "cidrsubnets", "cidrhost", "chunklist"})
+
+
+def uses(documents: Iterable[NativeDocument], blocks: Iterable[Block]) -> Iterator[Traversal]:
+    """What is read in the files of one module, as traversals that start at a resource, a data source or a module.
+
+    ``blocks`` are the module's; its locals are looked up there.
+    """
+    reader = _Reader(blocks)
+    count = 0
+    for document in documents:
+        for node in document.variables():
+            for found in reader.uses_of(document, node):
+                yield found
+            count += 1
+            if count > MAX_USES:
+                return
+
+
+class _Reader:
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._locals: dict[str, NativeExpression] = {}
+        self._known: dict[str, list[Traversal]] = {}
+        for block in blocks:
+            if block.type == "locals":
+                self._locals |= {
+                    name: value for name, value in block.body.attributes.items() if isinstance(value, NativeExpression)
+                }
+
+    # ------------------------------------------------------------------ from a reference to what is done with it
+    def uses_of(self, document: NativeDocument, node: Node) -> Iterator[Traversal]:
+        """What is done with the value of a reference, once for each thing that the reference may stand for."""
+        paths = self._chain(document, node, MAX_DEPTH)
+        if not paths:
+            return
+        for suffix in self._done_with(document, _last_of_chain(node), MAX_DEPTH):
+            for path in paths:
+                yield (*path, *suffix)[:MAX_STEPS]
+
+    def _done_with(self, document: NativeDocument, last: Node, depth: int) -> list[Traversal]:
+        """The steps that follow a value, of whose chain ``last`` is the last node."""
+        container = last.parent
+        if container is None or depth == 0:
+            return [()]
+        if container.type == "binary_operation":
+            return [self._operand(document, container, last)]
+        if container.type == "unary_operation":
+            return [(BOOL,) if container.children[0].type == "!" else (NUMBER,)]
+        if last.type == ")" or container.type != "expression":
+            return [()]
+        around = container.parent
+        match around.type if around is not None else "":
+            case "function_arguments":
+                return self._argument(document, container, depth)
+            case "conditional":
+                assert around is not None
+                if _same(around.children[0], container):
+                    return [(BOOL,)]
+                return self._done_with(document, around, depth - 1)
+            case "for_intro":
+                return [(INDEX,)]
+            case "for_cond":
+                return [(BOOL,)]
+            case "attribute":
+                assert around is not None
+                name = document.text_of(around.children[0])
+                return [{"for_each": (INDEX,), "count": (NUMBER,)}.get(name, ())]
+            case "expression" | "binary_operation" | "unary_operation":  # in parentheses
+                after = _after(container)
+                if after is None or after.type != ")":
+                    return [()]
+                steps = document.steps_after(after)
+                return [(*steps, *rest) for rest in self._done_with(document, _last_of_chain(after), depth - 1)]
+        return [()]
+
+    def _argument(self, document: NativeDocument, argument: Node, depth: int) -> list[Traversal]:
+        arguments = argument.parent
+        call = arguments.parent if arguments is not None else None
+        if arguments is None or call is None:
+            return [()]
+        name = document.text_of(call.children[0])
+        given = [child for child in arguments.children if child.type == "expression"]
+        position = next(index for index, child in enumerate(given) if _same(child, argument))
+        if name in _SECOND:
+            return [_SECOND[name] if position == 1 else ()]
+        if name == "contains":
+            return [self._contained(document, given, position)]
+        does = _FUNCTIONS.get(name)
+        if does is None or (position > 0 and name in _ONLY_FIRST):
+            return [()]
+        what, result = does
+        found: list[Traversal] = [what]
+        if name == "slice" and len(given) == 3 and (end := _whole_number(document, given[2])):
+            found.append((f"{AT_LEAST}{end}",))
+        if name == "element" and len(given) == 2 and (index := _whole_number(document, given[1])):
+            found.append((f"{AT_LEAST}{index + 1}",))
+        if result is not None:
+            steps = document.steps_after(call)
+            found += [
+                (*result, *steps, *rest) for rest in self._done_with(document, _last_of_chain(call), depth - 1)
+            ]
+        return found
+
+    @staticmethod
+    def _contained(document: NativeDocument, given: list[Node], position: int) -> Traversal:
+        if position == 0:
+            return (INDEX,)
+        listed = _constant(document, given[0])
+        return (f"{EQUAL}{_text(listed[0])}",) if isinstance(listed, list) and listed else ()
+
+    @staticmethod
+    def _operand(document: NativeDocument, operation: Node, last: Node) -> Traversal:
+        operator = next((child.type for child in operation.children if child.type in _OPERATORS), "")
+        if operator in _ARITHMETIC:
+            return (NUMBER,)
+        if operator in _LOGIC:
+            return (BOOL,)
+        if operator == "==" and _is_within_condition(document, operation):
+            other = [child for child in operation.children if child.type in ("literal_value", "template_expr")]
+            if len(other) == 1 and not _same(other[0], last) and (value := _constant(document, other[0])) is not None:
+                return (f"{EQUAL}{_text(value)}",)
+        return ()
+
+    # ------------------------------------------------------------------ from an expression to where it comes from
+    def _chain(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
+        """What a value with the attributes and indexes that follow it may be."""
+        if depth == 0:
+            return []
+        if head.type == "variable_expr":
+            return self._variable(document, head, depth)[:MAX_PATHS]
+        steps = document.steps_after(head)
+        return [(*path, *steps)[:MAX_STEPS] for path in self._head(document, head, depth)][:MAX_PATHS]
+
+    def _head(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
+        if head.type == "function_call":
+            return self._result(document, head, depth)
+        if head.type == "conditional":
+            branches = [child for child in head.children if child.type == "expression"][1:]
+            return [path for branch in branches for path in self._expression(document, branch, depth - 1)]
+        if head.type == "for_expr":
+            made = [child for child in head.children[0].children if child.type == "expression"][-1]
+            # An element of what it makes is an element of what it iterates over, seen through the last expression.
+            return [(*path, _MADE) for path in self._expression(document, made, depth - 1)]
+        return []
+
+    def _result(self, document: NativeDocument, call: Node, depth: int) -> list[Traversal]:
+        does = _FUNCTIONS.get(document.text_of(call.children[0]))
+        arguments = next((child for child in call.children if child.type == "function_arguments"), None)
+        if does is None or does[1] is None or arguments is None:
+            return []
+        given = [child for child in arguments.children if child.type == "expression"]
+        if document.text_of(call.children[0]) in _ONLY_FIRST:
+            given = given[:1]
+        found = [path for argument in given for path in self._expression(document, argument, depth - 1)]
+        return [_collapsed((*path, *does[1])) for path in found]
+
+    def _expression(self, document: NativeDocument, expression: Node, depth: int) -> list[Traversal]:
+        """What the value of a whole expression may be."""
+        head = next((child for child in expression.children if child.type not in _NOTHING), None)
+        if head is None or depth <= 0:
+            return []
+        if head.type == "(":
+            inner = next((child for child in expression.children if child.type == "expression"), None)
+            closing = next((child for child in expression.children if child.type == ")"), None)
+            if inner is None or closing is None:
+                return []
+            steps = document.steps_after(closing)
+            return [(*path, *steps)[:MAX_STEPS] for path in self._expression(document, inner, depth - 1)]
+        return [_collapsed(path) for path in self._chain(document, head, depth)]
+
+    def _variable(self, document: NativeDocument, node: Node, depth: int) -> list[Traversal]:
+        path = document.traversal(node)
+        name = path[0]
+        bound = self._bound(document, node, name, depth)
+        if bound is not None:
+            skipped = 2 if _has_value_step(name, path, bound[1]) else 1
+            return [_collapsed((*base, *path[skipped:])) for base in bound[0]] if len(path) >= skipped else []
+        if name == "local":
+            return [_collapsed((*base, *path[2:])) for base in self._local(path[1], depth)] if len(path) > 1 else []
+        if name in ("var", "path", "terraform", "each", "self", "count"):
+            return []
+        return [path]
+
+    def _local(self, name: str, depth: int) -> list[Traversal]:
+        if name not in self._known:
+            self._known[name] = []  # for a local that is made of itself
+            found = self._locals.get(name)
+            if found is not None:
+                self._known[name] = self._expression(found.document, found.node, depth - 1)[:MAX_PATHS]
+        return self._known[name]
+
+    def _bound(
+        self, document: NativeDocument, node: Node, name: str, depth: int
+    ) -> tuple[list[Traversal], bool] | None:
+        """What the blocks and ``for`` expressions around a node bind a name to, None when they do not.
+
+        The second is whether the value is behind a step of its own (``each.value``).
+        """
+        around = node.parent
+        inside = node
+        while around is not None:
+            if around.type in ("for_tuple_expr", "for_object_expr") and inside.type != "for_intro":
+                intro = next(child for child in around.children if child.type == "for_intro")
+                names = [document.text_of(child) for child in intro.children if child.type == "identifier"]
+                if name == names[-1]:
+                    return self._elements(document, intro, depth), False
+                if name in names:
+                    return [], False
+            elif around.type == "block":
+                found = self._bound_by_block(document, around, name, depth)
+                if found is not None:
+                    return found
+            inside, around = around, around.parent
+        return None
+
+    def _bound_by_block(
+        self, document: NativeDocument, block: Node, name: str, depth: int
+    ) -> tuple[list[Traversal], bool] | None:
+        kind, *labels = [
+            document.text_of(child).strip('"') for child in block.children if child.type in ("identifier", "string_lit")
+        ]
+        if kind == "dynamic" and labels:
+            iterator = document.attribute_of(block, "iterator")
+            if name == (document.text_of(iterator).strip() if iterator is not None else labels[0]):
+                return self._elements(document, document.attribute_of(block, "for_each"), depth), True
+        if kind in ("resource", "data", "module"):
+            if name == "each":
+                return self._elements(document, document.attribute_of(block, "for_each"), depth), True
+            if name == "self" and len(labels) == 2:
+                return [("data", *labels) if kind == "data" else tuple(labels)], False
+        return None
+
+    def _elements(self, document: NativeDocument, collection: Node | None, depth: int) -> list[Traversal]:
+        """An element of the collection: an expression, or the introduction of a ``for`` that holds one."""
+        if collection is not None and collection.type == "for_intro":
+            collection = next(child for child in collection.children if child.type == "expression")
+        if collection is None:
+            return []
+        return [_collapsed((*path, INDEX)) for path in self._expression(document, collection, depth - 1)]
+
+
+_OPERATORS = _ARITHMETIC | _LOGIC | {"==", "!="}
+# Stands for "a list or map of these" until the index that takes one out of it.
+_MADE = "#made"
+
+
+def _collapsed(path: Traversal) -> Traversal:
+    """A path in which an element of what a ``for`` makes is what the ``for`` says it is."""
+    if _MADE not in path:
+        return path
+    kept: list[str] = []
+    for step in path:
+        if kept and kept[-1] == _MADE and step != _MADE:
+            kept.pop()
+            if step.startswith("["):
+                continue
+        kept.append(step)
+    return tuple(kept)
+
+
+def _has_value_step(name: str, path: Traversal, is_behind: bool) -> bool:
+    return is_behind and len(path) > 1 and path[1] == "value"
+
+
+def _last_of_chain(head: Node) -> Node:
+    last = head
+    while (after := _after(last)) is not None and after.type in _STEPS:
+        last = after
+    return last
+
+
+def _after(node: Node) -> Node | None:
+    found = node.next_sibling
+    while found is not None and found.type in _NOTHING:
+        found = found.next_sibling
+    return found
+
+
+def _same(one: Node, other: Node) -> bool:
+    return (one.start_byte, one.end_byte, one.type) == (other.start_byte, other.end_byte, other.type)
+
+
+def _is_within_condition(document: NativeDocument, node: Node) -> bool:
+    around = node.parent
+    while around is not None and around.type != "body":
+        if around.type == "attribute":
+            return document.text_of(around.children[0]) == "condition"
+        around = around.parent
+    return False
+
+
+def _constant(document: NativeDocument, node: Node) -> object:
+    try:
+        return constant(unwrap(node), document.source)
+    except NotConstantError:
+        return None
+
+
+def _whole_number(document: NativeDocument, node: Node) -> int:
+    value = _constant(document, node)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1000 else 0
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

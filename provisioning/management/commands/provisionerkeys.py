@@ -1,0 +1,105 @@
+"""``manage.py provisionerkeys``: create, list, revoke."""
+
+import os
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+from coderproj.commands import ActingCommand, validated, when
+from coderproj.identity.actor import Actor
+from coderproj.identity.management.commands.tokens import seconds_of
+from coderproj.identity.models import Organization
+from coderproj.identity.organizations import DEFAULT, find_organization
+from coderproj.identity.services import token_lifetime
+from provisioning import keys
+from provisioning.daemon.command_line import tag
+from provisioning.key_views import ProvisionerKeyBody, ProvisionerKeySerializer
+
+
+class Command(ActingCommand):
+    help = "Create, list and revoke keys of daemons that have no database access."
+
+    def add_actions(self, actions: Any) -> None:
+        create = actions.add_parser("create", help="make a key, which is shown once")
+        create.add_argument("name", help="what to call it, such as the machine's name")
+        create.add_argument(
+            "--tag", type=tag, action="append", default=[], metavar="KEY=VALUE", help="what its daemons offer"
+        )
+        create.add_argument("--lifetime", default="0", help="such as 365d, 12h or seconds (default: no end)")
+        create.add_argument("--output", type=new_file, metavar="FILE", help="write the key to this new file instead")
+        actions.add_parser("list", help="the keys that were not revoked, by name")
+        revoke = actions.add_parser("revoke", help="end a key's rights at once")
+        revoke.add_argument("name")
+        for parser in (create, actions.choices["list"], revoke):
+            where = parser.add_mutually_exclusive_group()
+            where.add_argument("--organization", default=DEFAULT, help="id or name (default: the default one)")
+            where.add_argument(
+                "--all-organizations", action="store_true", help="a key for the jobs of every organization: owners only"
+            )
+
+    def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
+        body = validated(
+            ProvisionerKeyBody,
+            {
+                "name": options["name"],
+                "tags": dict(options["tag"]),
+                "lifetime_seconds": seconds_of(options["lifetime"]),
+            },
+        )
+        lifetime = body["lifetime_seconds"]
+        _, key = keys.create(
+            actor,
+            organization_of(actor, options),
+            name=body["name"],
+            tags=body["tags"],
+            lifetime_seconds=token_lifetime(lifetime, field="lifetime") if lifetime else 0,
+        )
+        if options["output"]:
+            with options["output"].open("x", encoding="ascii", opener=privately) as file:
+                file.write(key + "\n")
+            self.say(f"Wrote the key to {options['output']}.")
+            return {"file": str(options["output"])}
+        self.say(key)
+        return {"key": key}
+
+    def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
+        rows = list(keys.keys_of(actor, organization_of(actor, options)))
+        self.table(
+            ("Name", "Tags", "Made by", "Created", "Last used", "Expires"),
+            [
+                (
+                    row.name,
+                    " ".join(f"{name}={value}" for name, value in sorted(row.tags.items())),
+                    row.created_by.username,
+                    when(row.created_at),
+                    when(row.last_used),
+                    when(row.expires_at),
+                )
+                for row in rows
+            ],
+            "There are no keys.",
+        )
+        return ProvisionerKeySerializer(rows, many=True).data
+
+    def act_revoke(self, actor: Actor, options: dict[str, Any]) -> Any:
+        keys.revoke(actor, organization_of(actor, options), options["name"])
+        self.say(f"Revoked {options['name']}.")
+        return {"name": options["name"]}
+
+
+def organization_of(actor: Actor, options: dict[str, Any]) -> Organization | None:
+    """The organization that the options name; None for all. Raises NotFound."""
+    return None if options["all_organizations"] else find_organization(actor, options["organization"])
+
+
+def new_file(text: str) -> Path:
+    """A path where there is nothing yet, so that a key that was made is not lost."""
+    path = Path(text)
+    if path.exists() or not path.parent.is_dir():
+        raise ArgumentTypeError(f"{text} exists, or its folder does not")
+    return path
+
+
+def privately(path: str, flags: int) -> int:
+    """Opens a file that its owner alone may read."""
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,44 @@
+"""Followers of jobs: each holds on to its log through every fault, as a patient client does."""
+
+import json
+import threading
+import time
+
+import httpx
+
+PATIENCE = 0.2
+
+
+class Follower(threading.Thread):
+    """Follows one import's log as server-sent events and resumes where it was cut off."""
+
+    def __init__(self, url: str, token: str, version_id: str) -> None:
+        super().__init__(daemon=True)
+        self.url = f"{url}/api/v2/templateversions/{version_id}/logs"
+        self.headers = {"Coder-Session-Token": token, "Accept": "text/event-stream"}
+        self.ids: list[int] = []
+        self.ended = False
+        self.given_up = False
+
+    def run(self) -> None:
+        while not self.ended and not self.given_up:
+            try:
+                self._follow()
+            except (httpx.HTTPError, OSError):
+                time.sleep(PATIENCE)
+
+    def _follow(self) -> None:
+        headers = dict(self.headers)
+        if self.ids:
+            headers["Last-Event-ID"] = str(self.ids[-1])
+        timeout = httpx.Timeout(5, read=30)
+        with httpx.stream("GET", self.url, params={"follow": "1"}, headers=headers, timeout=timeout) as response:
+            if response.status_code != 200:
+                time.sleep(PATIENCE)
+                return
+            for line in response.iter_lines():
+                if line == "event: end":
+                    self.ended = True
+                    return
+                if line.startswith("data: {"):
+                    self.ids.append(json.loads(line.removeprefix("data: "))["id"])

@@ -1,0 +1,119 @@
+"""What goes wrong. Each function does it once and returns when the system may begin to recover."""
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from tests.faults.world import LEASE_SECONDS, Member, World
+
+Injection = Callable[[World, random.Random], str]
+
+
+def kill_daemon(world: World, chance: random.Random) -> str:
+    worker = chance.choice(world.workers)
+    worker.kill()
+    return worker.name
+
+
+def kill_web(world: World, chance: random.Random) -> str:
+    world.web.kill()
+    return "web"
+
+
+def kill_job_process(world: World, chance: random.Random) -> str:
+    worker = chance.choice(world.workers)
+    runners = world.job_processes(worker)
+    if runners:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(runners), signal.SIGKILL)
+    return worker.name
+
+
+def freeze_daemon(world: World, chance: random.Random) -> str:
+    """Longer than its lease: somebody else takes over, and what it does when it wakes up must not count."""
+    worker = chance.choice(world.workers)
+    pause(worker, LEASE_SECONDS * 1.7, world)
+    return worker.name
+
+
+def freeze_web(world: World, chance: random.Random) -> str:
+    pause(world.web, 1.0, world)
+    return "web"
+
+
+def drop_connection(world: World, chance: random.Random) -> str:
+    pids = [row[0] for row in world.administer(CONNECTIONS)]
+    if pids:
+        world.administer("SELECT pg_terminate_backend(%s)", (chance.choice(pids),))
+    return "one connection"
+
+
+def drop_all_connections(world: World, chance: random.Random) -> str:
+    world.administer(f"SELECT pg_terminate_backend(pid) FROM ({CONNECTIONS}) connections(pid)")  # noqa: S608 - a constant
+    return "all connections"
+
+
+CONNECTIONS = """SELECT pid FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'fault'"""
+
+
+def kill_database(world: World, chance: random.Random) -> str:
+    pid = world.database.pid
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    return "database"
+
+
+def lose_lease(world: World, chance: random.Random) -> str:
+    """The clock of one running job's lease runs out."""
+    world.administer(
+        """UPDATE provisioning_provisionerjob SET lease_expires_at = now() - interval '1 second'
+            WHERE lease IS NOT NULL AND id = (
+                SELECT id FROM provisioning_provisionerjob WHERE lease IS NOT NULL ORDER BY random() LIMIT 1)"""
+    )
+    return "a lease"
+
+
+def fill_disk(world: World, chance: random.Random) -> str:
+    """The disk of a daemon's jobs is full for a moment: a small file system of its own, where we may mount one."""
+    worker = chance.choice(world.workers)
+    scratch = world.scratch[worker.name]
+    if not scratch.is_mount():
+        return f"{worker.name} (no right to mount a small disk: nothing done)"
+    ballast = scratch / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+    time.sleep(chance.uniform(0.2, 1.0))
+    ballast.unlink(missing_ok=True)
+    return worker.name
+
+
+def pause(member: Member, seconds: float, world: World) -> None:
+    """SIGSTOP, and SIGCONT later."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(member.pid, signal.SIGSTOP)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        world.database.poll()
+        time.sleep(0.1)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(member.pid, signal.SIGCONT)
+
+
+INJECTIONS: dict[str, Injection] = {
+    "kill -9 daemon": kill_daemon,
+    "kill -9 web": kill_web,
+    "kill -9 a job's process": kill_job_process,
+    "freeze daemon": freeze_daemon,
+    "freeze web": freeze_web,
+    "drop a connection": drop_connection,
+    "drop all connections": drop_all_connections,
+    "kill -9 database": kill_database,
+    "lose a lease": lose_lease,
+    "full disk": fill_disk,
+}

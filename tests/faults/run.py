@@ -1,0 +1,262 @@
+"""A run: jobs, followers, faults at every phase; then the count."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, close_old_connections, connection
+
+from tests.faults.followers import Follower
+from tests.faults.injections import INJECTIONS
+from tests.faults.world import World, make_folder
+
+# Each import writes so many numbered lines and finds one resource on start and one on stop.
+LINES = 150
+PHASES = ("at the start", "while logging", "mid-plan", "at completion")
+MOST_OPEN = 6
+TERMINAL_SECONDS = 60
+
+
+@dataclass
+class Count:
+    """What came of it. Everything but ``injections``, ``jobs`` and the outcomes has to be 0."""
+
+    injections: int = 0
+    jobs: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+    completed_twice: int = 0
+    not_terminal: int = 0
+    lines_lost: int = 0
+    lines_duplicated: int = 0
+    lines_out_of_order: int = 0
+    followers_left: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def clean(self) -> bool:
+        return not any(
+            (
+                self.lost,
+                self.completed_twice,
+                self.not_terminal,
+                self.lines_lost,
+                self.lines_duplicated,
+                self.lines_out_of_order,
+                self.followers_left,
+            )
+        )
+
+    def line(self) -> str:
+        return (
+            f"{self.injections} injections, {self.lost} lost, {self.completed_twice} completed twice, "
+            f"{self.not_terminal} not terminal within {TERMINAL_SECONDS} s; log lines: {self.lines_lost} lost, "
+            f"{self.lines_duplicated} duplicated, {self.lines_out_of_order} out of order "
+            f"({self.jobs} jobs: {self.succeeded} succeeded, {self.failed} failed with a reason)"
+        )
+
+
+class Run:
+    """Queues imports of a scripted template one after the other and injects a fault into the life of each."""
+
+    def __init__(self, world: World, injections: int, seed: int, say: Callable[[str], None]) -> None:
+        self.world = world
+        self.injections = injections
+        self.chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.say = say
+        self.count = Count()
+        self.jobs: list[tuple[Any, Follower]] = []
+
+    def go(self) -> Count:
+        kinds = list(INJECTIONS)
+        for number in range(self.injections):
+            kind = kinds[number % len(kinds)]
+            phase = PHASES[(number // len(kinds)) % len(PHASES)]
+            version = self.queue()
+            self.wait_for(version, phase)
+            target = INJECTIONS[kind](self.world, self.chance)
+            self.world.revive()
+            self.world.wait_for_web()
+            self.count.injections += 1
+            self.say(f"{number + 1:4}/{self.injections}  {kind} {phase}: {target}")
+            self.wait_for_room()
+        self.finish()
+        return self.count
+
+    def queue(self) -> Any:
+        """A new import with a follower."""
+        from tests.vocabulary import echo, queue_import
+
+        script = {
+            "lines": LINES,
+            "sleep": round(self.chance.uniform(0.1, 0.6), 2),
+            "start": {"resources": [{"name": "machine", "type": "vm"}]},
+            "stop": {"resources": [{"name": "disk", "type": "vm"}]},
+        }
+        version = self.persist(
+            lambda: queue_import(echo(script, {"variables": [{"name": "a", "default_source_value": "b"}]}))
+        )
+        token = self.persist(lambda: self.token(version))
+        follower = Follower(self.world.url, token, str(version.pk))
+        follower.start()
+        self.jobs.append((version, follower))
+        self.count.jobs += 1
+        return version
+
+    def token(self, version: Any) -> str:
+        from coderproj.identity import tokens
+
+        return tokens.issue(user=version.created_by)[1]
+
+    def wait_for(self, version: Any, phase: str) -> None:
+        """Until the job is in that phase, or is past it, or stays behind others."""
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            job = self.job(version)
+            lines = job["log_count"]
+            reached = {
+                "at the start": job["started_at"] is not None,
+                "while logging": lines > 10,
+                "mid-plan": lines >= LINES,
+                "at completion": lines > LINES + 4 or job["completed_at"] is not None,
+            }[phase]
+            if reached or job["completed_at"]:
+                return
+            time.sleep(0.005)
+
+    def job(self, version: Any) -> dict[str, Any]:
+        from provisioning.models import ProvisionerJob
+
+        columns = ("log_count", "started_at", "completed_at", "error", "attempts")
+        return self.persist(lambda: ProvisionerJob.objects.values(*columns).get(pk=version.job_id))
+
+    def wait_for_room(self) -> None:
+        """Let jobs pile up a little, not without bound."""
+        deadline = time.monotonic() + TERMINAL_SECONDS
+        while self.open_jobs() > MOST_OPEN and time.monotonic() < deadline:
+            self.world.revive()
+            time.sleep(0.1)
+
+    def open_jobs(self) -> int:
+        from provisioning.models import ProvisionerJob
+
+        return self.persist(lambda: ProvisionerJob.objects.active().count())
+
+    def persist(self, ask: Callable[[], Any]) -> Any:
+        """Our own questions to the database have to survive its faults as well."""
+        deadline = time.monotonic() + 40
+        while True:
+            try:
+                return ask()
+            except DatabaseError:
+                if time.monotonic() > deadline:
+                    raise
+                connection.close()
+                close_old_connections()
+                self.world.revive()
+                time.sleep(0.1)
+
+    # ---------------------------------------------------------------- the count
+    def finish(self) -> None:
+        """Wait until everything is terminal, then compare what there is with what there has to be."""
+        deadline = time.monotonic() + TERMINAL_SECONDS
+        while self.open_jobs() and time.monotonic() < deadline:
+            self.world.revive()
+            time.sleep(0.2)
+        for _, follower in self.jobs:
+            follower.join(max(0.0, deadline + 15 - time.monotonic()))
+        for version, follower in self.jobs:
+            self.persist(lambda version=version, follower=follower: self.judge(version, follower))
+
+    def judge(self, version: Any, follower: Follower) -> None:
+        from provisioning.models import ProvisionerJob
+
+        job = ProvisionerJob.objects.filter(pk=version.job_id).first()
+        if job is None:
+            self.count.lost += 1
+            self.say(f"job {version.job_id} is gone")
+            return
+        if job.completed_at is None:
+            self.count.not_terminal += 1
+            return
+        resources = sorted(job.resources.values_list("name", flat=True))
+        if job.error:
+            self.count.failed += 1
+            self.count.reasons[job.error[:80]] += 1
+            self.count.completed_twice += bool(resources)
+        else:
+            self.count.succeeded += 1
+            if len(resources) < 2:
+                self.count.lost += 1
+                self.say(f"job {job.pk} succeeded after {job.attempts} attempts with resources {resources}")
+            self.count.completed_twice += len(resources) > 2
+        self.judge_log(job, follower)
+
+    def judge_log(self, job: Any, follower: Follower) -> None:
+        rows = list(job.logs.order_by("id").values_list("id", "output"))
+        stored = [id_ for id_, _ in rows]
+        self.count.lines_lost += len(set(range(1, job.log_count + 1)) - set(stored))
+        if not job.error:
+            # Of the attempt that ended well, each numbered line is there exactly once and in order.
+            begins = max((index for index, (_, text) in enumerate(rows) if "Queued again" in text), default=-1)
+            numbered = [text for _, text in rows[begins + 1 :] if text.startswith("line ")]
+            wanted = [f"line {number}" for number in range(1, LINES + 1)]
+            self.count.lines_lost += len(set(wanted) - set(numbered))
+            self.count.lines_duplicated += len(numbered) - len(set(numbered))
+            self.count.lines_out_of_order += numbered != sorted(numbered, key=lambda text: int(text.split()[1]))
+        self.count.followers_left += not follower.ended
+        self.count.lines_lost += len(set(stored) - set(follower.ids))
+        self.count.lines_duplicated += len(follower.ids) - len(set(follower.ids))
+        self.count.lines_out_of_order += follower.ids != sorted(follower.ids)
+
+
+def make_key() -> str:
+    """A key for remote daemons, for the jobs of every organization."""
+    from provisioning import keys
+
+    return keys.issue_for_tests()
+
+
+def inject(injections: int, seed: int, say: Callable[[str], None] = print, *, remote: bool = True) -> Count:
+    """A whole run in a folder of its own."""
+    folder = make_folder()
+    world = World(folder, remote_daemons=1 if remote else 0)
+    try:
+        world.start(make_key)
+        return Run(world, injections, seed, say).go()
+    finally:
+        for member in (world.web, *world.workers):
+            for block in member.log.read_text(errors="replace").split("Traceback")[1:]:
+                say(f"{member.name}: Traceback{block[:3000]}")
+        world.stop()
+        for scratch in world.scratch.values():
+            if scratch.is_mount():
+                subprocess.run(["umount", str(scratch)], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> int:
+    """``[INJECTIONS] [--seed N] [--direct-only]``; exits 1 when anything was lost."""
+    numbers = [int(argument) for argument in arguments if argument.isdigit()]
+    seed = numbers[1] if "--seed" in arguments and len(numbers) > 1 else 1
+    count = inject(
+        numbers[0] if numbers else 200,
+        seed,
+        lambda text: print(text, flush=True),
+        remote="--direct-only" not in arguments,
+    )
+    for reason, times in count.reasons.most_common():
+        print(f"failed {times} times: {reason}")
+    print(count.line())
+    return 0 if count.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""The system under fault: a database, a web server, daemons, all as processes that can be killed and come back."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from coderproj.postgres import EmbeddedPostgres
+from coderproj.stack import free_port, process_tree
+
+ROOT = Path(__file__).parents[2]
+LEASE_SECONDS = 3
+SHORT_LEASE = {"PROVISIONER_LEASE_SECONDS": str(LEASE_SECONDS), "PROVISIONER_CANCEL_GRACE_SECONDS": "1"}
+
+
+@dataclass
+class Member:
+    """A process of the system. ``revive`` starts it again when it is gone."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.starts += 1
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """As the kernel kills: without a chance to say good-bye."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def end(self) -> None:
+        """Cleanly, at the end of the run."""
+        if not self.alive:
+            return
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass
+class World:
+    """Everything, in a folder of its own. Use it in the main thread, which owns the database server."""
+
+    folder: Path
+    daemons: int = 2
+    remote_daemons: int = 1
+    database: EmbeddedPostgres = field(init=False)
+    web: Member = field(init=False)
+    workers: list[Member] = field(default_factory=list)
+    scratch: dict[str, Path] = field(default_factory=dict)
+
+    def start(self, make_key: Callable[[], str]) -> None:
+        """Start the members. ``make_key`` is called once the schema is there, for the remote daemons' key."""
+        self.database = EmbeddedPostgres(self.folder / "postgres").start()
+        os.environ["DATABASE_URL"] = self.database.url
+        os.environ["CODERPROJ_DATA_DIR"] = str(self.folder)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "coderproj.settings"
+        os.environ.update({"RATELIMIT_API": "0", "RATELIMIT_LOGIN": "0", "RATELIMIT_UPLOADS": "0"})
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        self.port = free_port()
+        environment = {**os.environ, **SHORT_LEASE}
+        self.web = self._member("web", ["-m", "coderproj.server", "--port", str(self.port)], environment)
+        self.web.start()
+        self.wait_for_web()
+        for number in range(self.daemons):
+            name = f"direct-{number}"
+            self._worker(name, ["manage.py", "provisionerd", "--name", name, "--concurrency", "2"], environment)
+        if self.remote_daemons:
+            without_database = {key: value for key, value in environment.items() if key != "DATABASE_URL"}
+            without_database["PROVISIONER_DAEMON_KEY"] = make_key()
+            for number in range(self.remote_daemons):
+                name = f"remote-{number}"
+                arguments = ["manage.py", "provisionerd", "--url", self.url, "--name", name, "--concurrency", "2"]
+                self._worker(name, arguments, without_database)
+
+    def _member(self, name: str, arguments: list[str], environment: dict[str, str]) -> Member:
+        return Member(name, [sys.executable, "-W", "ignore", *arguments], environment, self.folder / f"{name}.log")
+
+    def _worker(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
+        scratch = self.folder / f"scratch-{name}"
+        scratch.mkdir(exist_ok=True)
+        mount_small_disk(scratch)
+        self.scratch[name] = scratch
+        member = self._member(name, arguments, {**environment, "TMPDIR": str(scratch)})
+        member.start()
+        self.workers.append(member)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_for_web(self, seconds: float = 40) -> None:
+        """Until the web server answers again."""
+        from coderproj.demo.server import answers
+
+        deadline = time.monotonic() + seconds
+        while not answers(self.url):
+            self.revive()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the web server did not come back: {self.web.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def revive(self) -> None:
+        """Start again what is gone, as a service manager would."""
+        self.database.poll()
+        for member in (self.web, *self.workers):
+            if not member.alive:
+                member.start()
+
+    def stop(self) -> None:
+        for member in (*self.workers, self.web):
+            member.end()
+        self.database.stop()
+
+    # ---------------------------------------------------------------- looking in
+    def administer(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL on a connection of its own, outside of what is being tested."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with psycopg.connect(self.database.dsn, autocommit=True, application_name="fault") as connection:
+                    cursor = connection.execute(sql, parameters)
+                    return cursor.fetchall() if cursor.description else []
+            except psycopg.OperationalError:
+                self.revive()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def job_processes(self, worker: Member) -> list[int]:
+        """The runners below a daemon."""
+        found = []
+        for pid in process_tree(worker.pid):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"provisioning.daemon.runner" in command:
+                found.append(pid)
+        return found
+
+
+def mount_small_disk(folder: Path) -> None:
+    """Make the folder a small file system of its own, which can be filled, where we may."""
+    if os.geteuid() == 0:
+        command = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0711", "tmpfs", str(folder)]
+        subprocess.run(command, capture_output=True, check=False)
+
+
+def make_folder() -> Path:
+    """A folder that the database's account can pass through."""
+    folder = Path(tempfile.mkdtemp(prefix="coderproj-faults-"))
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    return folder

@@ -1,0 +1,71 @@
+"""Guards against what is easily forgotten: a test of a command or a route, a line about a setting."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands
+
+from tests.routes import PARAMETER, api_routes
+
+ROOT = Path(__file__).parent.parent
+OURS = ("coderproj", "identity", "provisioning", "templates_app")
+
+# ---------------------------------------------------------------------- commands
+NAMES = {apps.get_app_config(label).name for label in OURS}
+COMMANDS = sorted(name for name, app in get_commands().items() if app in NAMES)
+# Commands whose tests are not in a module of their own name.
+TESTED_IN = {
+    "demo": "tests/coderproj/test_up.py",
+    "provisionerd": "tests/provisioning/daemon/test_faults.py",
+    "up": "tests/coderproj/test_up.py",
+}
+
+
+def test_there_are_commands():
+    assert {"organizations", "provisionerd", "roles", "templates", "tokens", "up", "users"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_test_module(name):
+    modules = list(ROOT.glob(f"tests/**/test_{name}_command.py"))
+    if name in TESTED_IN:
+        modules.append(ROOT / TESTED_IN[name])
+    assert len(modules) == 1, f"tests/…/test_{name}_command.py is missing"
+    assert re.search(rf"\b{name}\b", modules[0].read_text())
+    assert "def test_" in modules[0].read_text()
+
+
+# ---------------------------------------------------------------------- routes
+# Tests that walk all routes do not count as a test of any of them.
+WALKING = {"test_completeness.py", "test_generated_requests.py", "test_guards.py"}
+# What stands for a parameter in a test: a placeholder of an f-string, or a name.
+FILLED = r"(?:\{[^{}]*\}|[^/\"'\s{}]+)"
+
+
+@pytest.fixture(scope="module")
+def tests_of_the_api() -> str:
+    modules = [path for path in ROOT.glob("tests/**/*.py") if path.name not in WALKING and "bench" not in path.parts]
+    return "\n".join(path.read_text() for path in modules)
+
+
+@pytest.mark.parametrize("pattern", [route.pattern for route in api_routes() if route.pattern])
+def test_every_route_is_called_by_a_test(pattern, tests_of_the_api):
+    path = FILLED.join(re.escape(part) for part in PARAMETER.sub("\0", pattern).split("\0"))
+    called = re.search(rf"[\"'/}}]{path}(?=[\"'?])", tests_of_the_api)
+    assert called, f"no test calls {pattern}; write its path in full, as f-strings do"
+
+
+# ---------------------------------------------------------------------- settings
+READ = re.compile(r"""\benv\.[a-z]+\(\s*"([A-Z][A-Z0-9_]*)\"""")
+LINE = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| .+ \| .+ \|$", re.MULTILINE)
+# Read without ``env``, before there are settings.
+READ_ELSEWHERE = {"DATABASE_URL", "PGBIN"}
+
+
+def test_every_setting_is_documented_once():
+    read = {name for path in (ROOT / "coderproj").glob("*.py") for name in READ.findall(path.read_text())}
+    documented = LINE.findall((ROOT / "docs" / "operating.md").read_text())
+    assert len(read) > 25
+    assert sorted(documented) == sorted(read | READ_ELSEWHERE)

@@ -1,0 +1,137 @@
+"""A deployment with so and so many of everything, and the paths that lead to it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+
+from coderproj.identity import audit, tokens
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction, Group, GroupMembership, LoginType, Membership, User
+from provisioning import logs
+from provisioning.engine import base
+from provisioning.models import ParameterScope, ParameterValue, ProvisionerDaemon
+from templates_app.models import AccessRole, TemplateAccess
+from tests.factories import finish, make_file, make_job, make_organization, make_template, make_user, make_version
+
+PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass
+class World:
+    """``owner`` asks; ``values`` are what the parameters of paths stand for."""
+
+    owner: User
+    values: dict[str, str] = field(default_factory=dict)
+
+    def path(self, pattern: str) -> str:
+        """A route's pattern with its parameters filled in; ``make_world`` must know each of them."""
+        return PARAMETER.sub(lambda match: self.values[match[1]], pattern)
+
+
+@contextmanager
+def passing_world(count: int) -> Iterator[World]:
+    """A world for a fixture that many tests share; it is rolled back. Without rate limits and slow passwords."""
+    quick = override_settings(
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        RATELIMIT_API=0,
+        RATELIMIT_LOGIN=0,
+        RATELIMIT_UPLOADS=0,
+    )
+    with quick, transaction.atomic():
+        yield make_world(count)
+        transaction.set_rollback(True)
+
+
+def make_world(count: int) -> World:
+    """``count`` organizations, members, groups, templates, versions, results, log lines, tokens, values, daemons and
+    audit rows; the paths name the last ones. There is one version more, so that the last one has one before it."""
+    organization = make_organization("acme", is_default=True)
+    owner = make_user("ada", organizations=(organization,), site_roles=("owner",))
+    others = [make_organization() for _ in range(count - 1)]
+    Membership.objects.bulk_create(Membership(organization=row, user=owner) for row in others)
+    people = [make_user(organizations=(organization, *others)) for _ in range(count)]
+    file = make_file(owner)
+
+    templates = [make_template(user=owner, organization=organization, result=found(count)) for _ in range(count)]
+    template = templates[-1]
+    versions = [
+        make_version(
+            user=person, organization=organization, template=template, result=found(count), schemas=schemas(count)
+        )
+        for person in people
+    ]
+    version = versions[-1]
+    dry_runs = [
+        make_job(user=owner, organization=organization, job_input={"template_version_id": str(version.pk)})
+        for _ in range(count)
+    ]
+    for job in dry_runs:
+        finish(job, result=found(count).start)
+    for job in (version.job, dry_runs[-1]):
+        for number in range(count):
+            logs.note(job, base.LogLevel.INFO, f"line {number}")
+    for _ in range(count):
+        make_job(user=owner, organization=organization)  # waits
+
+    groups = [Group.objects.create(organization=organization, name=f"group-{number}") for number in range(count)]
+    GroupMembership.objects.bulk_create(
+        GroupMembership(group=group, user=person) for group in groups for person in people
+    )
+    TemplateAccess.objects.bulk_create(
+        [
+            *(TemplateAccess(template=template, group=group, role=AccessRole.USE) for group in groups),
+            *(TemplateAccess(template=template, user=person, role=AccessRole.ADMIN) for person in people),
+        ]
+    )
+    for number in range(count):
+        key, _ = tokens.issue(user=owner, login_type=LoginType.TOKEN, name=f"name-{number}")
+        ParameterValue.objects.create(
+            scope=ParameterScope.TEMPLATE, scope_id=template.pk, name=f"name-{number}", source_value="x"
+        )
+        ProvisionerDaemon.objects.create(name=f"daemon-{number}", last_seen_at=timezone.now(), provisioners=["echo"])
+        with audit.record(Actor.of(people[number]), AuditAction.CREATE) as entry:
+            entry.after = templates[number]
+    return World(
+        owner,
+        {
+            "organization": str(organization.pk),
+            "template": str(template.pk),
+            "templatename": template.name,
+            "templateversion": str(version.pk),
+            "templateversionname": version.name,
+            "job": str(dry_runs[-1].pk),
+            "job_id": str(dry_runs[-1].pk),
+            "file": str(file.pk),
+            "scope": ParameterScope.TEMPLATE.value,
+            "id": str(template.pk),
+            "user": str(owner.pk),
+            "group": str(groups[-1].pk),
+            "key": key.pk,
+            "name": f"name-{count - 1}",
+        },
+    )
+
+
+def found(count: int) -> base.ImportResult:
+    """Resources with agents, apps and metadata, and rich parameters with options; ``count`` of each in each."""
+    numbers = range(count)
+    apps = tuple(base.App(slug=f"app-{number}") for number in numbers)
+    agents = tuple(base.Agent(name=f"agent-{number}", apps=apps) for number in numbers)
+    metadata = tuple(base.ResourceMetadata(f"key-{number}", "value") for number in numbers)
+    resources = tuple(
+        base.Resource(name=f"resource-{number}", type="null_resource", agents=agents, metadata=metadata)
+        for number in numbers
+    )
+    options = tuple(base.RichParameterOption(f"Option {number}", str(number)) for number in numbers)
+    parameters = tuple(base.RichParameter(name=f"rich-{number}", options=options) for number in numbers)
+    plan = base.PlanResult(resources=resources, rich_parameters=parameters)
+    return base.ImportResult(start=plan, stop=plan)
+
+
+def schemas(count: int) -> tuple[base.ParameterSchema, ...]:
+    return tuple(base.ParameterSchema(name=f"variable_{number}", default_source_value="x") for number in range(count))
