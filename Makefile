@@ -19,7 +19,7 @@ else
 WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
-.PHONY: help setup demo up test check schema lock bench clean
+.PHONY: help setup demo up test faults check schema lock bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
@@ -40,6 +40,10 @@ up: ## serve console, API, log streams and a daemon on one port until stopped
 test: ## run the tests; ARGS="tests/provisioning -x" for some of them
 	@$(BOOTSTRAP) --browser
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 $(ARGS)
+
+faults: ## kill, freeze and cut off everything while jobs run, then count; ARGS="40 --seed 7"
+	@$(BOOTSTRAP)
+	@exec $(VENV) -W ignore -m tests.faults $(ARGS)
 
 check: ## style, types, import rules, migrations, API schema, deployment settings
 	@$(BOOTSTRAP)

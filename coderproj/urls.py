@@ -1,7 +1,9 @@
 """Every route, one line each, in the order of the API's document. Trailing slashes are taken off before routing."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from coderproj.api import openapi, system
 from coderproj.api.views import RouteNotFound
@@ -139,6 +141,7 @@ api = [
 admin.autodiscover()
 
 urlpatterns = [
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg")),
     path("healthz", system.healthz),
     path("readyz", system.readyz),
     path("swagger", openapi.swagger),

@@ -176,6 +176,7 @@ class _Conversion:
             for label, found in configured.items()
             if found.mode == "managed" and not found.type.startswith(CODER_PREFIX)
         }
+        self.known_stand_ins = stand_ins.keys()
 
     def result(self, module: Module | None) -> PlanResult:
         apps = self._apps()
@@ -183,13 +184,12 @@ class _Conversion:
         self._check_agent_names()
         for label, entry in self.agents.items():
             target = self._resource_of_agent(label)
-            if target in self.stand_ins:
-                self.resources[target] = self.stand_ins[target]
             if target is not None:
                 found = plan_values.agent(entry.name, entry.values)
                 instance_id = self._instance_id(entry, target) if found.auth != "token" else ""
                 own_apps = tuple(sorted(apps.get(label, ()), key=lambda app: app.slug))
                 agents.setdefault(target, []).append(replace(found, apps=own_apps, instance_id=instance_id))
+        self.resources |= {label: self.stand_ins[label] for label in agents.keys() & self.stand_ins.keys()}
         details = self._details()
         ordered = sorted(self.resources.items(), key=lambda item: (item[1].name, item[1].type, item[0]))
         return PlanResult(
@@ -264,10 +264,12 @@ class _Conversion:
     def _resource_of_agent(self, label: str) -> str | None:
         if label not in self.graph:
             raise EngineError(f'agent "{self.agents[label].name}" is missing from the dependency graph')
-        for targets in (self.resources.keys() - self.stand_ins.keys(), self.stand_ins.keys()):
-            if nearest := self.graph.nearest([label], targets, Direction.DEPENDANTS):
-                return nearest[0]
-        return None
+        nearest = self.graph.nearest([label], self.resources, Direction.DEPENDANTS)
+        if not nearest and self.stand_ins:
+            elsewhere = self.known_resources - self.known_stand_ins
+            if not self.graph.nearest([label], elsewhere, Direction.DEPENDANTS):
+                nearest = self.graph.nearest([label], self.stand_ins, Direction.DEPENDANTS)
+        return nearest[0] if nearest else None
 
     def _instance_id(self, entry: _Entry, target: str) -> str:
         """The id by which a machine proves what it is: said by the template, or the machine's own."""
@@ -275,7 +277,7 @@ class _Conversion:
         for link in self._managed(AGENT_INSTANCE):
             if agent_id is not None and link.values.raw("agent_id") == agent_id:
                 return link.values.text("instance_id")
-        machine = self.resources[target]
+        machine = self.resources.get(target, self.stand_ins.get(target, entry))
         attribute = plan_values.INSTANCE_ID_ATTRIBUTES.get(machine.type)
         return machine.values.text(attribute) if attribute else ""
 

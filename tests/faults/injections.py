@@ -52,7 +52,7 @@ def drop_connection(world: World, chance: random.Random) -> str:
 
 
 def drop_all_connections(world: World, chance: random.Random) -> str:
-    world.administer(f"SELECT pg_terminate_backend(pid) FROM ({CONNECTIONS}) connections(pid)")  # noqa: S608 - a constant
+    world.administer(f"SELECT pg_terminate_backend(pid) FROM ({CONNECTIONS}) connections(pid)")
     return "all connections"
 
 

@@ -14,7 +14,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from tests.faults.followers import Follower
 from tests.faults.injections import INJECTIONS
-from tests.faults.world import World, make_folder
+from tests.faults.world import ROOT, World, make_folder
 
 # Each import writes so many numbered lines and finds one resource on start and one on stop.
 LINES = 150
@@ -69,7 +69,7 @@ class Run:
     def __init__(self, world: World, injections: int, seed: int, say: Callable[[str], None]) -> None:
         self.world = world
         self.injections = injections
-        self.chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.chance = random.Random(seed)
         self.say = say
         self.count = Count()
         self.jobs: list[tuple[Any, Follower]] = []
@@ -219,9 +219,12 @@ class Run:
 
 def make_key() -> str:
     """A key for remote daemons, for the jobs of every organization."""
+    from coderproj.identity.actor import Actor
     from provisioning import keys
+    from tests.factories import make_user
 
-    return keys.issue_for_tests()
+    owner = make_user("fault-owner", site_roles=("owner",))
+    return keys.create(Actor.of(owner), None, name="faults")[1]
 
 
 def inject(injections: int, seed: int, say: Callable[[str], None] = print, *, remote: bool = True) -> Count:
@@ -240,6 +243,19 @@ def inject(injections: int, seed: int, say: Callable[[str], None] = print, *, re
             if scratch.is_mount():
                 subprocess.run(["umount", str(scratch)], check=False)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def inject_in_process(injections: int, *arguments: str) -> tuple[int, str]:
+    """A run in a process of its own: exit status, and what it printed."""
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.faults", str(injections), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    return finished.returncode, finished.stdout
 
 
 def main(arguments: list[str]) -> int:

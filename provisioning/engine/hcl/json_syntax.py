@@ -9,11 +9,14 @@ import json.decoder
 import json.scanner
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .literals import REPLACEMENT
 from .problems import Location
 from .syntax import Block, Body, Document, Expression, NotConstantError, Traversal
+
+if TYPE_CHECKING:
+    from .native import NativeDocument
 
 COMMENT_KEY = "//"
 # Labels of the blocks at the top of a configuration.
@@ -157,6 +160,10 @@ class JsonDocument(Document):
         return found
 
     def references(self) -> Iterator[Traversal]:
+        for template in self.templates():
+            yield from template.references()
+
+    def templates(self) -> "Iterator[NativeDocument]":
         # Imported here because native files are the rule and the two modules know each other's expressions.
         from .native import NativeDocument
 
@@ -166,7 +173,7 @@ class JsonDocument(Document):
             while marker in text:
                 marker += "_"
             source = f"x = <<{marker}\n{text}\n{marker}\n".encode(errors="replace")
-            yield from NativeDocument(source, self.file).references()
+            yield NativeDocument(source, self.file)
 
     def line_text(self, line: int) -> str:
         if not 0 < line <= len(self._line_starts):

@@ -164,6 +164,9 @@ class NativeDocument(Document):
             sibling = sibling.next_sibling
         return tuple(steps)
 
+    def templates(self) -> "Iterator[NativeDocument]":
+        yield self
+
     def attribute_of(self, block: Node, name: str) -> Node | None:
         """The expression of an attribute in the body of a block."""
         body = next((child for child in block.children if child.type == "body"), None)
@@ -185,9 +188,12 @@ class NativeDocument(Document):
 
     def _index(self, node: Node) -> str:
         key = next((child for child in node.children[0].children if child.type == "expression"), None)
-        if key is not None and literals.unwrap(key).type == "string_lit":
-            return f"[{self.text_of(key).strip()}]"
-        return INDEX
+        if key is None:
+            return INDEX
+        text = self.text_of(key).strip()
+        if literals.unwrap(key).type == "string_lit":
+            return f"[{text}]"
+        return f"[{int(text)}]" if text.isascii() and text.isdigit() and text.strip("0") and len(text) < 4 else INDEX
 
 
 def _parse(source: bytes) -> Tree | None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from provisioning.engine.usage import BlockUsage, ProviderUsage, merge_hints
+from provisioning.engine.usage import AT_LEAST, BlockUsage, ProviderUsage, Variant, merge_hints
 
 from .literals import as_text
-from .syntax import Block, Body, Expression, NotConstantError, Traversal, without_instance_key
+from .syntax import INDEX, Block, Body, Expression, NotConstantError, Traversal, without_instance_key
 
 DEFAULT_HOST = "registry.terraform.io"
 DEFAULT_NAMESPACE = "hashicorp"
@@ -64,7 +64,7 @@ class UsageCollector:
     def add_module(self, blocks: list[Block], references: Iterable[Traversal]) -> dict[str, str]:
         """Add one module. The answer maps local provider names, declared and implied, to addresses."""
         addresses = declared_providers(blocks)
-        known: dict[tuple[str, ...], BlockUsage] = {}
+        known: dict[tuple[str, ...], list[BlockUsage]] = {}
         for address in addresses.values():
             self._provider(address)
         for block in with_nested_data(blocks):
@@ -80,10 +80,15 @@ class UsageCollector:
                 kinds = provider.resources if block.type == "resource" else provider.data_sources
                 usage = kinds.setdefault(kind, BlockUsage())
                 usage.merge(body_usage(block.body, ignored=META_ARGUMENTS, ignored_blocks=META_BLOCKS))
-                known[(kind, name) if block.type == "resource" else ("data", kind, name)] = usage
+                if block.type == "resource":
+                    known[kind, name] = [usage]
+                else:
+                    variant = Variant(_constants(block.body))
+                    usage.variants.append(variant)
+                    known["data", kind, name] = [usage, variant.usage]
         for reference in references:
             length = 3 if reference[0] == "data" else 2
-            if (read := known.get(reference[:length])) is not None:
+            for read in known.get(reference[:length], ()):
                 _add_read(read, reference[length:])
         return addresses
 
@@ -114,6 +119,19 @@ def body_usage(
     return usage
 
 
+def _constants(body: Body) -> dict[str, str | int | float | bool]:
+    """The attributes that are written out."""
+    found = {}
+    for name, expression in body.attributes.items():
+        try:
+            value = expression.constant()
+        except NotConstantError:
+            continue
+        if isinstance(value, str | int | float):
+            found[name] = value
+    return found
+
+
 def _add_read(usage: BlockUsage, path: Traversal) -> None:
     """Note the reading of ``path`` (``("status", "[]", "ip")``) within a resource."""
     path = without_instance_key(path)
@@ -128,10 +146,16 @@ def _add_read(usage: BlockUsage, path: Traversal) -> None:
 
 
 def hint_tree(path: Traversal) -> dict[str, dict]:
-    """``("a", "[]")`` as ``{"a": {"[]": {}}}``; a string index is a name like any other."""
+    """``("a", "[]")`` as ``{"a": {"[]": {}}}``; a string index is a name like any other, and ``("a", "[2]")`` tells
+    that there are three: ``{"a": {"[]": {}, "#3": {}}}``."""
     tree: dict[str, dict] = {}
     for step in reversed(path):
-        tree = {step[2:-2] if step.startswith('["') else step: tree}
+        if step.startswith('["'):
+            tree = {step[2:-2]: tree}
+        elif step.startswith("[") and step != INDEX:
+            tree = {INDEX: tree, f"{AT_LEAST}{int(step[1:-1]) + 1}": {}}
+        else:
+            tree = {step: tree}
     return tree
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from provisioning.engine.base import EngineError, ParameterSchema
 
+from . import shapes
 from .json_syntax import JsonDocument
 from .literals import as_text
 from .module import Module, ModuleCall
@@ -67,11 +68,12 @@ class _Folder:
             self._read_references()
 
     def _read_references(self) -> None:
-        for document in self.documents:
-            for reference in document.references():
-                self.references.append(reference)
-                if reference[0] == "module" and len(reference) > 1:
-                    self.module_references.setdefault(reference[1], []).append(reference[2:])
+        self.references += [reference for document in self.documents for reference in document.references()]
+        if any(_may_need_a_stub(block) for block in self.blocks):
+            self.references += shapes.uses((t for d in self.documents for t in d.templates()), self.blocks)
+        for reference in self.references:
+            if reference[0] == "module" and len(reference) > 1:
+                self.module_references.setdefault(reference[1], []).append(reference[2:])
 
     def _check_labels(self, blocks: list[Block]) -> None:
         for block in blocks:
@@ -93,6 +95,12 @@ class _Folder:
     def _add_problem(self, summary: str, location: Location) -> None:
         document = next(document for document in self.documents if document.file == location.file)
         self.problems.append(document.problem(summary, location.line))
+
+
+def _may_need_a_stub(block: Block) -> bool:
+    if block.type == "module":
+        return not _constant_text(block, "source").startswith((".", "/"))
+    return block.type in ("resource", "data") and not block.labels[0].startswith(("coder_", "terraform_"))
 
 
 class _TemplateReader:

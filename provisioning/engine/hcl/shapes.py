@@ -11,14 +11,11 @@ from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
 
+from provisioning.engine.usage import AT_LEAST, BOOL, CIDR, EQUAL, JSON, NUMBER, OBJECT, TIME
+
 from .literals import constant, unwrap
 from .native import NativeDocument, NativeExpression
 from .syntax import INDEX, Block, NotConstantError, Traversal
-
-# Steps of a traversal that say what is done with the value there, see ``provisioning.engine.usage``.
-NUMBER, BOOL, OBJECT, JSON, CIDR, TIME = "#number", "#bool", "#object", "#json", "#cidr", "#time"
-AT_LEAST = "#"  # followed by a number of elements
-EQUAL = "="  # followed by the text of a number, a truth value or a text
 
 MAX_USES = 20_000
 MAX_DEPTH = 24
@@ -70,8 +67,7 @@ def uses(documents: Iterable[NativeDocument], blocks: Iterable[Block]) -> Iterat
     count = 0
     for document in documents:
         for node in document.variables():
-            for found in reader.uses_of(document, node):
-                yield found
+            yield from reader.uses_of(document, node)
             count += 1
             if count > MAX_USES:
                 return
@@ -95,7 +91,10 @@ class _Reader:
             return
         for suffix in self._done_with(document, _last_of_chain(node), MAX_DEPTH):
             for path in paths:
-                yield (*path, *suffix)[:MAX_STEPS]
+                found = _collapsed((*path, *suffix))
+                if _MADE in found:
+                    found = found[: found.index(_MADE)]
+                yield found[:MAX_STEPS]
 
     def _done_with(self, document: NativeDocument, last: Node, depth: int) -> list[Traversal]:
         """The steps that follow a value, of whose chain ``last`` is the last node."""
@@ -108,12 +107,17 @@ class _Reader:
             return [(BOOL,) if container.children[0].type == "!" else (NUMBER,)]
         if last.type == ")" or container.type != "expression":
             return [()]
+        return self._around(document, container, depth)
+
+    def _around(self, document: NativeDocument, container: Node, depth: int) -> list[Traversal]:
+        """The steps that follow the value of a whole expression."""
         around = container.parent
-        match around.type if around is not None else "":
+        if around is None:
+            return [()]
+        match around.type:
             case "function_arguments":
                 return self._argument(document, container, depth)
             case "conditional":
-                assert around is not None
                 if _same(around.children[0], container):
                     return [(BOOL,)]
                 return self._done_with(document, around, depth - 1)
@@ -121,8 +125,9 @@ class _Reader:
                 return [(INDEX,)]
             case "for_cond":
                 return [(BOOL,)]
+            case "for_tuple_expr" | "for_object_expr":
+                return self._made_of(document, container, around, depth)
             case "attribute":
-                assert around is not None
                 name = document.text_of(around.children[0])
                 return [{"for_each": (INDEX,), "count": (NUMBER,)}.get(name, ())]
             case "expression" | "binary_operation" | "unary_operation":  # in parentheses
@@ -132,6 +137,16 @@ class _Reader:
                 steps = document.steps_after(after)
                 return [(*steps, *rest) for rest in self._done_with(document, _last_of_chain(after), depth - 1)]
         return [()]
+
+    def _made_of(self, document: NativeDocument, expression: Node, made: Node, depth: int) -> list[Traversal]:
+        """What is done with the values of an expression of which a ``for`` makes a collection."""
+        last = [child for child in made.children if child.type == "expression"][-1]
+        whole = made.parent
+        if whole is None or not _same(last, expression):
+            return [()]
+        steps = document.steps_after(whole)
+        done = [(*steps, *rest) for rest in self._done_with(document, _last_of_chain(whole), depth - 1)]
+        return [steps[1:] for steps in done if steps and not steps[0].startswith("#")] or [()]
 
     def _argument(self, document: NativeDocument, argument: Node, depth: int) -> list[Traversal]:
         arguments = argument.parent
@@ -156,9 +171,7 @@ class _Reader:
             found.append((f"{AT_LEAST}{index + 1}",))
         if result is not None:
             steps = document.steps_after(call)
-            found += [
-                (*result, *steps, *rest) for rest in self._done_with(document, _last_of_chain(call), depth - 1)
-            ]
+            found += [(*result, *steps, *rest) for rest in self._done_with(document, _last_of_chain(call), depth - 1)]
         return found
 
     @staticmethod
@@ -310,10 +323,9 @@ def _collapsed(path: Traversal) -> Traversal:
         return path
     kept: list[str] = []
     for step in path:
-        if kept and kept[-1] == _MADE and step != _MADE:
+        if kept and kept[-1] == _MADE and not step.startswith("#"):
             kept.pop()
-            if step.startswith("["):
-                continue
+            continue
         kept.append(step)
     return tuple(kept)
 

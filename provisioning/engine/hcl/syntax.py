@@ -7,19 +7,23 @@ template is written once.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .problems import Location, Problem
 
+if TYPE_CHECKING:
+    from .native import NativeDocument
+
 # ``data.coder_parameter.size[0].value`` as ("data", "coder_parameter", "size", "[]", "value"); an index that is
-# written out as a string keeps it: ``x["a"]`` is ("x", '["a"]').
+# written out keeps it, 0 aside: ``x["a"][2]`` is ("x", '["a"]', "[2]"). What starts with "#" or "=" is no part of the
+# source, see ``shapes``.
 Traversal = tuple[str, ...]
 INDEX = "[]"
 
 
 def without_instance_key(path: Traversal) -> Traversal:
     """What follows the address of a resource or a module, without leading indexes."""
-    keys = next((count for count, step in enumerate(path) if not step.startswith("[")), len(path))
+    keys = next((count for count, step in enumerate(path) if step[0] not in "[#="), len(path))
     return path[keys:]
 
 
@@ -92,6 +96,10 @@ class Document(ABC):
     @abstractmethod
     def references(self) -> Iterator[Traversal]:
         """Every reference of the file, in no particular order."""
+
+    @abstractmethod
+    def templates(self) -> "Iterator[NativeDocument]":
+        """The file, or the texts in it that hold expressions, in the native syntax."""
 
     @abstractmethod
     def line_text(self, line: int) -> str:

@@ -7,7 +7,7 @@ into them. One resource stands for all that the module would make: an agent whos
 from typing import Any, Final
 
 from provisioning.engine.hcl import ModuleCall
-from provisioning.engine.stub.provider import placeholder
+from provisioning.engine.stub.placeholders import placeholder
 
 STAND_IN: Final = "stand_in"
 STAND_IN_ADDRESS: Final = f"terraform_data.{STAND_IN}"

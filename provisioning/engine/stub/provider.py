@@ -13,11 +13,8 @@ from provisioning.engine.provider.base import Object, Provider
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
 from provisioning.engine.provider.schema import Attribute, NestedBlock, Presence, Schema
 from provisioning.engine.provider.values import UNKNOWN, TypeExpression, Value, dynamic, is_set, split_dynamic
+from provisioning.engine.stub.placeholders import placeholder
 from provisioning.engine.usage import BlockUsage, ProviderUsage
-
-# Text that also survives base64decode().
-PLACEHOLDER: Final = "c3R1Yg=="
-ELEMENT: Final = "[]"
 
 # Terraform refuses a whole schema for one name outside this alphabet; such a name is an error of the
 # template, which Terraform reports better.
@@ -41,7 +38,7 @@ class StubProvider(Provider):
         self.configuration = _schema(usage.configuration, _SETTING, _PROVIDER_META_ARGUMENTS)
         self.resources = {name: _top_level_schema(block) for name, block in usage.resources.items()}
         self.data_sources = {name: _top_level_schema(block) for name, block in usage.data_sources.items()}
-        self._hints = {name: block.hints for name, block in usage.data_sources.items()}
+        self._usage = usage
 
     def plan(self, type_name: str, proposed: Object) -> Object:
         planned = super().plan(type_name, proposed)
@@ -56,7 +53,7 @@ class StubProvider(Provider):
         raise self._refusal(type_name)
 
     def read_data_source(self, type_name: str, config: Object) -> Object:
-        hints = self._hints[type_name]
+        hints = _hints(self._usage.data_sources[type_name], config)
         state = dict(config)
         for name, attribute in self.data_sources[type_name].attributes.items():
             if state.get(name) is not None:
@@ -77,17 +74,14 @@ class StubProvider(Provider):
         )
 
 
-def placeholder(hint: dict) -> tuple[TypeExpression, Value]:
-    """Type and value of the smallest thing into which a template can look as ``hint`` says (see
-    BlockUsage)."""
-    if ELEMENT in hint:
-        type_, value = placeholder(hint[ELEMENT])
-        return ["tuple", [type_]], [value]
-    if hint:
-        members = {name: placeholder(inner) for name, inner in hint.items()}
-        types = {name: type_ for name, (type_, _) in members.items()}
-        return ["object", types], {name: value for name, (_, value) in members.items()}
-    return "string", PLACEHOLDER
+def _hints(usage: BlockUsage, config: Object) -> dict[str, dict]:
+    """How a template looks into the data source with this configuration, of those of its type."""
+    given = {name: split[1] for name, value in config.items() if (split := split_dynamic(value)) is not None}
+    fitting = BlockUsage()
+    for variant in usage.variants:
+        if all(given.get(name) == value for name, value in variant.constants.items() if name in given):
+            fitting.merge(variant.usage)
+    return fitting.hints or usage.hints
 
 
 def _top_level_schema(usage: BlockUsage) -> Schema:

@@ -1,0 +1,77 @@
+"""Made-up values of the shape in which a template looks into them, and fit for what it does with them."""
+
+import base64
+import json
+from typing import Final
+
+from provisioning.engine.provider.values import TypeExpression, Value
+from provisioning.engine.usage import AT_LEAST, BOOL, CIDR, ELEMENT, EQUAL, JSON, NUMBER, OBJECT, TIME, merge_hints
+
+MOST_ELEMENTS: Final = 64
+KEY: Final = "stub"  # of the one element of a map whose keys nobody names
+
+Placeholder = tuple[TypeExpression, Value]
+
+
+def placeholder(hint: dict[str, dict], number: int = 0) -> Placeholder:
+    """Type and value of the smallest thing that serves a template as ``hint`` says (see BlockUsage).
+
+    ``number`` tells the elements of a list apart: names must differ when they become keys.
+    """
+    names = [name for name in hint if name != ELEMENT and not name.startswith((AT_LEAST, EQUAL))]
+    if JSON in hint:
+        return "string", json.dumps(placeholder(hint[JSON], number)[1] if hint[JSON] else {})
+    if names:
+        return _object({name: _merged(hint[name], hint.get(ELEMENT, {})) for name in names}, number)
+    if OBJECT in hint:
+        return _object({KEY: hint[ELEMENT]} if ELEMENT in hint else {}, number)
+    count = _least_count(hint)
+    if ELEMENT in hint or count:
+        elements = [placeholder(hint.get(ELEMENT, {}), index) for index in range(max(count, 1))]
+        return ["tuple", [type_ for type_, _ in elements]], [value for _, value in elements]
+    return _leaf(hint, number)
+
+
+def _object(members: dict[str, dict], number: int) -> Placeholder:
+    made = {name: placeholder(inner, number) for name, inner in members.items()}
+    types = {name: type_ for name, (type_, _) in made.items()}
+    return ["object", types], {name: value for name, (_, value) in made.items()}
+
+
+def _leaf(hint: dict[str, dict], number: int) -> Placeholder:
+    for mark in hint:
+        if mark.startswith(EQUAL):
+            return _compared_with(mark.removeprefix(EQUAL))
+    if NUMBER in hint:
+        return "number", number + 1
+    if BOOL in hint:
+        return "bool", True
+    if CIDR in hint:
+        return "string", f"10.{number}.0.0/16"
+    if TIME in hint:
+        return "string", "2000-01-01T00:00:00Z"
+    # Text that also survives base64decode().
+    return "string", base64.b64encode(f"stub{number or ''}".encode()).decode()
+
+
+def _compared_with(text: str) -> Placeholder:
+    if text in ("true", "false"):
+        return "bool", text == "true"
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return "number", int(text)
+    return "string", text
+
+
+def _least_count(hint: dict[str, dict]) -> int:
+    counts = [mark.removeprefix(AT_LEAST) for mark in hint if mark.startswith(AT_LEAST)]
+    numbers = [int(count) for count in counts if count.isascii() and count.isdigit() and len(count) < 4]
+    return min(max(numbers, default=0), MOST_ELEMENTS)
+
+
+def _merged(one: dict[str, dict], other: dict[str, dict]) -> dict[str, dict]:
+    if not other:
+        return one
+    result: dict[str, dict] = {}
+    merge_hints(result, one)
+    merge_hints(result, other)
+    return result

@@ -1,0 +1,50 @@
+"""What there is to see in a browser: the admin, and the API's schema."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.factories import make_organization, make_template, make_user
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def owner():
+    organization = make_organization(is_default=True)
+    user = make_user("ada", organizations=(organization,), site_roles=("owner",), password=PASSWORD)
+    make_template(user=user, organization=organization, name="web", display_name="Web machines")
+    return user
+
+
+def sign_in(page: Page, url: str, user) -> None:
+    page.goto(f"{url}/admin/")
+    page.get_by_label("Email").fill(user.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_an_owner_signs_in_and_looks_at_a_template_and_its_job(page, live_api, owner):
+    sign_in(page, live_api.url, owner)
+    expect(page.get_by_role("heading", name="Site administration")).to_be_visible()
+    page.get_by_role("link", name="Templates", exact=True).last.click()
+    page.get_by_role("link", name="web").click()
+    expect(page.get_by_label("Display name")).to_have_value("Web machines")
+    page.goto(f"{live_api.url}/admin/provisioning/provisionerjob/")
+    expect(page.get_by_text("succeeded")).to_be_visible()
+
+
+def test_a_wrong_password_is_said_plainly(page, live_api, owner):
+    page.goto(f"{live_api.url}/admin/")
+    page.get_by_label("Email").fill(owner.email)
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator(".errornote")).to_be_visible()
+
+
+def test_the_api_can_be_browsed_offline(page, live_api):
+    foreign: list[str] = []
+    page.on("request", lambda request: None if request.url.startswith(live_api.url) else foreign.append(request.url))
+    page.goto(f"{live_api.url}/swagger")
+    expect(page.locator("[data-path='/api/v2/templates/{template}']").first).to_be_visible()
+    assert [url for url in foreign if not url.startswith(("data:", "blob:"))] == []
