@@ -123,13 +123,17 @@ class DaemonProcess:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options),
+                self.command(*options),
                 cwd=settings.BASE_DIR,
                 env=self.environment() | {name: str(value) for name, value in environment.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def command(self, *options: str) -> tuple[str, ...]:
+        """The command line."""
+        return (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options)
 
     def environment(self) -> dict[str, str]:
         """What the daemon inherits."""

@@ -40,11 +40,13 @@ class LongPoll:
                 return None
         return request.result()
 
-    def rest(self, seconds: float) -> None:
-        """Wait so long, or until ``wake`` is called."""
+    def rest(self, seconds: float) -> bool:
+        """Wait so long, or until ``wake`` is called; True then."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and WOKEN not in self._heard(left):
-            pass
+        while (left := deadline - time.monotonic()) > 0:
+            if WOKEN in self._heard(left):
+                return True
+        return False
 
     def wake(self) -> None:
         """End a wait, or the next one. May be called from any thread and from a signal handler."""

@@ -146,8 +146,10 @@ class RemoteClient:
             request = wire.Acquire(self._id, self._claim, self._lease_seconds)
             job = self._call_as_daemon("acquire", wire.Acquired, request).job
             if job is None:
-                self._fruitless += self._promised
+                self._fruitless = self._fruitless + 1 if self._promised else 0
+                self._promised = False
                 return None
+            self._promised, self._fruitless = False, 0
             lease = Lease(job.id, self._claim)
             try:
                 archive = self._archive(job, lease)
@@ -159,7 +161,6 @@ class RemoteClient:
                 self._give_up(lease, str(error))
                 continue
             self._claim = uuid.uuid4()
-            self._fruitless = 0
             return Assignment(
                 lease=lease,
                 job_type=job.job_type,
@@ -238,9 +239,9 @@ class RemoteClient:
 
     # ------------------------------------------------------------------ waiting
     def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
-        if self._fruitless > 1:
-            # What was promised goes to others, or somebody holds its row.
-            self._poll.rest(min(LONGEST_REST, 0.05 * 2 ** min(self._fruitless, 6)))
+        # What was promised goes to others, again and again, or somebody holds its row.
+        if self._fruitless > 1 and self._poll.rest(min(LONGEST_REST, 0.05 * 2 ** min(self._fruitless, 6))):
+            return Wakeup()
         body = wire.Wait(self._id, min(timeout, wire.MAX_WAIT), has_slot, tuple(self._canceling)[:1000])
         began = time.monotonic()
         try:

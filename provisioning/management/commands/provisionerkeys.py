@@ -55,8 +55,7 @@ class Command(ActingCommand):
             lifetime_seconds=token_lifetime(lifetime, field="lifetime") if lifetime else 0,
         )
         if options["output"]:
-            with options["output"].open("x", encoding="ascii", opener=privately) as file:
-                file.write(key + "\n")
+            write_privately(options["output"], key + "\n")
             self.say(f"Wrote the key to {options['output']}.")
             return {"file": str(options["output"])}
         self.say(key)
@@ -100,6 +99,8 @@ def new_file(text: str) -> Path:
     return path
 
 
-def privately(path: str, flags: int) -> int:
-    """Opens a file that its owner alone may read."""
-    return os.open(path, flags, 0o600)
+def write_privately(path: Path, text: str) -> None:
+    """Write a new file that its owner alone may read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,247 @@
+"""What the daemons' endpoints refuse, and what they keep out of the database."""
+
+import json
+import uuid
+
+import pytest
+
+from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
+from tests.api import ApiClient
+from tests.factories import make_job, make_organization, make_provisioner_key, make_user
+from tests.vocabulary import echo, queue_import
+
+pytestmark = pytest.mark.django_db
+
+BASE = "provisionerdaemons"
+LINE = {"source": "provisioner", "level": "info", "stage": "s", "output": "x", "created_at": 1.5}
+
+
+class Daemon:
+    """Calls as a daemon does; ``take`` claims a job, and calls about it carry its lease then."""
+
+    def __init__(self, key: str, name: str = "tester") -> None:
+        self.api = ApiClient()
+        self.extra = {"HTTP_CODER_PROVISIONER_KEY": key}
+        self.job = ""
+        self.id = self.post("register", {"name": name, "provisioners": ["echo"], "concurrency": 1}).body["id"]
+
+    def post(self, path, body=None, **extra):
+        return self.api.post(f"{BASE}/{path}", body, **self.extra | extra)
+
+    def raw(self, path, raw):
+        return self.api.call("POST", f"{BASE}/{path}", raw=raw, **self.extra)
+
+    def take(self):
+        claim = str(uuid.uuid4())
+        job = self.post("acquire", {"daemon_id": self.id, "claim": claim, "lease_seconds": 30}).body["job"]
+        self.job = f"jobs/{job['id']}"
+        self.extra["HTTP_CODER_PROVISIONER_LEASE"] = claim
+        return job
+
+    def about(self, action, body=None):
+        return self.post(f"{self.job}/{action}", body if body is not None else {})
+
+
+@pytest.fixture
+def daemon():
+    return Daemon(make_provisioner_key())
+
+
+CALLS = {
+    "heartbeat": {"lease_seconds": 30},
+    "logs": {"after": 0, "lines": [LINE]},
+    "readme": {"readme": "x"},
+    "schemas": {"schemas": []},
+    "complete": {"planned": {}},
+    "fail": {"error": "x"},
+    "canceled": {},
+    "release": {"reason": "x"},
+}
+
+
+@pytest.mark.parametrize("action", CALLS)
+@pytest.mark.parametrize("lease", ["", "nonsense", str(uuid.uuid4())])
+def test_without_the_lease_nothing_is_written(daemon, action, lease):
+    make_job()
+    daemon.take()
+    daemon.extra["HTTP_CODER_PROVISIONER_LEASE"] = lease
+    before = ProvisionerJob.objects.values().get()
+    answer = daemon.about(action, CALLS[action])
+    assert (answer.status_code, bool(answer.body["message"])) == (409, True)
+    assert ProvisionerJob.objects.values().get() == before
+    assert daemon.api.get(f"{BASE}/{daemon.job}/archive", **daemon.extra).status_code == 409
+
+
+@pytest.mark.parametrize("action", CALLS)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"[]", b"null", b"{", b"\xff", b'{"x": 1}', b'{"lease_seconds": NaN}', b"[" * 60_000,
+        b'{"after": -1, "lines": []}', b'{"after": 1.5, "lines": []}', b'{"lease_seconds": 1e9}',
+        b'{"lease_seconds": "30"}', b'{"schemas": [{"name": 1}]}', b'{"error": null}',
+        b'{"planned": {}, "imported": null, "x": 1}',
+        b'{"lines": [{"source": "x"}], "after": 0}', b'{"readme": "\\ud800"}',
+    ],
+)  # fmt: skip
+def test_bodies_that_are_not_exactly_right_are_refused(daemon, action, raw):
+    make_job()
+    daemon.take()
+    if action == "canceled" and raw == b"":
+        raw = b" "
+    answer = daemon.raw(f"{daemon.job}/{action}", raw)
+    assert answer.status_code == 400, answer.raw
+    assert answer.body["message"] == "The request body is not what was expected."
+    job = ProvisionerJob.objects.get()
+    assert (job.status, job.log_count) == (JobStatus.RUNNING, 0)
+
+
+def test_an_unknown_field_is_refused_however_deep_it_is(daemon):
+    make_job()
+    daemon.take()
+    agent = {"name": "main", "environment": {"ANY": "name"}}
+    body = {"planned": {"resources": [{"name": "a", "type": "b", "agents": [agent]}]}}
+    agent["surprise"] = 1
+    answer = daemon.about("complete", body)
+    assert answer.status_code == 400
+    assert answer.body["detail"] == "unknown field - at `$.planned.resources[0].agents[0].surprise`"
+    del agent["surprise"]
+    assert daemon.about("complete", body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": "", "provisioners": ["echo"], "concurrency": 1},
+        {"name": "d" * 65, "provisioners": ["echo"], "concurrency": 1},
+        {"name": "d", "provisioners": [], "concurrency": 1},
+        {"name": "d", "provisioners": ["echo"], "concurrency": 0},
+        {"name": "d", "provisioners": ["echo"], "concurrency": 1, "tags": {"gpu": "true"}},
+        {"name": "d", "provisioners": ["echo"], "concurrency": 1, "id": str(uuid.uuid4())},
+    ],
+)
+def test_a_daemon_decides_neither_its_tags_nor_its_id(daemon, body):
+    assert daemon.post("register", body).status_code == 400
+    assert ProvisionerDaemon.objects.count() == 1
+
+
+def test_bodies_may_not_be_too_large(daemon):
+    make_job()
+    daemon.take()
+    assert daemon.raw(f"{daemon.job}/heartbeat", b" " * (64 * 1024 + 1)).status_code == 413
+    large = daemon.about("logs", {"after": 0, "lines": [LINE | {"output": "x" * 3_000_000}]})
+    assert (large.status_code, large.body["last"] > 90) == (200, True)
+    assert daemon.about("logs", {"after": 0, "lines": [LINE] * 10_001}).status_code == 400
+
+
+def test_control_characters_do_not_reach_the_database(daemon):
+    version = queue_import(echo(), provisioner="echo")
+    daemon.take()
+    dirty = "a\x00\x1b[31m\x85b"
+    assert daemon.about("logs", {"after": 0, "lines": [LINE | {"output": dirty, "stage": dirty}]}).status_code == 200
+    assert daemon.about("readme", {"readme": dirty}).status_code == 200
+    assert daemon.about("schemas", {"schemas": [{"name": "v", "description": dirty}]}).status_code == 200
+    assert daemon.about("fail", {"error": dirty}).status_code == 200
+    line = version.job.logs.get()
+    version.refresh_from_db()
+    version.job.refresh_from_db()
+    assert {line.output, line.stage, version.readme, version.job.error} == {"a[31mb"}
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("logs", {"after": 0, "lines": [LINE | {"created_at": 1e300}]}),
+        ("logs", {"after": 0, "lines": [LINE | {"created_at": -1}]}),
+        ("logs", {"after": 7, "lines": [LINE]}),
+        ("complete", {"planned": {"resources": [{"name": "x\x00", "type": "t"}]}}),
+        ("complete", {"planned": {"resources": [{"name": "n" * 65, "type": "t"}]}}),
+        ("complete", {"imported": {"start": {}, "stop": {}}}),
+        ("schemas", {"schemas": [{"name": "v"}, {"name": "v"}]}),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_for_good(daemon, action, body):
+    make_job()
+    daemon.take()
+    answer = daemon.about(action, body)
+    assert answer.status_code == 422, answer.raw
+    job = ProvisionerJob.objects.get()
+    assert (job.status, job.log_count, job.resources.count()) == (JobStatus.RUNNING, 0, 0)
+
+
+def test_a_complete_has_one_result(daemon):
+    make_job()
+    daemon.take()
+    assert daemon.about("complete", {}).status_code == 400
+    assert daemon.about("complete", {"planned": {}, "imported": {"start": {}, "stop": {}}}).status_code == 400
+
+
+def test_a_daemon_acts_for_itself_alone(daemon):
+    other = Daemon(make_provisioner_key(), "other")
+    make_job()
+    claim = {"claim": str(uuid.uuid4()), "lease_seconds": 30}
+    for path, body in (
+        ("acquire", {"daemon_id": daemon.id, **claim}),
+        ("wait", {"daemon_id": daemon.id, "seconds": 0, "has_slot": True}),
+        ("refresh", {"daemon_id": daemon.id}),
+    ):
+        assert other.post(path, body).status_code == 404
+    other.post("deregister", {"daemon_id": daemon.id})
+    assert ProvisionerDaemon.objects.get(name="tester").stopped_at is None
+    assert ProvisionerJob.objects.get().status == JobStatus.PENDING
+
+
+def test_a_wait_without_streams_answers_at_once(daemon):
+    body = {"daemon_id": daemon.id, "seconds": 20, "has_slot": True}
+    assert daemon.post("wait", body).body == {"work": False, "canceling": []}
+    make_job()
+    assert daemon.post("wait", body).body["work"] is True
+    assert daemon.post("wait", body | {"has_slot": False}).body["work"] is False
+
+
+def test_a_key_for_one_organization_hears_nothing_of_others():
+    ours = Daemon(make_provisioner_key(make_organization()), "ours")
+    make_job()
+    answer = ours.post("wait", {"daemon_id": ours.id, "seconds": 0, "has_slot": True})
+    assert answer.body == {"work": False, "canceling": []}
+
+
+def test_wrong_keys_are_limited_and_good_ones_are_not(daemon, settings):
+    settings.RATELIMIT_API = 5
+    nobody = ApiClient()
+    statuses = [nobody.post(f"{BASE}/refresh", {}).status_code for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    assert {daemon.post("refresh", {"daemon_id": daemon.id}).status_code for _ in range(12)} == {200}
+
+
+def test_the_archive_comes_as_it_was_stored(daemon):
+    file = queue_import(echo()).job.file
+    job = daemon.take()
+    answer = daemon.api.get(f"{BASE}/{daemon.job}/archive", **daemon.extra)
+    assert (answer.status_code, answer.headers["Content-Type"], answer.raw) == (200, "application/x-tar", file.data)
+    assert (job["archive_sha256"], job["archive_bytes"]) == (file.hash, file.size)
+
+
+def test_secrets_of_a_job_go_to_its_daemon_alone(daemon):
+    """An owner's session does not open these paths either."""
+    make_job(job_input={"rich_parameter_values": [{"name": "token", "value": "hunter2"}]})
+    job = daemon.take()
+    assert job["plan_input"]["rich_parameter_values"] == {"token": "hunter2"}
+    owner = ApiClient(make_user(site_roles=("owner",)))
+    lease = {"HTTP_CODER_PROVISIONER_LEASE": daemon.extra["HTTP_CODER_PROVISIONER_LEASE"]}
+    assert owner.get(f"{BASE}/{daemon.job}/archive", **lease).status_code == 401
+
+
+def test_the_document_describes_every_call():
+    from drf_spectacular.generators import SchemaGenerator
+
+    document = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))
+    paths = {path: item for path, item in document["paths"].items() if path.startswith(f"/api/v2/{BASE}/")}
+    assert len(paths) == 14
+    for item in paths.values():
+        for operation in item.values():
+            assert operation["security"] == [{"CoderProvisionerKey": []}]
+            assert "401" in operation["responses"]
+    complete = document["components"]["schemas"]["DaemonComplete"]
+    assert complete["additionalProperties"] is False
+    assert "null" not in json.dumps(document["components"]["schemas"]["DaemonLogLine"])
