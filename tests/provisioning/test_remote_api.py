@@ -60,7 +60,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("action", CALLS)
-@pytest.mark.parametrize("lease", ["", "nonsense", str(uuid.uuid4())])
+@pytest.mark.parametrize("lease", ["", "nonsense", "5d3ff4a2-7c2b-4a0e-9d55-0e3a6a6f1c11"])
 def test_without_the_lease_nothing_is_written(daemon, action, lease):
     make_job()
     daemon.take()
@@ -117,7 +117,7 @@ def test_an_unknown_field_is_refused_however_deep_it_is(daemon):
         {"name": "d", "provisioners": [], "concurrency": 1},
         {"name": "d", "provisioners": ["echo"], "concurrency": 0},
         {"name": "d", "provisioners": ["echo"], "concurrency": 1, "tags": {"gpu": "true"}},
-        {"name": "d", "provisioners": ["echo"], "concurrency": 1, "id": str(uuid.uuid4())},
+        {"name": "d", "provisioners": ["echo"], "concurrency": 1, "id": "5d3ff4a2-7c2b-4a0e-9d55-0e3a6a6f1c11"},
     ],
 )
 def test_a_daemon_decides_neither_its_tags_nor_its_id(daemon, body):

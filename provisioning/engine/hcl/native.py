@@ -22,6 +22,8 @@ TRAVERSAL_STEPS = 32
 # Above this size a file is parsed in pieces under a deadline: hostile text can make error recovery slow.
 PIECE_BYTES = 1 << 16
 PARSE_SECONDS = 5.0
+# Finding the neighbours of very deep places is slow; references are of use only for stubs.
+REFERENCES_SECONDS = 2.0
 
 _TEMPLATE_START = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -93,7 +95,10 @@ class NativeDocument(Document):
                     self.blocks = self._body(child, depth=0).blocks
 
     def references(self) -> Iterator[Traversal]:
+        deadline = time.monotonic() + REFERENCES_SECONDS
         for node in self.variables():
+            if time.monotonic() > deadline:
+                return
             yield self.traversal(node)
 
     def variables(self) -> list[Node]:

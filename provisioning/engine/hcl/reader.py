@@ -1,6 +1,7 @@
 """Reading a template's folder: its files, its root module, the local modules below."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 MAX_FILE_BYTES = 4 << 20
 # A module may be called many times and call others: bounds the product.
 MAX_MODULE_CALLS = 500
+# What templates do with the values that they read is of use only for stubs.
+SHAPES_SECONDS = 1.0
 
 # Labels that Terraform demands.
 LABEL_NAMES = {
@@ -46,8 +49,9 @@ def read_module(directory: Path, fetched: Mapping[str, Path] | None = None, pack
 class _Folder:
     """The files of one module's folder, read once however often the module is called."""
 
-    def __init__(self, path: Path, shown: str) -> None:
-        """``shown`` is the folder's path as locations have it, empty or ending with a slash."""
+    def __init__(self, path: Path, shown: str, deadline: float) -> None:
+        """``shown`` is the folder's path as locations have it, empty or ending with a slash. ``deadline`` is for what
+        is nice to know."""
         self.documents: list[Document] = []
         overrides: list[Document] = []
         for file in _configuration_files(path):
@@ -65,12 +69,13 @@ class _Folder:
         self.references: list[Traversal] = []
         self.module_references: dict[str, list[Traversal]] = {}
         if not self.problems:
-            self._read_references()
+            self._read_references(deadline)
 
-    def _read_references(self) -> None:
+    def _read_references(self, deadline: float) -> None:
         self.references += [reference for document in self.documents for reference in document.references()]
         if any(_may_need_a_stub(block) for block in self.blocks):
-            self.references += shapes.uses((t for d in self.documents for t in d.templates()), self.blocks)
+            templates = (template for document in self.documents for template in document.templates())
+            self.references += shapes.uses(templates, self.blocks, deadline)
         for reference in self.references:
             if reference[0] == "module" and len(reference) > 1:
                 self.module_references.setdefault(reference[1], []).append(reference[2:])
@@ -108,6 +113,7 @@ class _TemplateReader:
         self.root = root
         self.fetched = fetched
         self.packages = packages
+        self.deadline = time.monotonic() + SHAPES_SECONDS
         self.folders: dict[Path, _Folder] = {}
         self.collector = UsageCollector()
         self.calls: list[ModuleCall] = []
@@ -142,7 +148,7 @@ class _TemplateReader:
         if path not in self.folders:
             is_own = path.is_relative_to(self.root)
             shown = path.relative_to(self.root).as_posix() if is_own else f"module.{key}"
-            self.folders[path] = _Folder(path, "" if path == self.root else f"{shown}/")
+            self.folders[path] = _Folder(path, "" if path == self.root else f"{shown}/", self.deadline)
         return self.folders[path]
 
     def _add(self, folder: _Folder) -> dict[str, str]:

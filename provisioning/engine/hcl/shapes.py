@@ -7,6 +7,7 @@ the functions that hand a collection on. It is a guess, made without evaluating 
 it leaves out.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
@@ -17,10 +18,10 @@ from .literals import constant, unwrap
 from .native import NativeDocument, NativeExpression
 from .syntax import INDEX, Block, NotConstantError, Traversal
 
-MAX_USES = 20_000
 MAX_DEPTH = 24
 MAX_PATHS = 8  # for one expression
 MAX_STEPS = 32
+MAX_ANCESTORS = 100
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "<", ">", "<=", ">="})
 _LOGIC = frozenset({"&&", "||"})
@@ -58,19 +59,18 @@ _SECOND = {"join": (INDEX,), "formatlist": (INDEX,), "formatdate": (TIME,)}
 _ONLY_FIRST = frozenset({"lookup", "slice", "element", "cidrsubnet", "cidrsubnets", "cidrhost", "chunklist"})
 
 
-def uses(documents: Iterable[NativeDocument], blocks: Iterable[Block]) -> Iterator[Traversal]:
+def uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], deadline: float) -> Iterator[Traversal]:
     """What is read in the files of one module, as traversals that start at a resource, a data source or a module.
 
-    ``blocks`` are the module's; its locals are looked up there.
+    ``blocks`` are the module's; its locals are looked up there. Stops at ``deadline``, a reading of
+    ``time.monotonic``: text that is made for it can take long to follow.
     """
     reader = _Reader(blocks)
-    count = 0
     for document in documents:
         for node in document.variables():
-            yield from reader.uses_of(document, node)
-            count += 1
-            if count > MAX_USES:
+            if time.monotonic() > deadline:
                 return
+            yield from reader.uses_of(document, node)
 
 
 class _Reader:
@@ -269,9 +269,8 @@ class _Reader:
 
         The second is whether the value is behind a step of its own (``each.value``).
         """
-        around = node.parent
         inside = node
-        while around is not None:
+        for around in _ancestors(node):
             if around.type in ("for_tuple_expr", "for_object_expr") and inside.type != "for_intro":
                 intro = next(child for child in around.children if child.type == "for_intro")
                 names = [document.text_of(child) for child in intro.children if child.type == "identifier"]
@@ -283,7 +282,7 @@ class _Reader:
                 found = self._bound_by_block(document, around, name, depth)
                 if found is not None:
                     return found
-            inside, around = around, around.parent
+            inside = around
         return None
 
     def _bound_by_block(
@@ -353,12 +352,20 @@ def _same(one: Node, other: Node) -> bool:
 
 
 def _is_within_condition(document: NativeDocument, node: Node) -> bool:
-    around = node.parent
-    while around is not None and around.type != "body":
+    for around in _ancestors(node):
         if around.type == "attribute":
             return document.text_of(around.children[0]) == "condition"
-        around = around.parent
     return False
+
+
+def _ancestors(node: Node) -> Iterator[Node]:
+    """What is around a node, from the inside; the way out of a very deep place is not followed to its end."""
+    around = node.parent
+    for _ in range(MAX_ANCESTORS):
+        if around is None:
+            return
+        yield around
+        around = around.parent
 
 
 def _constant(document: NativeDocument, node: Node) -> object:

@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -132,7 +131,7 @@ def test_the_key_may_be_in_a_file(live_api, log, tmp_path):
 
 
 # ---------------------------------------------------------------------- keys
-@pytest.mark.parametrize("key", ["", "nonsense", f"pdk-{'0' * 32}-{'a' * 43}", f"pdk-{uuid.uuid4().hex}-{'a' * 43}"])
+@pytest.mark.parametrize("key", ["", "nonsense", f"pdk-{'0' * 32}-{'a' * 43}", f"pdk-{'5' * 32}-{'a' * 43}"])
 def test_a_wrong_key_ends_the_daemon_with_a_reason(live_api, log, key):
     daemon = RemoteDaemonProcess(log, "--url", live_api.url, "--key", key or "x")
     assert daemon.process.wait(20) == 1
