@@ -39,9 +39,13 @@ class TemplateAdmin(TableAdmin[Template]):
 
 @admin.register(TemplateVersion)
 class TemplateVersionAdmin(ReadOnlyAdmin[TemplateVersion]):
-    list_display = ["name", "template", "job", "created_by", "created_at"]
+    list_display = ["name", "template", "job", "created_by", "created_at", "verified"]
     list_select_related = ["template", "job", "created_by"]
     search_fields = ["name", "template__name", "message"]
+
+    @admin.display(boolean=True)
+    def verified(self, version: TemplateVersion) -> bool:
+        return version.is_verified
 
 
 @admin.register(RichParameter)

@@ -39,6 +39,6 @@ declare(
         "template_version",
         target="name",
         tracked=("id", "template_id", "name", "message", "readme", "created_by_id", "archived"),
-        ignored=("created_at", "updated_at", "organization_id", "job_id", "unverified_providers"),
+        ignored=("created_at", "updated_at", "organization_id", "job_id", "unverified_providers", "unverified_modules"),
     ),
 )

@@ -82,7 +82,9 @@ class TemplateSerializer(AnswerSerializer):
 
 
 class TemplateVersionSerializer(AnswerSerializer):
-    """``unverified_providers`` names the providers that a stub answered for; such a version is never applied."""
+    """``unverified_providers`` and ``unverified_modules`` name what a stub answered for; such a version is never
+    applied.
+    """
 
     job = ProvisionerJobSerializer()
     created_by = UserSerializer()
@@ -102,6 +104,7 @@ class TemplateVersionSerializer(AnswerSerializer):
             "created_by",
             "archived",
             "unverified_providers",
+            "unverified_modules",
         ]
         omit_absent = True
 

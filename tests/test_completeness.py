@@ -20,6 +20,7 @@ COMMANDS = sorted(name for name, app in get_commands().items() if app in NAMES)
 TESTED_IN = {
     "demo": "tests/coderproj/test_up.py",
     "provisionerd": "tests/provisioning/daemon/test_faults.py",
+    "provisionerkeys": "tests/provisioning/test_keys_api.py",
     "up": "tests/coderproj/test_up.py",
 }
 

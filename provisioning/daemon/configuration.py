@@ -78,6 +78,11 @@ def from_settings(
             "extra_environment": list(settings.PROVISIONER_ENVIRONMENT),
             "plugin_cache": str(settings.DATA_DIR / "plugin-cache"),
             "stub_providers": settings.PROVISIONER_STUB_PROVIDERS,
+            "network": settings.PROVISIONER_NETWORK,
+            "plan_network": settings.PROVISIONER_PLAN_NETWORK,
+            "remote_modules": settings.PROVISIONER_REMOTE_MODULES,
+            "registries": list(settings.PROVISIONER_REGISTRIES),
+            "cli_config": settings.PROVISIONER_CLI_CONFIG or None,
         },
         environment=job_environment(os.environ, settings.PROVISIONER_ENVIRONMENT),
     )

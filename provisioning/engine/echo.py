@@ -18,7 +18,8 @@ All keys may be left out; times are in seconds, resources and parameters have th
         "error": "why the plan fails",
         "start": {"resources": [{"name": "dev", "type": "vm"}], "rich_parameters": [{"name": "size"}]},
         "stop": {"resources": []},
-        "unverified_providers": ["registry.terraform.io/kreuzwerker/docker"]
+        "unverified_providers": ["registry.terraform.io/kreuzwerker/docker"],
+        "unverified_modules": ["terraform-aws-modules/vpc/aws"]
       }
     }
 
@@ -73,6 +74,7 @@ class PlanScript:
     start: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
     stop: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
     unverified_providers: tuple[str, ...] = ()
+    unverified_modules: tuple[str, ...] = ()
     logs: tuple[Line, ...] = ()
     lines: int = 0
     sleep: float = 0.0
@@ -109,7 +111,7 @@ class EchoEngine:
         """The script's two results."""
         script = read_script(directory).plan
         _play(script, plan_input, log, stop)
-        return ImportResult(script.start, script.stop, script.unverified_providers)
+        return ImportResult(script.start, script.stop, script.unverified_providers, script.unverified_modules)
 
     def plan(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> PlanResult:
         """The script's result for start, or for any other transition the one for stop."""

@@ -22,7 +22,7 @@ class BlockUsage:
     attributes: set[str] = field(default_factory=set)
     blocks: dict[str, "BlockUsage"] = field(default_factory=dict)
     hints: dict[str, dict] = field(default_factory=dict)
-    variants: "list[Variant]" = field(default_factory=list)
+    variants: "list[Variant]" = field(default_factory=list, compare=False)
 
     def merge(self, other: "BlockUsage") -> None:
         """Add everything that ``other`` uses."""

@@ -6,6 +6,7 @@ from templates_app.models.templates import (
     Template,
     TemplateAccess,
     TemplateVersion,
+    Unverified,
 )
 
-__all__ = ["AccessRole", "RichParameter", "Template", "TemplateAccess", "TemplateVersion"]
+__all__ = ["AccessRole", "RichParameter", "Template", "TemplateAccess", "TemplateVersion", "Unverified"]

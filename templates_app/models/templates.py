@@ -8,9 +8,16 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
+from coderproj.errors import DomainError
 from coderproj.identity.models import Group, Organization
 from provisioning.models import Provisioner, ProvisionerJob
 from templates_app.querysets import TemplateQuerySet, TemplateVersionQuerySet
+
+
+class Unverified(DomainError):
+    """A version may be planned and never applied: stubs answered for some of what it is made of."""
+
+    message = "The template version is unverified: it can be dry-run, and never be applied."
 
 
 class Template(models.Model):
@@ -63,8 +70,9 @@ class TemplateVersion(models.Model):
     job = models.OneToOneField(ProvisionerJob, on_delete=models.PROTECT, related_name="template_version")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="template_versions")
     archived = models.BooleanField(default=False)
-    # Providers that could not be installed and were answered for by a stub. Such a version is never applied.
+    # Addresses of providers and sources of modules that could not be had and were answered for by stubs.
     unverified_providers = models.JSONField(default=list, blank=True)
+    unverified_modules = models.JSONField(default=list, blank=True)
 
     objects = TemplateVersionQuerySet.as_manager()
 
@@ -80,6 +88,20 @@ class TemplateVersion(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the import planned with the real providers and modules, all of them."""
+        return not self.unverified_providers and not self.unverified_modules
+
+    def require_verified(self) -> None:
+        """To be called before anything of the version is applied.
+
+        Raises Unverified when stubs answered at its import: they do not tell what it would do.
+        """
+        if not self.is_verified:
+            missing = ", ".join([*self.unverified_providers, *self.unverified_modules])
+            raise Unverified(detail=f"Stubs answered for {missing} when it was imported.")
 
 
 class RichParameter(models.Model):

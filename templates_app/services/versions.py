@@ -271,7 +271,8 @@ class ImportOutcome:
         assert isinstance(result, ImportResult)
         version = TemplateVersion.objects.get(job=job)
         version.unverified_providers = list(result.unverified_providers)
-        version.save(update_fields=["unverified_providers", "updated_at"])
+        version.unverified_modules = list(result.unverified_modules)
+        version.save(update_fields=["unverified_providers", "unverified_modules", "updated_at"])
         RichParameter.objects.bulk_create(
             RichParameter(
                 template_version=version,

@@ -19,9 +19,10 @@ FLAGS = [
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """An installed Chromium; ``make test`` sees to it that there is one."""
+    """An installed Chromium; ``make test`` sees to it that there is one. Not for the session: as long as it runs, this
+    thread has a running event loop, which tests of other modules would trip over."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program, "There is no Chromium: install your distribution's package chromium."
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright runs an event loop in this thread

@@ -85,6 +85,7 @@ FOUND = ImportResult(
     ),
     stop=PlanResult(resources=(Resource(name="disk", type="terraform_data"),)),
     unverified_providers=("registry.terraform.io/hashicorp/aws",),
+    unverified_modules=("acme/vpc/aws",),
 )
 
 
@@ -235,6 +236,7 @@ def test_what_an_import_found(api, admin, organization):
     answer = api.get(path)
     assert answer.body["job"]["status"] == "succeeded"
     assert answer.body["unverified_providers"] == ["registry.terraform.io/hashicorp/aws"]
+    assert answer.body["unverified_modules"] == ["acme/vpc/aws"]
 
     resources = api.get(f"{path}/resources").body
     assert [(row["name"], row["workspace_transition"]) for row in resources] == [

@@ -7,7 +7,16 @@ from pathlib import Path
 from threading import Event
 
 from provisioning.engine import sandbox
-from provisioning.engine.base import EngineError, ImportResult, Log, ParameterSchema, PlanInput, PlanResult
+from provisioning.engine.base import (
+    EngineError,
+    ImportResult,
+    Log,
+    LogLevel,
+    ParameterSchema,
+    PlanInput,
+    PlanResult,
+    Stage,
+)
 from provisioning.engine.hcl import read_module
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import discovery
@@ -92,6 +101,8 @@ class TerraformEngine:
         refuse_state(module)
         terraform = discovery.find(self._settings.binary)
         with self._workplace(terraform, directory, stop) as workplace:
+            if self._sandbox is SandboxKind.OFF:
+                log(LogLevel.WARN, Stage.PERSISTENT, "templates are evaluated without a sandbox")
             job = Job(workplace, module, plan_input, log)
             job.prepare(self._installer, self._fetcher)
             yield job

@@ -269,10 +269,11 @@ def test_remote_state_is_refused(engine: TerraformEngine, tmp_path: Path) -> Non
         plan_import(engine, template(tmp_path, content))
 
 
-def test_remote_modules_are_refused_by_name(engine: TerraformEngine, tmp_path: Path) -> None:
-    content = 'module "vpc" {\n  source = "http://127.0.0.1:9/vpc.zip"\n}\n'
-    with pytest.raises(EngineError, match=r"module vpc \(main\.tf:1\) comes from http://127"):
-        plan_import(engine, template(tmp_path, content))
+def test_modules_of_the_machine_are_refused(engine: TerraformEngine, tmp_path: Path) -> None:
+    for number, source in enumerate(("/etc", "file:///etc", "git::file:///srv/a.git", "~/a")):
+        content = f'module "m" {{\n  source = "{source}"\n}}\n'
+        with pytest.raises(EngineError, match=r"module m \(main\.tf:1\) lies outside of the template: "):
+            plan_import(engine, template(tmp_path / str(number), content))
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

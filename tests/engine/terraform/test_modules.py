@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.engine.base import EngineError
 from provisioning.engine.hcl import read_module
-from provisioning.engine.terraform.modules import RemoteModuleError, remote_calls, write_manifest
+from provisioning.engine.terraform.modules import fetched_modules, remote_calls, without_users, write_manifest
 
 from .recording import template
 
@@ -53,7 +53,50 @@ def test_a_local_module_that_cannot_be_had(tmp_path: Path, source: str, text: st
         write_manifest(read_module(root), root, tmp_path / "data")
 
 
-def test_remote_modules_are_named(tmp_path: Path) -> None:
-    root = template(tmp_path, 'module "vpc" { source = "terraform-aws-modules/vpc/aws" }')
-    (call,) = remote_calls(read_module(root))
-    assert "module vpc (main.tf:1) comes from terraform-aws-modules/vpc/aws" in str(RemoteModuleError(call))
+def test_a_module_without_a_plain_source_is_refused(tmp_path: Path) -> None:
+    root = template(tmp_path, 'module "vpc" { source = var.where }')
+    with pytest.raises(EngineError, match=r"^module vpc \(main\.tf:1\) has no source"):
+        remote_calls(read_module(root))
+
+
+def test_stubs_are_recorded_with_the_source_and_version_that_terraform_looks_for(tmp_path: Path) -> None:
+    root = template(
+        tmp_path,
+        {
+            "main.tf": """
+                module "near" { source = "./near" }
+                module "vpc" {
+                  source  = "terraform-aws-modules/vpc/aws//modules/a"
+                  version = "~> 5.1, != 5.1.0"
+                  name    = "x"
+                }
+                output "id" { value = module.vpc.subnets[1].id }
+            """,
+            "near/main.tf": 'module "deep" { source = "github.com/acme/deep?ref=v1" }',
+        },
+    )
+    data = tmp_path / "data"
+    write_manifest(read_module(root), root, data, ["vpc", "near.deep"])
+    (_, near, deep, vpc) = json.loads((data / "modules/modules.json").read_text())["Modules"]
+    assert near == {"Key": "near", "Source": "./near", "Dir": "near"}
+    assert deep == {"Key": "near.deep", "Source": "git::https://github.com/acme/deep.git?ref=v1", "Dir": deep["Dir"]}
+    assert vpc["Source"] == "registry.terraform.io/terraform-aws-modules/vpc/aws//modules/a"
+    assert vpc["Version"] == "5.1.1"
+    stub = json.loads((Path(vpc["Dir"]) / "main.tf.json").read_text())
+    assert stub["variable"] == {"name": {"default": None}}
+    assert stub["output"]["subnets"]["value"] == [
+        {"id": "c3R1Yg=="},
+        {"id": "c3R1YjE="},
+    ]
+    assert fetched_modules(root, data) == {}
+
+
+def test_a_version_that_there_cannot_be(tmp_path: Path) -> None:
+    root = template(tmp_path, 'module "vpc" {\n  source  = "a/b/c"\n  version = "> 2, < 1"\n}')
+    with pytest.raises(EngineError, match=r"^module vpc \(main\.tf:1\): there is no version '> 2, < 1'$"):
+        write_manifest(read_module(root), root, tmp_path / "data", ["vpc"])
+
+
+def test_credentials_are_not_shown() -> None:
+    assert without_users('"git::https://me:secret@host/a.git"') == '"git::https://host/a.git"'
+    assert without_users("git@github.com:a/b.git") == "git@github.com:a/b.git"

@@ -170,9 +170,10 @@ def test_what_is_ready_and_not_used_is_ended(tmp_path: Path) -> None:
 
 def test_a_job_does_without_processes_that_died_while_waiting(tmp_path: Path) -> None:
     engine, root, pids = warm_engine(tmp_path)
+    (workplace,) = engine._ready.values()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    assert wait_for(lambda: not any(is_alive(pid) for pid in pids))
+    assert wait_for(lambda: not any(spare.is_alive for spare, _ in workplace._spares.values()))
     template(tmp_path, MIXED.read_text())
     result = engine.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
     assert [resource.name for resource in result.start.resources] == ["aux", "home", "vm"]

@@ -1,0 +1,179 @@
+"""Modules from outside of the template: fetched where that is allowed and possible, else stood in for."""
+
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from provisioning.engine.base import EngineError, ImportResult, LogLevel, PlanInput, Stage
+from provisioning.engine.terraform import EngineSettings, TerraformEngine
+from provisioning.engine.terraform.fetching import ModuleFetcher
+
+from .recording import Recorder, template
+
+pytestmark = pytest.mark.terraform
+
+CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+AGENT = 'resource "coder_agent" "main" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
+STUBS = EngineSettings(network=False)
+FETCHING = EngineSettings(remote_modules=True, registries=(), install_seconds=20)
+REAL_MODULE = (
+    'variable "user_data" {}\n'
+    'resource "terraform_data" "machine" {\n  input = var.user_data\n}\n'
+    'module "inner" {\n  source = "./inner"\n}\n'
+    'output "ids" {\n  value = [terraform_data.machine.id]\n}\n'
+)
+
+
+def plan(settings: EngineSettings, root: Path, log: Recorder | None = None) -> ImportResult:
+    return TerraformEngine(settings).plan_import(root, PlanInput(), log=log or Recorder(), stop=Event())
+
+
+class Shelf(ThreadingHTTPServer):
+    """Serves archives of modules by path on loopback, and counts what it is asked for."""
+
+    def __init__(self, modules: dict[str, dict[str, str]]) -> None:
+        self.archives = {path: _archive(files) for path, files in modules.items()}
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Shelf
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.asked.append(path)
+        content = self.server.archives.get(path)
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    do_HEAD = do_GET  # noqa: N815 (the base class calls it so)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def _archive(files: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    server = Shelf({"/vm.zip": {"main.tf": REAL_MODULE, "inner/main.tf": 'resource "terraform_data" "disk" {}\n'}})
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def calling(*sources: str) -> str:
+    modules = "".join(
+        f'module "m{number}" {{\n  source    = "{source}"\n  user_data = coder_agent.main.token\n}}\n'
+        f'output "o{number}" {{\n  value = module.m{number}.ids[0]\n}}\n'
+        for number, source in enumerate(sources)
+    )
+    return CODER + AGENT + modules
+
+
+def test_a_stub_answers_for_a_module_and_holds_its_agent(tmp_path: Path) -> None:
+    log = Recorder()
+    result = plan(STUBS, template(tmp_path, calling("git::https://me:secret@example.com/vm.git?ref=v1")), log)
+    assert result.unverified_modules == ("git::https://example.com/vm.git?ref=v1",)
+    assert result.unverified_providers == ()
+    (module,) = result.start.resources
+    assert (module.type, module.name, [agent.name for agent in module.agents]) == ("module", "m0", ["main"])
+    (warning,) = log.outputs(Stage.INSTALLING, LogLevel.WARN)
+    assert warning == (
+        "module m0 (main.tf:10) from git::https://example.com/vm.git?ref=v1 could not be fetched: modules from outside "
+        "of the template are not fetched here; a stub answers for it, this version is unverified"
+    )
+    assert "secret" not in log.text
+
+
+def test_an_agent_that_passes_through_a_module_belongs_to_the_resource_behind_it(tmp_path: Path) -> None:
+    content = calling("acme/container/google") + 'resource "terraform_data" "vm" {\n  input = module.m0.ids[0]\n}\n'
+    (vm,) = plan(STUBS, template(tmp_path, content)).start.resources
+    assert (vm.type, vm.name, [agent.name for agent in vm.agents]) == ("terraform_data", "vm", ["main"])
+
+
+def test_without_stubs_the_import_fails_with_the_module_and_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as caught:
+        plan(replace(STUBS, stub_providers=False), template(tmp_path, calling("acme/vpc/aws")))
+    assert str(caught.value) == (
+        "module m0 (main.tf:10) from acme/vpc/aws could not be fetched: "
+        "modules from outside of the template are not fetched here"
+    )
+
+
+def test_a_module_that_can_be_had_is_fetched_with_all_that_is_in_it(tmp_path: Path, shelf: Shelf) -> None:
+    log = Recorder()
+    result = plan(FETCHING, template(tmp_path, calling(f"{shelf.url}/vm.zip")), log)
+    assert result.unverified_modules == ()
+    assert [(r.type, r.name, [a.name for a in r.agents]) for r in result.start.resources] == [
+        ("terraform_data", "disk", []),
+        ("terraform_data", "machine", ["main"]),
+    ]
+    assert not log.outputs(level=LogLevel.WARN)
+
+
+def test_only_what_cannot_be_had_is_stood_in_for(tmp_path: Path, shelf: Shelf) -> None:
+    log = Recorder()
+    sources = (f"{shelf.url}/vm.zip", f"{shelf.url}/none.zip", "http://127.0.0.1:9/vm.zip")
+    result = plan(FETCHING, template(tmp_path, calling(*sources)), log)
+    assert result.unverified_modules == tuple(sorted(sources[1:]))
+    assert {resource.name for resource in result.start.resources} == {"disk", "machine"}
+    assert len(log.outputs(Stage.INSTALLING, LogLevel.WARN)) == 2
+
+
+def test_a_fetched_module_may_not_read_state(tmp_path: Path, shelf: Shelf) -> None:
+    state = 'data "terraform_remote_state" "x" {\n  backend = "local"\n}\n'
+    shelf.archives["/state.zip"] = _archive(
+        {"main.tf": 'variable "user_data" {}\noutput "ids" { value = [] }\n' + state}
+    )
+    with pytest.raises(EngineError, match=r"^module\.m0/main\.tf:\d+: a template may not read terraform_remote_state"):
+        plan(FETCHING, template(tmp_path, calling(f"{shelf.url}/state.zip")))
+
+
+def test_what_failed_is_not_tried_again_for_a_minute(tmp_path: Path, shelf: Shelf) -> None:
+    now = [0.0]
+    engine = TerraformEngine(FETCHING)
+    engine._fetcher = ModuleFetcher(FETCHING, clock=lambda: now[0])
+    counts = []
+    for number, moment in enumerate((0.0, 59.0, 61.0)):
+        now[0] = moment
+        root = template(tmp_path / str(number), calling(f"{shelf.url}/none.zip"))
+        engine.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
+        counts.append(len(shelf.asked))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]
+    assert counts[2] > counts[1]
+
+
+def test_providers_that_are_passed_on_have_their_aliases(tmp_path: Path) -> None:
+    content = (
+        'provider "docker" {\n  alias = "far"\n}\n'
+        'terraform {\n  required_providers {\n    docker = { source = "kreuzwerker/docker" }\n  }\n}\n'
+        'module "m" {\n  source = "acme/box/docker"\n  providers = {\n    docker.there = docker.far\n  }\n}\n'
+    )
+    result = plan(STUBS, template(tmp_path, content))
+    assert result.unverified_providers == ("registry.terraform.io/kreuzwerker/docker",)
+    assert result.unverified_modules == ("acme/box/docker",)

@@ -1,0 +1,34 @@
+"""A version for which stubs answered is never applied."""
+
+import pytest
+from django.urls import reverse
+
+from provisioning.engine.base import ImportResult, PlanResult
+from templates_app.models import TemplateVersion, Unverified
+from tests.factories import make_user, make_version
+
+PLANS = {"start": PlanResult(), "stop": PlanResult()}
+
+
+def test_a_version_of_real_providers_and_modules_may_be_applied():
+    version = TemplateVersion()
+    assert version.is_verified
+    version.require_verified()
+
+
+@pytest.mark.parametrize("field", ["unverified_providers", "unverified_modules"])
+def test_a_version_of_stubs_may_not(field):
+    version = TemplateVersion(**{field: ["acme/vpc/aws"]})
+    assert not version.is_verified
+    with pytest.raises(Unverified) as caught:
+        version.require_verified()
+    assert caught.value.status_code == 400
+    assert "acme/vpc/aws" in caught.value.detail
+
+
+@pytest.mark.django_db
+def test_the_list_of_versions_shows_it(client):
+    make_version(result=ImportResult(**PLANS, unverified_modules=("acme/vpc/aws",)))
+    client.force_login(make_user(site_roles=("owner",)))
+    page = client.get(reverse("admin:templates_app_templateversion_changelist")).content.decode()
+    assert "icon-no" in page
