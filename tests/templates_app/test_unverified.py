@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from provisioning.engine.base import ImportResult, PlanResult
 from templates_app.models import TemplateVersion, Unverified
-from tests.factories import make_user, make_version
+from tests.factories import make_organization, make_user, make_version
 
 PLANS = {"start": PlanResult(), "stop": PlanResult()}
 
@@ -28,7 +28,9 @@ def test_a_version_of_stubs_may_not(field):
 
 @pytest.mark.django_db
 def test_the_list_of_versions_shows_it(client):
-    make_version(result=ImportResult(**PLANS, unverified_modules=("acme/vpc/aws",)))
-    client.force_login(make_user(site_roles=("owner",)))
+    owner = make_user(site_roles=("owner",))
+    result = ImportResult(**PLANS, unverified_modules=("acme/vpc/aws",))
+    make_version(user=owner, organization=make_organization(), result=result)
+    client.force_login(owner)
     page = client.get(reverse("admin:templates_app_templateversion_changelist")).content.decode()
     assert "icon-no" in page
