@@ -22,7 +22,7 @@ LAUNCHER = str(Path(launcher.__file__).resolve())
 # The interpreter below a virtual environment: it starts faster and needs fewer files.
 _PYTHON = (str(getattr(sys, "_base_executable", sys.executable)), "-I", "-S", LAUNCHER)
 
-# What a program needs of the host to start at all and to look up names and certificates.
+# What a program needs of the host to start at all.
 SYSTEM_LIBRARIES = tuple(
     Path(name)
     for name in (
@@ -33,13 +33,25 @@ SYSTEM_LIBRARIES = tuple(
         "/usr/lib32",
         "/usr/lib64",
         "/etc/ld.so.cache",
-        "/etc/ssl",
-        "/etc/pki",
-        "/etc/ca-certificates",
+        "/dev/urandom",
+    )
+)
+# What it needs on top to look up names and check certificates: nobody's private keys.
+NETWORK_FILES = tuple(
+    Path(name)
+    for name in (
+        "/etc/ssl/certs",
+        "/etc/ssl/cert.pem",
+        "/etc/ssl/openssl.cnf",
+        "/etc/pki/tls/certs",
+        "/etc/pki/tls/cert.pem",
+        "/etc/pki/ca-trust/extracted",
+        "/etc/ca-certificates/extracted",
+        "/usr/share/ca-certificates",
+        "/usr/local/share/ca-certificates",
         "/etc/resolv.conf",
         "/etc/hosts",
         "/etc/nsswitch.conf",
-        "/dev/urandom",
     )
 )
 SYSTEM_PROGRAMS = tuple(Path(name) for name in ("/bin", "/sbin", "/usr"))
@@ -69,6 +81,10 @@ class Access:
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     network: bool = False
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        return (*self.read, *NETWORK_FILES) if self.network else self.read
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,17 @@ def available() -> SandboxKind:
     if _bubblewrap_works():
         return SandboxKind.BUBBLEWRAP
     return SandboxKind.OFF
+
+
+@functools.cache
+def for_programs(mode: str) -> SandboxKind:
+    """The sandbox for programs that are not Terraform, which providers are, for a setting as ``choose`` takes.
+
+    Landlock leaves unix sockets that have a path reachable, the one of a database for example. Bubblewrap does not, so
+    ``auto`` prefers it here; it costs more to start.
+    """
+    kind = choose(mode)
+    return SandboxKind.BUBBLEWRAP if mode == "auto" and _bubblewrap_works() else kind
 
 
 def choose(mode: str) -> SandboxKind:
@@ -163,7 +190,7 @@ def launch(
         ("memory", str(limits.memory_bytes)),
         ("confine", "1" if confined else "0"),
         ("network", "1" if access.network else "0"),
-        *(("read", str(path)) for path in (*access.read, *program.files)),
+        *(("read", str(path)) for path in (*access.readable, *program.files)),
         *(("write", str(path)) for path in (*access.write, *DEVICES)),
         ("own_pid", str(OWN_PID)),
         *(("set", f"{name}={value}") for name, value in environment.items()),
@@ -210,7 +237,7 @@ def _bubblewrap_command(program: Program, command: tuple[str, ...], directory: P
     if access.network:
         options.append("--share-net")
     options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (the sandbox's own, empty one)
-    for path in (*access.read, *program.files):
+    for path in (*access.readable, *program.files):
         if path.is_symlink() and len(path.parts) == 2:  # /lib -> usr/lib
             options += ["--symlink", str(path.readlink()), str(path)]
         elif not path.is_relative_to("/dev"):

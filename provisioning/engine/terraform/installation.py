@@ -39,6 +39,8 @@ class ProviderInstaller:
         A registry that cannot be reached, and a provider that cannot be had, are not tried again for a minute. Raises
         EngineError when the installation could not even be started, Canceled when the job is to end.
         """
+        if self._settings.cli_config is not None and (workplace.directory / "terraform.d").exists():
+            raise EngineError("terraform.d: a template may not bring providers of its own")
         failed = {address: reason for address in addresses if (reason := self._known_reason(address))}
         wanted = [address for address in addresses if address not in failed]
         while wanted:
@@ -112,12 +114,17 @@ class ProviderInstaller:
         return reason
 
     def _cli_config(self) -> str:
-        """Terraform's CLI configuration. The cache has the layout of a mirror, and is one where there is no network."""
+        """Terraform's CLI configuration. The cache has the layout of a mirror, and is one where there is no network.
+
+        It says where providers come from in any case: by default Terraform also takes programs that it finds in
+        ``terraform.d`` of the working folder, which is the template's.
+        """
+        direct = "provider_installation {\n  direct {}\n}\n"
         cache = self._settings.plugin_cache
         if cache is None:
-            return CLI_CONFIG
+            return CLI_CONFIG + direct
         cache.mkdir(parents=True, exist_ok=True)
         quoted = str(cache).replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
         if self._settings.network:
-            return f'{CLI_CONFIG}plugin_cache_dir = "{quoted}"\n'
+            return f'{CLI_CONFIG}plugin_cache_dir = "{quoted}"\n{direct}'
         return f'{CLI_CONFIG}provider_installation {{\n  filesystem_mirror {{\n    path = "{quoted}"\n  }}\n}}\n'

@@ -210,8 +210,9 @@ class Job:
     def _crash(self, words: str, ended: Ended) -> str:
         """Why Terraform ended without a diagnostic of its own, in words that name the limit it ran into."""
         limits = self._settings.limits
-        killed = ended.status == -signal.SIGKILL
-        if killed and ended.cpu_seconds >= limits.cpu_seconds - 0.1:
+        # Bubblewrap passes a signal on as a shell does.
+        killed = ended.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        if killed and ended.cpu_seconds >= 0.95 * limits.cpu_seconds - 0.1:
             return f"it used more than {limits.cpu_seconds} seconds of processor time"
         if killed:
             return "it was killed, as happens when the machine runs out of memory"

@@ -93,6 +93,7 @@ class Workplace:
         self.directory = directory.resolve()
         self._terraform = terraform
         self._kind = kind
+        self._kind_for_providers = sandbox.for_programs(settings.sandbox)
         self._stop = stop
         self._given_up = Event()
         self._servers = ExitStack()
@@ -203,7 +204,8 @@ class Workplace:
         wanted = _Surroundings(dict(sockets), dict(variables), installed)
         if not self._terraform.program.is_library:
             own, access = self._environment(wanted), self._access(wanted)
-            return Separate(self._terraform.program, self._kind, self.directory, own, access, self._limits)
+            kind = self._kind_for(wanted)
+            return Separate(self._terraform.program, kind, self.directory, own, access, self._limits)
         spare, given = self._spares.get(slot, (None, wanted))
         if spare is None or not spare.is_alive or not given.suit(wanted):
             if spare is not None:
@@ -232,7 +234,7 @@ class Workplace:
     def _start(self, slot: int, given: "_Surroundings") -> Spare:
         spare = Spare(
             self._terraform.program,
-            self._kind,
+            self._kind_for(given),
             directory=self.directory,
             environment=self._environment(given),
             access=self._access(given),
@@ -266,6 +268,9 @@ class Workplace:
                 read.append(self.settings.plugin_cache)
         return Access(read=tuple(read), write=(self.folder, self.directory), network=self._is_open(given))
 
+    def _kind_for(self, given: "_Surroundings") -> SandboxKind:
+        return self._kind_for_providers if given.installed else self._kind
+
     def _is_open(self, given: "_Surroundings") -> bool:
         return given.installed and self.settings.plan_network
 
@@ -296,7 +301,7 @@ class Workplace:
             "TF_REGISTRY_CLIENT_TIMEOUT": "10",
         }
         write = [self.folder, self.directory]
-        if self.settings.plugin_cache is not None:
+        if self.settings.plugin_cache is not None and arguments[0] == "init":
             write.append(self.settings.plugin_cache)
         read = [
             *sandbox.SYSTEM_LIBRARIES,

@@ -151,8 +151,13 @@ def test_without_terraform_only_the_plan_fails(tmp_path: Path) -> None:
         terraform.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
 
 
-def test_without_a_sandbox_there_is_a_loud_warning(caplog: pytest.LogCaptureFixture) -> None:
-    TerraformEngine(EngineSettings(sandbox="off"))
+def test_without_a_sandbox_each_job_and_the_daemon_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = Recorder()
+    settings = EngineSettings(
+        binary=str(scripted_terraform(tmp_path, f'plan) echo "{{}}" ;;\n{EMPTY}')), network=False, sandbox="off"
+    )
+    plan(TerraformEngine(settings), tmp_path, log)
+    assert log.outputs(Stage.PERSISTENT, LogLevel.WARN) == ["templates are evaluated without a sandbox"]
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "WITHOUT a sandbox" in record.message
