@@ -221,16 +221,19 @@ def cancel(job_id: uuid.UUID) -> None:
     Raises JobEnded when it has completed or is being canceled already.
     """
     with transaction.atomic():
-        jobs = ProvisionerJob.objects.filter(pk=job_id, completed_at=None, canceled_at=None)
-        if jobs.filter(started_at=None).update(canceled_at=Now(), completed_at=Now(), updated_at=Now()):
+        # The lock keeps the job from being queued again between the question and the answer.
+        job = ProvisionerJob.objects.select_for_update().filter(pk=job_id).first()
+        if job is None or job.completed_at is not None:
+            raise JobEnded("The job has completed already.")
+        if job.canceled_at is not None:
+            raise JobEnded("The cancellation of this job was requested already.")
+        rows = ProvisionerJob.objects.filter(pk=job_id)
+        if job.started_at is None:
+            rows.update(canceled_at=Now(), completed_at=Now(), updated_at=Now())
             _tell_end(job_id)
-            return
-        if jobs.update(canceled_at=Now(), updated_at=Now()):
+        else:
+            rows.update(canceled_at=Now(), updated_at=Now())
             _tell(CANCELING, job_id)
-            return
-    if ProvisionerJob.objects.filter(pk=job_id, completed_at=None).exists():
-        raise JobEnded("The cancellation of this job was requested already.")
-    raise JobEnded("The job has completed already.")
 
 
 def expire() -> list[uuid.UUID]:

@@ -28,6 +28,7 @@ class OwnServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = settings.DATA_DIR / "demo-server.log"
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start it and wait until it answers. Returns the seconds that took."""
@@ -50,6 +51,8 @@ class OwnServer:
 
     def stop(self) -> None:
         """Stop it cleanly; kill it when it does not listen."""
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -60,7 +63,7 @@ class OwnServer:
 
     def memory(self) -> int:
         """Bytes that the whole process tree holds: shared pages are counted once, in equal parts."""
-        return sum(proportional_memory(pid) for pid in process_tree(self.process.pid))
+        return sum(proportional_memory(pid) for pid in process_tree(self.process.pid)) if self.process else 0
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Templat
         if changed:
             for name, value in changed.items():
                 setattr(template, name, value)
-            _save_named(template)
+            _lock(template)
+            _save_named(template, update_fields=[*changed, "updated_at"])
     return template
 
 
@@ -106,11 +107,14 @@ def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
     """
     access.authorize(actor, Action.UPDATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
+        _lock(template)
         version = TemplateVersion.objects.visible(actor).filter(pk=version_id).first()
         if version is None:
             raise NotFound("Template version not found.")
         if version.template_id != template.pk:
             raise DomainError("The version belongs to another template, or to none.")
+        if version.archived:
+            raise DomainError("The version is archived: unarchive it first.")
         template.active_version = version
         template.save(update_fields=["active_version", "updated_at"])
         entry.after = template
@@ -129,11 +133,17 @@ def _name_taken(organization_id: uuid.UUID, name: str) -> bool:
     return Template.objects.existing().filter(organization_id=organization_id, name__iexact=name).exists()
 
 
-def _save_named(template: Template) -> None:
+def _lock(template: Template) -> None:
+    """Keep others from changing the template until the transaction ends. Raises NotFound when it was deleted."""
+    if not Template.objects.existing().select_for_update().filter(pk=template.pk).exists():
+        raise NotFound
+
+
+def _save_named(template: Template, *, update_fields: list[str] | None = None) -> None:
     """Save, with the race for a name decided by the database."""
     try:
         with transaction.atomic():
-            template.save()
+            template.save(update_fields=update_fields)
     except IntegrityError as error:
         if "templates_template_name_unique" not in str(error):
             raise

@@ -4,9 +4,12 @@ import uuid
 
 import pytest
 
+from coderproj.errors import DomainError
+from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditLog
 from provisioning.models import ParameterScope, ParameterValue
 from templates_app.models import Template, TemplateVersion
+from templates_app.services import templates
 from tests.api import ApiClient, fields_of
 from tests.factories import make_organization, make_template, make_user, make_version
 
@@ -347,3 +350,29 @@ def test_bodies_that_are_not_what_is_wanted_are_400(api, organization, raw):
     answer = api.call("POST", f"organizations/{organization.pk}/templates", raw=raw)
     assert answer.status_code == 400
     assert answer.body["message"]
+
+
+def test_a_promotion_that_comes_between_survives_an_update(admin, organization):
+    stale = make_template(user=admin, organization=organization)
+    second = make_version(user=admin, organization=organization, template=stale)
+    ApiClient(admin).patch(f"templates/{stale.pk}/versions", {"id": str(second.pk)})
+    templates.update(Actor.of(admin), stale, {"icon": "/icon/new.svg"})
+    row = Template.objects.get(pk=stale.pk)
+    assert (row.icon, row.active_version_id) == ("/icon/new.svg", second.pk)
+
+
+def test_a_deleted_template_stays_deleted(admin, organization):
+    stale = make_template(user=admin, organization=organization)
+    Template.objects.filter(pk=stale.pk).update(deleted=True)
+    with pytest.raises(DomainError):
+        templates.update(Actor.of(admin), stale, {"icon": "/icon/new.svg"})
+    assert Template.objects.get(pk=stale.pk).deleted is True
+
+
+def test_an_archived_version_cannot_be_promoted(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    second = make_version(user=admin, organization=organization, template=template)
+    assert api.post(f"templateversions/{second.pk}/archive").status_code == 200
+    assert api.patch(f"templates/{template.pk}/versions", {"id": str(second.pk)}).status_code == 400
+    assert api.post(f"templateversions/{second.pk}/unarchive").status_code == 200
+    assert api.patch(f"templates/{template.pk}/versions", {"id": str(second.pk)}).status_code == 200

@@ -58,11 +58,12 @@ class Command(BaseCommand):
         fresh = not (settings.DATA_DIR / "postgres").exists()
         server = OwnServer()
         rows = []
-        password_line = ""
-        with show.step("Start the server" + (" for the first time" if fresh else "")):
-            cold = server.start()
         try:
+            with show.step("Start the server" + (" for the first time" if fresh else "")):
+                cold = server.start()
             password_line = first_user_line(server)
+            if password_line:  # now, for it is said only once, whatever goes wrong later
+                show.console.print(password_line, markup=False)
             if fresh:
                 rows.append(("make up, cold", _milliseconds(cold), "database created, migrations run"))
             server.stop()
@@ -75,8 +76,6 @@ class Command(BaseCommand):
         finally:
             server.stop()
         self._finish(show, figures, rows, reference)
-        if password_line:
-            show.console.print(password_line, markup=False)
 
     def _run(self, url: str, show: Show) -> Figures:
         return run(
