@@ -41,6 +41,8 @@ class Daemon:
             lease=configuration.lease_seconds,
         )
         self._running: dict[Supervisor, threading.Thread] = {}
+        self._registering = threading.Lock()
+        self._said_goodbye = False
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
@@ -201,10 +203,12 @@ class Daemon:
             time.sleep(min(left, 0.1))
 
     def _say_goodbye(self) -> None:
-        try:
-            self._client.deregister()
-        except (Unreachable, NotAccepted):
-            logger.warning("The server could not be told that the daemon stops")
+        with self._registering:
+            self._said_goodbye = True
+            try:
+                self._client.deregister()
+            except (Unreachable, NotAccepted):
+                logger.warning("The server could not be told that the daemon stops")
 
     # ------------------------------------------------------------------ threads of their own
     def _watch(self) -> None:
@@ -253,8 +257,11 @@ class Daemon:
         self._safely(self._register)
 
     def _register(self) -> None:
-        registration = self._client.register(self._facts)
-        self._facts = replace(self._facts, tags=registration.tags)
+        with self._registering:
+            if self._said_goodbye:  # who finds out about the machine only now is too late
+                return
+            registration = self._client.register(self._facts)
+            self._facts = replace(self._facts, tags=registration.tags)
 
 
 def look(configuration: Configuration) -> Equipment:
