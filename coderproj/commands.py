@@ -34,7 +34,7 @@ class ActionCommand(BaseCommand):
         self.add_actions(actions)
 
     def add_actions(self, actions: Any) -> None:
-        """Add a parser for each action."""
+        """Add a parser for each action. Every command defines it."""
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -28,7 +28,7 @@ class FollowableLogs(APIView):
     """
 
     def get_job_id(self) -> uuid.UUID:
-        """The job, for a caller who may read its log. Raises DomainError."""
+        """The job, for a caller who may read its log. Every view defines it. Raises DomainError."""
         raise NotImplementedError
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:

@@ -138,13 +138,13 @@ def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
 def _encode_path(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value).__name__)
+    raise NotImplementedError(type(value).__name__)  # msgspec's way to hear that a hook knows no such type
 
 
 def _decode_path(wanted: type, value: object) -> object:
     if wanted is Path:
         return Path(str(value))
-    raise NotImplementedError(wanted.__name__)
+    raise NotImplementedError(wanted.__name__)  # likewise
 
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, dec_hook=_decode_path)
