@@ -8,9 +8,13 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
+from coderproj.database.creation import DatabaseCreation
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Takes connections from the pool until one is alive."""
+
+    creation_class = DatabaseCreation
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         while True:

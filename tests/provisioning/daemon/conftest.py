@@ -8,17 +8,18 @@ KINDS = ("direct", "remote")
 SETTINGS = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_JOB_SECONDS": 30}
 
 
+@pytest.fixture(params=KINDS, scope="module")
+def daemon_kind(request):
+    """The tests of a module run kind by kind: a daemon of the other kind would take their jobs."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def _direct_daemon(django_db_setup, django_db_blocker, tmp_path_factory):
-    """One for all tests of a module that do not hurt it."""
+def _direct_daemon(daemon_kind, django_db_setup, django_db_blocker, tmp_path_factory):
+    """One for all tests of a module that do not hurt it; gone when the tests with a remote one begin."""
     log = tmp_path_factory.mktemp("daemon") / "log"
     with django_db_blocker.unblock(), run_daemon(log, "--name", "shared", **SETTINGS) as daemon:
         yield daemon
-
-
-@pytest.fixture(params=KINDS)
-def daemon_kind(request):
-    return request.param
 
 
 @pytest.fixture

@@ -1,0 +1,17 @@
+"""What changed between two versions of a template: their files, their parameters, what they create."""
+
+from templates_app.comparison.files import Change, FileChange, Hunk, Line, Span, compare_files
+from templates_app.comparison.versions import FieldChange, ItemChange, VersionComparison, compare
+
+__all__ = [
+    "Change",
+    "FieldChange",
+    "FileChange",
+    "Hunk",
+    "ItemChange",
+    "Line",
+    "Span",
+    "VersionComparison",
+    "compare",
+    "compare_files",
+]

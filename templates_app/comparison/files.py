@@ -1,0 +1,170 @@
+"""The files of two archives side by side: hunks of lines, and in changed lines the words that differ."""
+
+import difflib
+import enum
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from provisioning.archive.rules import Members, read_tar
+
+CONTEXT_LINES = 3
+# Comparing takes time that grows with the square of what differs: files beyond this are only said to differ.
+MAX_TEXT_BYTES = 256 * 1024
+MAX_LINES = 4000
+MAX_LINE_CHARACTERS = 2000
+# Below this share of common words two lines are two lines, not one that changed.
+SIMILAR = 0.4
+
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+class Change(enum.StrEnum):
+    """What happened to a file, a parameter or a resource from the older to the newer version."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line; ``marked`` where the other side's line has other words."""
+
+    text: str
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a hunk. ``sign`` is a space, ``+`` or ``-``; a number is None on the side that lacks the line."""
+
+    sign: str
+    before: int | None
+    after: int | None
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Changed lines with their surroundings; ``header`` as in a unified diff."""
+
+    header: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that differs. ``note`` says why a changed file has no hunks; sizes are in bytes, 0 for none."""
+
+    path: str
+    change: Change
+    size_before: int
+    size_after: int
+    hunks: tuple[Hunk, ...] = ()
+    note: str = ""
+
+    @property
+    def added(self) -> int:
+        """Lines that only the newer version has."""
+        return sum(line.sign == "+" for hunk in self.hunks for line in hunk.lines)
+
+    @property
+    def removed(self) -> int:
+        """Lines that only the older version has."""
+        return sum(line.sign == "-" for hunk in self.hunks for line in hunk.lines)
+
+
+def compare_files(before: bytes, after: bytes) -> tuple[FileChange, ...]:
+    """The files that differ between two tar archives, by path. Raises Invalid for a broken archive."""
+    old, new = _contents(before), _contents(after)
+    return tuple(
+        _compare(path, old.get(path), new.get(path)) for path in sorted(old | new) if old.get(path) != new.get(path)
+    )
+
+
+def _contents(archive: bytes) -> dict[str, bytes]:
+    if not archive:
+        return {}
+    return {
+        member.path: b"".join(content)
+        for member, content in read_tar(io.BytesIO(archive), Members())
+        if not member.is_directory
+    }
+
+
+def _compare(path: str, before: bytes | None, after: bytes | None) -> FileChange:
+    change = Change.ADDED if before is None else Change.REMOVED if after is None else Change.CHANGED
+    old, new = before or b"", after or b""
+    sizes = (len(old), len(new))
+    if max(sizes) > MAX_TEXT_BYTES:
+        return FileChange(path, change, *sizes, note="too large to compare line by line")
+    try:
+        if b"\0" in old + new:
+            raise ValueError("a NUL character")
+        old_lines, new_lines = old.decode().splitlines(), new.decode().splitlines()
+    except ValueError:
+        return FileChange(path, change, *sizes, note="not a text file")
+    if max(len(old_lines), len(new_lines)) > MAX_LINES:
+        return FileChange(path, change, *sizes, note=f"more than {MAX_LINES} lines")
+    if max(map(len, itertools.chain(old_lines, new_lines)), default=0) > MAX_LINE_CHARACTERS:
+        return FileChange(path, change, *sizes, note=f"has lines of more than {MAX_LINE_CHARACTERS} characters")
+    hunks = tuple(_hunks(old_lines, new_lines))
+    note = "" if hunks or not (old or new) else "only line ends differ"
+    return FileChange(path, change, *sizes, hunks, note)
+
+
+def _hunks(before: list[str], after: list[str]) -> Iterator[Hunk]:
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for group in matcher.get_grouped_opcodes(CONTEXT_LINES):
+        (_, first_old, _, first_new, _), (_, _, last_old, _, last_new) = group[0], group[-1]
+        header = f"@@ -{_range(first_old, last_old)} +{_range(first_new, last_new)} @@"
+        lines: list[Line] = []
+        for operation, old_start, old_end, new_start, new_end in group:
+            old, new = before[old_start:old_end], after[new_start:new_end]
+            if operation == "equal":
+                lines += (
+                    Line(" ", old_start + offset + 1, new_start + offset + 1, (Span(text),))
+                    for offset, text in enumerate(old)
+                )
+                continue
+            old_spans, new_spans = _marked(old, new)
+            lines += (Line("-", old_start + offset + 1, None, spans) for offset, spans in enumerate(old_spans))
+            lines += (Line("+", None, new_start + offset + 1, spans) for offset, spans in enumerate(new_spans))
+        yield Hunk(header, tuple(lines))
+
+
+def _range(start: int, end: int) -> str:
+    length = end - start
+    if length == 1:
+        return str(start + 1)
+    return f"{start + bool(length)},{length}"
+
+
+def _marked(before: Sequence[str], after: Sequence[str]) -> tuple[list[tuple[Span, ...]], list[tuple[Span, ...]]]:
+    """Lines of a replaced block with their differing words marked, paired in order."""
+    old: list[tuple[Span, ...]] = [(Span(text),) for text in before]
+    new: list[tuple[Span, ...]] = [(Span(text),) for text in after]
+    for index, (left, right) in enumerate(zip(before, after, strict=False)):
+        old_words, new_words = _WORDS.findall(left), _WORDS.findall(right)
+        matcher = difflib.SequenceMatcher(None, old_words, new_words, autojunk=False)
+        if matcher.ratio() >= SIMILAR:
+            old[index], new[index] = _words(matcher.get_opcodes(), old_words, new_words)
+    return old, new
+
+
+def _words(
+    operations: Sequence[tuple[str, int, int, int, int]],
+    old_words: Sequence[str],
+    new_words: Sequence[str],
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    old: list[Span] = []
+    new: list[Span] = []
+    for operation, old_start, old_end, new_start, new_end in operations:
+        marked = operation != "equal"
+        for spans, words in ((old, old_words[old_start:old_end]), (new, new_words[new_start:new_end])):
+            if words:
+                spans.append(Span("".join(words), marked))
+    return tuple(old), tuple(new)
