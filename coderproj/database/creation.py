@@ -10,7 +10,7 @@ class DatabaseCreation(creation.DatabaseCreation):
     killed a moment ago.
     """
 
-    def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:  # noqa: ARG002 - Django's signature
+    def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
         self.connection.close_pool()
-        with self._nodb_cursor() as cursor:
+        with self._nodb_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(f"DROP DATABASE {self.connection.ops.quote_name(test_database_name)} WITH (FORCE)")
