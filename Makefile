@@ -19,7 +19,7 @@ else
 WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
-.PHONY: help setup demo up test faults check schema lock bench clean
+.PHONY: help setup demo up test coverage faults check schema lock bench pictures clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
@@ -41,6 +41,10 @@ test: ## run the tests; ARGS="tests/provisioning -x" for some of them
 	@$(BOOTSTRAP) --browser
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 $(ARGS)
 
+coverage: ## run the tests, list the lines that none reached, fail below the bound of pyproject.toml
+	@$(BOOTSTRAP) --browser
+	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 --cov $(ARGS)
+
 faults: ## kill, freeze and cut off everything while jobs run, then count; ARGS="40 --seed 7"
 	@$(BOOTSTRAP)
 	@exec $(VENV) -W ignore -m tests.faults $(ARGS)
@@ -60,6 +64,10 @@ lock: ## resolve the dependencies of pyproject.toml anew; ARGS=--upgrade for the
 bench: ## measure; SECTION=name for one part
 	@$(BOOTSTRAP)
 	@exec $(VENV) -m tests.bench $(SECTION) $(ARGS)
+
+pictures: ## photograph every page of the console; PICTURES=folder (default .data/pictures)
+	@$(BOOTSTRAP) --browser
+	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 0 -q tests/e2e/pictures.py $(ARGS)
 
 clean: ## remove caches and build results, never data
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov

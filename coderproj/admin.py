@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -30,3 +32,8 @@ class ReadOnlyAdmin(TableAdmin[ModelT], Generic[ModelT]):
 
     def has_delete_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
         return False
+
+
+def status_chip(state: str) -> SafeString:
+    """A status with its colour, as the admin's style sheet draws it."""
+    return format_html('<span class="st st-{}">{}</span>', state, state.capitalize())

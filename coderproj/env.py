@@ -3,6 +3,7 @@
 A variable ``NAME`` may also be given as ``NAME_FILE``, the path of a file that holds the value (a mounted secret).
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list without blanks."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """A comma-separated list of addresses and networks (``10.0.0.0/8``), an address as the network of itself."""
+    try:
+        return tuple(ipaddress.ip_network(word, strict=False) for word in words(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: expected addresses or networks: {error}") from None
 
 
 def path(name: str, default: Path) -> Path:

@@ -46,14 +46,14 @@ class SignInRequired(DomainError):
 
 
 class Forbidden(DomainError):
-    """An object the caller may read, and an action that is not allowed on it (ruling 15)."""
+    """An object the caller may read, and an action that is not allowed on it."""
 
     status_code = 403
     message = "Forbidden."
 
 
 class NotFound(DomainError):
-    """No such object, or none that the caller may know of: both answer alike (ruling 15)."""
+    """No such object, or none that the caller may know of: both answer alike."""
 
     status_code = 404
     message = "Resource not found or you do not have access to this resource"
@@ -67,7 +67,7 @@ class Conflict(DomainError):
 
     @classmethod
     def taken(cls, what: str, name: str) -> "Conflict":
-        """A duplicate name (ruling 21)."""
+        """A duplicate name, on create and on rename."""
         return cls(
             f"A {what} named {name!r} already exists.",
             problems=(Problem("name", "This value is already in use and should be unique."),),

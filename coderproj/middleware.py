@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -13,6 +14,9 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.utils.functional import SimpleLazyObject
+from django_htmx.middleware import HtmxMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from coderproj.api.errors import INTERNAL, envelope
 from coderproj.api.renderers import JSON_CONTENT_TYPE, to_json
@@ -37,19 +41,30 @@ class RequestIdMiddleware:
 
 
 class ApiPathMiddleware:
-    """Answers API paths with and without a trailing slash, and turns a bare 500 into the envelope."""
+    """Answers API paths with and without a trailing slash, and turns a bare 500 into the envelope.
+
+    API requests go past the middleware behind it that is for pages only.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        self.get_api_response = past_pages(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(API_PREFIX):
             return self.get_response(request)
         request.path_info = request.path_info.rstrip("/")
-        response = self.get_response(request)
+        response = self.get_api_response(request)
         if response.status_code >= 500 and "json" not in response.get("Content-Type", ""):
             return HttpResponse(to_json(envelope(INTERNAL)), status=500, content_type=JSON_CONTENT_TYPE)
         return response
+
+
+def past_pages(get_response: GetResponse) -> GetResponse:
+    """What the middleware that is for pages only would call at last: Django wraps each of them in a function."""
+    while isinstance(middleware := getattr(get_response, "__wrapped__", None), (PagesOnly, WhiteNoiseMiddleware)):
+        get_response = middleware.get_response  # type: ignore[union-attr]
+    return get_response
 
 
 class PagesOnly:
@@ -78,7 +93,12 @@ class PageCsrfMiddleware(PagesOnly, CsrfViewMiddleware):
 
 
 class PageAuthenticationMiddleware(PagesOnly, AuthenticationMiddleware):
-    pass
+    """``request.user`` is whoever the session token names; it is looked up when the admin asks."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        from coderproj.console.session import user_of
+
+        request.user = SimpleLazyObject(lambda: user_of(request))  # type: ignore[assignment]
 
 
 class PageMessageMiddleware(PagesOnly, MessageMiddleware):
@@ -87,3 +107,11 @@ class PageMessageMiddleware(PagesOnly, MessageMiddleware):
 
 class PageClickjackingMiddleware(PagesOnly, XFrameOptionsMiddleware):
     pass
+
+
+class PageHtmxMiddleware(PagesOnly, HtmxMiddleware):
+    """``request.htmx`` tells whether a page is asked for a part of itself."""
+
+
+class PagePolicyMiddleware(PagesOnly, CSPMiddleware):
+    """The Content-Security-Policy of ``settings.CONTENT_SECURITY_POLICY``."""

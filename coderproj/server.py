@@ -11,7 +11,9 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import uvicorn
+from django.conf import settings
 
+from coderproj import addresses
 from coderproj.asgi import Application
 from coderproj.protocols import FrameProtocol, HttpProtocol
 
@@ -54,17 +56,12 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._socket = self._bind(host, port)
-
-    @staticmethod
-    def _bind(host: str, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        self._socket = addresses.listen(host, port)
 
     @property
     def url(self) -> str:
         host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return addresses.url(host, port)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until SIGTERM, SIGINT (in the main thread) or ``stop``. Returns, whatever it was."""
@@ -113,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: ``--host`` and ``--port``."""
     parser = argparse.ArgumentParser(prog="python -m coderproj.server", description="Serves pages, API and streams.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--port", type=int, default=settings.PORT)
     options = parser.parse_args(arguments)
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")

@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from csp.constants import NONE, SELF
+
 from coderproj import __version__, env, provisioner_settings
 from coderproj.postgres import EmbeddedPostgres
 
@@ -26,7 +28,7 @@ UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024 * 1024, minimum=10
 SESSION_LIFETIME_SECONDS = env.integer("SESSION_LIFETIME_SECONDS", 24 * 3600, minimum=60)
 TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, minimum=60)
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
-TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each may hold a database connection
 # Requests a minute, 0 for no limit: of a user (else an address) to a path, tries of passwords, uploads.
 RATELIMIT_API = env.integer("RATELIMIT_API", 512, minimum=0)
@@ -50,7 +52,7 @@ PROVISIONER_ENVIRONMENT = provisioner_settings.PROVISIONER_ENVIRONMENT
 TERRAFORM_BINARY = provisioner_settings.TERRAFORM_BINARY
 
 # ------------------------------------------------------------------ who we are on the wire
-# The API generation that clients check, then ours (ruling 31).
+# The API generation that clients check, then ours.
 BUILD_VERSION = f"v0.15.3+coderproj.{__version__}"
 SECURE = ACCESS_URL.startswith("https://")
 
@@ -75,11 +77,19 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+
+
+def access_host() -> str:
+    """The host of the access URL, an IPv6 address in brackets as in a ``Host`` header."""
+    host = urlsplit(ACCESS_URL).hostname or "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
 ALLOWED_HOSTS = [
     "localhost",
     "127.0.0.1",
     "[::1]",
-    urlsplit(ACCESS_URL).hostname or "localhost",
+    access_host(),
     *env.words("CODERPROJ_ALLOWED_HOSTS"),
 ]
 CSRF_TRUSTED_ORIGINS = [ACCESS_URL]
@@ -89,14 +99,15 @@ ROOT_URLCONF = "coderproj.urls"
 WSGI_APPLICATION = "coderproj.wsgi.application"
 AUTH_USER_MODEL = "identity.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-APPEND_SLASH = False  # a redirected PATCH arrives as a GET (ruling 26)
+APPEND_SLASH = False  # a redirected PATCH arrives as a GET
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign-in"
 
 INSTALLED_APPS = [
+    "coderproj.console",  # before the admin, whose base template it dresses
     "django.contrib.admin.apps.SimpleAdminConfig",  # found by ``urls.py``: only the web server needs it
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -104,6 +115,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django_htmx",
+    "csp",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -126,6 +139,8 @@ MIDDLEWARE = [
     "coderproj.middleware.PageAuthenticationMiddleware",
     "coderproj.middleware.PageMessageMiddleware",
     "coderproj.middleware.PageClickjackingMiddleware",
+    "coderproj.middleware.PageHtmxMiddleware",
+    "coderproj.middleware.PagePolicyMiddleware",
 ]
 
 TEMPLATES = [
@@ -138,6 +153,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "coderproj.console.context.console",
             ],
         },
     },
@@ -166,8 +182,21 @@ SESSION_COOKIE_NAME = "coderproj_session"
 SESSION_COOKIE_AGE = SESSION_LIFETIME_SECONDS
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = SECURE
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 CSRF_COOKIE_SECURE = SECURE
+CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "coderproj.console.errors.csrf_failure"
+# Pages: everything from here, nothing inline.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
 SECURE_HSTS_PRELOAD = SECURE
@@ -183,10 +212,21 @@ SILENCED_SYSTEM_CHECKS = ["security.W008", "auth.W004", "security.W001", "securi
 
 # ------------------------------------------------------------------ uploads and static files
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "coderproj.console.uploads.LimitedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 STATIC_URL = "/static/"
-STATIC_ROOT = env.text("STATIC_ROOT") or None  # for a proxy that serves files itself: ``collectstatic`` fills it
+STATIC_ROOT = env.text("STATIC_ROOT") or None  # ``manage.py up`` sets it for the web server, and fills it
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "coderproj.console.static_files.HashedStaticFiles"},
+}
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_MAX_AGE = 3600
 
 # ------------------------------------------------------------------ REST API

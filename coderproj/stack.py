@@ -6,7 +6,6 @@ The parent watches and restarts; it serves nothing itself. Every child ends with
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -114,13 +113,6 @@ class Stack:
             for service in self.services:
                 service.grace = 0.5
         self._stopping = True
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def process_tree(root: int) -> list[int]:

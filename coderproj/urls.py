@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from coderproj.api import openapi, system
 from coderproj.api.views import RouteNotFound
+from coderproj.console.pages import Home
 from coderproj.identity.views import audit, groups, keys, organizations, sessions, users
 from provisioning import daemon_views as daemons
 from provisioning import job_views as jobs
@@ -148,5 +149,14 @@ urlpatterns = [
     path("api/v2/", include(api)),
     path("api/v2", system.RootView.as_view(schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),
+    path("", Home.as_view(), name="home"),
+    path("", include("coderproj.identity.page_urls")),
+    path("", include("provisioning.page_urls")),
+    path("", include("templates_app.page_urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "coderproj.console.errors.bad_request"
+handler403 = "coderproj.console.errors.permission_denied"
+handler404 = "coderproj.console.errors.page_not_found"
+handler500 = "coderproj.console.errors.server_error"

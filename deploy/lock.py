@@ -11,7 +11,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OPTIONAL = ("terraform", "postgres")
+RUNTIME = "deploy/locks/runtime.lock"
+OPTIONAL = ("terraform", "postgres", "sandbox")
 COMPILE = (
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header"),
@@ -23,6 +24,9 @@ def main() -> None:
     locked = [*COMPILE, "pyproject.toml", "--group", "dev", "-o", "requirements.lock", *extra]
     subprocess.run(locked, check=True, cwd=ROOT)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    # What a deployment needs, at the same versions: without the tools of development.
+    runtime = [*COMPILE, "pyproject.toml", "--constraint", "requirements.lock", "-o", RUNTIME]
+    subprocess.run(runtime, check=True, cwd=ROOT)
     for name in OPTIONAL:
         wanted = "\n".join(project["optional-dependencies"][name])
         locked = [*COMPILE, "-", "--no-deps", "-o", f"deploy/locks/{name}.lock", *extra]

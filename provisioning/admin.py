@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from coderproj.admin import ReadOnlyAdmin
+from coderproj.admin import ReadOnlyAdmin, status_chip
 from coderproj.api.authentication import client_of
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
@@ -30,12 +30,20 @@ LOG_LINES_SHOWN = 200
 
 @admin.register(ProvisionerJob)
 class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
-    list_display = ["id", "type", "status", "initiator", "created_at", "completed_at"]
+    list_display = ["short_id", "type", "state", "initiator", "created_at"]
     list_filter = ["type", "provisioner", "organization"]
     list_select_related = ["initiator"]
     search_fields = ["id", "error", "initiator__username"]
     exclude = ["lease"]
     readonly_fields = ["status", "log"]
+
+    @admin.display(description="Job", ordering="id")
+    def short_id(self, job: ProvisionerJob) -> str:
+        return str(job.pk)[:8]
+
+    @admin.display(description="Status")
+    def state(self, job: ProvisionerJob) -> SafeString:
+        return status_chip(job.status)
 
     @admin.display(description="Log")
     def log(self, job: ProvisionerJob) -> SafeString:

@@ -259,7 +259,7 @@ def assignment(lease: Lease, *, with_archive: bool = True) -> Assignment:
 
 
 def _dry_run_input(job: ProvisionerJob) -> PlanInput:
-    """What a dry run plans with (behaviour contract, dry-run metadata). Raises CannotRun for a missing value."""
+    """What a dry run plans with: its initiator as owner, values of the import. Raises CannotRun for a missing one."""
     values: tuple[ParameterValue, ...] = ()
     if import_job := job.input.get("import_job_id"):
         import_job_id = uuid.UUID(import_job)

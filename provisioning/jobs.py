@@ -1,9 +1,10 @@
 """The life of a job. Nothing else writes ``ProvisionerJob`` rows.
 
 Every transition is one conditional UPDATE that must hit its row; what belongs to it is written in the same
-transaction; listeners are told at commit. The automaton is drawn in the model.
+transaction; listeners are told after the commit. The automaton is drawn in the model.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from coderproj.errors import DomainError
 from provisioning import logs, results
 from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema
 from provisioning.models import DEFAULT_TAGS, JobEnd, JobType, ProvisionerJob
+from provisioning.news import tell
 from provisioning.work import JobResult, Lease, LeaseLost
 
 # Told of ``<event>:<job id>`` with the events below.
@@ -94,6 +96,8 @@ FITS_SQL = """
             ELSE tags <@ %(tags)s::jsonb END
 """
 # NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
+# The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
+# daemon without a lease, and whatever that daemon writes later is committed behind the claim.
 CLAIM_SQL = f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
@@ -103,7 +107,7 @@ UPDATE provisioning_provisionerjob
               {FITS_SQL}
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
-RETURNING id, lease
+RETURNING id, lease, set_config('synchronous_commit', 'off', true)
 """  # noqa: S608 - made of constants
 
 
@@ -126,7 +130,7 @@ def claim(
     with connection.cursor() as cursor:
         cursor.execute(CLAIM_SQL, parameters)
         row = cursor.fetchone()
-    return Lease(*row) if row else None
+    return Lease(*row[:2]) if row else None
 
 
 def fitting(
@@ -191,16 +195,14 @@ def complete(lease: Lease, result: JobResult) -> None:
     _outcomes[job.type].completed(job, result)
 
 
-@transaction.atomic
 def fail(lease: Lease, error: str) -> None:
     """End a job with the reason why it failed. Raises LeaseLost."""
     _end(lease, JobEnd.FAIL, error=_error_text(error))
 
 
-@transaction.atomic
 def finish_canceled(lease: Lease) -> None:
     """End a job whose work was interrupted because its cancellation was asked for. Raises LeaseLost."""
-    _end(lease, JobEnd.CANCEL, canceled_at__isnull=False)
+    _end(lease, JobEnd.CANCEL)
 
 
 @transaction.atomic
@@ -272,14 +274,29 @@ def _locked(lease: Lease) -> ProvisionerJob:
     return job
 
 
-def _end(lease: Lease, how: JobEnd, *, error: str = "", **conditions: Any) -> ProvisionerJob | None:
-    """The job that this call has ended; None when the same lease had ended it so before. Raises LeaseLost."""
-    rows = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token, **conditions)
-    if not rows.update(error=error, ended_lease=lease.token, ended_as=how, **ENDING):
+# Only a job that is being canceled ends as canceled.
+END_SQL = """
+UPDATE provisioning_provisionerjob
+   SET completed_at = now(), updated_at = now(), lease = NULL, lease_expires_at = NULL,
+       error = %(error)s, ended_lease = %(token)s, ended_as = %(how)s
+ WHERE id = %(job)s AND lease = %(token)s AND (%(how)s::text <> 'cancel' OR canceled_at IS NOT NULL)
+RETURNING id, type, input
+"""
+
+
+def _end(lease: Lease, how: JobEnd, *, error: str = "") -> ProvisionerJob | None:
+    """The job that this call has ended, with its type and input (other fields are read when they are looked at);
+    None when the same lease had ended it so before. Raises LeaseLost.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(END_SQL, {"job": lease.job_id, "token": lease.token, "error": error, "how": how.value})
+        row = cursor.fetchone()
+    if row is None:
         _ended_before(lease, how)
         return None
     _tell_end(lease.job_id)
-    return ProvisionerJob.objects.get(pk=lease.job_id)
+    job_id, job_type, job_input = row
+    return ProvisionerJob.from_db(connection.alias, ("id", "type", "input"), (job_id, job_type, json.loads(job_input)))
 
 
 def _ended_before(lease: Lease, how: JobEnd) -> None:
@@ -311,13 +328,11 @@ def _error_text(error: str) -> str:
 
 
 def _tell(event: str, job_id: uuid.UUID) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [JOB_CHANNEL, f"{event}:{job_id}"])
+    tell((JOB_CHANNEL, f"{event}:{job_id}"))
 
 
 def _tell_end(job_id: uuid.UUID) -> None:
-    _tell(ENDED, job_id)
-    logs.notify_end(job_id)
+    tell((JOB_CHANNEL, f"{ENDED}:{job_id}"), (logs.LOG_CHANNEL, f"{job_id}{logs.END_MARK}"))
 
 
 # ---------------------------------------------------------------------- the queue, looked at

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from coderproj.errors import Conflict, Forbidden, Invalid, NotFound, SignInRequired
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, KeyScope, Organization
-from coderproj.identity.rbac import Action, Resource, authorize
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize, organizations_where
 from coderproj.identity.roles import SiteRole
 from provisioning.models import DEFAULT_TAGS, ProvisionerKey
 
@@ -96,6 +96,34 @@ def keys_of(actor: Actor, organization: Organization | None) -> QuerySet[Provisi
     return keys.select_related("created_by", "organization").order_by("name")
 
 
+def may_keep_global_keys(actor: Actor) -> bool:
+    """Whether the actor may deal with keys for all organizations: owners alone."""
+    return actor.scope == KeyScope.ALL and SiteRole.OWNER in actor.site_roles
+
+
+def organizations_with_keys(actor: Actor) -> QuerySet[Organization]:
+    """The organizations in which the actor may make and revoke keys."""
+    if allowed_everywhere(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON):
+        return Organization.objects.all()
+    managed = organizations_where(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON)
+    return Organization.objects.filter(pk__any=managed)
+
+
+def may_keep_keys(actor: Actor) -> bool:
+    """Whether there are organizations in which the actor may make and revoke keys."""
+    return allowed_everywhere(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON) or bool(
+        organizations_where(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON)
+    )
+
+
+def visible_keys(actor: Actor) -> QuerySet[ProvisionerKey]:
+    """The keys, revoked ones included, that the actor may deal with."""
+    condition = Q(organization__in=organizations_with_keys(actor))
+    if may_keep_global_keys(actor):
+        condition |= Q(organization=None)
+    return ProvisionerKey.objects.filter(condition).select_related("created_by", "organization")
+
+
 def revoke(actor: Actor, organization: Organization | None, name: str) -> None:
     """End a key's rights, with the daemon's next request. Its row stays. Raises NotFound and Forbidden."""
     _authorize(actor, Action.DELETE, organization)
@@ -118,7 +146,7 @@ def revoke_key(actor: Actor, key: ProvisionerKey) -> None:
 def _authorize(actor: Actor, action: Action, organization: Organization | None) -> None:
     if organization is not None:
         authorize(actor, action, Resource.PROVISIONER_DAEMON, organization_id=organization.pk)
-    elif actor.scope != KeyScope.ALL or SiteRole.OWNER not in actor.site_roles:
+    elif not may_keep_global_keys(actor):
         raise Forbidden("Only owners may deal with keys for all organizations.")
 
 

@@ -11,9 +11,9 @@ from rest_framework.views import APIView
 
 from coderproj.api.authentication import SESSION_COOKIE, SESSION_HEADER, same_origin
 from coderproj.api.renderers import JSON_CONTENT_TYPE
-from coderproj.errors import DomainError, Forbidden
+from coderproj.errors import DomainError, Forbidden, Invalid
 from coderproj.wsgi_bridge import STREAMS, WEBSOCKET, Handover
-from provisioning.log_reading import log_chunks
+from provisioning.log_reading import LogPage, log_chunks
 from provisioning.log_window import LogWindow, last_event_id, log_window
 from provisioning.streaming.carriers import Carrier, LogStream
 
@@ -24,7 +24,7 @@ class FollowableLogs(APIView):
     """Mixed into a view whose GET answers the log of one job; put it before ``ApiView``.
 
     Answers the window of ``after`` and ``before`` as a JSON array, or, with ``follow``, hands over to a stream that
-    ends with the job (ruling 11). Where no streams are served, ``follow`` answers what there is.
+    ends with the job. Where no streams are served, ``follow`` answers what there is.
     """
 
     def get_job_id(self) -> uuid.UUID:
@@ -48,14 +48,22 @@ class FollowableLogs(APIView):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         query: QueryDict = request._request.GET
-        job_id = self.get_job_id()
-        window = log_window(query)
+        try:
+            window = log_window(query)
+        except Invalid:
+            self.get_job_id()  # of a log that one may not read nothing is said, whatever the query
+            raise
         websocket = bool(request.META.get(WEBSOCKET))
-        if websocket and not window.follow:
+        if not (websocket or (window.follow and request.META.get(STREAMS))):
+            return self.read_log(window)
+        job_id = self.get_job_id()
+        if not window.follow:
             raise DomainError("A WebSocket follows the log: add ?follow to the address.")
-        if window.follow and request.META.get(STREAMS):
-            return Handover(self._stream(request, job_id, window, websocket))
-        return log_response(job_id, window)
+        return Handover(self._stream(request, job_id, window, websocket))
+
+    def read_log(self, window: LogWindow) -> HttpResponseBase:
+        """The answer that is not followed. Raises DomainError."""
+        return log_response(self.get_job_id(), window)
 
     def _stream(self, request: Request, job_id: uuid.UUID, window: LogWindow, websocket: bool) -> LogStream:
         user_id: uuid.UUID = request.user.pk  # type: ignore[assignment]
@@ -69,9 +77,10 @@ class FollowableLogs(APIView):
         return LogStream(job_id, user_id, carrier, after, window.after_time)
 
 
-def log_response(job_id: uuid.UUID, window: LogWindow) -> HttpResponseBase:
-    """The window of the job's log as a JSON array; in one piece when it is short, else as it is read."""
-    chunks = log_chunks(job_id, window)
+def log_response(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> HttpResponseBase:
+    """The window of the job's log as a JSON array; in one piece when it is short, else as it is read. ``first`` is the
+    first page, if that was read already."""
+    chunks = log_chunks(job_id, window, first)
     head = next(chunks) + next(chunks)
     if head.endswith(b"]\n"):
         return HttpResponse(head, content_type=JSON_CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""What part of a log a request asks for: ``after``, ``before`` and ``follow`` (rulings 10 and 11)."""
+"""What part of a log a request asks for: ``after``, ``before`` and ``follow``. docs/api.md has the rules."""
 
 import re
 from collections.abc import Mapping

@@ -9,6 +9,7 @@ import msgspec
 from django.db import connection, transaction
 
 from provisioning.engine.base import LogLevel, LogLine, LogSource
+from provisioning.news import tell
 from provisioning.work import LeaseLost
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LOG_CHANNEL = "provisioner_log"
 END_MARK = ":end"
 
-# A line with all its fields fits into one WebSocket message of 32 KiB (ruling 28).
+# A line with all its fields fits into one WebSocket message of 32 KiB, which is as long as clients read.
 MAX_LINE_BYTES = 30 * 1024
 MAX_STAGE_CHARACTERS = 128
 
@@ -92,37 +93,42 @@ def _append(job_id: uuid.UUID, number_sql: str, key: Sequence[uuid.UUID | int], 
         if row is None:
             raise LeaseLostWhileLogging
         first: int = row[0] - len(records) + 1
+        job = str(job_id)
         with cursor.copy(COPY_SQL) as copy:
-            for number, (line, output) in enumerate(records, start=first):
-                copy.write_row(
-                    (
-                        job_id,
-                        number,
-                        datetime.fromtimestamp(line.created_at, UTC),
-                        line.source,
-                        line.level,
-                        printable(line.stage)[:MAX_STAGE_CHARACTERS],
-                        output,
-                    )
-                )
-        cursor.execute("SELECT pg_notify(%s, %s)", [LOG_CHANNEL, str(job_id)])
+            copy.write("".join(copy_row(job, number, line, part) for number, (line, part) in enumerate(records, first)))
+    tell((LOG_CHANNEL, str(job_id)))
     return row[0]
+
+
+def copy_row(job: str, number: int, line: LogLine, output: str) -> str:
+    """A line as COPY reads it: written as text, it costs a third of what psycopg's conversion of each value does."""
+    moment = datetime.fromtimestamp(line.created_at, UTC).isoformat()
+    stage = escaped(printable(line.stage)[:MAX_STAGE_CHARACTERS])
+    return f"{job}\t{number}\t{moment}\t{line.source}\t{line.level}\t{stage}\t{escaped(output)}\n"
+
+
+def escaped(text: str) -> str:
+    """Printable text as a column of COPY's text format; there are no line breaks in it."""
+    if "\\" in text or "\t" in text:
+        return text.replace("\\", "\\\\").replace("\t", "\\t")
+    return text
 
 
 def notify_end(job_id: uuid.UUID) -> None:
     """Tell followers, at commit, that the job has come to its end."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [LOG_CHANNEL, f"{job_id}{END_MARK}"])
+    tell((LOG_CHANNEL, f"{job_id}{END_MARK}"))
 
 
 def printable(text: str, *, keep_lines: bool = False) -> str:
     """``text`` without control characters and lone surrogates; line breaks stay when ``keep_lines`` is set."""
+    if text.isprintable():  # most lines are, and this costs next to nothing
+        return text
     table = CONTROL_CHARACTERS_IN_TEXT if keep_lines else CONTROL_CHARACTERS
     return text.translate(table).encode("utf-8", "replace").decode("utf-8")
 
 
 def split(line: LogLine) -> Iterator[str]:
-    """The output of a line as one record, or as several when it is too long for a message (ruling 28)."""
+    """The output of a line as one record, or as several when it is too long for a message."""
     rest = printable(line.output)
     room = MAX_LINE_BYTES
     while len(rest) * 6 > room and encoded_size(rest) > room:

@@ -1,4 +1,4 @@
-"""Legacy parameters: which value a variable gets (behaviour contract, computation of parameters)."""
+"""Legacy parameters: which value a variable gets."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence

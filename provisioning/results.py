@@ -31,7 +31,7 @@ BATCH = 1_000
 
 
 def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> None:
-    """Replace the job's parameter schemas (behaviour contract, static parse)."""
+    """Replace the job's parameter schemas, numbered in the order of the source."""
     ParameterSchemaRow.objects.filter(job=job).delete()
     rows = (
         ParameterSchemaRow(

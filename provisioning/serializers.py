@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Case, F, TextField, Value, When
 from rest_framework import serializers
 
-from coderproj.api.compiled import Constant, StoredJson
+from coderproj.api.json_sql import Constant, StoredJson
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, StrictTextField
 from provisioning.models import (
     JobStatus,
@@ -51,7 +51,7 @@ class ProvisionerJobSerializer(AnswerSerializer):
 
 
 class LogSerializer(serializers.Serializer[Any]):
-    """One line of a job's log; ``id`` is its number within the job, from 1 (ruling 9)."""
+    """One line of a job's log; ``id`` is its number within the job, from 1."""
 
     id = serializers.IntegerField()
     created_at = serializers.DateTimeField()

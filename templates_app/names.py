@@ -9,7 +9,7 @@ NAME_LENGTH = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
 DISPLAY_NAME_PATTERN = re.compile(r"[^ \t\n\r\f](?:[^\n]*[^ \t\n\r\f])?")
 DISPLAY_NAME_BYTES = 64
-# GET /organizations/{o}/templates/examples is the examples list (ruling 24).
+# GET /organizations/{o}/templates/examples is the examples list.
 RESERVED = frozenset({"examples"})
 
 ADJECTIVES = """

@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 NOBODY = Q(pk__in=())
 
 
-def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Exists:
-    """Whether the template named by the outer reference lists the actor, or a group of theirs, with such a role.
+def access_list(actor: Actor, roles: tuple[str, ...], template: str, *, listing: bool) -> Q:
+    """Whether the template that the field ``template`` names lists the actor, or a group of theirs, with such a role.
 
-    Groups count while the actor is a member of their organization; a user's own entry counts anywhere.
+    Groups count while the actor is a member of their organization; a user's own entry counts anywhere. For a
+    ``listing`` the access lists are read once and kept as a hash; else they are looked up for the row.
     """
     from templates_app.models import TemplateAccess
 
-    return Exists(
-        TemplateAccess.objects.filter(
-            Q(user_id=actor.id) | Q(group_id__any=actor.group_ids),
-            template=OuterRef(template),
-            role__in=roles,
-        )
-    )
+    entries = TemplateAccess.objects.filter(Q(user_id=actor.id) | Q(group_id__any=actor.group_ids), role__in=roles)
+    if listing:
+        return Q(**{f"{template}__in": entries.values("template_id")})
+    return Q(Exists(entries.filter(template=OuterRef(template))))
 
 
-def template_condition(actor: Actor, action: Action, prefix: str = "") -> Q:
-    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``)."""
+def template_condition(actor: Actor, action: Action, prefix: str = "", *, listing: bool = False) -> Q:
+    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``);
+    ``listing`` is for queries that find many."""
     if actor.scope != KeyScope.ALL:
         return NOBODY
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return Q()
     roles = ("use", "admin") if action == Action.READ else ("admin",)
     organizations = organizations_where(actor, action, Resource.TEMPLATE)
-    return Q(access_list(actor, roles, f"{prefix}id")) | Q(**{f"{prefix}organization_id__any": organizations})
+    listed = access_list(actor, roles, f"{prefix}id", listing=listing)
+    return listed | Q(**{f"{prefix}organization_id__any": organizations})
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -56,13 +56,17 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         """Existing templates that the actor may read."""
         return self.existing().readable(actor)
 
+    def visible_list(self, actor: Actor) -> "TemplateQuerySet":
+        """``visible``, for reading many."""
+        return self.existing().filter(template_condition(actor, Action.READ, listing=True))
+
     def with_statistics(self) -> "TemplateQuerySet":
         """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one
         and nobody was counted (-1)."""
         return self.annotate(workspace_owner_count=Value(0), active_user_count=Value(-1))
 
     def most_used_first(self) -> "TemplateQuerySet":
-        """With statistics and authors, in the order of lists (ruling 32)."""
+        """With statistics and authors, in the order of lists."""
         return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
 
     def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
@@ -73,7 +77,7 @@ class TemplateQuerySet(models.QuerySet["Template"]):
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
         """Versions of readable templates, deleted ones included; of those without a template, the actor's own and
-        those in organizations where the actor may create templates (ruling 17)."""
+        those in organizations where the actor may create templates."""
         return self.filter(self._condition(actor, Action.READ))
 
     def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":

@@ -1,15 +1,17 @@
 """The compiled reads of templates and versions: one statement each, with visibility in its WHERE."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Value
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from coderproj.api.compiled import AsText, Read, json_list, json_object
+from coderproj.api.compiled import Read
+from coderproj.api.json_sql import json_list, json_object
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import Organization
-from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.organizations import organization_named
 from coderproj.identity.serializers.users import user_context
+from provisioning.log_reading import PageOfLog
 from provisioning.models import ParameterSchema, WorkspaceResource
 from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
 from templates_app.models import RichParameter, Template, TemplateVersion
@@ -17,10 +19,11 @@ from templates_app.serializers import RichParameterSerializer, TemplateSerialize
 
 COMPLETED = ExpressionWrapper(Q(job__completed_at__isnull=False), output_field=BooleanField())
 OfOneRow = QuerySet[Any, Any]
+OrganizationReference = uuid.UUID | str | None
 
 
 def _one_template(templates: QuerySet[Template]) -> OfOneRow:
-    return templates.values_list(AsText(json_object(TemplateSerializer())))
+    return templates.values_list(json_object(TemplateSerializer()))
 
 
 def _as_seen_by(actor: Actor) -> TemplateVersionSerializer:
@@ -32,15 +35,15 @@ def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
     return _one_template(Template.objects.visible(actor).with_statistics().filter(pk=template_id))
 
 
-def _template_by_name(actor: Actor, organization_id: uuid.UUID, name: str) -> OfOneRow:
+def _template_by_name(actor: Actor, organization: OrganizationReference, name: str) -> OfOneRow:
+    found = organization_named(actor, organization).values("pk")
     rows = Template.objects.visible(actor).with_statistics()
-    return _one_template(rows.filter(organization_id=organization_id, name__iexact=name))
+    return _one_template(rows.filter(organization_id=Subquery(found[:1]), name__iexact=name))
 
 
-def _templates_of_organization(actor: Actor, organization_id: uuid.UUID) -> OfOneRow:
-    rows = Template.objects.visible(actor).filter(organization=OuterRef("pk")).most_used_first()
-    organization: QuerySet[Organization] = visible_organizations(actor).filter(pk=organization_id)
-    return organization.values_list(AsText(json_list(rows, TemplateSerializer())))
+def _templates_of_organization(actor: Actor, organization: OrganizationReference) -> OfOneRow:
+    rows = Template.objects.visible_list(actor).filter(organization=OuterRef("pk")).most_used_first()
+    return organization_named(actor, organization).values_list(json_list(rows, TemplateSerializer()))
 
 
 def _versions_of_template(
@@ -56,36 +59,49 @@ def _versions_of_template(
     elif offset is not None:
         rows = rows[offset:]
     template = Template.objects.visible(actor).filter(pk=template_id)
-    return template.values_list(AsText(json_list(rows, _as_seen_by(actor))), known)
+    return template.values_list(json_list(rows, _as_seen_by(actor)), known)
 
 
 def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
-    return version.values_list(AsText(json_object(_as_seen_by(actor))))
+    return version.values_list(json_object(_as_seen_by(actor)))
 
 
 def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfOneRow:
     template = Template.objects.visible(actor).filter(pk=template_id)
     rows = TemplateVersion.objects.filter(template=OuterRef("pk"), name=name)
-    return template.values_list(AsText(json_list(rows, _as_seen_by(actor))))
+    return template.values_list(json_list(rows, _as_seen_by(actor)))
 
 
 def _resources(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = WorkspaceResource.objects.filter(job=OuterRef("job_id")).order_by(*ResourceSerializer.Meta.list_order)
     version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
-    return version.values_list(AsText(json_list(rows, ResourceSerializer())), COMPLETED)
+    return version.values_list(json_list(rows, ResourceSerializer()), COMPLETED)
 
 
 def _schema(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = ParameterSchema.objects.filter(job=OuterRef("job_id")).order_by("index")
     version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
-    return version.values_list(AsText(json_list(rows, ParameterSchemaSerializer())), COMPLETED)
+    return version.values_list(json_list(rows, ParameterSchemaSerializer()), COMPLETED)
 
 
 def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = RichParameter.objects.filter(template_version=OuterRef("pk")).order_by("index")
     version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
-    return version.values_list(AsText(json_list(rows, RichParameterSerializer())), COMPLETED)
+    return version.values_list(json_list(rows, RichParameterSerializer()), COMPLETED)
+
+
+def _log_of_version(
+    actor: Actor,
+    version_id: uuid.UUID,
+    after_id: int | None,
+    before_id: int | None,
+    after_time: datetime | None,
+    before_time: datetime | None,
+) -> OfOneRow:
+    bounds = {"after_id": after_id, "before_id": before_id, "after_time": after_time, "before_time": before_time}
+    page = PageOfLog(F("job_id"), **bounds)
+    return TemplateVersion.objects.visible(actor).filter(pk=version_id).values_list(page, "job_id")
 
 
 def _job_of_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
@@ -98,6 +114,7 @@ TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
 VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
 VERSION = Read(_version)
 JOB_OF_VERSION = Read(_job_of_version)
+LOG_OF_VERSION = Read(_log_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
 RESOURCES = Read(_resources)
 SCHEMA = Read(_schema)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, Value, When
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, TextField, Value, When
 from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
-from coderproj.api.compiled import Constant
+from coderproj.api.json_sql import Constant
 from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
@@ -26,7 +26,7 @@ MAX_TTL_MS = 2**63 // 10**6 - 1
 
 class BuildTimeSerializer(serializers.Serializer[Any]):
     """Build durations in milliseconds: ``p50``/``p95`` as documented (0 without a build), ``P50``/``P95`` as the
-    dashboard reads them (null without a build). Ruling 8."""
+    dashboard reads them (null without a build)."""
 
     p50 = serializers.IntegerField()
     p95 = serializers.IntegerField()
@@ -110,7 +110,7 @@ class TemplateVersionSerializer(AnswerSerializer):
 
 
 class RichParameterSerializer(AnswerSerializer):
-    """The union of the documented computed value and what real clients read (ruling 7)."""
+    """The union of the documented computed value and what real clients read."""
 
     updated_at = serializers.DateTimeField(source="created_at")
     scope = serializers.SerializerMethodField()
@@ -176,7 +176,7 @@ class RichParameterSerializer(AnswerSerializer):
         return parameter.default_value or ""
 
     def sql_source_value(self, prefix: str) -> Coalesce:
-        return Coalesce(F(f"{prefix}default_value"), Value(""))
+        return Coalesce(F(f"{prefix}default_value"), Value(""), output_field=TextField())
 
     get_default_value = get_source_value
     sql_default_value = sql_source_value
@@ -247,7 +247,7 @@ class CreateTemplateBody(BodySerializer):
 
 
 class UpdateTemplateBody(BodySerializer):
-    """Every field is optional; what an absent one means is the dialect's (ruling 3)."""
+    """Every field is optional; what an absent one means is the dialect's."""
 
     name = StrictTextField(required=False, allow_blank=True)
     display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
@@ -300,7 +300,7 @@ class TagsField(serializers.DictField):
 
 
 class CreateVersionBody(DryRunBody):
-    """Both shapes in one: what real clients send, and the documented dry-run request (ruling 5)."""
+    """Both shapes in one: what real clients send, and the documented dry-run request."""
 
     name = StrictTextField(required=False, default="", allow_blank=True)
     message = StrictTextField(required=False, default="", allow_blank=True, max_length=1024)

@@ -18,7 +18,6 @@ NAMES = {apps.get_app_config(label).name for label in OURS}
 COMMANDS = sorted(name for name, app in get_commands().items() if app in NAMES)
 # Commands whose tests are not in a module of their own name.
 TESTED_IN = {
-    "demo": "tests/coderproj/test_up.py",
     "provisionerd": "tests/provisioning/daemon/test_faults.py",
     "provisionerkeys": "tests/provisioning/test_keys_api.py",
     "up": "tests/coderproj/test_up.py",

@@ -12,7 +12,7 @@ from django.utils import timezone
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Group, GroupMembership, LoginType, Membership, User
-from provisioning import logs
+from provisioning import keys, logs
 from provisioning.engine import base
 from provisioning.models import ParameterScope, ParameterValue, ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
@@ -94,6 +94,7 @@ def make_world(count: int) -> World:
             scope=ParameterScope.TEMPLATE, scope_id=template.pk, name=f"name-{number}", source_value="x"
         )
         ProvisionerDaemon.objects.create(name=f"daemon-{number}", last_seen_at=timezone.now(), provisioners=["echo"])
+        keys.create(Actor.of(owner), organization, name=f"key-{number}")
         with audit.record(Actor.of(people[number]), AuditAction.CREATE) as entry:
             entry.after = templates[number]
     return World(

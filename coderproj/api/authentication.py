@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
+import threading
 import uuid
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from coderproj import addresses
 from coderproj.api.errors import CHALLENGE
 from coderproj.errors import Forbidden, SignInRequired
 from coderproj.identity.actor import Actor, Client
@@ -35,6 +38,66 @@ SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
   FROM identity_apikey k JOIN identity_user u ON u.id = k.user_id
  WHERE k.id = %s AND u.status = 'active' AND NOT u.deleted
 """
+
+
+# The same with all of it as one text, by which it is recognized.
+REMEMBERED_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
+# As many actors are remembered at most; the one that was remembered first goes first.
+MEMORY = 4096
+
+
+@dataclass(slots=True)
+class Proof:
+    """``facts``: all that ACTOR_SQL found, as one text. ``given``: a statement of this request has found the same."""
+
+    facts: str
+    given: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedActor(Actor):
+    """The actor that a token had at an earlier request, not yet to be trusted.
+
+    Every statement of a ``compiled.Read`` for it finds a row only while ``proof.facts`` are still true, so that a
+    revoked key, a suspended user or a changed role counts at once. Nothing may be answered before ``proof.given``.
+    It has no ``client``: such reads are not audited.
+    """
+
+    proof: Proof = field(default_factory=lambda: Proof(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a token's actor: the times decide whether it may be used without a look at the key."""
+
+    actor: Actor
+    facts: str
+    expires_at: datetime
+    last_used: datetime
+
+
+class Memories:
+    """Actors by the SHA-256 of their token, for one process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._memories: dict[bytes, Memory] = {}
+        self._lock = threading.Lock()
+
+    def get(self, token: str) -> Memory | None:
+        return self._memories.get(_digest(token))
+
+    def put(self, token: str, memory: Memory) -> None:
+        with self._lock:
+            self._memories[_digest(token)] = memory
+            if len(self._memories) > MEMORY:
+                del self._memories[next(iter(self._memories))]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._memories.clear()
+
+
+memories = Memories()
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -80,14 +143,13 @@ def same_origin(origin: str, host: str) -> bool:
 
 
 def client_of(request: HttpRequest) -> Client:
-    """Address, user agent and request id. ``X-Forwarded-For`` counts only when a named proxy sent it."""
-    address = request.META.get("REMOTE_ADDR") or None
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    if forwarded and address in settings.TRUSTED_PROXIES:
-        address = forwarded.rsplit(",", 1)[-1].strip() or address
+    """Address, user agent and request id. ``X-Forwarded-For`` counts as far as ``TRUSTED_PROXIES`` wrote it."""
+    meta = request.META
     return Client(
-        ip=address,
-        user_agent=request.META.get("HTTP_USER_AGENT", "")[:256],
+        ip=addresses.caller(
+            meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), settings.TRUSTED_PROXIES
+        ),
+        user_agent=meta.get("HTTP_USER_AGENT", "")[:256],
         request_id=getattr(request, "request_id", None),
     )
 
@@ -96,7 +158,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
     """The actor behind ``<id>-<secret>``. Raises SignInRequired for anything that does not count (any more)."""
     key_id, secret = parse_token(token)
     with connection.cursor() as cursor:
-        cursor.execute(ACTOR_SQL, [key_id])
+        cursor.execute(REMEMBERED_SQL, [key_id])
         row = cursor.fetchone()
     now = datetime.now(UTC)
     # An unknown id is compared as well, so that both cases take the same time.
@@ -117,12 +179,13 @@ def actor_for_token(token: str, client: Client) -> Actor:
         organizations,
         org_roles,
         groups,
+        facts,
     ) = row
     if expires_at <= now:
         raise SignInRequired(detail="The session has expired.")
     if last_used is None or now - last_used > TOUCH_INTERVAL:
         touch(key_id, user_id, expires_at, lifetime, now, client)
-    return Actor(
+    actor = Actor(
         id=user_id,
         username=username,
         email=email,
@@ -136,6 +199,37 @@ def actor_for_token(token: str, client: Client) -> Actor:
         key_id=key_id,
         client=client,
     )
+    if last_used is not None:
+        memories.put(token, Memory(actor, facts, expires_at, last_used))
+    return actor
+
+
+def remembered_actor(request: HttpRequest) -> RememberedActor | None:
+    """The actor that the request's token had at its last use; None when that is unknown, or when its key has expired
+    or is to be touched."""
+    token, _ = carried_token(request)
+    memory = memories.get(token) if token else None
+    if memory is None:
+        return None
+    now = datetime.now(UTC)
+    if memory.expires_at <= now or now - memory.last_used > TOUCH_INTERVAL:
+        return None
+    actor = memory.actor
+    return RememberedActor(
+        id=actor.id,
+        username=actor.username,
+        email=actor.email,
+        site_roles=actor.site_roles,
+        organization_roles=actor.organization_roles,
+        group_ids=actor.group_ids,
+        scope=actor.scope,
+        key_id=actor.key_id,
+        proof=Proof(memory.facts),
+    )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client) -> None:

@@ -1,147 +1,57 @@
-"""Reads whose JSON PostgreSQL builds: serializers compiled, once, to SQL.
+"""Reads that are one prepared statement, in which PostgreSQL builds the answer and sees to who may have it.
 
-The serializers stay the one description of an answer's shape: they make the schema and the answers to writes, and
-every compiled read is tested against them. What a serializer computes in Python (a ``SerializerMethodField``) has a
-twin ``sql_<name>(prefix)`` beside its ``get_<name>``, which returns a Django expression.
+A ``Read`` is a queryset function with an expression of ``json_sql``. It is compiled for each *shape* of its arguments
+(which of them are None, and the actor's site roles, on which the WHERE depends): no ORM and no serializer on the way.
 
-A ``Read`` is a queryset function with an expression; it is compiled for each *shape* of its arguments (which of them
-are None, and the actor's site roles, on which the WHERE depends), and then runs as one prepared statement: no ORM
-and no serializer on the way.
+For a remembered actor (``authentication.RememberedActor``) the same statement also proves that the actor is still who
+they were: it finds a row only if the key, the user, the memberships and the groups read now, in the same snapshot, are
+what is remembered, to the letter. So nothing of an actor is trusted for longer than a request, and authentication
+costs no query of its own.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import F, Func, JSONField, Model, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models import QuerySet
 from django.http import HttpResponse
-from rest_framework import serializers
 
-from coderproj.api.renderers import JSON_CONTENT_TYPE, to_json
+from coderproj.api.authentication import ACTOR_SQL, RememberedActor
+from coderproj.api.renderers import JSON_CONTENT_TYPE
+from coderproj.database.prepared import Prepared, as_text
 from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
 
+Source = Callable[[Actor, tuple[Any, ...]], Any]
+Rows = Callable[..., QuerySet[Any, Any]]
 
-# ---------------------------------------------------------------------- serializer -> expression
-class JsonObject(Func):
-    """One JSON object of named expressions. ``row_to_json`` writes it without blanks; names are part of the text:
-    as parameters they would have no type."""
-
-    output_field = JSONField()
-
-    def __init__(self, members: dict[str, Any], *, omit_absent: bool = False) -> None:
-        self.keys = list(members)
-        self.omit_absent = omit_absent
-        super().__init__(*members.values())
-
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        columns: list[str] = []
-        parameters: list[Any] = []
-        for key, expression in zip(self.keys, self.source_expressions, strict=True):
-            sql, values = compiler.compile(expression)
-            columns.append(f'{sql} AS "{key}"')
-            parameters += values
-        built = "row_to_json(object_)"
-        if self.omit_absent:
-            built = f"json_strip_nulls({built})"
-        # Names come from serializers, never from a request.
-        return f"(SELECT {built} FROM (SELECT {', '.join(columns)}) object_)", parameters  # noqa: S608
+# The read's own statement goes in where the comment is. Its parameters stand between the key's id and what the actor is
+# remembered by.
+PROVEN_SQL = (
+    f"SELECT answer_.* FROM ({ACTOR_SQL}) actor_ CROSS JOIN LATERAL (/* read */) answer_ WHERE actor_::text = %s"  # noqa: S608
+)
 
 
-class JsonList(Subquery):
-    """The rows of a subquery of one JSON column as a JSON array, in the subquery's order."""
-
-    template = "(SELECT coalesce(array_to_json(array_agg(rows_.row_)), '[]') FROM (%(subquery)s) rows_(row_))"
-    output_field = JSONField()
-
-
-class StoredJson(Func):
-    """A JSON column without the blanks that PostgreSQL puts into it. Nulls within it are left out: none of ours has
-    any."""
-
-    template = "json_strip_nulls((%(expressions)s)::json)"
-    output_field = JSONField()
-
-
-class Constant(Value):
-    """A JSON text that is the same for every row."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(to_json(value).decode().strip(), output_field=TextField())
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        sql, parameters = super().as_sql(compiler, connection)
-        return f"({sql}::json)", list(parameters)
-
-
-class Timestamp(Func):
-    """A time as the API writes it: UTC, microseconds, ``Z``."""
-
-    template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-    output_field = TextField()
-
-
-def json_object(serializer: serializers.BaseSerializer[Any], prefix: str = "") -> JsonObject:
-    """The expression that builds what ``serializer`` answers, of the row that ``prefix`` (``job__``) leads to."""
-    members: dict[str, Any] = {}
-    for name, serializer_field in serializer.fields.items():  # type: ignore[attr-defined]
-        members[name] = _member(serializer, name, serializer_field, prefix)
-    meta = getattr(serializer, "Meta", None)
-    return JsonObject(members, omit_absent=getattr(meta, "omit_absent", False))
-
-
-def _member(serializer: Any, name: str, member: Any, prefix: str) -> Any:
-    twin = getattr(serializer, f"sql_{name}", None)
-    if twin is not None:
-        return twin(prefix)
-    source = (member.source or name).replace(".", "__")
-    if isinstance(member, serializers.ListSerializer):
-        return _related_list(serializer.Meta.model, member, source, prefix)
-    if isinstance(member, serializers.BaseSerializer):
-        return json_object(member, prefix if source == "*" else f"{prefix}{source}__")
-    if isinstance(member, serializers.SerializerMethodField):
-        raise TypeError(f"{type(serializer).__name__}.{name} needs sql_{name}(prefix)")
-    if isinstance(member, serializers.DateTimeField):
-        return Timestamp(F(prefix + source))
-    if isinstance(member, serializers.JSONField):
-        return StoredJson(F(prefix + source))
-    return F(prefix + source)
-
-
-def _related_list(model: type[Model], member: serializers.ListSerializer[Any], source: str, prefix: str) -> JsonList:
-    relation: Any = model._meta.get_field(source)
-    child = relation.related_model
-    rows = child._default_manager.filter(**{relation.field.name: OuterRef(f"{prefix}pk")})
-    order = getattr(member.child.Meta, "list_order", ("pk",))  # type: ignore[union-attr]
-    return json_list(rows.order_by(*order), member.child)
-
-
-def json_list(rows: QuerySet[Any], serializer: Any) -> JsonList:
-    """The rows, in their order, each as the serializer writes it."""
-    return JsonList(rows.values_list(json_object(serializer), flat=True))
-
-
-# ---------------------------------------------------------------------- statements
 class Marks:
     """Stand-ins for arguments while a statement is compiled: each is unique, and found again among its parameters."""
 
     def __init__(self) -> None:
-        self.sources: dict[Any, Callable[[Actor, tuple[Any, ...]], Any]] = {}
-        self.limits: dict[str, Callable[[Actor, tuple[Any, ...]], Any]] = {}
+        self.sources: dict[Any, Source] = {}
+        self.limits: dict[str, Source] = {}
 
-    def of_id(self, source: Callable[[Actor, tuple[Any, ...]], Any]) -> uuid.UUID:
+    def of_id(self, source: Source) -> uuid.UUID:
         mark = uuid.uuid4()
         self.sources[mark] = source
         return mark
 
-    def of_ids(self, source: Callable[[Actor, tuple[Any, ...]], Any]) -> frozenset[uuid.UUID]:
+    def of_ids(self, source: Source) -> frozenset[uuid.UUID]:
         return frozenset({self.of_id(source)})
 
     def of_argument(self, index: int, value: Any) -> Any:
-        """A stand-in of the argument's type. Numbers are for LIMIT and OFFSET, which Django writes into the text."""
+        """A stand-in of the argument's type. Django writes the numbers of LIMIT and OFFSET into the text."""
 
         def source(actor: Actor, arguments: tuple[Any, ...]) -> Any:
             return arguments[index]
@@ -153,12 +63,16 @@ class Marks:
                 return self.of_id(source)
             case int():
                 number = 900_000_000 + len(self.limits)
-                self.limits[str(number)] = source
+                self.limits[str(number)] = self.sources[number] = source
                 return number
             case str():
                 mark = f"mark {uuid.uuid4()}"
                 self.sources[mark] = source
                 return mark
+            case datetime():
+                moment = value.replace(microsecond=len(self.sources) % 1_000_000, year=1000 + len(self.sources))
+                self.sources[moment] = source
+                return moment
         raise TypeError(f"cannot compile an argument of type {type(value).__name__}")
 
 
@@ -186,20 +100,21 @@ class MarkedActor(Actor):
         return self.marks.of_ids(lambda actor, _: list(actor.organizations_where(granted)))
 
 
-@dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with, for each parameter, where its value comes from."""
+    """SQL with, for each parameter, where its value comes from: a function, or what is always sent."""
 
-    sql: str
-    sources: tuple[Callable[[Actor, tuple[Any, ...]], Any], ...]
+    def __init__(self, sql: str, parameters: Sequence[Any], sources: Sequence[Source | None]) -> None:
+        pairs = list(zip(parameters, sources, strict=True))
+        self._constant = [as_text(value) if source is None else None for value, source in pairs]
+        self._sources = [(place, source) for place, source in enumerate(sources) if source is not None]
+        # Numbers that a request gives may be larger than those they were compiled with.
+        self._prepared = Prepared(sql, [int(v) if source and isinstance(v, int) else v for v, source in pairs])
 
     def row(self, actor: Actor, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, [source(actor, arguments) for source in self.sources])
-            return cursor.fetchone()
-
-
-Rows = Callable[..., QuerySet[Any, Any]]
+        values = self._constant.copy()
+        for place, source in self._sources:
+            values[place] = as_text(source(actor, arguments))
+        return self._prepared.first_row(values)
 
 
 @dataclass(slots=True)
@@ -211,28 +126,35 @@ class Read:
     statements: dict[tuple[Any, ...], Statement] = field(default_factory=dict)
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
-        """The first row: JSON as text, then the other columns. Raises NotFound when there is none."""
-        shape = (actor.scope, actor.site_roles, *(type(argument) for argument in arguments))
+        """The first row: JSON as bytes, then the other columns. Raises NotFound when there is none, or when a
+        remembered actor is no longer the same."""
+        proven = isinstance(actor, RememberedActor)
+        shape = (proven, actor.scope, actor.site_roles, *map(type, arguments))
         statement = self.statements.get(shape)
         if statement is None:
             try:
-                statement = self.statements[shape] = self._compile(actor, arguments)
+                statement = self.statements[shape] = self._compile(actor, arguments, proven=proven)
             except EmptyResultSet:  # an actor of this kind sees nothing
                 raise NotFound from None
         row = statement.row(actor, arguments)
         if row is None:
             raise NotFound
+        if isinstance(actor, RememberedActor):
+            actor.proof.given = True
         return row
 
     def answer(self, actor: Actor, *arguments: Any) -> HttpResponse:
         """The JSON of the first row as an answer. Raises NotFound."""
         return json_answer(self.row(actor, *arguments)[0])
 
-    def _compile(self, actor: Actor, arguments: tuple[Any, ...]) -> Statement:
+    def _compile(self, actor: Actor, arguments: tuple[Any, ...], *, proven: bool) -> Statement:
         marks = Marks()
         marked = [marks.of_argument(index, value) for index, value in enumerate(arguments)]
-        sql, parameters = self.rows(MarkedActor(actor, marks), *marked).query.sql_with_params()
+        query = self.rows(MarkedActor(actor, marks), *marked).query
+        query.clear_ordering()  # there is one row; sorting it would copy the answer
+        sql, parameters = query.sql_with_params()
         sources = [_source(marks, parameter) for parameter in parameters]
+        values = list(parameters)
         for number, source in marks.limits.items():
             for clause in (f"LIMIT {number}", f"OFFSET {number}"):
                 position = sql.find(clause)
@@ -240,25 +162,32 @@ class Read:
                     before = sql[:position].count("%s")
                     sql = sql.replace(clause, clause.replace(number, "%s"), 1)
                     sources.insert(before, source)
-        return Statement(sql, tuple(sources))
+                    values.insert(before, int(number))
+        if proven:
+            sql = PROVEN_SQL.replace("/* read */", sql)
+            sources = [_key_id, *sources, _remembered]
+            values = ["", *values, ""]
+        return Statement(sql, values, sources)
 
 
-def _source(marks: Marks, parameter: Any) -> Callable[[Actor, tuple[Any, ...]], Any]:
+def _key_id(actor: Actor, arguments: tuple[Any, ...]) -> str:
+    return actor.key_id
+
+
+def _remembered(actor: Actor, arguments: tuple[Any, ...]) -> str:
+    assert isinstance(actor, RememberedActor)
+    return actor.proof.facts
+
+
+def _source(marks: Marks, parameter: Any) -> Source | None:
+    """Where the value of a parameter comes from; None for one that is always the same."""
     key = parameter[0] if isinstance(parameter, list) and len(parameter) == 1 else parameter
     try:
-        known = marks.sources.get(key)
+        return marks.sources.get(key)
     except TypeError:  # a list or dictionary: not a mark
-        known = None
-    return known or (lambda actor, arguments: parameter)
+        return None
 
 
-def json_answer(body: str) -> HttpResponse:
+def json_answer(body: bytes) -> HttpResponse:
     """A body that the database built, as an answer of the API."""
-    return HttpResponse(body + "\n", content_type=JSON_CONTENT_TYPE)
-
-
-class AsText(Func):
-    """JSON as text: as JSON it would be parsed on arrival."""
-
-    template = "(%(expressions)s)::text"
-    output_field = TextField()
+    return HttpResponse(body + b"\n", content_type=JSON_CONTENT_TYPE)

@@ -46,7 +46,7 @@ def template_created_status(dialect: Dialect) -> int:
     return 200 if dialect is Dialect.DOCUMENTED else 201
 
 
-def one_version(dialect: Dialect, array: str) -> str:
+def one_version(dialect: Dialect, array: bytes) -> bytes:
     """The body of a version asked for by template and name, of the JSON array that holds just it."""
     return array if dialect is Dialect.DOCUMENTED else array[1:-1]
 

@@ -5,7 +5,7 @@ import uuid
 
 from coderproj.errors import DomainError
 
-# In a body the nil UUID means "not given" (ruling 6).
+# In a body the nil UUID means "not given".
 NIL = uuid.UUID(int=0)
 _DASHED = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 UUID_PATTERN = re.compile(

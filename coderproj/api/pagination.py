@@ -1,4 +1,4 @@
-"""``after_id``, ``limit`` and ``offset`` (behaviour contract, pagination parser; rulings 22 and 33)."""
+"""``after_id``, ``limit`` (0 is all) and ``offset``. Nonsense, and an unknown ``after_id``, is 400 with the field."""
 
 import re
 import uuid

@@ -17,9 +17,10 @@ ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class StrictJSONParser(BaseParser):
-    """One JSON value in UTF-8, without NaN and without a depth that could exhaust the stack.
+    """The first JSON value of a body, in UTF-8, without NaN and without a depth that could exhaust the stack.
 
-    An empty body is an empty object. Raises ParseError, and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    What follows the value is ignored, as Go's ``json.Decoder`` does. An empty body is an empty object. Raises
+    ParseError, and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
     """
 
     media_type = "application/json"
@@ -38,30 +39,41 @@ class StrictJSONParser(BaseParser):
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of ``body``; ``{}`` when it is blank."""
-    if not body.strip():
+    """The first value of ``body``; ``{}`` when it is blank. Raises ParseError."""
+    text = body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
+    if not text.strip():
         return {}
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ParseError(f"not UTF-8: byte {error.start}") from None
     if _depth(text) > MAX_DEPTH:
         raise ParseError(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        if ESCAPED_SURROGATE.search(text):  # half a character can be neither stored nor repeated in an answer
+        value, end = DECODER.raw_decode(text)
+        if not is_utf8(text[:end]):
+            raise ParseError("not UTF-8")
+        if ESCAPED_SURROGATE.search(text, 0, end):  # half a character can be neither stored nor repeated in an answer
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
         raise ParseError(str(error)) from None
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text that was decoded with ``surrogateescape`` came from UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _depth(text: str) -> int:
-    """The deepest nesting of brackets outside of strings."""
+    """The deepest nesting of brackets outside of strings, up to the end of the first object or array."""
     depth = deepest = 0
     in_string = escaped = False
     for character in text:
@@ -79,4 +91,6 @@ def _depth(text: str) -> int:
             deepest = max(deepest, depth)
         elif character in "]}":
             depth -= 1
+            if depth <= 0:
+                break
     return deepest

@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
 
 class AlwaysJSON(negotiation.BaseContentNegotiation):
     """Answers JSON whatever ``Accept`` says and reads a body whatever ``Content-Type`` says: real clients send
-    bodies without a type, and types that do not fit (behaviour contract, request body decoding)."""
+    bodies without a type, and types that do not fit."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))

@@ -11,7 +11,7 @@ from coderproj.api.identifiers import NIL, parse_uuid
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     """Describes an answer. Fields are written in the order of the original's structures.
 
-    With ``Meta.omit_absent`` a field without a value is left out (ruling 14): ids and times are never ``""``.
+    With ``Meta.omit_absent`` a field without a value is left out: ids and times are never ``""``.
     """
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class BodySerializer(serializers.Serializer[Any]):
 
 
 class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):
-    """A UUID of a body; the nil UUID and blank text mean that it was not given (ruling 6)."""
+    """A UUID of a body; the nil UUID and blank text mean that it was not given."""
 
     default_error_messages = {"invalid": "Must be a valid UUID.", "required": "This field is required."}
 

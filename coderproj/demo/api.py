@@ -14,10 +14,10 @@ class ApiError(Exception):
     def __init__(self, response: httpx.Response) -> None:
         try:
             body = response.json()
-        except ValueError:
-            body = {"message": response.text[:200]}
-        fields = "; ".join(f"{item['field']}: {item['detail']}" for item in body.get("validations", ()))
-        texts = [body.get("message", ""), body.get("detail", ""), fields]
+            fields = "; ".join(f"{item['field']}: {item['detail']}" for item in body.get("validations", ()))
+            texts = [body["message"], body.get("detail", ""), fields]
+        except (ValueError, TypeError, LookupError, AttributeError):  # not our envelope: a proxy's page, perhaps
+            texts = [f"status {response.status_code}", response.text[:200]]
         super().__init__(f"{response.request.method} {response.request.url.path}: {' '.join(filter(None, texts))}")
         self.status_code = response.status_code
 
@@ -28,7 +28,10 @@ class Api:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self.client = httpx.Client(
-            base_url=f"{url}/api/v2/", headers={"Coder-Session-Token": token}, timeout=httpx.Timeout(30)
+            base_url=f"{url}/api/v2/",
+            headers={"Coder-Session-Token": token},
+            timeout=httpx.Timeout(30),
+            trust_env=False,  # no proxy between a machine and itself
         )
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:

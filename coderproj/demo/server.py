@@ -1,17 +1,17 @@
-"""The server that the demonstration talks to: one that runs already, or one of its own."""
+"""A server of the demonstration's own."""
 
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
 
-from coderproj.stack import free_port, process_tree, proportional_memory
+from coderproj.addresses import free_port, local_url
+from coderproj.demo.installation import answers
+from coderproj.stack import process_tree, proportional_memory
 
 READY_SECONDS = 90
 STOP_SECONDS = 40
@@ -26,7 +26,7 @@ class OwnServer:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = local_url("127.0.0.1", self.port)
         self.log = settings.DATA_DIR / "demo-server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -78,12 +78,3 @@ def interrupted_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def answers(url: str) -> bool:
-    """Whether a server of ours is there."""
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as response:  # noqa: S310 - our own address
-            return response.read() == b"OK"
-    except (urllib.error.URLError, OSError):
-        return False

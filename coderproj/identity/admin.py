@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.forms import ReadOnlyPasswordHashField
+from django.contrib.auth.models import Group as DjangoGroup
 from django.http import HttpRequest
 
 from coderproj.admin import ReadOnlyAdmin, TableAdmin
@@ -19,6 +20,9 @@ from coderproj.identity.models import (
     User,
 )
 from coderproj.identity.roles import OrganizationRole, SiteRole
+
+# Django's own groups grant nothing here.
+admin.site.unregister(DjangoGroup)
 
 
 class UserForm(forms.ModelForm):

@@ -70,6 +70,13 @@ class AuditLogFilter(filtering.FilterSet):
         return rows.filter(user_id__in=User.objects.filter(email__iexact=value).values("pk"))
 
 
+def reads_audit_log(actor: Actor) -> bool:
+    """Whether there is anything in the audit log that the actor may read."""
+    return allowed_everywhere(actor, Action.READ, Resource.AUDIT_LOG) or bool(
+        organizations_where(actor, Action.READ, Resource.AUDIT_LOG)
+    )
+
+
 def visible_rows(actor: Actor) -> QuerySet[AuditLog]:
     """All rows for owners and auditors; those of their organizations for organizations' administrators.
 

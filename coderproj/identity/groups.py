@@ -96,7 +96,7 @@ def _active(user: str) -> Q:
 def create_group(
     actor: Actor, organization: Organization, *, name: str, avatar_url: str = "", quota_allowance: int = 0
 ) -> Group:
-    """Create a group without members. Whoever may administer users or the organization may (ruling 29).
+    """Create a group without members. Whoever may administer users or the organization may.
 
     Raises Forbidden or NotFound, Invalid for the reserved name, Conflict for a taken one.
     """

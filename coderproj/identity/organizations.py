@@ -1,6 +1,6 @@
 """Organizations and their members: finding them, and what can be done with them.
 
-An organization is found by id, by name, or as ``default`` (ruling 13).
+An organization is found by id, by name, or as ``default``.
 """
 
 import uuid
@@ -46,19 +46,28 @@ def sees_all_organizations(actor: Actor) -> bool:
     return bool(actor.site_roles & set(SiteRole.values))
 
 
-def find_organization(actor: Actor, reference: str) -> Organization:
-    """The visible organization that a path names. Raises NotFound.
+def organization_reference(text: str) -> uuid.UUID | str | None:
+    """What a path says of an organization: its id, its name, or None for the default one."""
+    return parse_uuid(text) or (None if text.lower() == DEFAULT else text)
 
-    ``default`` is the deployment's default organization or, for somebody who is not in it, their first one.
+
+def organization_named(actor: Actor, reference: uuid.UUID | str | None) -> QuerySet[Organization]:
+    """The visible organization of that reference, if there is one.
+
+    The default one is the deployment's default organization or, for somebody who is not in it, their first one.
     """
     organizations = visible_organizations(actor)
-    organization_id: uuid.UUID | None = parse_uuid(reference)
-    if organization_id is not None:
-        found = organizations.filter(pk=organization_id).first()
-    elif reference.lower() == DEFAULT:
-        found = organizations.order_by("-is_default", "created_at").first()
-    else:
-        found = organizations.filter(name__iexact=reference).first()
+    match reference:
+        case None:
+            return organizations.order_by("-is_default", "created_at")[:1]
+        case uuid.UUID():
+            return organizations.filter(pk=reference)
+    return organizations.filter(name__iexact=reference)
+
+
+def find_organization(actor: Actor, reference: str) -> Organization:
+    """The visible organization that a path names. Raises NotFound."""
+    found = organization_named(actor, organization_reference(reference)).first()
     if found is None:
         raise NotFound
     return found

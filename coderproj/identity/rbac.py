@@ -1,7 +1,7 @@
 """Who may do what: one table of roles, and the two questions asked of it.
 
 A permission is allowed when the key's scope allows it and a site role, a role in the object's organization, or
-ownership grants it (behaviour contract, RBAC). Access lists of templates are part of the templates' queryset:
+ownership grants it. Access lists of templates are part of the templates' queryset:
 see ``templates_app.querysets``.
 """
 
@@ -172,7 +172,7 @@ def authorize(
     owner_id: uuid.UUID | None = None,
 ) -> None:
     """Return when allowed. Otherwise raise NotFound when the actor may not even read such an object, else
-    Forbidden (ruling 15)."""
+    Forbidden."""
     if allowed(actor, action, resource, organization_id=organization_id, owner_id=owner_id):
         return
     if allowed(actor, Action.READ, resource, organization_id=organization_id, owner_id=owner_id):

@@ -2,6 +2,7 @@
 
 import os
 import select
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -99,21 +100,25 @@ class DirectClient:
             if self._listener is None:
                 self._listener = listen(jobs.JOB_CHANNEL)
                 return Wakeup()  # whatever was told until now was missed
-            return self._wait(self._listener, timeout)
+            return self._wait(self._listener, timeout, has_slot)
         except (*UNREACHABLE, psycopg.Error, OSError) as error:
             self._drop_listener()
             raise Unreachable(str(error)) from error
 
-    def _wait(self, listener: psycopg.Connection[Any], timeout: float) -> Wakeup:
-        told = _notifications(listener)
-        if not told:
-            select.select([listener.fileno(), self._woken], [], [], timeout)
+    def _wait(self, listener: psycopg.Connection[Any], timeout: float, has_slot: bool) -> Wakeup:
+        """News of no interest, such as the ends of other daemons' jobs, do not end the wait: a claim in vain costs."""
+        until = time.monotonic() + timeout
+        while True:
+            events = [event.partition(":") for event in _notifications(listener)]
+            canceling = tuple(uuid.UUID(job_id) for event, _, job_id in events if event == jobs.CANCELING)
+            if canceling or (has_slot and any(event == jobs.QUEUED for event, _, _ in events)):
+                return Wakeup(canceling)
+            ready, _, _ = select.select([listener.fileno(), self._woken], [], [], max(0.0, until - time.monotonic()))
+            if not ready or self._woken in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+                return Wakeup()
             listener.pgconn.consume_input()
-            told = _notifications(listener)
-        with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
-        events = [event.partition(":") for event in told]
-        return Wakeup(tuple(uuid.UUID(job_id) for event, _, job_id in events if event == jobs.CANCELING))
 
     def wake(self) -> None:
         with suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: nobody waits

@@ -161,13 +161,12 @@ class Runner:
     def run(self) -> None:
         """Run one job."""
         prepare = self._settings.get()
-        for name in prepare.provisioners:
-            with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
-                self._engines[name] = engines.make(name, prepare.settings)
+        self._set_up_engines(prepare)
         # Where the job's template will be; an engine may already set up what runs there.
         directory = self._folder / "template"
         directory.mkdir()
         while isinstance(start := self._starts.get(), messages.WarmUp):
+            self._set_up_engines(prepare)
             for engine in self._engines.values():
                 engine.warm_up(directory, thoroughly=self._starts.empty())
             gc.freeze()  # what is there by now stays, and need not be looked through again
@@ -180,6 +179,15 @@ class Runner:
         finally:
             kill_descendants(os.getpid())
             shutil.rmtree(start.directory, ignore_errors=True)
+
+    def _set_up_engines(self, prepare: messages.Prepare) -> None:
+        """Make the engines that are missing, until there is something else to do: a job that came early needs one of
+        them, and importing the others can cost more than it does.
+        """
+        for name in prepare.provisioners:
+            if name not in self._engines and self._starts.empty():
+                with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
+                    self._engines[name] = engines.make(name, prepare.settings)
 
     def _end_of(self, start: messages.Start, settings: dict[str, Any]) -> messages.Event:
         try:

@@ -18,7 +18,7 @@ from provisioning.work import IMPORT
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.02
-FLUSH_LINES = 100
+FLUSH_LINES = 500
 # Lines can be long: a batch is sent when it has so many characters.
 FLUSH_CHARACTERS = 1024 * 1024
 SHUTTING_DOWN = "the daemon was shut down"
@@ -123,10 +123,10 @@ class Supervisor:
             process = self._process
             if process is not None and not self._is_interrupted and grace:
                 self._is_interrupted = process.interrupt()
-        if reason >= Reason.RELEASED:
-            self._given_up.set()
-            if process is not None:
-                process.kill()
+            if reason >= Reason.RELEASED:
+                self._given_up.set()
+        if process is not None and reason >= Reason.RELEASED:
+            process.kill()
 
     # ------------------------------------------------------------------ the job's own thread
     def run(self) -> None:
@@ -204,11 +204,18 @@ class Supervisor:
 
     def _finish(self, end: messages.Event | None, crash: str) -> str:
         """Write the end of the job; returns it in a word."""
-        client, lease, reason = self._client, self.assignment.lease, self._reason
-        if reason is Reason.LOST:
-            raise LeaseLost
-        self._given_up.clear()
-        self._flush()
+        client, lease = self._client, self.assignment.lease
+        with self._lock:
+            reason = self._reason
+            if reason is Reason.LOST:
+                raise LeaseLost
+            self._given_up.clear()  # to give the job back is worth some patience again
+        try:
+            self._flush()
+        except Refused as error:
+            self._lines.clear()
+            if not isinstance(end, messages.Failed):
+                end = messages.Failed(str(error))
         if isinstance(end, messages.Imported | messages.Planned):
             try:
                 storing = time.monotonic()

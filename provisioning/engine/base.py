@@ -33,7 +33,7 @@ class Transition(StrEnum):
 
 
 class Stage(StrEnum):
-    """The stages of a job, in the order in which they appear in its log (behaviour contract, stages of a run)."""
+    """The stages of a job, in the order in which they appear in its log. Clients show them as they are."""
 
     SETTING_UP = "Setting up"
     README = "Adding README.md..."
@@ -61,7 +61,7 @@ Log = Callable[[LogLevel, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class ParameterSchema:
-    """A variable of the root module, as a legacy parameter schema (behaviour contract, static parse).
+    """A variable of the root module, as a legacy parameter schema, read without running Terraform.
 
     ``default_source_value`` is the default as text: strings verbatim, everything else JSON-encoded; None when the
     variable has no default or a null one. ``validation_condition`` is the exact source text.
@@ -100,7 +100,7 @@ class RichParameterOption:
 
 @dataclass(frozen=True, slots=True)
 class RichParameter:
-    """A ``coder_parameter``. ``default_value`` is None when the parameter is required (ruling 34)."""
+    """A ``coder_parameter``. ``default_value`` is None when the parameter has no default: then it is required."""
 
     name: str
     type: str = "string"

@@ -1,8 +1,8 @@
 """From Terraform's plan JSON and graph to resources, agents, apps, metadata and rich parameters.
 
-The rules are those of the behaviour contract (12.5): instances of ``count`` and ``for_each`` collapse into
-one resource, an agent belongs to the nearest resource that depends on it, metadata to the resource it
-describes. At plan time ids are unknown: apps and metadata follow the references of the configuration.
+Instances of ``count`` and ``for_each`` collapse into one resource, an agent belongs to the nearest resource that
+depends on it, metadata to the resource it describes. At plan time ids are unknown: apps and metadata follow the
+references of the configuration.
 """
 
 from collections import Counter

@@ -6,7 +6,7 @@ from provisioning.models.jobs import ProvisionerJob
 
 
 class ProvisionerJobLog(models.Model):
-    """One line. ``id`` is the line's number within its job: 1, 2, 3 … without a gap (ruling 9).
+    """One line. ``id`` is the line's number within its job: 1, 2, 3 … without a gap.
 
     The composite key also keeps the page query on the right index under prepared statements.
     Rows are written by ``provisioning.logs`` with COPY.

@@ -1,4 +1,4 @@
-"""How followed lines travel: WebSocket, server-sent events, or a JSON array that stays open (ruling 11)."""
+"""How followed lines travel: WebSocket, server-sent events, or a JSON array that stays open."""
 
 import asyncio
 import uuid
@@ -23,12 +23,13 @@ from coderproj.wsgi_bridge import (
     send_whole,
 )
 from provisioning.streaming.batches import Batch
-from provisioning.streaming.hub import Hub
+from provisioning.streaming.hub import Follower, Hub
 
 # The name under which the ASGI application's state holds the Hub.
 HUB = "log_hub"
-# Seconds without a line after which something else is sent, so that proxies keep the connection and lost peers show.
-KEEP_ALIVE = 15.0
+# Seconds without a line after which something else is sent (at the latest twice that), so that proxies keep the
+# connection and lost peers show.
+KEEP_ALIVE = 10.0
 # Seconds for which a client may take nothing before its stream is cut off.
 STALL = 120.0
 
@@ -40,10 +41,6 @@ class Carrier(Enum):
     WEBSOCKET = auto()
     EVENTS = auto()
     ARRAY = auto()
-
-
-class ClientGone(Exception):
-    """The client closed the connection, or takes nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,65 +69,68 @@ class LogStream:
     async def _serve(self, hub: Hub, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Send until the job ends, and stop as soon as the client leaves, even if it never says a word."""
         carry = CARRIERS[self.carrier]
-        async with aclosing(self._batches(hub)) as batches:
-            sending = asyncio.create_task(carry(batches, hub, scope, patient(send), headers))
-            leaving = asyncio.create_task(left(receive))
+        follower, progress = Follower(), Progress()
+        async with aclosing(self._batches(hub, follower, progress)) as batches:
+            sending = asyncio.create_task(carry(batches, hub, scope, send, headers))
+            others = asyncio.create_task(left(receive)), asyncio.create_task(progress.stalls(follower))
             try:
-                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                sending.cancel()
-                leaving.cancel()
-                results = await asyncio.gather(sending, leaving, return_exceptions=True)
+                for task in (sending, *others):
+                    task.cancel()
+                results = await asyncio.gather(sending, *others, return_exceptions=True)
         for result in results:
             # OSError: how the server says that a WebSocket is closed already.
-            if isinstance(result, Exception) and not isinstance(result, ClientGone | OSError):
+            if isinstance(result, Exception) and not isinstance(result, OSError):
                 raise result
 
-    async def _batches(self, hub: Hub) -> AsyncGenerator[Batch | None]:
-        """The batches to send, with None whenever KEEP_ALIVE seconds passed without one."""
+    async def _batches(self, hub: Hub, follower: Follower, progress: "Progress") -> AsyncGenerator[Batch | None]:
+        """The batches to send, with None whenever something else has to be said."""
         moment = self.after_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode() if self.after_time else None
-        async with aclosing(hub.follow(self.job_id, self.after)) as following:
-            upcoming = asyncio.ensure_future(anext(following, END))
-            try:
-                while True:
-                    done, _ = await asyncio.wait({upcoming}, timeout=KEEP_ALIVE)
-                    if not done:
-                        yield None
+        async with aclosing(hub.follow(self.job_id, self.after, follower)) as following:
+            while True:
+                progress.is_sending = False
+                batch = await anext(following, END)
+                progress.is_sending = True
+                progress.steps += 1
+                if batch is END:
+                    return
+                if moment is not None and batch is not None:
+                    batch = batch.later_than(moment)
+                    if batch is None:
                         continue
-                    batch: Batch | None = upcoming.result()
-                    if batch is END:
-                        return
-                    if moment is not None and batch is not None:
-                        batch = batch.later_than(moment)
-                    if batch is not None:
-                        yield batch
-                    upcoming = asyncio.ensure_future(anext(following, END))
-            finally:
-                upcoming.cancel()
-                await asyncio.gather(upcoming, return_exceptions=True)
+                yield batch
 
 
 # What ``anext`` gives after the last batch.
 END = Batch([0], [b""])
 
 
+@dataclass(slots=True)
+class Progress:
+    """How a stream gets on, looked at every KEEP_ALIVE seconds: a timer for each message would cost more than it."""
+
+    is_sending: bool = True
+    steps: int = 0
+
+    async def stalls(self, follower: Follower) -> None:
+        """Have the follower woken when there is nothing to send; return when a send takes STALL seconds."""
+        stalled = 0.0
+        while stalled < STALL:
+            before = self.steps
+            await asyncio.sleep(KEEP_ALIVE)
+            if self.steps != before:
+                stalled = 0.0
+            elif self.is_sending:
+                stalled += KEEP_ALIVE
+            else:
+                follower.nudge()
+
+
 async def left(receive: Receive) -> None:
     """Return when the client has gone. What it says is read and ignored."""
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass
-
-
-def patient(send: Send) -> Send:
-    """``send`` that raises ClientGone when the client does not take a message for STALL seconds."""
-
-    async def send_or_give_up(message: Message) -> None:
-        try:
-            async with asyncio.timeout(STALL):
-                await send(message)
-        except TimeoutError:
-            raise ClientGone from None
-
-    return send_or_give_up
 
 
 Batches = AsyncIterator[Batch | None]

@@ -93,15 +93,15 @@ class Hub:
             if not self._streams:
                 self._idle.set()
 
-    async def follow(self, job_id: uuid.UUID, after: int) -> AsyncGenerator[Batch]:
+    async def follow(self, job_id: uuid.UUID, after: int, follower: "Follower") -> AsyncGenerator[Batch | None]:
         """Every line of the job behind ``after``, once and in order; ends with the job, or early when ``stopping``.
 
-        The end comes only after the job's final state was committed. Close the iterator when you leave early.
+        None comes when the new ``follower`` was nudged while it waited. The end comes only after the job's final
+        state was committed. Close the iterator when you leave early.
         """
         topic = self._topics.get(str(job_id))
         if topic is None:
             topic = self._topics[str(job_id)] = Topic(job_id, self.store, self._poll_seconds)
-        follower = Follower()
         topic.followers.add(follower)
         try:
             # Reading may begin only when it is known from where on the tailer publishes.
@@ -118,6 +118,9 @@ class Hub:
                 if ended:
                     return
                 while published := await follower.take(topic, self.stopping):
+                    if published is NUDGE:
+                        yield None
+                        continue
                     rest = published.after(after)
                     if rest is None:
                         continue
@@ -184,6 +187,10 @@ class Topic:
             follower.event.set()
 
 
+# What a follower takes that was nudged.
+NUDGE = Batch([0], [b""])
+
+
 class Follower:
     """The queue between a tailer and one stream."""
 
@@ -192,6 +199,13 @@ class Follower:
         self._queue: deque[Batch] = deque()
         self._size = 0
         self._lagging = False
+        self._is_nudged = False
+
+    def nudge(self) -> None:
+        """End a wait for lines, if there is one."""
+        if not self._queue:
+            self._is_nudged = True
+            self.event.set()
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, or, when the queue is full, note that the follower has to read the table."""
@@ -209,7 +223,7 @@ class Follower:
         self._lagging = False
 
     async def take(self, topic: Topic, stopping: asyncio.Event) -> Batch | None:
-        """The next batch; None when the follower lags, the job has ended or the server stops."""
+        """The next batch, or NUDGE; None when the follower lags, the job has ended or the server stops."""
         while not stopping.is_set():
             if self._queue:
                 batch = self._queue.popleft()
@@ -217,6 +231,9 @@ class Follower:
                 return batch
             if self._lagging or topic.ended:
                 return None
+            if self._is_nudged:
+                self._is_nudged = False
+                return NUDGE
             self.event.clear()
             await self.event.wait()
         return None

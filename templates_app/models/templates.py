@@ -57,7 +57,7 @@ class Template(models.Model):
 
 
 class TemplateVersion(models.Model):
-    """One import of a folder of Terraform. Without a template until one is made from it (ruling 17)."""
+    """One import of a folder of Terraform. Without a template until one is made from it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     template = models.ForeignKey(Template, on_delete=models.CASCADE, null=True, blank=True, related_name="versions")
@@ -115,7 +115,7 @@ class RichParameter(models.Model):
     description = models.TextField(blank=True, default="")
     type = models.CharField(max_length=16)
     mutable = models.BooleanField(default=False)
-    # None: the parameter has no default and must be given (ruling 34).
+    # None: the parameter has no default and must be given.
     default_value = models.TextField(null=True, blank=True)  # noqa: DJ001
     icon = models.CharField(max_length=1024, blank=True, default="")
     options = models.JSONField(default=list, blank=True)

@@ -43,7 +43,7 @@ def create(actor: Actor, organization: Organization, new: NewTemplate) -> Templa
     """Make a version a template. Everyone in the organization may use it.
 
     Raises Conflict for a taken name, NotFound on ``template_version_id`` for an unknown version, Invalid for one
-    that belongs to another template (ruling 25).
+    that belongs to another template.
     """
     access.authorize_in_organization(actor, Action.CREATE, organization)
     with audit.record(actor, AuditAction.CREATE) as entry:

@@ -233,7 +233,7 @@ def start_dry_run(actor: Actor, version: TemplateVersion, given: DryRunInput) ->
 
 def find_dry_run(actor: Actor, version: TemplateVersion, job_id: uuid.UUID) -> ProvisionerJob:
     """A dry run of this very version. Raises NotFound for a job that the actor may not read, and Forbidden for a
-    readable one that is no dry run of this version (ruling 15)."""
+    readable one that is no dry run of this version."""
     job = ProvisionerJob.objects.filter(pk=job_id).first()
     if job is None or not _readable(actor, job):
         raise NotFound(f"Provisioner job {job_id} not found.")

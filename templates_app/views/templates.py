@@ -11,8 +11,9 @@ from coderproj.api.dialect import absent_template_fields, one_version, template_
 from coderproj.api.identifiers import parse_uuid
 from coderproj.api.pagination import Page, page_of
 from coderproj.api.schema import PAGE_PARAMETERS, ConfirmationSerializer
+from coderproj.api.views import CompiledReadView
 from coderproj.errors import DomainError, NotFound
-from coderproj.identity.organizations import find_organization, sees_all_organizations
+from coderproj.identity.organizations import organization_reference, sees_all_organizations
 from coderproj.identity.rbac import Action
 from coderproj.identity.serializers.users import user_context
 from provisioning.serializers import given_values
@@ -32,7 +33,7 @@ from templates_app.services import access, templates
 from templates_app.views.base import InOrganization, OfTemplate, versions_for_answers
 
 
-class OrganizationTemplatesView(InOrganization):
+class OrganizationTemplatesView(CompiledReadView, InOrganization):
     """The templates of an organization, and creating one from a version."""
 
     @extend_schema(
@@ -42,16 +43,16 @@ class OrganizationTemplatesView(InOrganization):
     )
     def get(self, request: Request, organization: str) -> HttpResponse:
         try:
-            found = find_organization(self.actor, organization)
+            if not filtering.is_filtered(TemplateFilter, request.query_params):
+                return reads.TEMPLATES_OF_ORGANIZATION.answer(self.actor, organization_reference(organization))
+            found = self.find_organization()
         except NotFound:
             # To somebody without a site role a hidden organization and one that does not exist look alike: empty.
             if sees_all_organizations(self.actor) or parse_uuid(organization) is None:
                 raise
             return Response([])
-        if filtering.is_filtered(TemplateFilter, request.query_params):
-            rows = search_templates(self.actor, request.query_params).filter(organization=found)
-            return Response(TemplateSerializer(rows.most_used_first(), many=True).data)
-        return reads.TEMPLATES_OF_ORGANIZATION.answer(self.actor, found.pk)
+        rows = search_templates(self.actor, request.query_params).filter(organization=found)
+        return Response(TemplateSerializer(rows.most_used_first(), many=True).data)
 
     @extend_schema(
         operation_id="create_template",
@@ -80,7 +81,7 @@ class OrganizationTemplatesView(InOrganization):
 
 
 class StartersView(InOrganization):
-    """The starter templates that come with the product, for any member of the organization (ruling 30)."""
+    """The starter templates that come with the product, for any member of the organization."""
 
     @extend_schema(operation_id="organization_template_examples", responses={200: StarterSerializer(many=True)})
     def get(self, request: Request, organization: str) -> Response:
@@ -88,15 +89,15 @@ class StartersView(InOrganization):
         return Response(StarterSerializer(starters.starters(), many=True).data)
 
 
-class OrganizationTemplateView(InOrganization):
+class OrganizationTemplateView(CompiledReadView, InOrganization):
     """A template by its name, in any case."""
 
     @extend_schema(operation_id="organization_template", responses={200: TemplateSerializer})
     def get(self, request: Request, organization: str, templatename: str) -> HttpResponse:
-        return reads.TEMPLATE_BY_NAME.answer(self.actor, self.find_organization().pk, templatename)
+        return reads.TEMPLATE_BY_NAME.answer(self.actor, organization_reference(organization), templatename)
 
 
-class TemplateView(OfTemplate):
+class TemplateView(CompiledReadView, OfTemplate):
     @extend_schema(operation_id="template", responses={200: TemplateSerializer})
     def get(self, request: Request, template: str) -> HttpResponse:
         return reads.TEMPLATE.answer(self.actor, self.template_id)
@@ -127,7 +128,7 @@ class TemplateDailyUsersView(OfTemplate):
         return Response({"entries": []})
 
 
-class TemplateVersionsView(OfTemplate):
+class TemplateVersionsView(CompiledReadView, OfTemplate):
     """The versions of a template, oldest first, and promoting one of them."""
 
     @extend_schema(
@@ -168,13 +169,13 @@ class TemplateVersionsView(OfTemplate):
         return self.answer("Updated the active template version!")
 
 
-class TemplateVersionByNameView(OfTemplate):
-    """A version of a template by its exact name (ruling 2: an array of one as documented)."""
+class TemplateVersionByNameView(CompiledReadView, OfTemplate):
+    """A version of a template by its exact name: an array of one as documented."""
 
     @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
     def get(self, request: Request, template: str, templateversionname: str) -> HttpResponse:
         (array,) = reads.VERSION_OF_TEMPLATE.row(self.actor, self.template_id, templateversionname)
-        if array == "[]":
+        if array == b"[]":
             raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")
         return json_answer(one_version(self.dialect, array))
 

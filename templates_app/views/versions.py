@@ -4,16 +4,20 @@ import uuid
 from typing import Any
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.compiled import json_answer
 from coderproj.api.schema import ConfirmationSerializer
+from coderproj.api.views import CompiledReadView
 from coderproj.errors import DomainError, NotFound, Unfinished
 from coderproj.identity.organizations import find_organization
 from provisioning import parameters
-from provisioning.log_views import FollowableLogs
+from provisioning.log_reading import LogPage
+from provisioning.log_views import FollowableLogs, log_response
+from provisioning.log_window import LogWindow
 from provisioning.models import ProvisionerJob, WorkspaceResource
 from provisioning.serializers import (
     ComputedValueSerializer,
@@ -64,7 +68,8 @@ class OrganizationVersionsView(AnswersVersion, InOrganization):
 
 
 class VersionByName(AnswersVersion, InOrganization):
-    """A view of a version that is named below its organization. The newest match wins (ruling 16)."""
+    """A view of a version that is named below its organization. The newest match wins, as
+    names are unique within a template only."""
 
     def find_version(self) -> TemplateVersion:
         """The newest visible version of that exact name. Raises NotFound."""
@@ -94,7 +99,7 @@ class PreviousVersionView(VersionByName):
         return self.version_answer(version_for_answer(earlier))
 
 
-class VersionView(OfVersion):
+class VersionView(CompiledReadView, OfVersion):
     @extend_schema(operation_id="template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, templateversion: str) -> HttpResponse:
         return reads.VERSION.answer(self.actor, self.version_id)
@@ -119,12 +124,18 @@ class CancelVersionView(OfVersion):
 
 
 @extend_schema_view(get=extend_schema(operation_id="template_version_logs", responses={200: LogSerializer(many=True)}))
-class VersionLogsView(OfVersion, FollowableLogs):
+class VersionLogsView(CompiledReadView, OfVersion, FollowableLogs):
     """The log of a version's import, to read or to follow."""
 
     def get_job_id(self) -> uuid.UUID:
         (job_id,) = reads.JOB_OF_VERSION.row(self.actor, self.version_id)
         return job_id
+
+    def read_log(self, window: LogWindow) -> HttpResponseBase:
+        page, job_id = reads.LOG_OF_VERSION.row(
+            self.actor, self.version_id, window.after_id, window.before_id, window.after_time, window.before_time
+        )
+        return log_response(job_id, window, LogPage.of(page))
 
 
 class VersionParametersView(OfVersion):
@@ -137,7 +148,7 @@ class VersionParametersView(OfVersion):
         return Response(ComputedValueSerializer(parameters.compute(version.job_id), many=True).data)
 
 
-class VersionRichParametersView(OfVersion):
+class VersionRichParametersView(CompiledReadView, OfVersion):
     """What the template asks whoever makes a workspace of it. 412 during the import (contract)."""
 
     @extend_schema(operation_id="template_version_rich_parameters", responses={200: RichParameterSerializer(many=True)})
@@ -145,7 +156,7 @@ class VersionRichParametersView(OfVersion):
         return completed(reads.RICH_PARAMETERS.row(self.actor, self.version_id), Unfinished)
 
 
-class VersionResourcesView(OfVersion):
+class VersionResourcesView(CompiledReadView, OfVersion):
     """What the version creates, on start and on stop."""
 
     @extend_schema(operation_id="template_version_resources", responses={200: ResourceSerializer(many=True)})
@@ -153,7 +164,7 @@ class VersionResourcesView(OfVersion):
         return completed(reads.RESOURCES.row(self.actor, self.version_id))
 
 
-class VersionSchemaView(OfVersion):
+class VersionSchemaView(CompiledReadView, OfVersion):
     """The variables of the version's root module."""
 
     @extend_schema(operation_id="template_version_schema", responses={200: ParameterSchemaSerializer(many=True)})

@@ -6,6 +6,7 @@ import sys
 SECTIONS = {
     "engine": ("tests.bench.import_engine", "the engine alone against the reference's command sequence"),
     "api": ("tests.bench.api", "reads of the API beside plain Django REST framework"),
+    "jobs": ("tests.bench.jobs", "imports, the queue, followers and the log beside their goals"),
     "main": ("tests.bench.main_job", "the whole import through the API, starting up, memory"),
 }
 

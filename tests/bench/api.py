@@ -14,9 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coderproj.postgres import EmbeddedPostgres
 from tests.bench.load import Connection, Load, load
+
+if TYPE_CHECKING:  # importing it needs Django to be set up
+    from tests.bench.seed import Seeded
 
 ROUNDS = 3
 SECONDS = 1.5
@@ -50,8 +54,8 @@ def main() -> int:
 @contextmanager
 def served() -> Iterator[tuple[str, int]]:
     """The product's web server in a process of its own."""
+    from coderproj.addresses import free_port
     from coderproj.demo.server import answers
-    from coderproj.stack import free_port
 
     port = free_port()
     with subprocess.Popen([sys.executable, "-m", "coderproj.server", "--port", str(port)]) as process:
@@ -72,7 +76,7 @@ class Bench:
         self.url, self.headers, self.watched, self.server = url, headers, watched, server
         self.goals: list[tuple[str, bool]] = []
 
-    def run(self, seeded: "Seeded") -> int:  # noqa: F821 - imported once Django is set up
+    def run(self, seeded: "Seeded") -> int:
         reads = {
             "list 50": (f"organizations/{seeded.organization}/templates", 8, 0.15),
             "one template": (f"templates/{seeded.template}", 10, 0.33),

@@ -1,158 +1,131 @@
 """Followers of one live job: how late the lines are, and whether each arrives once and in order.
 
-``python -m tests.bench.followers --followers 500 --lines 2000`` prints one line per carrier. Needs DATABASE_URL; works
-in a database of its own beside the one that it names. The clients run in a process of their own.
+``python -m tests.bench.followers --followers 1,50,500 --lines 2000 --carrier events`` prints a line of JSON for each
+number; without a carrier for all of them; 0 is the job that nobody watches. It works on an embedded database of its
+own. The web server, the writer (this process) and the clients are processes of their own, as they are in real life.
 """
 
 import argparse
-import asyncio
 import json
-import multiprocessing
-import os
-import re
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import django
+from tests.bench.database import own_database, served
+from tests.bench.load import cpu_seconds
+
+if TYPE_CHECKING:
+    from provisioning.work import Lease
 
 CARRIERS = {
     "websocket": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-    "events": "Accept: text/event-stream\r\n",
-    "array": "Accept: application/json\r\n",
+    "events": "Accept: text/event-stream\r\nConnection: close\r\n",
+    "array": "Accept: application/json\r\nConnection: close\r\n",
 }
-# A line carries its number and the moment in which it was written.
-LINE = re.compile(rb'\{"id":(\d+),[^{}]*"output":"sent (\d+)')
+# A job that prints 20 lines every 50 ms.
+BATCH, PAUSE = 20, 0.05
+LONGEST = 120
+SETTLE_SECONDS = 1.0
 
 
-class Reader(asyncio.Protocol):
-    """Checks the numbers of the lines as they come in; the whole stream is never parsed twice."""
+def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str = "events") -> dict[str, Any]:
+    """Write ``lines`` to a new job with so many followers at the server (its URL and process id).
 
-    def __init__(self, lines: int, latencies: list[float], done: Callable[[], None]) -> None:
-        self.expected = 1
-        self.lines = lines
-        self.latencies = latencies
-        self.done = done
-        self.wrong = 0
-        self.rest = b""
-
-    def data_received(self, data: bytes) -> None:
-        now = time.time()
-        data = self.rest + data
-        end = 0
-        for match in LINE.finditer(data):
-            end = match.end()
-            self.wrong += int(match[1]) != self.expected
-            self.expected = int(match[1]) + 1
-            self.latencies.append(now - int(match[2]) / 1e6)
-        self.rest = data[max(end, len(data) - 400) :]
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.done()
-
-
-def read_all(carrier: str, port: int, path: str, token: str, followers: int, lines: int, answer: Any) -> None:
-    """The clients' process: sends back latencies and the numbers of missing and misplaced lines."""
-
-    async def follow() -> None:
-        loop = asyncio.get_running_loop()
-        latencies: list[float] = []
-        left = asyncio.Semaphore(0)
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCoder-Session-Token: {token}\r\n{CARRIERS[carrier]}\r\n"
-        readers = []
-        for _ in range(followers):
-            transport, reader = await loop.create_connection(
-                lambda: Reader(lines, latencies, left.release), "127.0.0.1", port
-            )
-            transport.write(request.encode())
-            readers.append(reader)
-        answer.send("connected")
-        while min(reader.expected for reader in readers) <= lines and time.time() - started < 120:
-            await asyncio.sleep(0.05)
-        latencies.sort()
-        answer.send(
-            {
-                "p50_ms": round(latencies[len(latencies) // 2] * 1000, 1),
-                "p95_ms": round(latencies[int(len(latencies) * 0.95)] * 1000, 1),
-                "p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1000, 1),
-                "max_ms": round(latencies[-1] * 1000, 1),
-                "received": len(latencies),
-                "lost": followers * lines - len(latencies),
-                "out_of_order": sum(reader.wrong for reader in readers),
-            }
-        )
-
-    started = time.time()
-    asyncio.run(follow())
-
-
-def measure(followers: int, lines: int, carrier: str = "websocket", *, batch: int = 20, pause: float = 0.05) -> Any:
-    """Write ``lines`` in batches to a job with so many followers. Needs a set-up database with our tables.
-
-    Returns percentiles of the latency from writing to receipt in milliseconds, and the counts of lost and misplaced
-    lines.
+    Returns percentiles of the time from writing to receipt in milliseconds; the counts of lines that were lost,
+    repeated and out of order; ``job_s``, how long the writing took; ``write_ms``, of which the mean of a batch; and
+    ``server_us``, processor time of the server per line and follower in microseconds.
     """
     from coderproj.identity import tokens
-    from coderproj.server import Server
-    from provisioning import jobs, logs
-    from provisioning.engine.base import LogLevel, LogLine, LogSource
+    from provisioning import jobs
+
+    url, pid = server
+    version, lease = _running_import()
+    _, token = tokens.issue(user=version.created_by)
+    order = {
+        "host": "127.0.0.1",
+        "port": urlsplit(url).port,
+        "request": f"GET /api/v2/templateversions/{version.pk}/logs?follow HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Coder-Session-Token: {token}\r\n{CARRIERS[carrier]}\r\n",
+        "followers": followers,
+        "lines": lines,
+        "seconds": LONGEST,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.follower_clients"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as clients:
+        assert clients.stdin
+        assert clients.stdout
+        json.dump(order, clients.stdin)
+        clients.stdin.close()
+        clients.stdout.readline()
+        time.sleep(SETTLE_SECONDS + followers / 200)  # each request is admitted by Django first
+        before = cpu_seconds([pid])
+        job_s, write_ms = _write(lease, lines)
+        jobs.fail(lease, "done")
+        result = json.loads(clients.stdout.read())
+        server_us = (cpu_seconds([pid]) - before) * 1e6 / max(1, lines * followers)
+    timing = {"job_s": round(job_s, 2), "write_ms": round(write_ms, 2), "server_us": round(server_us, 2)}
+    return {"carrier": carrier, "followers": followers, "lines": lines, **result, **timing}
+
+
+def unwatched(lines: int) -> dict[str, Any]:
+    """``job_s`` and ``write_ms`` of the same job without followers."""
+    from provisioning import jobs
+
+    _, lease = _running_import()
+    job_s, write_ms = _write(lease, lines)
+    jobs.fail(lease, "done")
+    return {"followers": 0, "lines": lines, "job_s": round(job_s, 2), "write_ms": round(write_ms, 2)}
+
+
+def _running_import() -> tuple[Any, "Lease"]:
+    from provisioning import jobs
     from provisioning.models import DEFAULT_TAGS
-    from tests.factories import make_job, make_organization, make_user
+    from tests.factories import make_organization, make_user, make_version
 
     organization = make_organization(f"bench-{uuid.uuid4().hex[:8]}")
-    user = make_user(f"bench-{uuid.uuid4().hex[:8]}", organizations=(organization,))
-    job = make_job(user=user, organization=organization)
+    user = make_user(f"bench-{uuid.uuid4().hex[:8]}", organizations=(organization,), site_roles=("owner",))
+    version = make_version(user=user, organization=organization, finished=False)
     lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=600)
     assert lease is not None
-    _, token = tokens.issue(user=user)
-    server = Server()
-    with server.in_thread():
-        here, there = multiprocessing.get_context("spawn").Pipe()
-        path = f"/api/v2/jobs/{job.pk}/logs?follow"
-        arguments = (carrier, int(server.url.rpartition(":")[2]), path, token, followers, lines, there)
-        clients = multiprocessing.get_context("spawn").Process(target=read_all, args=arguments)
-        clients.start()
-        here.recv()
-        deadline = time.monotonic() + 60
-        while server.app.hub.streams < followers and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        for start in range(0, lines, batch):
-            now = time.time()
-            outputs = [f"sent {int(now * 1e6)} {'x' * 80}" for _ in range(min(batch, lines - start))]
-            logs.append(
-                job.pk,
-                lease.token,
-                [LogLine(LogSource.ENGINE, LogLevel.INFO, "Planning", output, now) for output in outputs],
-            )
-            time.sleep(pause)
-        result = here.recv()
-        jobs.fail(lease, "done")
-        clients.join()
-    return {"carrier": carrier, "followers": followers, "lines": lines, **result}
+    return version, lease
+
+
+def _write(lease: "Lease", lines: int) -> tuple[float, float]:
+    """Write at the pace of the job; seconds for all, and the mean milliseconds of a batch."""
+    from provisioning import logs
+    from provisioning.engine.base import LogLevel, LogLine, LogSource
+
+    began = time.perf_counter()
+    writing = 0.0
+    for number, start in enumerate(range(0, lines, BATCH)):
+        time.sleep(max(0.0, began + number * PAUSE - time.perf_counter()))
+        now, since = time.time(), time.perf_counter()
+        output = f"sent {int(now * 1e6)} {'x' * 80}"
+        batch = [LogLine(LogSource.ENGINE, LogLevel.INFO, "Planning", output, now)] * min(BATCH, lines - start)
+        logs.append(lease.job_id, lease.token, batch)
+        writing += time.perf_counter() - since
+    return time.perf_counter() - began, writing * 1000 / -(-lines // BATCH)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--followers", type=int, default=500)
+    parser.add_argument("--followers", default="500")
     parser.add_argument("--lines", type=int, default=2000)
     parser.add_argument("--carrier", choices=[*CARRIERS, "all"], default="all")
     options = parser.parse_args()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
-    django.setup()
-    from django.conf import settings
-    from django.test.utils import setup_databases, teardown_databases
-
-    settings.ROOT_URLCONF = "tests.provisioning.streaming.urls"
-    settings.RATELIMIT_API = 0
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
-        for carrier in CARRIERS if options.carrier == "all" else [options.carrier]:
-            print(json.dumps(measure(options.followers, options.lines, carrier)))
-    finally:
-        teardown_databases(databases, verbosity=0)
+    with own_database(), served() as server:
+        for followers in map(int, options.followers.split(",")):
+            if not followers:
+                print(json.dumps(unwatched(options.lines)), flush=True)
+                continue
+            for carrier in CARRIERS if options.carrier == "all" else [options.carrier]:
+                figures = measure(server, followers=followers, lines=options.lines, carrier=carrier)
+                print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

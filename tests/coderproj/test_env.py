@@ -25,6 +25,7 @@ def test_a_value_may_come_from_a_file(monkeypatch, tmp_path):
         (lambda: env.integer("X", 1, minimum=5), "4"),
         (lambda: env.boolean("X", False), "maybe"),
         (lambda: env.choice("X", "a", ("a", "b")), "c"),
+        (lambda: env.networks("X"), "10.0.0.1, proxy"),
         (lambda: env.database("X"), "mysql://u@h/d"),
         (lambda: env.database("X"), "postgresql://u@h:port/d"),
     ],
@@ -40,6 +41,8 @@ def test_good_values(monkeypatch):
     assert env.boolean("X", False) is True
     monkeypatch.setenv("X", "a, b,,c ")
     assert env.words("X") == ["a", "b", "c"]
+    monkeypatch.setenv("X", "192.0.2.1, 10.1.2.3/8, ::1")
+    assert [str(network) for network in env.networks("X")] == ["192.0.2.1/32", "10.0.0.0/8", "::1/128"]
     monkeypatch.setenv("X", "7")
     assert env.integer("X", 1) == 7
 

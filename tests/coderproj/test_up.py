@@ -1,87 +1,24 @@
-"""``manage.py up`` and ``manage.py demo``, as somebody runs them."""
+"""``manage.py up``, as somebody runs it."""
 
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from coderproj.stack import free_port, process_tree
+from coderproj.addresses import free_port, listen, url
+from coderproj.stack import process_tree
+from tests.coderproj.starting import ROOT, environment, get, lines_until, post, running
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A folder that the database's account can reach, also when we are root."""
-    with tempfile.TemporaryDirectory(prefix="coderproj-up-") as folder:
-        path = Path(folder)
-        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        yield path
-
-
-def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PORT"}}
-    return {**kept, "CODERPROJ_DATA_DIR": str(data_dir), **variables}
-
-
-@contextmanager
-def running(data_dir: Path, *arguments: str, **variables: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server of our own; yields its address and its process, and stops it."""
-    port = free_port()
-    with subprocess.Popen(
-        [sys.executable, "manage.py", "up", *arguments],
-        cwd=ROOT,
-        env=environment(data_dir, PORT=str(port), **variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(30)
-
-
-def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
-    """What the process prints, up to a line with the pattern."""
-    lines: list[str] = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line)
-        if re.search(pattern, line):
-            return lines
-    raise AssertionError("".join(lines))
-
-
-def get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def post(url: str, body: dict[str, str]) -> tuple[int, dict[str, str]]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 def test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again(data_dir):
@@ -183,28 +120,59 @@ def test_a_taken_port_is_said_plainly(data_dir):
     assert "Traceback" not in second.stderr
 
 
-@pytest.mark.terraform
-def test_the_demonstration_shows_the_main_job(data_dir):
-    for run in ("first", "second"):
-        finished = subprocess.run(
-            [sys.executable, "manage.py", "demo"],
+def addresses_of_this_machine() -> list[str]:
+    """Loopback by IPv6, and an address that others reach: as far as the machine has them."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # sends nothing
+            found.append(asking.getsockname()[0])
+        except OSError:
+            pass
+    try:
+        listen("::1", 0).close()
+        found.append("::1")
+    except OSError:
+        pass
+    return found
+
+
+@pytest.mark.parametrize("host", addresses_of_this_machine())
+def test_it_listens_on_a_named_address_and_says_so(data_dir, host):
+    port = free_port(host)
+    with running(data_dir, "--no-daemon", "--host", host, "--port", str(port), PORT="0") as (_, process):
+        ready = lines_until(process, "Ready after")[-1]
+        shown = "http://localhost" if host == "::1" else f"http://{host}"
+        assert f"{shown}:{port} " in ready
+        assert get(f"{url(host, port)}/healthz") == (200, "OK")
+        assert get(f"{url(host, port)}/admin/login/")[0] == 200
+
+
+def test_the_access_url_follows_the_port(data_dir):
+    with running(data_dir, "--no-daemon", PORT="0") as (_, process):
+        port = re.search(r"http://localhost:(\d+)", lines_until(process, "Ready after")[-1])[1]
+        family = process_tree(process.pid)
+        (web,) = [pid for pid in family if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        given = Path(f"/proc/{web}/environ").read_bytes().split(b"\0")
+        assert f"CODERPROJ_ACCESS_URL=http://localhost:{port}".encode() in given
+        assert f"PORT={port}".encode() in given
+
+
+def test_a_taken_port_is_noticed_on_ipv6_as_well(data_dir):
+    if "::1" not in addresses_of_this_machine():
+        pytest.skip("this machine has no IPv6 loopback")
+    with listen("::1", 0) as taken:
+        port = taken.getsockname()[1]
+        refused = subprocess.run(
+            [sys.executable, "manage.py", "up", "--host", "::1", "--port", str(port)],
             cwd=ROOT,
-            env=environment(data_dir, PORT=str(free_port())),
+            env=environment(data_dir),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=60,
             check=False,
         )
-        assert finished.returncode == 0, finished.stderr
-        for text in (
-            "▸ Detecting persistent resources",
-            "machine_type",
-            "agent main",
-            "app Editor",
-            "daily cost 5",
-            "Import, POST to end",
-            "Succeeded: template hello",
-        ):
-            assert text in finished.stdout, text
-        assert ("First user" in finished.stdout) == (run == "first")
-        assert ("Promote version" in finished.stdout) == (run == "second")
+    assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (
+        1,
+        f"CommandError: Cannot listen on [::1]:{port}: Address already in use. Set PORT.",
+    )

@@ -193,12 +193,25 @@ def test_bodies_that_are_no_good_json(world, tally):
     assert tally.wrong == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RAW_BODIES if kind not in {"nothing", "blank"}])
+@pytest.mark.parametrize("kind", [kind for kind in RAW_BODIES if kind not in {"nothing", "blank", "two values"}])
 def test_a_body_that_is_no_object_is_refused(world, kind):
     row = endpoint("POST /organizations/{organization}/groups")
     answer = request(ApiClient(world.admin), row, world.path_values(), raw=RAW_BODIES[kind])
     assert answer.status_code in {400, 413}
     assert Group.objects.filter(organization=world.organization).count() == 2
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b' {"name": "y"}', b"}", b" nonsense", b"\xff\xfe", b"\0", b"[" * 60_000, b"\n\n"],
+    ids=lambda rest: rest[:9],
+)
+def test_what_follows_the_first_value_is_ignored(world, rest):
+    row = endpoint("POST /organizations/{organization}/groups")
+    raw = b' \n{"name": "first", "quota_allowance": 3}' + rest
+    answer = request(ApiClient(world.admin), row, world.path_values(), raw=raw)
+    assert answer.status_code == 201
+    assert (answer.body["name"], answer.body["quota_allowance"]) == ("first", 3)
 
 
 def test_bodies_where_none_is_expected(world, tally):
@@ -287,6 +300,7 @@ def forged() -> dict[str, Any]:
         "readme": "forged",
         "created_by_name": "forged",
         "unverified_providers": ["forged"],
+        "unverified_modules": ["forged"],
         "workspace_owner_count": 99,
         "active_user_count": 99,
         "build_time_stats": {"start": {"P50": 1}},

@@ -106,7 +106,7 @@ def test_the_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
 
 
 def test_what_has_no_value_is_left_out_and_never_blank(answers):
-    """Ruling 14, for ids and times: clients in Go cannot read a blank one."""
+    """Ids and times: clients in Go cannot read a blank one."""
     versions = [answer.body for answer in answers["documented"]["GET /templateversions/{templateversion}"]]
     jobs = [version["job"] for version in versions]
     assert {job["status"] for job in jobs} >= {"running", "succeeded", "failed", "canceled"}

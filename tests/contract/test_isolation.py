@@ -119,7 +119,7 @@ def test_a_member_sees_nothing_of_what_is_not_shared_with_them(world, people):
 
 
 def test_a_readable_template_can_be_read_and_not_changed(world, people):
-    """The third answer of ruling 15: 403 for what one sees and may not do. A dry run is one's own."""
+    """The third answer: 403 for what one sees and may not do. A dry run is one's own."""
     TemplateAccess.objects.create(template=world.template, user=people["plain member"], role="use")
     own = "POST /templateversions/{templateversion}/dry-run"
     api = ApiClient(people["plain member"])

@@ -1,11 +1,17 @@
-"""A real browser. A console error or a failed request of the page fails the test."""
+"""A real browser. A console error or a failed request of the page fails the test: that is the test of the policy."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from coderproj.api.authentication import SESSION_COOKIE
+from coderproj.identity import tokens
+from tests.e2e.scene import Scene, make_scene
 
 FLAGS = [
     "--no-sandbox",
@@ -17,6 +23,13 @@ FLAGS = [
     "--disable-sync",
 ]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+# WCAG at levels A and AA, and best practice. Preloading would apply style sheets inline, which the policy forbids.
+RULES = {
+    "preload": False,
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +49,72 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+def context(browser: Browser, live_api) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=WIDE, base_url=live_api.url)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What the page in the browser complained of; has to be empty in the end."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, problems: list[str]) -> Iterator[Page]:
     page = context.new_page()
-    problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("requestfailed", lambda request: problems.append(f"{request.url}: {request.failure}"))
+    # What is cut off because one goes elsewhere, a log that is followed above all, is no failure.
+    page.on(
+        "requestfailed",
+        lambda request: (
+            None if request.failure == "net::ERR_ABORTED" else problems.append(f"{request.url}: {request.failure}")
+        ),
+    )
     yield page
-    context.close()
+    page.goto("about:blank")  # ends what is followed
     assert problems == []
+
+
+@pytest.fixture
+def scene(live_api) -> Scene:
+    return make_scene()
+
+
+@pytest.fixture
+def sign_in(context: BrowserContext, live_api) -> Callable[[Any], None]:
+    """Let the browser carry a session of a user."""
+
+    def as_user(user: Any) -> None:
+        _, token = tokens.issue(user=user)
+        context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": live_api.url}])
+
+    return as_user
+
+
+@pytest.fixture
+def looks_right() -> Callable[[Page], None]:
+    """Check the page that is shown: accessible in light, dark and on a phone, and nothing runs out sideways."""
+
+    def check(page: Page) -> None:
+        found: list[str] = []
+        for scheme, size in (("light", WIDE), ("dark", WIDE), ("light", PHONE), ("dark", PHONE)):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            name = f"{scheme}, {size['width']} px"
+            if size is PHONE or scheme == "light":
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                if wide > size["width"]:
+                    found.append(f"{name}: scrolls sideways, {wide} px")
+            if size is PHONE and scheme == "dark":
+                continue  # the same colours as on a wide screen
+            for violation in Axe().run(page, options=RULES).response["violations"]:
+                nodes = [node["html"][:160] for node in violation["nodes"][:3]]
+                found.append(f"{name}: {violation['id']} {nodes}")
+        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme="light")
+        assert found == []
+
+    return check

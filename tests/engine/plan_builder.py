@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+from provisioning.engine.base import PlanResult
 from provisioning.engine.graph import without_instance_keys
 
 
@@ -61,3 +62,16 @@ def dot(*edges: str, nodes: tuple[str, ...] = ()) -> str:
         names = [f'"[root] {name.strip()} (expand)"' for name in chain.split("->")]
         lines += [f"\t\t{a} -> {b}" for a, b in pairwise(names)]
     return 'digraph {\n\tsubgraph "root" {\n' + "\n".join(lines) + "\n\t}\n}\n"
+
+
+AGENT = {"os": "linux", "arch": "amd64", "auth": "token"}
+
+
+def agents_of(result: PlanResult) -> dict[str, list[str]]:
+    """Names of agents by ``type.name`` of their resource."""
+    return {f"{r.type}.{r.name}": [agent.name for agent in r.agents] for r in result.resources}
+
+
+def apps_of(result: PlanResult) -> dict[str, list[str]]:
+    """Slugs by agent name."""
+    return {agent.name: [app.slug for app in agent.apps] for r in result.resources for agent in r.agents}

@@ -13,8 +13,9 @@ from typing import Any
 
 import psycopg
 
+from coderproj.addresses import free_port
 from coderproj.postgres import EmbeddedPostgres
-from coderproj.stack import free_port, process_tree
+from coderproj.stack import process_tree
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 3

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import F, Func, JSONField, OuterRef
+from django.db.models import F, OuterRef
 from rest_framework import serializers
 
-from coderproj.api.compiled import JsonList
 from coderproj.api.identifiers import UUID_PATTERN
+from coderproj.api.json_sql import Json, JsonList
 from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
@@ -41,22 +41,21 @@ def role_list(names: Iterable[str]) -> list[dict[str, str]]:
     return [{"name": name, "display_name": ROLES[name].display_name} for name in names if name in ROLES]
 
 
-class ToJson(Func):
-    function = "to_json"
-    output_field = JSONField()
+class QuotedId(Json):
+    """An id as a JSON string."""
+
+    template = """concat('"', %(expressions)s, '"')"""
 
 
-class RoleList(Func):
+class RoleList(Json):
     """``role_list`` in SQL, of an array of role names."""
-
-    output_field = JSONField()
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         names, parameters = compiler.compile(self.source_expressions[0])
         # Role names and titles are ours, not a request's.
         titles = " ".join(f"WHEN '{role.name}' THEN '{role.display_name}'" for role in ROLES.values())
         rows = f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name"  # noqa: S608
-        array = f"coalesce(array_to_json(array_agg(row_to_json(roles_))), '[]') FROM ({rows}) roles_"
+        array = f"concat('[', string_agg(row_to_json(roles_)::text, ','), ']') FROM ({rows}) roles_"
         return f"(SELECT {array})", parameters
 
 
@@ -97,7 +96,7 @@ class UserSerializer(AnswerSerializer):
         shown = self.context.get("organizations")
         if shown is not None:
             rows = rows.filter(organization_id__any=shown)
-        return JsonList(rows.values_list(ToJson("organization_id"), flat=True))
+        return JsonList(rows.values_list(QuotedId("organization_id"), flat=True))
 
     def get_roles(self, user: User) -> list[dict[str, str]]:
         return role_list(user.site_roles)

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -51,7 +52,7 @@ class LoginView(ApiView):
         return response
 
 
-def set_session_cookie(request: HttpRequest, response: Response, token: str) -> None:
+def set_session_cookie(request: HttpRequest, response: HttpResponseBase, token: str) -> None:
     """Let a browser carry the session."""
     response.set_cookie(
         SESSION_COOKIE,

@@ -8,15 +8,20 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from typing import Any
 
+import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
+from coderproj import env
+from coderproj.addresses import local_url
 from coderproj.demo.api import Api, ApiError
+from coderproj.demo.installation import Database, answers, database, first_owner, is_served_at
 from coderproj.demo.run import DemoFailedError, Figures, run
-from coderproj.demo.server import OwnServer, ServerFailedError, answers, interrupted_as_exit
+from coderproj.demo.server import OwnServer, ServerFailedError, interrupted_as_exit
 from coderproj.identity import tokens
-from coderproj.identity.models import LoginType, User
-from coderproj.identity.roles import SiteRole
+from coderproj.identity.models import LoginType
+from coderproj.postgres import EmbeddedPostgres
 from coderproj.terminal import Show
 from templates_app import starters
 
@@ -45,17 +50,24 @@ class Command(BaseCommand):
                 self._demonstrate(show, options["reference"])
             except (ServerFailedError, DemoFailedError, ApiError) as error:
                 raise CommandError(str(error)) from error
+            except (httpx.HTTPError, DatabaseError) as error:
+                raise CommandError(f"The server or its database went away: {error}") from error
             except KeyboardInterrupt:
                 raise CommandError("Interrupted.") from None
 
     def _demonstrate(self, show: Show, reference: str | None) -> None:
-        running = f"http://127.0.0.1:{settings.PORT}"
+        running = local_url("127.0.0.1", settings.PORT)
         if answers(running):
-            show.console.print(f"Using the server that runs at {running}")
-            figures = self._run(running, show)
-            self._finish(show, figures, [], reference)
-            return
-        fresh = not (settings.DATA_DIR / "postgres").exists()
+            if is_served_at(running):
+                show.console.print(f"Using the server that runs at {running}")
+                figures = self._run(running, show)
+                self._finish(show, figures, [], reference, console=running)
+                return
+            show.console.print(
+                f"The server at {running} is another installation's (its database is not ours): "
+                "the demonstration starts a server of its own."
+            )
+        fresh = is_fresh()
         server = OwnServer()
         rows = []
         try:
@@ -82,7 +94,15 @@ class Command(BaseCommand):
             Api(url, owner_token()), show, name=STARTER, archive=starters.archive(STARTER), changed=CHANGED_VALUES
         )
 
-    def _finish(self, show: Show, figures: Figures, rows: list[tuple[str, str, str]], reference: str | None) -> None:
+    def _finish(
+        self,
+        show: Show,
+        figures: Figures,
+        rows: list[tuple[str, str, str]],
+        reference: str | None,
+        *,
+        console: str = "",
+    ) -> None:
         compared = "no reference given"
         if reference:
             with show.step("Run the reference's command sequence on the same template"):
@@ -100,12 +120,23 @@ class Command(BaseCommand):
         show.console.print(
             f"[bold green]Succeeded:[/] template {STARTER} was pushed, imported, promoted and dry-run. {steps}."
         )
-        show.console.print(f"Open the console: make up, then http://localhost:{settings.PORT}/admin/")
+        where = f"{console}/admin/" if console else f"make up, then http://localhost:{settings.PORT}/admin/"
+        show.console.print(f"Open the console: {where}")
+
+
+def is_fresh() -> bool:
+    """Whether a start has to make the database first. Raises DemoFailedError when ours does not answer."""
+    state = database()
+    if not env.text("DATABASE_URL"):
+        return state is not Database.IN_USE and not EmbeddedPostgres(settings.DATA_DIR / "postgres").data.exists()
+    if state is Database.AWAY:
+        raise DemoFailedError("The database that DATABASE_URL names cannot be reached.")
+    return state is Database.EMPTY
 
 
 def owner_token() -> str:
     """A short-lived token for the deployment's first owner, made directly in the database."""
-    owner = User.objects.existing().filter(site_roles__contains=[SiteRole.OWNER]).order_by("created_at").first()
+    owner = first_owner()
     if owner is None:
         raise DemoFailedError("There is no owner to act as.")
     _, token = tokens.issue(user=owner, login_type=LoginType.TOKEN, lifetime_seconds=TOKEN_SECONDS)

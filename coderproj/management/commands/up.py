@@ -1,12 +1,14 @@
 """``manage.py up``: everything on one port, until stopped."""
 
+import errno
 import os
 import secrets
-import socket
 import time
-import urllib.error
-import urllib.request
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +17,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from coderproj import env
+from coderproj import addresses, env
+from coderproj.console.static_files import collect
 from coderproj.identity import services
 from coderproj.postgres import EmbeddedPostgres, EmbeddedPostgresError
-from coderproj.stack import Stack, free_port
+from coderproj.stack import Stack
 
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
@@ -37,18 +40,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
-        host, port = options["host"], options["port"] or free_port()
-        require_free(host, port)
+        host = options["host"]
+        port = choose_port(host, options["port"])
+        announce(host, port)
         try:
-            with Stack(embedded_database()) as stack:
+            with Stack(embedded_database()) as stack, collecting() as collected:
                 use_database()
                 migrate()
                 welcome = first_user()
+                collected.result()
                 stack.add("web", "-m", "coderproj.server", "--host", host, "--port", str(port))
                 if not options["no_daemon"]:
                     stack.add("daemon", "manage.py", "provisionerd", "--drain-seconds", str(DRAIN_SECONDS))
-                url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
-                stack.watch(until=Ready(url))
+                stack.watch(until=Ready(addresses.local_url(host, port)))
+                url = addresses.shown_url(host, port)
                 self.stdout.write(f"Ready after {time.monotonic() - began:.1f} s: {url} (admin: {url}/admin/)")
                 for line in welcome:
                     self.stdout.write(line)
@@ -62,6 +67,16 @@ class Command(BaseCommand):
 def embedded_database() -> EmbeddedPostgres | None:
     """The server to start; None when DATABASE_URL names one."""
     return None if env.text("DATABASE_URL") else EmbeddedPostgres(settings.DATA_DIR / "postgres")
+
+
+@contextmanager
+def collecting() -> Iterator[Future[bool]]:
+    """Collect the static files meanwhile, into the data folder unless ``STATIC_ROOT`` says otherwise; the web server
+    that is started afterwards finds them there."""
+    folder = Path(settings.STATIC_ROOT or settings.DATA_DIR / "static")
+    os.environ["STATIC_ROOT"] = str(folder)
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(collect, folder)
 
 
 def use_database() -> None:
@@ -99,20 +114,30 @@ class Ready:
         self.deadline = time.monotonic() + START_SECONDS
 
     def __call__(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as response:  # noqa: S310 - our own address
-                return response.status == 200
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > self.deadline:
-                raise CommandError(f"The web server did not answer at {self.url} within {START_SECONDS} s.") from None
-            return False
+        # Under a name that is always allowed: the address that we listen on need not be.
+        if addresses.ask(f"{self.url}/healthz", {"Host": "localhost"}) == b"OK":
+            return True
+        if time.monotonic() > self.deadline:
+            raise CommandError(f"The web server did not answer at {self.url} within {START_SECONDS} s.")
+        return False
 
 
-def require_free(host: str, port: int) -> None:
-    """Raise CommandError when somebody listens there already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CommandError(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Set PORT.") from None
+def choose_port(host: str, port: int) -> int:
+    """``port``, or a free one for 0. Raises CommandError when we cannot listen there, as when somebody else does."""
+    try:
+        with addresses.listen(host, port) as probe:
+            return probe.getsockname()[1]
+    except OSError as error:
+        number = error.errno or 0
+        # Names that cannot be found have numbers of their own, below zero.
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+        way_out = " Set PORT." if number == errno.EADDRINUSE else ""
+        where = addresses.url(host, port).removeprefix("http://")
+        raise CommandError(f"Cannot listen on {where}: {reason}.{way_out}") from None
+
+
+def announce(host: str, port: int) -> None:
+    """Have the processes that we start know the port, and the access URL where the operator gave none."""
+    os.environ["PORT"] = str(port)
+    if not env.text("CODERPROJ_ACCESS_URL"):
+        os.environ["CODERPROJ_ACCESS_URL"] = addresses.shown_url(host, port)

@@ -10,8 +10,7 @@ from .syntax import NotConstantError
 def allowed_texts(condition: str) -> list[str] | None:
     """The texts that a condition of the form ``contains([…], …)`` allows, sorted; None for any other condition.
 
-    Members that are no text are left out. The list must be constant (behaviour contract, schema endpoint); where the
-    original answers 500 for one that is not, this is None.
+    Members that are no text are left out. The list must be constant; for one that is not this is None as well.
     """
     document = NativeDocument(f"block {{\n  condition = {condition}\n}}\n".encode(), "condition")
     if document.problems or not document.blocks:

@@ -14,7 +14,7 @@ PARAMETER_TYPE = "coder_parameter"
 
 
 def variable_schema(block: Block, problems: list[Problem]) -> ParameterSchema:
-    """The schema of one variable (behaviour contract, 12.2). What cannot be read becomes a problem."""
+    """The schema of one variable. What cannot be read becomes a problem."""
     reader = _Reader(block, problems)
     validations = block.body.blocks_of("validation")
     condition = validations[0].body.attributes.get("condition") if validations else None

@@ -1,6 +1,6 @@
 """The rules of ``coder_parameter``: what its author may write, and which values it takes.
 
-Rules of the provider's 0.6 series (behaviour contract, rich parameters), with two differences: a default
+Rules of the provider's 0.6 series, with two differences: a default
 may stand beside options when it is one of their values, and one bound of a number may be given without the
 other.
 """

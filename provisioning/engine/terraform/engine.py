@@ -17,7 +17,7 @@ from provisioning.engine.base import (
     PlanResult,
     Stage,
 )
-from provisioning.engine.hcl import read_module
+from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import discovery
 from provisioning.engine.terraform.discovery import Terraform
@@ -44,6 +44,7 @@ class TerraformEngine:
         self._installer = ProviderInstaller(settings)
         self._fetcher = ModuleFetcher(settings)
         self._ready: dict[Path, Workplace] = {}
+        self._parsed: tuple[Path, Module] | None = None
         if self._sandbox is SandboxKind.OFF:
             logger.warning(
                 "Terraform runs WITHOUT a sandbox: templates can read every file that this process can read and "
@@ -80,7 +81,9 @@ class TerraformEngine:
 
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
         """The variables of the root module in source order. Raises TemplateSyntaxError with every mistake's place."""
-        return read_module(directory).variables
+        module = read_module(directory)
+        self._parsed = directory, module  # most likely its plan comes next, in the same folder
+        return module.variables
 
     def plan_import(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> ImportResult:
         """Plan for start and for stop at once; the log reads as if they had run one after the other.
@@ -97,7 +100,9 @@ class TerraformEngine:
 
     @contextmanager
     def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
-        module = read_module(directory)
+        (parsed, module), self._parsed = self._parsed or (None, None), None
+        if module is None or parsed != directory:
+            module = read_module(directory)
         refuse_state(module)
         terraform = discovery.find(self._settings.binary)
         with self._workplace(terraform, directory, stop) as workplace:

@@ -4,8 +4,8 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,25 +114,34 @@ class Job:
 
     # ------------------------------------------------------------------ the plans
     def plan_import(self) -> ImportResult:
-        """Both plans at once, with one graph for both."""
+        """Both plans at once, with one graph for both, made by the first that has nothing else to do."""
         starting, stopping = (self._commands(slot, t) for slot, t in enumerate((Transition.START, Transition.STOP)))
+        graph = SharedGraph(self._graph)
         later = HeldLog(self._log)
         self._log(LogLevel.INFO, Stage.PERSISTENT, "")
         later(LogLevel.INFO, Stage.EPHEMERAL, "")
+
+        def plan_stop() -> dict[str, Any]:
+            found = self._plan(stopping, Transition.STOP, Stage.EPHEMERAL, later)
+            graph.make(stopping)
+            return found
+
         with ThreadPoolExecutor(2, thread_name_prefix="plan") as threads:
-            stop_plan = threads.submit(self._plan, stopping, Transition.STOP, Stage.EPHEMERAL, later)
-            early_graph = None if starting.take_turns else threads.submit(self._graph, starting)
+            stop_plan = threads.submit(plan_stop)
+            if not starting.take_turns:
+                threads.submit(graph.make, starting)
             try:
                 start = self._plan(starting, Transition.START, Stage.PERSISTENT, self._log)
                 later.release()
-                graph = early_graph.result() if early_graph else self._graph(starting)
+                graph.make(starting)
                 stop = stop_plan.result()
+                text = graph.result()
             except BaseException:
                 self._workplace.give_up()
                 raise
         return ImportResult(
-            start=self._found(start, graph),
-            stop=self._found(stop, graph),
+            start=self._found(start, text),
+            stop=self._found(stop, text),
             unverified_providers=self._stubs,
             unverified_modules=tuple(sorted(set(self._stubbed_modules.values()))),
         )
@@ -224,6 +233,28 @@ class Job:
 def _forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:
     for line in lines:
         log(line.level, stage, line.output)
+
+
+class SharedGraph:
+    """The graph that several plans of a template share: the first of them that asks makes it."""
+
+    def __init__(self, make: Callable[[Commands], str]) -> None:
+        self._make = make
+        self._turn = threading.Lock()
+        self._made: Future[str] = Future()
+
+    def make(self, commands: Commands) -> None:
+        """Make it with these, unless somebody has begun to. Whatever goes wrong is for ``result``."""
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            self._made.set_result(self._make(commands))
+        except BaseException as error:  # noqa: BLE001 - passed on
+            self._made.set_exception(error)
+
+    def result(self) -> str:
+        """Wait for it. Raises what ``make`` ran into; somebody must have called that."""
+        return self._made.result()
 
 
 class HeldLog:

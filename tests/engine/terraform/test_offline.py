@@ -10,8 +10,8 @@ from provisioning.engine.base import LogLevel, PlanResult
 from provisioning.engine.terraform import EngineSettings, TerraformEngine, discovery
 from templates_app.starters import FOLDER as STARTERS
 
+from .engines import WarmEngine, plan_import
 from .recording import Recorder
-from .test_engine import WarmEngine, plan_import
 
 pytestmark = pytest.mark.terraform
 

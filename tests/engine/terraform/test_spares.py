@@ -158,7 +158,7 @@ def test_a_warm_job_leaves_nothing_behind(tmp_path: Path) -> None:
     template(tmp_path, MIXED.read_text())
     engine.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
     assert wait_for(lambda: not any(is_alive(pid) for pid in pids))
-    assert list(scratch.iterdir()) == []
+    assert wait_for(lambda: list(scratch.iterdir()) == [])
     assert engine._ready == {}
 
 

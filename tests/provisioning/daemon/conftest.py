@@ -2,6 +2,9 @@
 
 import pytest
 
+from provisioning.daemon.remote import RemoteClient
+from tests.factories import make_provisioner_key
+from tests.provisioning.daemon.remote_clients import FACTS
 from tests.vocabulary import run_daemon, run_remote_daemon
 
 KINDS = ("direct", "remote")
@@ -44,3 +47,31 @@ def start_daemon(daemon_kind, transactional_db, request):
         return run_daemon
     live_api = request.getfixturevalue("live_api")
     return lambda log, *options, **environment: run_remote_daemon(log, live_api.url, *options, **environment)
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def client_of(live_api):
+    """A client with a key; closed after the test."""
+    clients = []
+
+    def make(key, url=live_api.url, lease_seconds=30.0):
+        client = RemoteClient(url, key, lease_seconds=lease_seconds)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(client_of):
+    """A registered daemon that may take every job."""
+    client = client_of(make_provisioner_key())
+    client.register(FACTS)
+    return client

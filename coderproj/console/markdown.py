@@ -1,0 +1,80 @@
+"""Readmes: Markdown to HTML that is safe to show. HTML in the source is shown as text; what the renderer makes goes
+through an allow-list as well."""
+
+import re
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+FRONT_MATTER = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
+TAGS = {
+    *("a", "p", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "strong", "em", "s", "code", "pre", "blockquote"),
+    *("hr", "br", "table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}}
+SCHEMES = {"http", "https", "mailto"}
+# What a short text may have, and what may stand within a line.
+SHORT_TAGS = {"p", "a", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "br"}
+INLINE_TAGS = {"strong", "em", "s", "code"}
+# A readme of more characters than this is cut: rendering takes time that others wait for.
+MAX_CHARACTERS = 200_000
+
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+
+
+def render(source: str) -> SafeString:
+    """The HTML of a readme, without its front matter. Its headings begin at the second level, below the page's own.
+    Images are never loaded: a link to the picture stands in its place."""
+    text = FRONT_MATTER.sub("", source[:MAX_CHARACTERS])
+    tokens = _markdown.parse(text)
+    _lower_headings(tokens)
+    for token in tokens:
+        if token.children:
+            token.children = [part for child in token.children for part in _without_image(child)]
+    html = _markdown.renderer.render(tokens, _markdown.options, {})
+    clean = nh3.clean(
+        html,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        url_schemes=SCHEMES,
+        link_rel="nofollow noopener noreferrer",
+    )
+    return mark_safe(clean)  # noqa: S308 - through the allow-list
+
+
+def render_short(source: str) -> SafeString:
+    """The HTML of a description: paragraphs, lists and links, without headings, tables and rules."""
+    return _only(render(source), SHORT_TAGS)
+
+
+def render_inline(source: str) -> SafeString:
+    """The HTML of a text within a line: emphasis and code."""
+    return _only(render(source), INLINE_TAGS)
+
+
+def _only(html: str, tags: set[str]) -> SafeString:
+    """The same without other elements; what they hold stays."""
+    clean = nh3.clean(
+        html,
+        tags=tags,
+        attributes={name: allowed for name, allowed in ATTRIBUTES.items() if name in tags},
+        url_schemes=SCHEMES,
+        link_rel="nofollow noopener noreferrer",
+    )
+    return mark_safe(clean.strip())  # noqa: S308 - through the allow-list
+
+
+def _lower_headings(tokens: list[Token]) -> None:
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+
+
+def _without_image(token: Token) -> list[Token]:
+    if token.type != "image":
+        return [token]
+    link = Token("link_open", "a", 1, attrs={"href": str(token.attrGet("src") or "")})
+    text = Token("text", "", 0, content=token.content or "picture")
+    return [link, text, Token("link_close", "a", -1)]

@@ -1,0 +1,73 @@
+"""The console's navigation. Each app registers its entries when it is ready."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.urls import reverse
+
+from coderproj.identity.actor import Actor
+
+
+class Section(StrEnum):
+    """Headings of the navigation, in their order."""
+
+    BUILD = "Build"
+    ACCESS = "Access"
+    OPERATE = "Operate"
+
+
+def everybody(actor: Actor) -> bool:
+    return True
+
+
+def nothing(actor: Actor) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page in the navigation.
+
+    ``key`` is what pages name as their ``section``; ``route`` is a URL name, or a path. ``offered`` tells whether an
+    actor may use the page, ``count`` what is shown beside its name (at most one query).
+    """
+
+    key: str
+    label: str
+    section: Section
+    icon: str
+    route: str
+    order: int
+    offered: Callable[[Actor], bool] = everybody
+    count: Callable[[Actor], str] = nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry as one actor sees it."""
+
+    key: str
+    label: str
+    icon: str
+    url: str
+    count: str
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(*entries: Entry) -> None:
+    """Add entries, or replace those of the same key."""
+    for entry in entries:
+        _entries[entry.key] = entry
+
+
+def navigation_for(actor: Actor) -> list[tuple[str, list[Link]]]:
+    """Headings with the links that the actor may use; headings without any are left out."""
+    sections: dict[Section, list[Link]] = {section: [] for section in Section}
+    for entry in sorted(_entries.values(), key=lambda entry: entry.order):
+        if entry.offered(actor):
+            url = entry.route if entry.route.startswith("/") else reverse(entry.route)
+            sections[entry.section].append(Link(entry.key, entry.label, entry.icon, url, entry.count(actor)))
+    return [(section.value, links) for section, links in sections.items() if links]

@@ -1,0 +1,47 @@
+"""Long lists in pages: one query each, without counting."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+Row = TypeVar("Row")
+FIELD = "page"
+LAST_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Row]):
+    """Rows of one page; the addresses of its neighbours are empty where there are none."""
+
+    rows: Sequence[Row]
+    number: int
+    previous_url: str
+    next_url: str
+
+    @property
+    def has_neighbours(self) -> bool:
+        return bool(self.previous_url or self.next_url)
+
+
+def slice_of(request: HttpRequest, rows: "QuerySet[Any, Row]", size: int) -> Slice[Row]:
+    """The rows of the page that ``?page=`` asks for, from 1; anything else is the first."""
+    text = request.GET.get(FIELD, "")
+    number = min(max(int(text), 1), LAST_PAGE) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+    start = (number - 1) * size
+    found = list(itertools.islice(rows[start : start + size + 1], size + 1))
+    return Slice(
+        rows=found[:size],
+        number=number,
+        previous_url=_url(request, number - 1) if number > 1 else "",
+        next_url=_url(request, number + 1) if len(found) > size else "",
+    )
+
+
+def _url(request: HttpRequest, number: int) -> str:
+    query = request.GET.copy()
+    query[FIELD] = str(number)
+    return f"?{query.urlencode()}"

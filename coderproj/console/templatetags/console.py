@@ -1,0 +1,190 @@
+"""Small pieces of pages: icons, statuses, times, lengths of time."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from coderproj.console import markdown
+
+register = template.Library()
+
+DASH = "\N{EN DASH}"
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+# Longest first: what ``ago`` counts in.
+AGES = ((365 * DAY, "y"), (30 * DAY, "mo"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
+
+# What a status looks like: its colour's class, its icon, its word.
+STATUSES = {
+    "pending": ("pending", "clock", "Pending"),
+    "running": ("running", "loader-circle", "Running"),
+    "canceling": ("pending", "loader-circle", "Canceling"),
+    "succeeded": ("succeeded", "circle-check", "Succeeded"),
+    "failed": ("failed", "circle-x", "Failed"),
+    "canceled": ("canceled", "ban", "Canceled"),
+    "waiting": ("idle", "circle-dashed", "Not started"),
+    "skipped": ("idle", "circle-dashed", "Skipped"),
+    "online": ("online", "circle-check", "Online"),
+    "idle": ("online", "circle-check", "Idle"),
+    "busy": ("running", "loader-circle", "Busy"),
+    "stale": ("stale", "triangle-alert", "Not seen"),
+    "stopped": ("idle", "circle-dashed", "Stopped"),
+    "active": ("succeeded", "circle-check", "Active"),
+    "suspended": ("failed", "ban", "Suspended"),
+    "revoked": ("canceled", "ban", "Revoked"),
+    "expired": ("canceled", "clock", "Expired"),
+}
+
+# Words in the address of a template's icon, with the class and the symbol that stand for them: icons are never fetched.
+BRANDS: dict[str, tuple[str, str]] = {
+    word: (name, symbol)
+    for words, name, symbol in (
+        ("docker", "docker", "brand-docker"),
+        ("podman", "podman", "brand-podman"),
+        ("k8s kubernetes", "kubernetes", "brand-kubernetes"),
+        ("gcp google", "google-cloud", "brand-google-cloud"),
+        ("do digitalocean", "digitalocean", "brand-digitalocean"),
+        ("nvidia gpu", "nvidia", "brand-nvidia"),
+        ("hetzner", "hetzner", "brand-hetzner"),
+        ("proxmox", "proxmox", "brand-proxmox"),
+        ("terraform", "terraform", "brand-terraform"),
+        ("aws", "aws", "cloud"),
+        ("azure", "azure", "cloud"),
+    )
+    for word in words.split()
+}
+UNKNOWN_BRAND = ("none", "box")
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """A symbol of the sprite; decoration, so what it means has to be said in words as well."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        classes,
+        static("console/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def status(state: str, label: str = "", *, chip: bool = False, bare: bool = False) -> SafeString:
+    """Icon, word and colour of a state; ``chip`` for a background, ``bare`` to leave the word to screen readers."""
+    kind, symbol, word = STATUSES.get(state, ("idle", "circle-dashed", state.replace("_", " ").capitalize()))
+    word = label or word
+    text = format_html('<span class="visually-hidden">{}</span>', word) if bare else word
+    return format_html('<span class="status is-{}{}">{}{}</span>', kind, " chip" if chip else "", icon(symbol), text)
+
+
+@register.simple_tag
+def tile(address: str, *, large: bool = False) -> SafeString:
+    """The picture of a template, by the name in the address of its icon."""
+    brand, name = BRANDS.get(_brand_of(address), UNKNOWN_BRAND)
+    size = " large" if large else ""
+    return format_html('<span class="tile{} brand-{}">{}</span>', size, brand, icon(name))
+
+
+@register.simple_tag
+def symbol(address: str) -> SafeString:
+    """The symbol for the address of an icon, within a line. Nothing for one that is not known."""
+    key = _brand_of(address)
+    return icon(BRANDS[key][1]) if key else SafeString()
+
+
+def _brand_of(address: str) -> str:
+    """The word of BRANDS in the file name of an icon's address, or nothing."""
+    try:
+        name = urlsplit(address).path.rpartition("/")[2].partition(".")[0].lower()
+    except ValueError:  # what is no address has no picture
+        return ""
+    return next((word for word in name.replace("_", "-").split("-") if word in BRANDS), "")
+
+
+@register.filter
+def short_markdown(text: str) -> SafeString:
+    """A description in Markdown."""
+    return markdown.render_short(text)
+
+
+@register.filter
+def inline_markdown(text: str) -> SafeString:
+    """A text in Markdown within a line."""
+    return markdown.render_inline(text)
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """How long ago a moment was; the exact time on hovering."""
+    if moment is None:
+        return DASH
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S} UTC", age(moment)
+    )
+
+
+def age(moment: datetime) -> str:
+    """``12m ago``."""
+    seconds = max((timezone.now() - moment).total_seconds(), 0)
+    for length, unit in AGES:
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit} ago"
+    return f"{int(seconds)}s ago"
+
+
+@register.filter
+def until(moment: datetime | None) -> SafeString | str:
+    """When a moment will be, ``in 29d``; the exact time on hovering. A dash for never."""
+    if moment is None:
+        return DASH
+    seconds = max((moment - timezone.now()).total_seconds(), 0)
+    length, unit = next((entry for entry in AGES if seconds >= entry[0]), (1, "s"))
+    return format_html(
+        '<time datetime="{}" title="{}">in {}{}</time>',
+        moment.isoformat(),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        int(seconds // length),
+        unit,
+    )
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    """A length of time in seconds, as people say it: ``850 ms``, ``8.5 s``, ``42 s``, ``1m 18s``, ``2h 05m``."""
+    if seconds is None or seconds == "":
+        return DASH
+    value = max(float(seconds), 0)
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    if value < MINUTE - 0.5:
+        return f"{value:.0f} s"
+    whole = round(value)
+    if whole < HOUR:
+        return f"{whole // MINUTE}m {whole % MINUTE:02d}s"
+    return f"{whole // HOUR}h {whole % HOUR // MINUTE:02d}m"
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Two letters for an avatar."""
+    return str(name)[:2].upper()
+
+
+@register.filter
+def short_id(identifier: object) -> str:
+    """The first eight characters of a UUID."""
+    return str(identifier)[:8]
+
+
+@register.filter
+def dash(value: Any) -> Any:
+    """A dash where there is nothing to say."""
+    return DASH if value is None or value == "" else value

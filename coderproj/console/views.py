@@ -1,0 +1,97 @@
+"""The base of every page."""
+
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import View
+
+from coderproj.console.errors import error_page
+from coderproj.console.session import actor_of
+from coderproj.errors import DomainError, NotFound
+from coderproj.identity.actor import Actor
+
+
+class Page(View):
+    """A page: ``get`` shows it, ``post`` does what its form says.
+
+    A DomainError that leaves the view becomes an error page: what one may not see answers 404. Forms that can be
+    corrected catch their errors themselves.
+    """
+
+    # The key of the navigation's entry that is marked as current.
+    section: ClassVar[str] = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        given = (*map(str, kwargs.values()), *request.GET.values(), *request.POST.values())
+        if any("\0" in value for value in given if isinstance(value, str)):  # PostgreSQL has no such text
+            return error_page(request, NotFound())
+        try:
+            self.prepare(**kwargs)
+            return super().dispatch(request, *args, **kwargs)
+        except DomainError as error:
+            return error_page(request, error)
+
+    def prepare(self, **route: str) -> None:
+        """Find what the address names, before anything is done with it. Raises DomainError."""
+
+    def show(self, template: str, context: dict[str, Any], *, part: str = "", status: int = 200) -> HttpResponse:
+        """The template as an answer. When htmx asks for a part of the page, ``part`` is the template of that part."""
+        htmx: Any = self.request.htmx  # type: ignore[attr-defined]
+        if part and htmx and not htmx.boosted and not htmx.history_restore_request:
+            template = part
+        response = render(self.request, template, {"section": self.section, **context}, status=status)
+        response["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(response, ("HX-Request", "Cookie"))
+        return response
+
+    def go(self, url: str, message: str = "") -> HttpResponseRedirect:
+        """Send the browser on, with a message to read there."""
+        if message:
+            messages.success(self.request, message)
+        response = redirect(url)
+        assert isinstance(response, HttpResponseRedirect)
+        return response
+
+
+class PublicPage(Page):
+    """A page for everybody. Say why in the view's docstring."""
+
+
+class SignedInPage(Page):
+    """A page for people who are signed in; others are sent to sign in and come back."""
+
+    actor: Actor
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        actor = actor_of(request)
+        if actor is None:
+            return to_sign_in(request)
+        self.actor = actor
+        return super().dispatch(request, *args, **kwargs)
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """Send the browser to sign in. A part of a page cannot be answered with another page: htmx is told to go."""
+    came_for = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+    url = reverse("sign-in")
+    if came_for and came_for != "/":
+        url = f"{url}?{urlencode({'next': came_for})}"
+    if getattr(request, "htmx", False):
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = reverse("sign-in")
+        return response
+    return redirect(url)
+
+
+def next_url(request: HttpRequest, default: str) -> str:
+    """Where ``next`` wants to go, when that is on this site."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    own = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return wanted if own else default

@@ -1,0 +1,160 @@
+"""Prepared statements, run with as little around them as possible.
+
+A read of the API is one statement whose one row is the body of the answer. Django's and psycopg's cursors take longer
+to send such a statement than PostgreSQL takes to answer many of them: here libpq is called with texts that are ready to
+be sent, and what comes back stays bytes.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import DataError, connection
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.types.numeric import Int4
+
+# By the type's oid.
+TO_PYTHON: dict[int, Callable[[bytes], Any]] = {
+    16: lambda text: text == b"t",
+    20: int,
+    21: int,
+    23: int,
+    2950: lambda text: uuid.UUID(text.decode()),
+}
+# psycopg drops all statements of a connection after a rollback; a migration changes what they return.
+OUTDATED = (b"26000", b"0A000")
+PLACEHOLDER = re.compile(r"%(s|%)")
+
+Row = tuple[Any, ...]
+# The statements that a connection of the pool has prepared already.
+_prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
+
+
+class Prepared:
+    """One statement with ``%s`` for parameters; ``examples`` are values of the types that it will be given.
+
+    Columns come back as Python values when they are booleans, whole numbers or UUIDs; all others, text above all, as
+    the bytes that PostgreSQL sent.
+    """
+
+    def __init__(self, sql: str, examples: Sequence[Any]) -> None:
+        types = [cast_of(value) for value in examples]
+        self._placed = _placed(sql, (f"%s{type_}" for type_ in types), percent="%%")
+        numbered = (f"${number}{type_}" for number, type_ in enumerate(types, start=1))
+        self._numbered = _placed(sql, numbered, percent="%").encode()
+        self._name = b"read_" + uuid.uuid4().hex.encode()
+        self._loaders: list[Callable[[bytes], Any] | None] | None = None
+
+    def first_row(self, parameters: Sequence[bytes | None]) -> Row | None:
+        """The first row for parameters that ``as_text`` has made. Raises ``django.db.DatabaseError``.
+
+        Where the thread has no connection yet, one is borrowed from the pool for just this statement.
+        """
+        if connection.queries_logged or connection.execute_wrappers:
+            return self._through_django(parameters)
+        pool: Any = connection.pool  # type: ignore[attr-defined]
+        if connection.connection is None and pool is not None and not connection.in_atomic_block:
+            with connection.wrap_database_errors:
+                borrowed = connection.get_new_connection({})
+                try:
+                    return self._answer(borrowed, parameters)
+                finally:
+                    pool.putconn(borrowed)
+        connection.ensure_connection()
+        raw = connection.connection
+        if not raw.autocommit and raw.pgconn.transaction_status == TransactionStatus.IDLE:
+            return self._through_django(parameters)  # a transaction has to begin
+        with connection.wrap_database_errors:
+            return self._answer(raw, parameters)
+
+    def _answer(self, raw: Any, parameters: Sequence[bytes | None]) -> Row | None:
+        result = self._execute(raw, parameters)
+        if result.status != ExecStatus.TUPLES_OK:
+            raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
+        return self._row(result) if result.ntuples else None
+
+    def _execute(self, raw: Any, parameters: Sequence[bytes | None]) -> Any:
+        # In a transaction a statement that is gone would break it, and a pooler in between may know no such statements.
+        if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
+            return raw.pgconn.exec_params(self._numbered, parameters)
+        known = _prepared.get(raw)
+        if known is None:
+            known = _prepared[raw] = set()
+        if self._name in known:
+            result = raw.pgconn.exec_prepared(self._name, parameters)
+            if result.error_field(DiagnosticField.SQLSTATE) not in OUTDATED:
+                return result
+            known.discard(self._name)
+            self._loaders = None
+            raw.pgconn.exec_(b"DEALLOCATE " + self._name)
+        result = raw.pgconn.prepare(self._name, self._numbered)
+        if result.status != ExecStatus.COMMAND_OK:
+            return result
+        known.add(self._name)
+        return raw.pgconn.exec_prepared(self._name, parameters)
+
+    def _through_django(self, parameters: Sequence[bytes | None]) -> Row | None:
+        """The same through Django's cursor, where somebody watches."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._placed, [None if value is None else value.decode() for value in parameters])
+            result = cursor.pgresult
+            return self._row(result) if result.ntuples else None
+
+    def _row(self, result: Any) -> Row:
+        loaders = self._loaders
+        if loaders is None:
+            loaders = self._loaders = [TO_PYTHON.get(result.ftype(column)) for column in range(result.nfields)]
+        values = []
+        for column, load in enumerate(loaders):
+            value = result.get_value(0, column)
+            values.append(value if load is None or value is None else load(value))
+        return tuple(values)
+
+
+def _placed(sql: str, placeholders: Iterator[str], *, percent: str) -> str:
+    """The SQL with these placeholders for each ``%s``, and this text for each ``%%``."""
+    return PLACEHOLDER.sub(lambda match: percent if match[1] == "%" else next(placeholders), sql)
+
+
+def cast_of(value: Any) -> str:
+    """The type of a parameter as a cast, empty where PostgreSQL infers it; lists are of UUIDs."""
+    match value:
+        case bool():
+            return "::boolean"
+        case Int4():
+            return "::integer"
+        case int():
+            return "::bigint"
+        case uuid.UUID():
+            return "::uuid"
+        case list():
+            return "::uuid[]"
+        case datetime():
+            return "::timestamptz"
+    return ""
+
+
+def as_text(value: Any) -> bytes | None:
+    """A parameter as it is sent. Raises DataError for a text that PostgreSQL cannot hold, TypeError."""
+    match value:
+        case None:
+            return None
+        case str():
+            if "\0" in value:
+                raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+            return value.encode()
+        case bool():
+            return b"true" if value else b"false"
+        case int():
+            return b"%d" % value
+        case uuid.UUID():
+            return str(value).encode()
+        case list():
+            return f"{{{','.join(map(str, value))}}}".encode()
+        case datetime():
+            return value.isoformat().encode()
+    raise TypeError(f"cannot send a {type(value).__name__}")

@@ -1,0 +1,180 @@
+"""A group: its members, its quota, and what it gives access to."""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.questions import Question
+from coderproj.console.views import SignedInPage
+from coderproj.errors import DomainError, Forbidden
+from coderproj.identity import groups
+from coderproj.identity.groups import GroupChange
+from coderproj.identity.models import Group, User
+from coderproj.identity.pages.addresses import group_url
+from coderproj.identity.pages.groups import GROUPS, GroupForm
+from coderproj.identity.pages.people import typed_user
+from coderproj.identity.pages.reach import Reachable, reach_of
+from coderproj.identity.rbac import Action, Resource, allowed
+
+MEMBERS_SHOWN = 200
+
+
+class MemberForm(ConsoleForm):
+    username = forms.CharField(label="Username or email", max_length=254)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].widget.attrs.update(autocomplete="off", spellcheck="false", list="people")
+
+
+class GroupSection(SignedInPage):
+    """A page about one group that the actor may see, as ``self.group``."""
+
+    section = "groups"
+    group: Group
+
+    def prepare(self, group: uuid.UUID) -> None:  # type: ignore[override]
+        found = groups.find_group(self.actor, group)
+        self.group = groups.with_members([found])[0]
+
+    def may(self, action: Action) -> bool:
+        return allowed(self.actor, action, Resource.GROUP, organization_id=self.group.organization_id)
+
+    def page(
+        self, *, status: int = 200, form: GroupForm | None = None, member_form: MemberForm | None = None
+    ) -> HttpResponseBase:
+        """The group's page; forms that were sent with mistakes take the place of fresh ones."""
+        group = self.group
+        members: list[User] = group.shown_members  # type: ignore[attr-defined]
+        reach = reach_of(self.actor, group)
+        context: dict[str, Any] = {
+            "group": group,
+            "members": members[:MEMBERS_SHOWN],
+            "member_count": len(members),
+            "reach": reach,
+            "may_update": self.may(Action.UPDATE),
+            "deletion": self.deletion(reach),
+            "trail": [GROUPS, (group.name, "")],
+        }
+        if context["may_update"]:
+            context["form"] = form or fresh_form(group)
+            context["member_form"] = member_form or MemberForm()
+            context["people_url"] = f"{reverse('people')}?organization={group.organization_id}"
+        return self.show("identity/group.html", context, status=status)
+
+    def deletion(self, reach: list[Reachable]) -> Question | None:
+        """The question before the group is deleted, or None where it is not offered."""
+        group = self.group
+        if group.is_everyone or not self.may(Action.DELETE):
+            return None
+        templates = f"{len(reach)} template{'' if len(reach) == 1 else 's'}"
+        return Question(
+            key="delete",
+            url=group_url(group, "delete-group"),
+            action="Delete",
+            title=f"Delete {group.name}?",
+            consequences=(
+                f"It gives access to {templates} that you see. Members whom nothing else lets in lose it at once.",
+                "Nobody's account is touched. This cannot be undone.",
+            ),
+            button=f"Delete {group.name}",
+            back_url=group_url(group),
+            back_label=f"Keep {group.name}",
+            danger=True,
+        )
+
+
+def fresh_form(group: Group) -> GroupForm:
+    """The form with what is stored; the name of ``Everyone`` cannot be changed."""
+    form = GroupForm(
+        initial={"name": group.name, "quota_allowance": group.quota_allowance, "avatar_url": group.avatar_url}
+    )
+    form.fields["name"].disabled = group.is_everyone
+    return form
+
+
+class GroupPage(GroupSection):
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        return self.page()
+
+
+class GroupForms(GroupSection):
+    """A form of the group's page; without anything to send, one is led back there."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        return self.go(group_url(self.group))
+
+    def change(self, change: GroupChange) -> None:
+        groups.update_group(self.actor, self.group, change)
+
+
+class GroupSettings(GroupForms):
+    """Changes name, quota and avatar."""
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        form = GroupForm(request.POST, initial={"name": self.group.name})
+        form.fields["name"].disabled = self.group.is_everyone
+        if not form.is_valid():
+            return self.page(form=form)
+        try:
+            self.change(GroupChange(**form.cleaned_data))
+        except DomainError as error:
+            if isinstance(error, Forbidden):
+                raise
+            form.refuse(error)
+            self.group.refresh_from_db()
+            return self.page(form=form, status=error.status_code)
+        return self.go(group_url(self.group), "The group is saved.")
+
+
+class AddMember(GroupForms):
+    """Adds somebody by username or address."""
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        form = MemberForm(request.POST)
+        if not form.is_valid():
+            return self.page(member_form=form)
+        user = typed_user(self.actor, form.cleaned_data["username"])
+        if user is None:
+            form.add_error("username", "You know nobody of that name or address.")
+            return self.page(member_form=form)
+        try:
+            self.change(GroupChange(add_users=[str(user.pk)]))
+        except DomainError as error:
+            if isinstance(error, Forbidden):
+                raise
+            details = " ".join(problem.detail.replace(str(user.pk), user.username) for problem in error.problems)
+            form.add_error("username", details or error.message)
+            return self.page(member_form=form, status=error.status_code)
+        return self.go(group_url(self.group), f"{user.username} is in {self.group.name}.")
+
+
+class RemoveMember(GroupForms):
+    """Removes the member of the id ``user``."""
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        wanted = request.POST.get("user", "")
+        members: list[User] = self.group.shown_members  # type: ignore[attr-defined]
+        name = next((member.username for member in members if str(member.pk) == wanted), "The user")
+        self.change(GroupChange(remove_users=[wanted]))
+        return self.go(group_url(self.group), f"{name} is no longer in {self.group.name}.")
+
+
+class DeleteGroup(GroupSection):
+    """Asks, and deletes the group."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        question = self.deletion(reach_of(self.actor, self.group))
+        if question is None:
+            raise Forbidden
+        trail = [GROUPS, (self.group.name, group_url(self.group)), ("Delete", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        groups.delete_group(self.actor, self.group)
+        return self.go("/groups", f"{self.group.name} is deleted.")

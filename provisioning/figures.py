@@ -1,0 +1,73 @@
+"""Figures about work: how many jobs run, wait and fail, and how many daemons there are for them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+
+from coderproj.identity.actor import Actor
+from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
+from provisioning.models.daemons import ONLINE_SECONDS
+
+RECENT = timedelta(hours=24)
+# What developers start themselves.
+RUN_TYPES = (JobType.DRY_RUN, JobType.BUILD)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """Jobs now, and how those of the last 24 hours ended; ``users_today`` started a build or a dry run (UTC)."""
+
+    running: int
+    waiting: int
+    succeeded: int
+    failed: int
+    users_today: int
+
+    @property
+    def active(self) -> int:
+        return self.running + self.waiting
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed
+
+    @property
+    def success_rate(self) -> float | None:
+        """Percent; None when no job came to its end."""
+        return 100 * self.succeeded / self.ended if self.ended else None
+
+
+def job_figures(actor: Actor) -> JobFigures:
+    """Figures of the jobs that the actor may see. One query."""
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    active = Q(completed_at=None)
+    ended = Q(completed_at__isnull=False)
+    runs = Q(type__in=RUN_TYPES, created_at__gte=today)
+    jobs = ProvisionerJob.objects.visible(actor).filter(active | Q(completed_at__gte=now - RECENT))
+    return JobFigures(
+        **jobs.aggregate(
+            running=Count("id", filter=active & Q(started_at__isnull=False)),
+            waiting=Count("id", filter=active & Q(started_at=None)),
+            succeeded=Count("id", filter=ended & Q(error="", canceled_at=None)),
+            failed=Count("id", filter=ended & ~Q(error="")),
+            users_today=Count("initiator", distinct=True, filter=runs),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFigures:
+    """Daemons that are online, of all that did not say good-bye."""
+
+    online: int
+    known: int
+
+
+def daemon_figures() -> DaemonFigures:
+    """One query."""
+    fresh = Q(last_seen_at__gt=Now() - timedelta(seconds=ONLINE_SECONDS))
+    daemons = ProvisionerDaemon.objects.filter(stopped_at=None)
+    return DaemonFigures(**daemons.aggregate(online=Count("id", filter=fresh), known=Count("id")))

@@ -1,0 +1,44 @@
+"""What a job is about, in words and addresses. The apps that order work say it: this one does not know them."""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from coderproj.identity.actor import Actor
+from provisioning.models import JobType, ProvisionerJob
+
+KINDS = {JobType.IMPORT: "Import", JobType.DRY_RUN: "Dry run", JobType.BUILD: "Workspace build"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a job is about. ``log_url`` is the API's address of its log; empty texts where there is nothing to say or
+    the actor may not see it."""
+
+    name: str = ""
+    url: str = ""
+    template: str = ""
+    template_url: str = ""
+    log_url: str = ""
+
+
+Finder = Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
+_finders: list[Finder] = []
+
+
+def register(finder: Finder) -> None:
+    """Have ``finder`` asked for the subjects of jobs, by their ids; called once."""
+    _finders.append(finder)
+
+
+def subjects_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID, Subject]:
+    """What these jobs are about, with an entry for each."""
+    wanted = list(jobs)
+    subjects = {job.pk: Subject() for job in wanted}
+    for finder in _finders:
+        subjects |= finder(actor, wanted)
+    return subjects
+
+
+def kind_of(job: ProvisionerJob) -> str:
+    return KINDS.get(JobType(job.type), job.type)

@@ -1,0 +1,174 @@
+"""A job's log as pages show it: lines in stages, with their states and lengths of time."""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from provisioning.engine.base import LogLevel, Stage
+from provisioning.models import JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
+
+# Of a longer log only the end is on the page; all of it can be downloaded.
+LINES_SHOWN = 5_000
+FETCHED_AT_ONCE = 2_000
+# The stages that a job of this type goes through if nothing goes wrong.
+USUAL_STAGES = {
+    JobType.IMPORT: (Stage.SETTING_UP, Stage.PARSING, Stage.PERSISTENT, Stage.EPHEMERAL, Stage.CLEANING_UP),
+    JobType.DRY_RUN: (Stage.SETTING_UP, Stage.PERSISTENT, Stage.CLEANING_UP),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with its number within the job and the seconds since the job's first line."""
+
+    number: int
+    level: str
+    output: str
+    offset: float
+
+    @property
+    def adds(self) -> bool:
+        """Whether a plan says here that something will be made."""
+        text = self.output.lstrip()
+        return text.startswith(("+ ", "# ")) and self.output.startswith("  ")
+
+
+@dataclass(slots=True)
+class StageLines:
+    """A stage of the log. ``seconds`` is None while it runs, ``first`` is the number of its opening line."""
+
+    name: str
+    first: int
+    started_at: datetime
+    lines: list[Line] = field(default_factory=list)
+    seconds: float | None = None
+    state: str = JobStatus.SUCCEEDED
+    warnings: int = 0
+    errors: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its lines are shown: where it is too long a log to read, only what went wrong."""
+        return self.state != JobStatus.SUCCEEDED or bool(self.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class RailStage:
+    """A stage in the row of stages above the log."""
+
+    name: str
+    state: str
+    seconds: float | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogConsole:
+    """What the log console shows. ``follow_url`` is empty once the job has ended, and where its log has no address."""
+
+    stages: list[StageLines]
+    rail: list[RailStage]
+    count: int
+    left_out: int
+    last: int
+    started_at: datetime | None
+    first_error: int
+    follow_url: str
+    raw_url: str
+
+
+def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogConsole:
+    """The log of a job, its end when it is very long. One query."""
+    start = max(job.log_count - LINES_SHOWN, 0)
+    rows = list(ProvisionerJobLog.objects.filter(job_id=job.pk, id__gt=start).order_by("id"))
+    stages = list(_stages(rows))
+    _finish(job, stages)
+    errors = (line.number for stage in stages for line in stage.lines if line.level == LogLevel.ERROR)
+    last = rows[-1].id if rows else 0
+    return LogConsole(
+        stages=stages,
+        rail=_rail(job, stages),
+        count=last,
+        left_out=start,
+        last=last,
+        started_at=rows[0].created_at if rows else None,
+        first_error=next(errors, 0),
+        follow_url=f"{follow_url}?follow&after={last}" if follow_url and job.completed_at is None else "",
+        raw_url=raw_url,
+    )
+
+
+def _stages(rows: Iterable[ProvisionerJobLog]) -> Iterator[StageLines]:
+    """The lines in stages, in the order of the log. A stage opens with a line without output, which is not shown."""
+    stage: StageLines | None = None
+    start: datetime | None = None
+    for row in rows:
+        start = start or row.created_at
+        if stage is None or stage.name != row.stage:
+            if stage is not None:
+                stage.seconds = (row.created_at - stage.started_at).total_seconds()
+                yield stage
+            stage = StageLines(row.stage, row.id, row.created_at)
+        stage.warnings += row.level == LogLevel.WARN
+        stage.errors += row.level == LogLevel.ERROR
+        if row.output:
+            offset = (row.created_at - start).total_seconds()
+            stage.lines.append(Line(row.id, row.level, row.output, max(offset, 0)))
+    if stage is not None:
+        yield stage
+
+
+def _finish(job: ProvisionerJob, stages: list[StageLines]) -> None:
+    """States that depend on how the job stands: a failed job failed in the stage that has errors, else in its last."""
+    if not stages:
+        return
+    last = stages[-1]
+    if job.completed_at is None:
+        last.state = JobStatus.RUNNING
+        return
+    last.seconds = max((job.completed_at - last.started_at).total_seconds(), 0)
+    if job.status == JobStatus.FAILED:
+        culprit = next((stage for stage in stages if stage.errors), None)
+        (culprit or _last_of_work(stages)).state = JobStatus.FAILED
+    elif job.status == JobStatus.CANCELED:
+        _last_of_work(stages).state = JobStatus.CANCELED
+
+
+def _last_of_work(stages: list[StageLines]) -> StageLines:
+    """The last stage before cleaning up."""
+    return next((stage for stage in reversed(stages) if stage.name != Stage.CLEANING_UP), stages[-1])
+
+
+def _rail(job: ProvisionerJob, stages: list[StageLines]) -> list[RailStage]:
+    """The stages that were, and those that are usually still to come, or did not come any more."""
+    seen = {stage.name for stage in stages}
+    rail = [RailStage(stage.name, stage.state, stage.seconds, stage.first) for stage in stages]
+    if job.status == JobStatus.SUCCEEDED:
+        return rail
+    usual = USUAL_STAGES.get(JobType(job.type), ())
+    state = "waiting" if job.completed_at is None else "skipped"
+    missing = [RailStage(name, state) for name in usual if name not in seen]
+    if job.completed_at is None or not rail or rail[-1].name != Stage.CLEANING_UP:
+        return rail + missing
+    return [*rail[:-1], *missing, rail[-1]]
+
+
+# ---------------------------------------------------------------------- the whole of it, as text
+def raw_log(job_id: uuid.UUID) -> Iterator[bytes]:
+    """The log as lines of time, level and output, with a heading for each stage; read piece by piece."""
+    last = 0
+    stage = ""
+    while True:
+        rows = list(ProvisionerJobLog.objects.filter(job_id=job_id, id__gt=last).order_by("id")[:FETCHED_AT_ONCE])
+        text = []
+        for row in rows:
+            last = row.id
+            if row.stage != stage:
+                stage = row.stage
+                text.append(f"==> {stage}\n")
+            if row.output:
+                text.append(f"{row.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {row.level:<5} {row.output}\n")
+        yield "".join(text).encode()
+        if len(rows) < FETCHED_AT_ONCE:
+            return

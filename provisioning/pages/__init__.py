@@ -1,0 +1,1 @@
+"""Pages about work: the queue, jobs and their logs."""

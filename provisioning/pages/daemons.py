@@ -1,0 +1,180 @@
+"""The daemons: what they can do, what they are doing, how busy they were."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console import charts
+from coderproj.console.charts import Series
+from coderproj.console.paging import slice_of
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from coderproj.identity.actor import Actor
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize
+from provisioning import utilisation
+from provisioning.job_subjects import Subject, kind_of, subjects_of
+from provisioning.keys import may_keep_keys
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
+from provisioning.models.daemons import ONLINE_SECONDS
+from provisioning.pages.addresses import job_url
+from provisioning.pages.parts import seconds_queued, seconds_run, tags_of
+from provisioning.utilisation import Work
+
+PAGE_SIZE = 50
+JOBS_SIZE = 25
+DAYS = 30
+DAEMONS = ("Daemons", "/daemons")
+SHOWN = {"": "Known", "online": "Online", "stale": "Not seen", "stopped": "Stopped", "all": "All"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobOfDaemon:
+    """A job that a daemon has or had, as far as the actor may see it."""
+
+    job: ProvisionerJob
+    kind: str
+    subject: Subject
+    url: str
+    queued: float
+    ran: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonRow:
+    """A daemon in a list. ``busy`` counts its running jobs, ``jobs`` has those of them that the actor may see."""
+
+    daemon: ProvisionerDaemon
+    state: str
+    tags: list[str]
+    busy: int
+    jobs: list[JobOfDaemon]
+    work: Work
+
+
+class DaemonsPage(SignedInPage):
+    """Every daemon with what it is at and how busy it was in the last 24 hours."""
+
+    section = "daemons"
+
+    def prepare(self) -> None:  # type: ignore[override]
+        authorize(self.actor, Action.READ, Resource.PROVISIONER_DAEMON)
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        show = request.GET.get("show", "")
+        show = show if show in SHOWN else ""
+        query = request.GET.get("q", "").strip()
+        found = with_state(show)
+        if query:
+            found = found.filter(Q(name__icontains=query) | Q(hostname__icontains=query))
+        page = slice_of(request, found.order_by("stopped_at", "name"), PAGE_SIZE)
+        context: dict[str, Any] = {
+            "rows": rows_of(self.actor, page.rows),
+            "slice": page,
+            "q": query,
+            "show": show,
+            "tabs": SHOWN.items(),
+            "keeps_keys": may_keep_keys(self.actor),
+        }
+        return self.show("provisioning/daemons.html", context, part="provisioning/_daemon_list.html")
+
+
+def with_state(show: str) -> "QuerySet[ProvisionerDaemon]":
+    """Daemons in one of the states that the page's filter names; "" for those that did not say good-bye."""
+    match show:
+        case "online":
+            return ProvisionerDaemon.objects.online()
+        case "stale":
+            return ProvisionerDaemon.objects.missing()
+        case "stopped":
+            return ProvisionerDaemon.objects.filter(stopped_at__isnull=False)
+        case "all":
+            return ProvisionerDaemon.objects.all()
+    return ProvisionerDaemon.objects.filter(stopped_at=None)
+
+
+def state_of(daemon: ProvisionerDaemon, busy: int) -> str:
+    """The state as ``status`` shows it. Daemons that went silent may be up; nobody knows."""
+    if daemon.stopped_at:
+        return "stopped"
+    if daemon.last_seen_at <= datetime.now(UTC) - timedelta(seconds=ONLINE_SECONDS):
+        return "stale"
+    return "busy" if busy else "idle"
+
+
+def rows_of(actor: Actor, daemons: Sequence[ProvisionerDaemon]) -> list[DaemonRow]:
+    """Rows for a list: at most five queries, however many daemons there are."""
+    ids = [daemon.pk for daemon in daemons]
+    running = list(ProvisionerJob.objects.active().filter(worker_id__in=ids).order_by("started_at"))
+    visible = set(
+        ProvisionerJob.objects.visible(actor).filter(pk__in=[job.pk for job in running]).values_list("pk", flat=True)
+    )
+    shown = {job.job.pk: job for job in jobs_of(actor, [job for job in running if job.pk in visible])}
+    work = utilisation.work_of(daemons)
+    rows = []
+    for daemon in daemons:
+        own = [job for job in running if job.worker_id == daemon.pk]
+        jobs = [shown[job.pk] for job in own if job.pk in shown]
+        rows.append(
+            DaemonRow(daemon, state_of(daemon, len(own)), tags_of(daemon.tags), len(own), jobs, work[daemon.pk])
+        )
+    return rows
+
+
+def jobs_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> list[JobOfDaemon]:
+    """Jobs with what they are about. At most two queries."""
+    listed = list(jobs)
+    now = datetime.now(UTC)
+    subjects = subjects_of(actor, listed)
+    return [
+        JobOfDaemon(job, kind_of(job), subjects[job.pk], job_url(job), seconds_queued(job, now), seconds_run(job, now))
+        for job in listed
+    ]
+
+
+class DaemonPage(SignedInPage):
+    """One daemon: facts, figures of the last 30 days, and the jobs it had that one may see."""
+
+    section = "daemons"
+    daemon: ProvisionerDaemon
+
+    def prepare(self, daemon: uuid.UUID) -> None:  # type: ignore[override]
+        found = ProvisionerDaemon.objects.filter(pk=daemon).select_related("key__organization").first()
+        if found is None or not allowed_everywhere(self.actor, Action.READ, Resource.PROVISIONER_DAEMON):
+            raise NotFound
+        self.daemon = found
+
+    def get(self, request: HttpRequest, daemon: uuid.UUID) -> HttpResponseBase:
+        row = rows_of(self.actor, [self.daemon])[0]
+        today = datetime.now(UTC).date()
+        days = [today - timedelta(days=DAYS - 1 - index) for index in range(DAYS)]
+        daily = utilisation.daily_jobs(self.daemon, days)
+        month = utilisation.work_of([self.daemon], timedelta(days=DAYS))[self.daemon.pk]
+        jobs = ProvisionerJob.objects.visible(self.actor).filter(worker_id=self.daemon.pk, completed_at__isnull=False)
+        found = slice_of(request, jobs.select_related("initiator").order_by("-completed_at", "id"), JOBS_SIZE)
+        context = {
+            "row": row,
+            "daemon": self.daemon,
+            "month": month,
+            "chart": jobs_chart(daily, days) if month.count else "",
+            "days": list(zip(days, daily, strict=True))[::-1],
+            "finished": jobs_of(self.actor, found.rows),
+            "slice": found,
+            "keeps_keys": may_keep_keys(self.actor),
+            "trail": [DAEMONS, (self.daemon.name, "")],
+        }
+        return self.show("provisioning/daemon.html", context)
+
+
+def jobs_chart(daily: Sequence[tuple[int, int]], days: Sequence[date]) -> Any:
+    """Jobs finished by day, and those of them that failed."""
+    series = [
+        Series("finished", [float(count) for count, _ in daily]),
+        Series("failed", [float(failed) for _, failed in daily]),
+    ]
+    return charts.line_chart(series, days, f"Jobs finished on each of the last {DAYS} days")

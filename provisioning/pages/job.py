@@ -1,0 +1,68 @@
+"""A job of any kind: its stages, its log and its facts."""
+
+import uuid
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from provisioning import jobs
+from provisioning.job_subjects import Subject, kind_of, subjects_of
+from provisioning.log_console import log_console
+from provisioning.models import JobType, ProvisionerJob
+from provisioning.pages.addresses import job_url
+from provisioning.pages.jobs import cancellation_of, is_cancelable
+from provisioning.pages.parts import job_context, raw_log_answer, resources_of
+
+JOBS = ("Jobs", "/jobs")
+
+
+class JobSection(SignedInPage):
+    """A page about one job that the actor may see, as ``self.job``; others do not exist for them."""
+
+    section = "jobs"
+    job: ProvisionerJob
+    subject: Subject
+
+    def prepare(self, job: uuid.UUID) -> None:  # type: ignore[override]
+        found = ProvisionerJob.objects.visible(self.actor).select_related("initiator").filter(pk=job).first()
+        if found is None:
+            raise NotFound
+        self.job = found
+        self.subject = subjects_of(self.actor, [found])[found.pk]
+
+
+class JobPage(JobSection):
+    def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
+        row = self.job
+        kind = kind_of(row)
+        context = job_context(row) | {
+            "kind": kind,
+            "subject": self.subject,
+            "trail": [JOBS, (kind, "")],
+            "log": log_console(row, follow_url=self.subject.log_url, raw_url=f"{job_url(row)}/log.txt"),
+            "resources": resources_of(row) if row.type != JobType.IMPORT or row.completed_at else [],
+            "cancellation": cancellation_of(row, kind) if is_cancelable(row) else None,
+        }
+        return self.show("provisioning/job.html", context)
+
+
+class CancelJob(JobSection):
+    """Asks, and cancels."""
+
+    def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
+        question = cancellation_of(self.job, kind_of(self.job))
+        trail = [JOBS, (kind_of(self.job), job_url(self.job)), ("Cancel", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
+        jobs.cancel(self.job.pk)
+        return self.go(job_url(self.job), "The job is being canceled.")
+
+
+class JobLogText(JobSection):
+    """The log as a text file."""
+
+    def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
+        return raw_log_answer(self.job, str(self.job.pk))

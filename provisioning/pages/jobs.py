@@ -1,0 +1,161 @@
+"""The queue: what runs, what waits and why, what has finished, and the daemons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console.paging import slice_of
+from coderproj.console.questions import Question
+from coderproj.console.views import SignedInPage
+from provisioning.job_queue import queue_of
+from provisioning.job_subjects import Subject, kind_of, subjects_of
+from provisioning.matching import Unmatched, unmatched
+from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.pages.addresses import job_url
+from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
+
+SHOWN_AT_MOST = 50
+FINISHED_SIZE = 25
+RESULTS = {"": "All", JobStatus.FAILED.value: "Failed", JobStatus.CANCELED.value: "Canceled"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list. ``cancellation`` is None where it is not offered."""
+
+    job: ProvisionerJob
+    kind: str
+    subject: Subject
+    url: str
+    daemon: str
+    queued: float
+    ran: float | None
+    position: int
+    tags: list[str]
+    no_match: Unmatched | None
+    cancellation: Question | None
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonRow:
+    """A daemon with its state and the jobs that it runs, as far as the actor may see them."""
+
+    daemon: ProvisionerDaemon
+    state: str
+    jobs: list[JobRow]
+    busy: int
+    tags: list[str]
+
+
+class JobsPage(SignedInPage):
+    """Running, waiting and finished jobs that one may see. htmx asks for the queue alone, again and again."""
+
+    section = "jobs"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        result = request.GET.get("status", "")
+        result = result if result in RESULTS else ""
+        queue = self._queue()
+        if getattr(request, "htmx", False):
+            return self.show("provisioning/jobs.html", queue, part="provisioning/_queue.html")
+        finished = slice_of(request, self._finished(result), FINISHED_SIZE)
+        context = queue | {
+            "finished": self._rows(finished.rows),
+            "slice": finished,
+            "result": result,
+            "results": RESULTS.items(),
+        }
+        return self.show("provisioning/jobs.html", context)
+
+    def _queue(self) -> dict[str, Any]:
+        """Jobs that have not ended, and the daemons."""
+        jobs = ProvisionerJob.objects.visible(self.actor).active().select_related("initiator")
+        running = list(jobs.filter(started_at__isnull=False).order_by("started_at")[:SHOWN_AT_MOST])
+        waiting = list(jobs.filter(started_at=None).order_by("-priority", "created_at")[:SHOWN_AT_MOST])
+        rows = {row.job.pk: row for row in self._rows([*running, *waiting])}
+        running_rows = [rows[job.pk] for job in running]
+        waiting_rows = [rows[job.pk] for job in waiting]
+        return {
+            "running": running_rows,
+            "waiting": waiting_rows,
+            "stuck": [row for row in waiting_rows if row.no_match],
+            "daemons": daemon_rows(running_rows),
+        }
+
+    def _finished(self, result: str) -> "QuerySet[ProvisionerJob]":
+        jobs: Any = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
+        if result:
+            jobs = jobs.with_status().filter(current_status=result)
+        found: QuerySet[ProvisionerJob] = jobs.select_related("initiator").order_by("-completed_at", "id")
+        return found
+
+    def _rows(self, jobs: Sequence[ProvisionerJob]) -> list[JobRow]:
+        """Rows for jobs of any state: at most six queries, however many they are."""
+        now = datetime.now(UTC)
+        subjects = subjects_of(self.actor, jobs)
+        daemons = daemons_by_id(job.worker_id for job in jobs)
+        waiting = [job for job in jobs if job.started_at is None and job.completed_at is None]
+        queue = queue_of([job.pk for job in waiting])
+        stuck = unmatched(waiting)
+        return [
+            JobRow(
+                job=job,
+                kind=kind_of(job),
+                subject=subjects[job.pk],
+                url=job_url(job),
+                daemon=daemons[job.worker_id].name if job.worker_id in daemons else "",
+                queued=seconds_queued(job, now),
+                ran=seconds_run(job, now),
+                position=queue.position(job.pk),
+                tags=tags_of(job.tags),
+                no_match=stuck.get(job.pk),
+                cancellation=cancellation_of(job, kind_of(job)) if is_cancelable(job) else None,
+            )
+            for job in jobs
+        ]
+
+
+def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
+    """The daemons that did not say good-bye, by name. Two queries."""
+    daemons = ProvisionerDaemon.objects.filter(stopped_at=None).order_by("name")
+    online = set(ProvisionerDaemon.objects.online().values_list("pk", flat=True))
+    rows = []
+    for daemon in daemons:
+        jobs = [row for row in running if row.job.worker_id == daemon.pk]
+        state = "stale" if daemon.pk not in online else "busy" if jobs else "idle"
+        rows.append(DaemonRow(daemon, state, jobs, len(jobs), tags_of(daemon.tags)))
+    return rows
+
+
+# ---------------------------------------------------------------------- canceling
+def is_cancelable(job: ProvisionerJob) -> bool:
+    """Whether there is something to cancel. Whoever sees a job in the queue may: it is their own, or they manage the
+    templates of its organization."""
+    return job.completed_at is None and job.canceled_at is None
+
+
+def cancellation_of(job: ProvisionerJob, what: str) -> Question:
+    """The question before a job is canceled."""
+    if job.started_at is None:
+        consequences: tuple[str, ...] = ("It has not started, and never will.",)
+    else:
+        consequences = (
+            "Its daemon interrupts it, lets it tidy up, and ends it after a while.",
+            "What it found so far is not kept; its log is.",
+        )
+    return Question(
+        key=f"cancel-{job.pk}",
+        url=f"{job_url(job)}/cancel",
+        action="Cancel",
+        title=f"Cancel this {what.lower()}?",
+        consequences=consequences,
+        button=f"Cancel the {what.lower()}",
+        back_url=job_url(job),
+        back_label="Let it go on",
+        danger=True,
+    )

@@ -1,0 +1,183 @@
+"""The keys of daemons without database access. A key is shown once, when it is made."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.paging import slice_of
+from coderproj.console.questions import Question
+from coderproj.console.templatetags.console import age
+from coderproj.console.views import SignedInPage
+from coderproj.errors import DomainError, NotFound
+from coderproj.identity.models import Organization
+from provisioning import keys
+from provisioning.models import ProvisionerKey
+from provisioning.pages.daemons import DAEMONS
+from provisioning.pages.parts import tags_of
+
+PAGE_SIZE = 50
+DAY = 86_400
+EVERYWHERE = "all"
+KEYS = ("Keys", "/daemons/keys")
+SHOWN = {"": "Live", "revoked": "Revoked"}
+
+
+def read_tags(text: str) -> dict[str, str]:
+    """Tags from lines of ``key=value``. Raises ValidationError naming the line that is none, or comes twice."""
+    tags: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not (name and equals and value):
+            raise forms.ValidationError(f"{line[:64]!r} is not key=value.")
+        if name in tags:
+            raise forms.ValidationError(f"{name[:64]!r} is given twice.")
+        tags[name] = value
+    return tags
+
+
+class KeyForm(ConsoleForm):
+    name = forms.CharField(label="Name", max_length=keys.MAX_NAME, help_text="Such as the machine's name.")
+    organization = forms.ChoiceField(
+        label="For jobs of", help_text="Its daemons get no job of another organization, nor what is in it."
+    )
+    tags = forms.CharField(
+        label="Tags",
+        required=False,
+        help_text="One key=value a line. Its daemons take jobs that ask for these tags; without any, those that ask "
+        "for none.",
+        widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
+    )
+    lifetime = forms.TypedChoiceField(label="Ends after", coerce=int)
+
+    def __init__(self, organizations: list[Organization], everywhere: bool, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
+        field: Any = self.fields["organization"]
+        field.choices = [*choices, *([(EVERYWHERE, "All organizations")] if everywhere else [])]
+        longest = settings.TOKEN_MAX_LIFETIME_SECONDS
+        lifetime: Any = self.fields["lifetime"]
+        lifetime.choices = [
+            (0, "Never: until it is revoked"),
+            *((days * DAY, f"{days} days") for days in (30, 90, 365) if days * DAY <= longest),
+        ]
+
+    def clean_tags(self) -> Mapping[str, str]:
+        return read_tags(self.cleaned_data["tags"])
+
+
+def revocation_of(key: ProvisionerKey) -> Question:
+    """The question before a key ends."""
+    used = f"It was last used {age(key.last_used)}." if key.last_used else "It was never used."
+    return Question(
+        key=f"revoke-{key.pk}",
+        url=reverse("revoke-daemon-key", args=[key.pk]),
+        action="Revoke",
+        title=f"Revoke {key.name}?",
+        consequences=(
+            "Daemons that show it are refused from their next request on. What they are at starts again elsewhere.",
+            used,
+        ),
+        button=f"Revoke {key.name}",
+        back_url=reverse("daemon-keys"),
+        back_label="Keep it",
+        danger=True,
+    )
+
+
+class KeySection(SignedInPage):
+    """For those who may deal with keys somewhere. For others the page does not exist."""
+
+    section = "daemons"
+
+    def prepare(self, **route: Any) -> None:
+        if not keys.may_keep_keys(self.actor):
+            raise NotFound
+
+
+class DaemonKeys(KeySection):
+    """The keys of the organizations in which the actor may make them; for owners also those for all of them."""
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        show = request.GET.get("show", "")
+        show = show if show in SHOWN else ""
+        found = keys.visible_keys(self.actor).filter(revoked_at__isnull=show != "revoked")
+        page = slice_of(request, found.order_by("name", "id"), PAGE_SIZE)
+        now = datetime.now(UTC)
+        context = {
+            "rows": [
+                (key, tags_of(key.tags), bool(key.expires_at and key.expires_at <= now), revocation_of(key))
+                for key in page.rows
+            ],
+            "slice": page,
+            "show": show,
+            "tabs": SHOWN.items(),
+            "trail": [DAEMONS, ("Keys", "")],
+        }
+        return self.show("provisioning/daemon_keys.html", context)
+
+
+class NewDaemonKey(KeySection):
+    """Makes a key."""
+
+    def prepare(self, **route: Any) -> None:
+        super().prepare()
+        self.organizations = list(keys.organizations_with_keys(self.actor).order_by("-is_default", "name"))
+        self.everywhere = keys.may_keep_global_keys(self.actor)
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self._page(KeyForm(self.organizations, self.everywhere))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        form = KeyForm(self.organizations, self.everywhere, request.POST)
+        if not form.is_valid():
+            return self._page(form)
+        given = form.cleaned_data
+        organization = next((row for row in self.organizations if str(row.pk) == given["organization"]), None)
+        try:
+            key, secret = keys.create(
+                self.actor,
+                organization,
+                name=given["name"],
+                tags=given["tags"],
+                lifetime_seconds=given["lifetime"],
+            )
+        except DomainError as error:
+            form.refuse(error)
+            return self._page(form, status=error.status_code)
+        response = self._page(form, secret=secret, tags=tags_of(key.tags))
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _page(self, form: KeyForm, *, status: int = 200, **made: Any) -> HttpResponseBase:
+        context = {"form": form, "url": settings.ACCESS_URL, "trail": [DAEMONS, KEYS, ("New key", "")], **made}
+        return self.show("provisioning/new_daemon_key.html", context, status=status)
+
+
+class RevokeDaemonKey(KeySection):
+    """Asks, and ends a key."""
+
+    key: ProvisionerKey
+
+    def prepare(self, **route: Any) -> None:
+        super().prepare()
+        key_id: uuid.UUID = route["key"]
+        found = keys.visible_keys(self.actor).filter(pk=key_id, revoked_at=None).first()
+        if found is None:
+            raise NotFound
+        self.key = found
+
+    def get(self, request: HttpRequest, key: uuid.UUID) -> HttpResponseBase:
+        trail = [DAEMONS, KEYS, ("Revoke", "")]
+        return self.show("console/question.html", {"question": revocation_of(self.key), "trail": trail})
+
+    def post(self, request: HttpRequest, key: uuid.UUID) -> HttpResponseBase:
+        keys.revoke_key(self.actor, self.key)
+        return self.go(reverse("daemon-keys"), f"{self.key.name} is revoked.")

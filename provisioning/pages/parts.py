@@ -1,0 +1,76 @@
+"""What pages show of a job."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+from provisioning.job_queue import queue_of
+from provisioning.log_console import raw_log
+from provisioning.matching import Unmatched, unmatched
+from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob, WorkspaceResource
+
+START = "start"
+
+
+def seconds_queued(job: ProvisionerJob, now: datetime | None = None) -> float:
+    """How long the job waited, or has been waiting, for a daemon."""
+    end = job.started_at or job.completed_at or now or datetime.now(UTC)
+    return (end - job.created_at).total_seconds()
+
+
+def seconds_run(job: ProvisionerJob, now: datetime | None = None) -> float | None:
+    """How long the job ran, or has been running; None when it never started."""
+    if job.started_at is None:
+        return None
+    return ((job.completed_at or now or datetime.now(UTC)) - job.started_at).total_seconds()
+
+
+def tags_of(tags: Mapping[str, Any]) -> list[str]:
+    """Tags as ``key=value``, the default ones left out where there are others."""
+    own = {key: value for key, value in tags.items() if DEFAULT_TAGS.get(key) != value} or tags
+    return [f"{key}={value}" for key, value in own.items() if value != ""]
+
+
+def job_context(job: ProvisionerJob) -> dict[str, Any]:
+    """The context of ``_job_facts.html`` and ``_job_error.html``. At most three queries."""
+    title, _, detail = job.error.strip().partition("\n")
+    context: dict[str, Any] = {
+        "job": job,
+        "daemon": daemons_by_id([job.worker_id]).get(job.worker_id),
+        "queued": seconds_queued(job),
+        "ran": seconds_run(job),
+        "tags": tags_of(job.tags),
+        "error_title": title,
+        "error_detail": detail.strip(),
+    }
+    if job.started_at is None and job.completed_at is None:
+        queue = queue_of([job.pk])
+        missing: Unmatched | None = unmatched([job]).get(job.pk)
+        context |= {
+            "queue_position": queue.position(job.pk),
+            "queue_size": queue.size,
+            "no_match": missing.reason if missing else "",
+        }
+    return context
+
+
+def daemons_by_id(ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, ProvisionerDaemon]:
+    """The daemons of these ids, as far as they are known. No query without any id."""
+    wanted = [id_ for id_ in ids if id_]
+    return {daemon.pk: daemon for daemon in ProvisionerDaemon.objects.filter(pk__in=wanted)} if wanted else {}
+
+
+def resources_of(job: ProvisionerJob) -> list[WorkspaceResource]:
+    """What a workspace consists of while it runs, with agents and apps. Three queries."""
+    rows = WorkspaceResource.objects.filter(job=job, workspace_transition=START, hide=False)
+    return list(rows.prefetch_related("agents__apps").order_by("name", "type", "id"))
+
+
+def raw_log_answer(job: ProvisionerJob, name: str) -> StreamingHttpResponse:
+    """The whole log as a text file."""
+    response = StreamingHttpResponse(raw_log(job.pk), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.log.txt"'
+    return response

@@ -1,0 +1,157 @@
+"""What the pages of a template have in common: finding it, its head and its tabs."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from coderproj.console.questions import Question
+from coderproj.console.templatetags.console import age
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from coderproj.identity.actor import Actor
+from coderproj.identity.rbac import Action, Resource, allowed
+from templates_app.models import Template, TemplateVersion
+from templates_app.pages.addresses import template_url, version_url
+from templates_app.querysets import TemplateVersionQuerySet
+
+TEMPLATES = ("Templates", "/templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A section of a template or of a version. ``route`` takes the names that lead there; ``managers`` alone see it
+    when that is set, and only actors for whom ``offered`` says so, given the organization's id."""
+
+    key: str
+    label: str
+    route: str
+    managers: bool = False
+    offered: Callable[[Actor, uuid.UUID], bool] | None = None
+
+    def is_for(self, actor: Actor, organization_id: uuid.UUID, *, manages: bool) -> bool:
+        """Whether the actor gets to see it."""
+        if self.managers and not manages:
+            return False
+        return self.offered is None or self.offered(actor, organization_id)
+
+
+def reads_audit_log(actor: Actor, organization_id: uuid.UUID) -> bool:
+    """Whether the actor may read what was done in the organization."""
+    return allowed(actor, Action.READ, Resource.AUDIT_LOG, organization_id=organization_id)
+
+
+# In the order of the page. A tab's page derives from ``TemplateSection``.
+TABS = [
+    Tab("overview", "Overview", "template"),
+    Tab("versions", "Versions", "template-versions"),
+    Tab("parameters", "Parameters", "template-parameters"),
+    Tab("resources", "Resources", "template-resources"),
+    Tab("insights", "Insights", "template-insights"),
+    Tab("permissions", "Permissions", "template-permissions"),
+    Tab("audit", "Audit", "template-audit", offered=reads_audit_log),
+    Tab("settings", "Settings", "template-settings", managers=True),
+]
+
+
+def find_template(actor: Actor, organization: str, name: str) -> Template:
+    """The existing template of that organization and name, in any case. Raises NotFound."""
+    templates = Template.objects.visible(actor).select_related("organization", "active_version__job", "created_by")
+    template = templates.filter(organization__name__iexact=organization, name__iexact=name).first()
+    if template is None:
+        raise NotFound
+    return template
+
+
+def manages(actor: Actor, template: Template, action: Action = Action.UPDATE) -> bool:
+    """Whether the actor may do this with the template."""
+    return Template.objects.manageable(actor, action).filter(pk=template.pk).exists()
+
+
+class TemplateSection(SignedInPage):
+    """A page below a template: ``self.template``, and ``self.manages`` whether one may change it."""
+
+    section = "templates"
+    # The key of the tab that is marked as current.
+    tab = ""
+    template: Template
+    manages: bool
+
+    def prepare(self, **route: str) -> None:
+        self.template = find_template(self.actor, route["organization"], route["template"])
+        self.manages = manages(self.actor, self.template)
+
+    def frame(self, here: str = "") -> dict[str, Any]:
+        """The context of the template's head and tabs; ``here`` is the last part of the breadcrumbs."""
+        template = self.template
+        name = template.display_name or template.name
+        own = template_url(template)
+        return {
+            "template": template,
+            "template_name": name,
+            "manages": self.manages,
+            "trail": [TEMPLATES, (name, own if here else ""), *([(here, "")] if here else [])],
+            "tab": self.tab,
+            "tabs": [
+                (tab, own if tab.route == "template" else template_url(template, tab.route))
+                for tab in TABS
+                if tab.is_for(self.actor, template.organization_id, manages=self.manages)
+            ],
+        }
+
+
+# ---------------------------------------------------------------------- versions in lists
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version in a list. ``promotion`` is the question before making it active; None when that is not offered."""
+
+    version: TemplateVersion
+    url: str
+    is_active: bool
+    promotion: Question | None
+
+
+def versions_of(template: Template) -> TemplateVersionQuerySet:
+    """The template's versions with their imports and authors, newest first."""
+    rows = TemplateVersion.objects.filter(template=template).select_related("job", "created_by")
+    return rows.order_by("-created_at", "-id")
+
+
+def version_rows(template: Template, versions: Any, *, manages: bool) -> list[VersionRow]:
+    """Rows for a list of the template's versions."""
+    return [version_row(template, version, manages=manages) for version in versions]
+
+
+def version_row(template: Template, version: TemplateVersion, *, manages: bool) -> VersionRow:
+    version.template = template
+    is_active = version.pk == template.active_version_id
+    offered = manages and not is_active and is_promotable(version)
+    return VersionRow(version, version_url(version), is_active, promotion_of(template, version) if offered else None)
+
+
+def is_promotable(version: TemplateVersion) -> bool:
+    """Whether it makes sense to make the version active: it was imported and is in use."""
+    return version.job.status == "succeeded" and not version.archived
+
+
+def promotion_of(template: Template, version: TemplateVersion) -> Question:
+    """Making the version active: promoting a newer one than the active one, rolling back to an older one."""
+    active = template.active_version
+    back = version.created_at < active.created_at
+    author = version.created_by.username
+    consequences = [
+        f"New workspaces will be built from {version.name}, pushed {age(version.created_at)} by {author}.",
+        f"Workspaces that were built from {active.name} keep it until their owners update them.",
+    ]
+    if not version.is_verified:
+        consequences.append("Stubs answered for a part of it at its import: it can be dry-run, and never be applied.")
+    return Question(
+        key=f"promote-{version.pk}",
+        url=version_url(version, "promote"),
+        action="Roll back" if back else "Promote",
+        title=f"Roll back to {version.name}?" if back else f"Make {version.name} active?",
+        consequences=tuple(consequences),
+        button=f"Roll back to {version.name}" if back else f"Promote {version.name}",
+        back_url=template_url(template),
+        back_label=f"Keep {active.name}",
+    )

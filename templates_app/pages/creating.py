@@ -1,0 +1,282 @@
+"""New versions: from an uploaded archive, from a starter, or the same files once more; and naming a template."""
+
+import tempfile
+import uuid
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+
+from coderproj.api.throttling import may_upload_now
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.views import SignedInPage
+from coderproj.errors import DomainError, Forbidden, Invalid, NotFound, TooManyRequests
+from coderproj.identity.models import Organization
+from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning import archive, files, parameters
+from provisioning.models import ParameterSchema
+from templates_app import starters
+from templates_app.models import TemplateVersion
+from templates_app.pages.addresses import template_url, version_url
+from templates_app.pages.base import TEMPLATES, TemplateSection
+from templates_app.pages.listing import may_create_somewhere
+from templates_app.pages.naming import NameForm
+from templates_app.pages.version import VersionSection
+from templates_app.services import access, templates, versions
+
+SPOOL_BYTES = 4 * 1024 * 1024
+ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
+
+
+class UploadForm(ConsoleForm):
+    file = forms.FileField(
+        label="Archive",
+        help_text="A tar or zip of a folder with Terraform configuration.",
+        widget=forms.FileInput({"accept": ".tar,.zip,application/x-tar,application/zip"}),
+        required=False,
+    )
+    starter = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+    message = forms.CharField(
+        label="Message", max_length=1024, required=False, help_text="What is new, for those who look at the versions."
+    )
+    tags = forms.CharField(
+        label="Tags of the daemon",
+        max_length=512,
+        required=False,
+        help_text="key=value, with blanks between several: only a daemon that has them imports it.",
+    )
+
+    def clean_tags(self) -> dict[str, str]:
+        """Tags by key."""
+        tags = {}
+        for word in self.cleaned_data["tags"].split():
+            key, equals, value = word.partition("=")
+            if not (key and equals and value):
+                raise forms.ValidationError(f"{word!r} is not of the form key=value.")
+            tags[key] = value
+        return tags
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if not given.get("file") and not given.get("starter") and "file" not in self.errors:
+            self.add_error("file", "Choose an archive, or start from a starter.")
+        return given
+
+
+class Uploading(SignedInPage):
+    """Takes an archive and queues its import. The page's script asks for JSON, to show how far the upload is."""
+
+    def create(self, form: UploadForm, organization: Organization, template_id: uuid.UUID | None) -> TemplateVersion:
+        """The version of what the form brings. Raises DomainError."""
+        given = form.cleaned_data
+        source = versions.Source(starter=given["starter"])
+        if given["file"]:
+            if not may_upload_now(self.actor.id):
+                raise TooManyRequests("Too many uploads: wait a minute.")
+            source = versions.Source(file_id=self._store(given["file"]))
+        return versions.create(
+            self.actor,
+            organization,
+            versions.NewVersion(
+                source=source, message=given["message"], template_id=template_id, tags=given.get("tags") or {}
+            ),
+        )
+
+    def _store(self, upload: UploadedFile) -> uuid.UUID:
+        """Check and keep an archive. Raises DomainError naming what is wrong with it."""
+        if not files.may_upload(self.actor):
+            raise Forbidden
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
+            checked = archive.check(upload, limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
+            sink.seek(0)
+            return files.store(self.actor, sink.read(), sha256=checked.sha256).file.pk
+
+    def answer(self, url: str) -> HttpResponseBase:
+        """On to the version: for the script as JSON."""
+        return JsonResponse({"url": url}) if self._wants_json else self.go(url)
+
+    def refuse(self, form: UploadForm, error: DomainError | None = None) -> HttpResponseBase:
+        """Say what is wrong: in the form, or to the script."""
+        if error is not None:
+            form.refuse(error)
+        status = error.status_code if error else 400
+        if self._wants_json:
+            texts = [str(text) for errors in form.errors.values() for text in errors]
+            return JsonResponse({"errors": texts})  # to a script's question this is an answer, not a failure
+        return self.form_page(form, status)
+
+    def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
+        """The page with the form. Every page defines it."""
+        raise NotImplementedError
+
+    @property
+    def _wants_json(self) -> bool:
+        return "application/json" in self.request.META.get("HTTP_ACCEPT", "")
+
+
+class NewTemplate(Uploading):
+    """The first version of a template to be. It gets its name once it is imported."""
+
+    section = "templates"
+    organizations: list[Organization]
+
+    def prepare(self, **route: Any) -> None:
+        self.organizations = [
+            row
+            for row in visible_organizations(self.actor).order_by("-is_default", "name")
+            if allowed(self.actor, Action.CREATE, Resource.TEMPLATE, organization_id=row.pk)
+        ]
+        if not self.organizations:
+            raise Forbidden
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self.form_page(UploadForm(initial={"starter": request.GET.get("starter", "")}))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        form = UploadForm(request.POST, request.FILES)
+        if not form.is_valid():
+            return self.refuse(form)
+        try:
+            version = self.create(form, self._organization(), None)
+        except DomainError as error:
+            return self.refuse(form, error)
+        suggestion = form.cleaned_data["starter"] or _name_of(form.cleaned_data["file"])
+        starter = starters.find(form.cleaned_data["starter"]) if form.cleaned_data["starter"] else None
+        query = request.GET.copy()
+        query.clear()
+        query["name"] = suggestion
+        if starter is not None:
+            query["icon"] = starter.icon
+        return self.answer(f"{version_url(version)}?{query.urlencode()}")
+
+    def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
+        chosen = starters.find(str(form["starter"].value() or ""))
+        context = {
+            "form": form,
+            "starter": chosen,
+            "starters": starters.starters(),
+            "organizations": self.organizations,
+            "organization": self._organization(),
+            "trail": [TEMPLATES, ("New template", "")],
+        }
+        return self.show("templates_app/new_template.html", context, status=status)
+
+    def _organization(self) -> Organization:
+        name = self.request.POST.get("organization", "")
+        return next((row for row in self.organizations if row.name == name), self.organizations[0])
+
+
+class NewVersion(Uploading, TemplateSection):
+    """Another version of a template. The active one stays until somebody promotes the new one."""
+
+    tab = "versions"
+
+    def prepare(self, **route: str) -> None:
+        super().prepare(**route)
+        access.authorize(self.actor, Action.CREATE, self.template)
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        return self.form_page(UploadForm())
+
+    def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        form = UploadForm(request.POST, request.FILES)
+        if not form.is_valid():
+            return self.refuse(form)
+        try:
+            version = self.create(form, self.template.organization, self.template.pk)
+        except DomainError as error:
+            return self.refuse(form, error)
+        version.template = self.template
+        return self.answer(version_url(version))
+
+    def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
+        context = self.frame("New version") | {"form": form}
+        return self.show("templates_app/new_version.html", context, status=status)
+
+
+class RetryVersion(VersionSection):
+    """The same files once more, as a new version; variables that the import asked for can be given values."""
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        context = {"variables": self._variables(), "first_line": self.version.job.error.partition("\n")[0]}
+        return self.show("templates_app/retry.html", self.frame("Retry") | context)
+
+    def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        old = self.version
+        if old.job.file_id is None:
+            raise Invalid("The version has no files to import.")
+        template = old.template
+        values = tuple(
+            parameters.GivenValue(name=schema.name, source_value=request.POST[f"value-{schema.name}"])
+            for schema in self._variables()
+            if request.POST.get(f"value-{schema.name}")
+        )
+        version = versions.create(
+            self.actor,
+            old.organization,
+            versions.NewVersion(
+                source=versions.Source(file_id=old.job.file_id),
+                message=old.message or f"{old.name} once more",
+                template_id=template.pk if template is not None and not template.deleted else None,
+                provisioner=old.job.provisioner,
+                tags=old.job.tags,
+                values=values,
+            ),
+        )
+        version.template = template
+        return self.go(version_url(version), f"The files of {old.name} are imported again.")
+
+    def _variables(self) -> list[ParameterSchema]:
+        return list(ParameterSchema.objects.filter(job=self.version.job, allow_override_source=True))
+
+
+class CreateTemplate(VersionSection):
+    """Makes a version a template, under the name that its page asked for."""
+
+    def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        version = self.version
+        form = NameForm(request.POST)
+        if version.template_id is not None:
+            raise NotFound
+        if form.is_valid():
+            try:
+                template = templates.create(
+                    self.actor,
+                    version.organization,
+                    templates.NewTemplate(version_id=version.pk, **form.cleaned_data),
+                )
+            except DomainError as error:
+                form.refuse(error)
+            else:
+                message = f"{template.name} is ready: everybody in {version.organization.name} may build from it."
+                return self.go(template_url(template), message)
+        return self.show("templates_app/name_template.html", self.frame("Name") | {"naming": form}, status=400)
+
+
+class StartersPage(SignedInPage):
+    """The starter templates that come with the product."""
+
+    section = "starters"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        everything = starters.starters()
+        tag = request.GET.get("tag", "")
+        context = {
+            "starters": [starter for starter in everything if not tag or tag in starter.tags],
+            "tags": sorted({name for starter in everything for name in starter.tags}),
+            "tag": tag,
+            "read_only": not may_create_somewhere(self.actor),
+        }
+        return self.show("templates_app/starters.html", context)
+
+
+def _name_of(upload: UploadedFile | None) -> str:
+    """A name to suggest: that of the file, without its ending, in the form that names of templates have."""
+    name = (upload.name or "") if upload else ""
+    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in name.removesuffix(ending)).split()
+    return "-".join(words)[:32].strip("-").lower()

@@ -1,0 +1,103 @@
+"""What a workspace of a version consists of, while it runs and while it is stopped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
+
+from provisioning.engine.base import Transition
+from provisioning.models import JobStatus, WorkspaceResource
+from provisioning.resource_graph import DRAWN_AT_MOST, resource_graph
+from templates_app.models import TemplateVersion
+from templates_app.pages.addresses import template_url
+from templates_app.pages.base import TemplateSection
+from templates_app.pages.trying import chosen_version, names_of
+from templates_app.pages.version import VersionSection
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSet:
+    """What there is in one state of a workspace. ``not_drawn`` are too many for the picture, ``hidden`` are those
+    that the template hides."""
+
+    key: str
+    title: str
+    sub: str
+    none: str
+    resources: list[WorkspaceResource]
+    graph: SafeString
+    not_drawn: int
+    hidden: int
+
+    @property
+    def daily_cost(self) -> int:
+        """Credits a day."""
+        return sum(resource.daily_cost for resource in self.resources)
+
+
+class TemplateResources(TemplateSection):
+    """The resources of the active version, or of the one that ``?version=`` names."""
+
+    tab = "resources"
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        version = chosen_version(self, request)
+        context = {
+            "version": version,
+            "names": names_of(self),
+            "address": template_url(self.template, "template-resources"),
+            "sets": resource_sets(version),
+        }
+        return self.show("templates_app/template_resources.html", self.frame("Resources") | context)
+
+
+class VersionResources(VersionSection):
+    """The resources of a version."""
+
+    tab = "resources"
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        context = self.frame("Resources") | {"sets": resource_sets(self.version)}
+        return self.show("templates_app/version_resources.html", context)
+
+
+def resource_sets(version: TemplateVersion) -> list[ResourceSet]:
+    """Running and stopped; none for an import that has not succeeded. At most four queries."""
+    if version.job.status != JobStatus.SUCCEEDED:
+        return []
+    rows = WorkspaceResource.objects.filter(job=version.job_id).order_by("name", "type", "id")
+    found = list(rows.prefetch_related("metadata", "agents__apps"))
+    return [
+        _set(
+            "start",
+            "While a workspace runs",
+            "made when it starts",
+            "A workspace of this version consists of nothing.",
+            [row for row in found if row.workspace_transition == Transition.START],
+        ),
+        _set(
+            "stop",
+            "While it is stopped",
+            "kept when it stops",
+            "Nothing is kept: whatever a workspace holds is gone once it stops.",
+            [row for row in found if row.workspace_transition == Transition.STOP],
+        ),
+    ]
+
+
+def _set(key: str, title: str, sub: str, none: str, rows: list[WorkspaceResource]) -> ResourceSet:
+    shown = [row for row in rows if not row.hide]
+    agents = sum(len(row.agents.all()) for row in shown)
+    label = f"{len(shown)} resource{'' if len(shown) == 1 else 's'} with {agents} agent{'' if agents == 1 else 's'}"
+    return ResourceSet(
+        key=key,
+        title=title,
+        sub=sub,
+        none=none,
+        resources=shown,
+        graph=resource_graph(shown, label),
+        not_drawn=max(len(shown) - DRAWN_AT_MOST, 0),
+        hidden=len(rows) - len(shown),
+    )

@@ -1,0 +1,52 @@
+"""A starter template: its readme, its files, and what it asks for."""
+
+import io
+from functools import cache
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console import markdown
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from provisioning.archive.rules import Members, read_tar
+from templates_app import starters
+from templates_app.pages.listing import may_create_somewhere
+from templates_app.preview import Preview, preview_of
+
+
+class StarterPage(SignedInPage):
+    """One of the starters, by its slug. Using it is offered to those who may create templates."""
+
+    section = "starters"
+    starter: starters.Starter
+
+    def prepare(self, **route: str) -> None:
+        found = starters.find(route["starter"])
+        if found is None:
+            raise NotFound
+        self.starter = found
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        starter = self.starter
+        context = {
+            "starter": starter,
+            "readme": markdown.render(starter.markdown),
+            "preview": _preview(starter.slug),
+            "files": _files(starter.slug),
+            "read_only": not may_create_somewhere(self.actor),
+            "trail": [("Starter templates", "/starters"), (starter.name, "")],
+        }
+        return self.show("templates_app/starter.html", context)
+
+
+# Starters do not change while the server runs.
+@cache
+def _preview(slug: str) -> Preview | None:
+    return preview_of(starters.archive(slug))
+
+
+@cache
+def _files(slug: str) -> tuple[str, ...]:
+    members = read_tar(io.BytesIO(starters.archive(slug)), Members())
+    return tuple(member.path for member, _ in members if not member.is_directory)

@@ -1,0 +1,142 @@
+"""A template: how it is doing, its versions, and making one of them active."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
+
+from coderproj.api.identifiers import parse_uuid
+from coderproj.console import charts, markdown
+from coderproj.console.paging import slice_of
+from coderproj.console.templatetags.console import duration
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from coderproj.identity.rbac import Action
+from provisioning.models import WorkspaceResource
+from templates_app import statistics
+from templates_app.models import Template, TemplateVersion
+from templates_app.pages.addresses import template_url
+from templates_app.pages.base import (
+    TemplateSection,
+    VersionRow,
+    version_row,
+    version_rows,
+    versions_of,
+)
+from templates_app.services import access, templates
+
+VERSIONS_ON_OVERVIEW = 8
+PAGE_SIZE = 30
+WEEK = 7
+HOUR_MS = 3_600_000
+
+
+class TemplateOverview(TemplateSection):
+    """What one wants to know first: is the newest version in use, who uses the template, how long that takes."""
+
+    tab = "overview"
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
+        use = statistics.use_of([self.template.pk])[self.template.pk]
+        daily = statistics.daily_run_times(self.template.pk)
+        active = self.template.active_version
+        context: dict[str, Any] = {
+            "versions": rows,
+            "notice": notice_of(rows),
+            "use": use,
+            "change": _change_on_the_week(use.daily_users),
+            "cost": _daily_cost(active),
+            "users_chart": users_chart(use.daily_users),
+            "times_chart": times_chart(daily),
+            "days": list(zip(statistics.last_days(), use.daily_users, daily, strict=True))[::-1],
+            "has_times": any(day.count for day in daily),
+            "readme": markdown.render(active.readme) if active.readme else "",
+            "default_hours": self.template.default_ttl_ms / HOUR_MS,
+        }
+        return self.show("templates_app/template.html", self.frame() | context)
+
+
+class TemplateVersionsPage(TemplateSection):
+    """All versions of a template."""
+
+    tab = "versions"
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        found = slice_of(request, versions_of(self.template), PAGE_SIZE)
+        rows = version_rows(self.template, found.rows, manages=self.manages)
+        return self.show(
+            "templates_app/template_versions.html", self.frame("Versions") | {"versions": rows, "slice": found}
+        )
+
+
+class PromotePage(TemplateSection):
+    """Making a version the active one: asks first, and says what will happen. Dialogs of other pages post here."""
+
+    tab = "versions"
+    version: TemplateVersion
+
+    def prepare(self, **route: str) -> None:
+        super().prepare(**route)
+        access.authorize(self.actor, Action.UPDATE, self.template)
+        version = versions_of(self.template).filter(name=route["version"]).first()
+        if version is None:
+            raise NotFound
+        self.version = version
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        row = version_row(self.template, self.version, manages=self.manages)
+        return self.show("templates_app/promote.html", self.frame(self.version.name) | {"row": row})
+
+    def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        templates.promote(self.actor, self.template, self.version.pk)
+        message = f"{self.version.name} is now the active version: new workspaces are built from it."
+        return self.go(template_url(self.template), message)
+
+
+class ShortAddress(SignedInPage):
+    """``/templates/<name>``: on to the template of that name, of the default organization where there are several; or
+    of that id."""
+
+    def get(self, request: HttpRequest, name: str) -> HttpResponseBase:
+        wanted = Q(pk=template_id) if (template_id := parse_uuid(name)) else Q(name__iexact=name)
+        found = Template.objects.visible(self.actor).select_related("organization").filter(wanted)
+        template = found.order_by("-organization__is_default", "organization__created_at").first()
+        if template is None:
+            raise NotFound
+        return self.go(template_url(template))
+
+
+# ---------------------------------------------------------------------- parts of the overview
+def notice_of(rows: list[VersionRow]) -> VersionRow | None:
+    """The newest version, when it is not the active one: that needs attention."""
+    newest = next((row for row in rows if not row.version.archived), None)
+    return newest if newest is not None and not newest.is_active else None
+
+
+def _change_on_the_week(users: list[int]) -> float | None:
+    """Percent by which today's number differs from that of a week ago; None when nobody was there then."""
+    before = users[-1 - WEEK] if len(users) > WEEK else 0
+    return 100 * (users[-1] - before) / before if before else None
+
+
+def _daily_cost(version: TemplateVersion) -> int:
+    """What a workspace costs a day while it runs, in credits."""
+    resources = WorkspaceResource.objects.filter(job=version.job_id, workspace_transition="start")
+    return sum(resources.values_list("daily_cost", flat=True))
+
+
+def users_chart(users: list[int]) -> SafeString:
+    label = f"Daily active developers over {len(users)} days, between {min(users)} and {max(users)}"
+    return charts.line_chart([charts.Series("developers", users)], statistics.last_days(), label)
+
+
+def times_chart(daily: list[statistics.RunTimes]) -> SafeString:
+    series = [
+        charts.Series("p50", [day.p50 for day in daily]),
+        charts.Series("p95", [day.p95 for day in daily]),
+    ]
+    label = f"Build time over {len(daily)} days, median and 95th percentile"
+    return charts.line_chart(series, statistics.last_days(), label, text=duration)

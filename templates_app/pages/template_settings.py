@@ -1,0 +1,155 @@
+"""What people see of a template, how its workspaces stop, and its end."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console.forms import ConsoleForm
+from coderproj.errors import DomainError
+from coderproj.identity.rbac import Action
+from templates_app.models import Template
+from templates_app.names import check_display_name, check_template_name
+from templates_app.pages.addresses import template_url
+from templates_app.pages.base import TemplateSection, manages
+from templates_app.services import access, templates
+
+HOUR_MS = 3_600_000
+# What the API takes, in hours.
+MAX_HOURS = 2**63 // 10**6 // HOUR_MS
+DESCRIPTION_LENGTH = 127
+ICONS = ("docker", "k8s", "aws", "azure", "gcp", "do", "hetzner", "nvidia", "podman", "proxmox", "terraform")
+
+
+class TemplateForm(ConsoleForm):
+    name = forms.CharField(
+        label="Name", max_length=32, validators=[check_template_name], help_text="Developers and scripts type it."
+    )
+    display_name = forms.CharField(label="Display name", max_length=64, required=False, validators=[check_display_name])
+    description = forms.CharField(
+        label="Description",
+        max_length=DESCRIPTION_LENGTH,
+        required=False,
+        help_text=f"A sentence of at most {DESCRIPTION_LENGTH} characters, shown in lists.",
+    )
+    icon = forms.CharField(
+        label="Icon",
+        max_length=256,
+        required=False,
+        help_text="An address such as /icon/docker.png. It is never fetched: its name chooses one of our symbols.",
+        widget=forms.TextInput({"list": "icons"}),
+    )
+    default_hours = forms.DecimalField(
+        label="Autostop after, in hours",
+        min_value=0,
+        max_value=MAX_HOURS,
+        decimal_places=2,
+        help_text="How long a workspace runs after its start unless its owner says otherwise. 0: never stopped.",
+    )
+    allow_user_cancel_workspace_jobs = forms.BooleanField(
+        label="Developers may cancel builds of their workspaces",
+        required=False,
+        widget=forms.CheckboxInput({"class": "switch", "role": "switch"}),
+        help_text="Cancelling in the middle may leave resources behind. Administrators always may.",
+    )
+
+    def changes(self, template: Template) -> dict[str, Any]:
+        """Fields of the template with their new values. A length of time that was not touched is kept exactly."""
+        given = dict(self.cleaned_data)
+        hours = given.pop("default_hours")
+        if hours != Decimal(hours_of(template)):
+            given["default_ttl_ms"] = int(hours * HOUR_MS)
+        return given
+
+
+class DeleteForm(ConsoleForm):
+    confirmation = forms.CharField(label="Name of the template", max_length=64)
+
+    def __init__(self, template: Template, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.template = template
+        self.fields["confirmation"].widget.attrs.update(autocomplete="off", spellcheck="false")
+
+    def clean_confirmation(self) -> str:
+        """The name, as it is. Raises ValidationError for anything else."""
+        given = str(self.cleaned_data["confirmation"])
+        if given != self.template.name:
+            raise forms.ValidationError(f"Type {self.template.name} to delete it.")
+        return given
+
+
+class TemplateSettings(TemplateSection):
+    """For those who may change the template. Deleting has a form of its own, and a right of its own."""
+
+    tab = "settings"
+    may_delete: bool
+
+    def prepare(self, **route: str) -> None:
+        super().prepare(**route)
+        access.authorize(self.actor, Action.UPDATE, self.template)
+        self.may_delete = manages(self.actor, self.template, Action.DELETE)
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        return self.form_page(TemplateForm(initial=self._initial()))
+
+    def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        form = TemplateForm(request.POST)
+        if not form.is_valid():
+            return self.form_page(form, status=400)
+        stored = find_again(self.template)
+        try:
+            templates.update(self.actor, stored, form.changes(stored))
+        except DomainError as error:
+            form.refuse(error)
+            return self.form_page(form, status=error.status_code)
+        stored.organization = self.template.organization
+        return self.go(template_url(stored, "template-settings"), "The settings are saved.")
+
+    def form_page(
+        self, form: TemplateForm, *, deletion: DeleteForm | None = None, status: int = 200
+    ) -> HttpResponseBase:
+        context = {
+            "form": form,
+            "deletion": (deletion or DeleteForm(self.template)) if self.may_delete else None,
+            "icons": [f"/icon/{name}.png" for name in ICONS],
+        }
+        return self.show("templates_app/template_settings.html", self.frame("Settings") | context, status=status)
+
+    def _initial(self) -> dict[str, Any]:
+        template = self.template
+        return {
+            "name": template.name,
+            "display_name": template.display_name,
+            "description": template.description,
+            "icon": template.icon,
+            "default_hours": hours_of(template),
+            "allow_user_cancel_workspace_jobs": template.allow_user_cancel_workspace_jobs,
+        }
+
+
+class DeleteTemplate(TemplateSettings):
+    """Takes the confirmation of the settings page."""
+
+    def prepare(self, **route: str) -> None:
+        super().prepare(**route)
+        access.authorize(self.actor, Action.DELETE, self.template)
+
+    def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        form = DeleteForm(self.template, request.POST)
+        if not form.is_valid():
+            return self.form_page(TemplateForm(initial=self._initial()), deletion=form, status=400)
+        templates.delete(self.actor, self.template)
+        return self.go("/templates", f"{self.template.name} is deleted. Its name is free again.")
+
+
+def hours_of(template: Template) -> str:
+    """After how many hours a workspace stops, to two digits behind the point."""
+    hours = Decimal(template.default_ttl_ms) / HOUR_MS
+    return f"{hours.quantize(Decimal('0.01')).normalize():f}"
+
+
+def find_again(template: Template) -> Template:
+    """The row once more: what a form shows beside an error is the stored template, not the refused one."""
+    return Template.objects.existing().get(pk=template.pk)

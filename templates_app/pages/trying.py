@@ -1,0 +1,109 @@
+"""What developers are asked for, checked as it is typed, and tried with a dry run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.errors import NotFound
+from coderproj.identity.actor import Actor
+from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning.models import JobStatus
+from provisioning.pages.addresses import job_url
+from templates_app.models import TemplateVersion
+from templates_app.pages.addresses import template_url, version_url
+from templates_app.pages.base import TemplateSection, versions_of
+from templates_app.pages.version import VersionSection
+from templates_app.parameter_form import Answers, Field, answers_of, fields_of, initial
+from templates_app.services import versions
+
+# As many versions can be chosen, the newest ones; the address takes any.
+OFFERED_VERSIONS = 200
+
+
+class TemplateParameters(TemplateSection):
+    """The form of the active version, or of the one that ``?version=`` names."""
+
+    tab = "parameters"
+
+    def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        version = chosen_version(self, request)
+        fields = fields_of(version)
+        context = {
+            "names": names_of(self),
+            "address": template_url(self.template, "template-parameters"),
+            **form_context(self.actor, version, fields, initial(fields)),
+        }
+        return self.show("templates_app/template_parameters.html", self.frame("Parameters") | context)
+
+
+class VersionParameters(VersionSection):
+    """The form of a version."""
+
+    tab = "parameters"
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        fields = fields_of(self.version)
+        return self.form_page(fields, initial(fields))
+
+    def form_page(self, fields: Sequence[Field], answers: Answers, status: int = 200) -> HttpResponseBase:
+        context = self.frame("Parameters") | form_context(self.actor, self.version, fields, answers)
+        return self.show("templates_app/version_parameters.html", context, status=status)
+
+
+class CheckParameters(VersionSection):
+    """What the form says while it is filled in: the errors of its fields, and the values that a build would get."""
+
+    def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        fields = fields_of(self.version)
+        answers = answers_of(fields, request.POST, complete=False)
+        context = form_context(self.actor, self.version, fields, answers) | {"is_update": True}
+        return self.show("templates_app/_parameter_check.html", context)
+
+
+class StartDryRun(VersionParameters):
+    """Plans with the values of the form and leads to the job; with something wrong, back to the form."""
+
+    def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        fields = fields_of(self.version)
+        answers = answers_of(fields, request.POST, complete=True)
+        if answers.errors:
+            return self.form_page(fields, answers, 400)
+        job = versions.start_dry_run(self.actor, self.version, answers.dry_run_input())
+        return self.go(job_url(job), f"A dry run of {self.version.name} is queued. Nothing will be built.")
+
+
+def form_context(actor: Actor, version: TemplateVersion, fields: Sequence[Field], answers: Answers) -> dict[str, Any]:
+    """The context of ``_parameter_form.html``. No query."""
+    may_try = allowed(
+        actor, Action.CREATE, Resource.WORKSPACE, organization_id=version.organization_id, owner_id=actor.id
+    )
+    return {
+        "version": version,
+        "fields": fields,
+        "answers": answers,
+        "imported": version.job.status == JobStatus.SUCCEEDED,
+        "may_try": may_try and version.job.status == JobStatus.SUCCEEDED,
+        "check_url": version_url(version, "check-parameters"),
+        "dry_run_url": version_url(version, "start-dry-run"),
+    }
+
+
+# ---------------------------------------------------------------------- a version of a template's page
+def chosen_version(page: TemplateSection, request: HttpRequest) -> TemplateVersion:
+    """The version that ``?version=`` names, else the active one. Raises NotFound."""
+    name = request.GET.get("version", "")
+    if not name:
+        page.template.active_version.template = page.template
+        return page.template.active_version
+    version = versions_of(page.template).filter(name=name).first()
+    if version is None:
+        raise NotFound
+    version.template = page.template
+    return version
+
+
+def names_of(page: TemplateSection) -> list[str]:
+    """The names of the template's newest versions, newest first, for a list to choose from."""
+    return list(versions_of(page.template).values_list("name", flat=True)[:OFFERED_VERSIONS])

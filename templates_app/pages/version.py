@@ -1,0 +1,198 @@
+"""A version: how its import went or goes, what it found, and what can be done next."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.console.questions import Question
+from coderproj.console.views import SignedInPage
+from coderproj.errors import NotFound
+from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning.log_console import log_console
+from provisioning.models import JobStatus, ParameterSchema
+from provisioning.pages.jobs import is_cancelable
+from provisioning.pages.parts import job_context, raw_log_answer, resources_of
+from templates_app.models import TemplateVersion
+from templates_app.pages.addresses import template_url, version_url
+from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of
+from templates_app.pages.naming import NameForm
+from templates_app.preview import Preview, preview_of_file
+from templates_app.querysets import TemplateVersionQuerySet
+from templates_app.services import versions
+
+# Tabs of a version, in the order of the page. Their pages derive from ``VersionSection``.
+TABS = [
+    Tab("import", "Import", "version"),
+    Tab("changes", "Changes", "version-changes"),
+    Tab("parameters", "Parameters", "version-parameters"),
+    Tab("resources", "Resources", "version-resources"),
+    Tab("settings", "Settings", "version-settings", managers=True),
+]
+
+
+class VersionSection(SignedInPage):
+    """A page about one version that the actor may see: ``self.version``, and ``self.manages``."""
+
+    section = "templates"
+    tab = ""
+    version: TemplateVersion
+    manages: bool
+
+    def prepare(self, **route: Any) -> None:
+        rows = (
+            TemplateVersion.objects.visible(self.actor)
+            .select_related(
+                "job__initiator",
+                "job__file",
+                "created_by",
+                "organization",
+                "template__organization",
+                "template__active_version__created_by",
+            )
+            .defer("job__file__data")
+        )
+        version = _find(rows, **route)
+        if version is None:
+            raise NotFound
+        self.version = version
+        self.manages = TemplateVersion.objects.manageable(self.actor).filter(pk=version.pk).exists()
+
+    def frame(self, here: str = "") -> dict[str, Any]:
+        """The context of the version's head and tabs; ``here`` is the last part of the breadcrumbs."""
+        version = self.version
+        template = version.template
+        trail = [TEMPLATES]
+        if template is not None and not template.deleted:
+            trail.append((template.display_name or template.name, template_url(template)))
+        trail.append((version.name, version_url(version) if here else ""))
+        return {
+            "version": version,
+            "template": template,
+            "manages": self.manages,
+            "trail": [*trail, *([(here, "")] if here else [])],
+            "tab": self.tab,
+            "tabs": [
+                (tab.key, tab.label, version_url(version, tab.route))
+                for tab in TABS
+                if tab.is_for(self.actor, version.organization_id, manages=self.manages)
+            ],
+        } | self._actions()
+
+    def _actions(self) -> dict[str, Any]:
+        """What can be done with the version in its state, by those who may."""
+        version, job, template = self.version, self.version.job, self.version.template
+        in_use = template is not None and not template.deleted
+        is_active = in_use and template is not None and template.active_version_id == version.pk
+        may_retry = self.manages and job.completed_at is not None and job.status != JobStatus.SUCCEEDED and job.file_id
+        return {
+            "is_active": is_active,
+            "cancellation": cancellation_of(version) if self.manages and is_cancelable(job) else None,
+            "promotion": (
+                promotion_of(template, version)
+                if template is not None and in_use and self.manages and not is_active and is_promotable(version)
+                else None
+            ),
+            "retry_url": version_url(version, "retry") if may_retry and self._may_read_source() else "",
+            "source_url": f"/api/v2/files/{job.file_id}" if job.file_id and self._may_read_source() else "",
+        }
+
+    def _may_read_source(self) -> bool:
+        file = self.version.job.file
+        return file is not None and allowed(self.actor, Action.READ, Resource.FILE, owner_id=file.created_by_id)
+
+
+def _find(
+    rows: TemplateVersionQuerySet,
+    *,
+    id: uuid.UUID | None = None,  # noqa: A002 - the route's word
+    organization: str = "",
+    template: str = "",
+    version: str = "",
+) -> TemplateVersion | None:
+    """By id, or by the names of organization, template and version."""
+    if id is not None:
+        return rows.filter(pk=id).first()
+    named = rows.filter(
+        template__organization__name__iexact=organization,
+        template__name__iexact=template,
+        template__deleted=False,
+        name=version,
+    )
+    return named.first()
+
+
+class VersionPage(VersionSection):
+    tab = "import"
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        version, job = self.version, self.version.job
+        address = version_url(version)
+        if request.path != address and "id" in route:
+            return self.go(f"{address}?{request.GET.urlencode()}" if request.GET else address)
+        follow = f"/api/v2/templateversions/{version.pk}/logs"
+        context = self.frame() | job_context(job)
+        context |= {
+            "log": log_console(job, follow_url=follow, raw_url=version_url(version, "version-log")),
+            "resources": resources_of(job) if job.completed_at else [],
+            "schemas": list(ParameterSchema.objects.filter(job=job)),
+            "rich_parameters": list(version.rich_parameters.order_by("index")),
+            "naming": self._naming(request),
+            "preview": self._preview(),
+            "address": address,
+        }
+        return self.show("templates_app/version.html", context)
+
+    def _preview(self) -> Preview | None:
+        """What the files say at once, while the import has not ended, for those who may read them."""
+        job = self.version.job
+        readable = job.completed_at is None and job.file_id is not None and self._may_read_source()
+        return preview_of_file(job.file_id) if job.file_id is not None and readable else None
+
+    def _naming(self, request: HttpRequest) -> NameForm | None:
+        """The form that makes the version a template, where it is none yet and the actor may make one."""
+        version = self.version
+        may_create = allowed(self.actor, Action.CREATE, Resource.TEMPLATE, organization_id=version.organization_id)
+        ended_well = version.job.completed_at is None or version.job.status == JobStatus.SUCCEEDED
+        if version.template_id is not None or not may_create or not ended_well:
+            return None
+        return NameForm(initial={"name": request.GET.get("name", "")[:32], "icon": request.GET.get("icon", "")[:256]})
+
+
+class CancelVersion(VersionSection):
+    """Asks, and cancels the import."""
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        context = {"question": cancellation_of(self.version)}
+        return self.show("console/question.html", self.frame("Cancel") | context)
+
+    def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        versions.cancel(self.actor, self.version)
+        return self.go(version_url(self.version), "The import is being canceled.")
+
+
+class VersionLogText(VersionSection):
+    """The import's log as a text file."""
+
+    def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        return raw_log_answer(self.version.job, self.version.name)
+
+
+def cancellation_of(version: TemplateVersion) -> Question:
+    """The question before an import is canceled."""
+    template = version.template
+    consequences = [f"{version.name} will not become usable: to import its files again, retry it."]
+    if template is not None and not template.deleted:
+        consequences.append(f"Developers still get {template.active_version.name}.")
+    return Question(
+        key=f"cancel-{version.pk}",
+        url=version_url(version, "cancel-version"),
+        action="Cancel",
+        title=f"Cancel the import of {version.name}?",
+        consequences=tuple(consequences),
+        button="Cancel the import",
+        back_url=version_url(version),
+        back_label="Let it go on",
+        danger=True,
+    )

@@ -1,0 +1,94 @@
+"""Figures about the use of templates: who uses them, and how long that takes. One grouped query each.
+
+A *run* is a job that a developer waits for: a workspace build, or a dry run of a version.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+DAYS = 30
+
+# Runs of these templates since a moment, by the version that each of them is of. Versions are found by their index;
+# jobs of other kinds, imports above all, are left out before their input is read.
+RUNS = """
+  FROM provisioning_provisionerjob job
+  JOIN templates_app_templateversion version ON version.id = (job.input->>'template_version_id')::uuid
+ WHERE version.template_id = ANY(%(templates)s::uuid[])
+   AND job.type IN ('workspace_build', 'template_version_dry_run')
+   AND job.created_at >= %(since)s
+"""
+DAILY_USERS_SQL = f"""
+SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, count(DISTINCT job.initiator_id)
+{RUNS}
+ GROUP BY 1, 2
+"""
+SUCCEEDED = " AND job.completed_at IS NOT NULL AND job.canceled_at IS NULL AND job.error = ''"
+SECONDS = "extract(epoch FROM job.completed_at - job.started_at)"
+PERCENTILES = f"percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY {SECONDS}), count(*)"
+RUN_TIMES_SQL = f"SELECT version.template_id, {PERCENTILES} {RUNS} {SUCCEEDED} GROUP BY 1"
+DAILY_RUN_TIMES_SQL = f"""
+SELECT (job.created_at AT TIME ZONE 'UTC')::date AS day, {PERCENTILES}
+{RUNS} {SUCCEEDED}
+ GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimes:
+    """Median and 95th percentile of successful runs in seconds, and how many there were."""
+
+    p50: float | None = None
+    p95: float | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How a template is used. ``daily_users`` has one number for each of ``days``, the last one today."""
+
+    daily_users: list[int] = field(default_factory=list)
+    run_times: RunTimes = RunTimes()
+
+    @property
+    def users_today(self) -> int:
+        return self.daily_users[-1] if self.daily_users else 0
+
+
+def last_days(count: int = DAYS) -> list[date]:
+    """The last days, today included, in UTC."""
+    today = datetime.now(UTC).date()
+    return [today - timedelta(days=count - 1 - index) for index in range(count)]
+
+
+def use_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Use]:
+    """How these templates were used in the last days: two queries, however many they are."""
+    days = last_days()
+    users = {template: [0] * len(days) for template in templates}
+    index = {day: number for number, day in enumerate(days)}
+    given = _since(days[0], templates)
+    with connection.cursor() as cursor:
+        cursor.execute(DAILY_USERS_SQL, given)
+        for template, day, count in cursor.fetchall():
+            if day in index:
+                users[template][index[day]] = count
+        cursor.execute(RUN_TIMES_SQL, given)
+        times = {template: RunTimes(p50, p95, count) for template, (p50, p95), count in cursor.fetchall()}
+    return {template: Use(users[template], times.get(template, RunTimes())) for template in templates}
+
+
+def daily_run_times(template: uuid.UUID) -> list[RunTimes]:
+    """How long successful runs took on each of the last days. One query."""
+    days = last_days()
+    with connection.cursor() as cursor:
+        cursor.execute(DAILY_RUN_TIMES_SQL, _since(days[0], [template]))
+        found = {day: RunTimes(p50, p95, count) for day, (p50, p95), count in cursor.fetchall()}
+    return [found.get(day, RunTimes()) for day in days]
+
+
+def _since(day: date, templates: Collection[uuid.UUID]) -> dict[str, Any]:
+    return {"since": datetime(day.year, day.month, day.day, tzinfo=UTC), "templates": list(templates)}

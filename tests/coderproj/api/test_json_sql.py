@@ -1,0 +1,71 @@
+"""Expressions that build JSON text: nulls, escapes, and what they refuse."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db.models import BinaryField, F, FloatField, Value
+from django.db.models.functions import Cast, NullIf
+
+from coderproj.api.json_sql import JsonObject, StoredJson, json_list
+from coderproj.identity.models import Organization, User
+from provisioning.models import ProvisionerJob
+from provisioning.serializers import ProvisionerJobSerializer
+from templates_app.models import TemplateVersion
+from tests.factories import make_job, make_organization, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+AWKWARD = 'a "b" \\ \n\t\x01 é € 😀 \u2028 % %s {} \' </script>'
+
+
+def built(members: dict[str, Any], **options: Any) -> Any:
+    (text,) = Organization.objects.values_list(JsonObject(members, **options), flat=True)
+    return json.loads(text)
+
+
+def test_texts_are_escaped_and_nulls_written_or_left_out():
+    make_organization(name="acme", description=AWKWARD)
+    nothing = NullIf(F("name"), Value("acme"))
+    members = {"id": F("pk"), "description": F("description"), "nothing": nothing, "default": F("is_default")}
+    organization = Organization.objects.get()
+    expected = {"id": str(organization.pk), "description": AWKWARD, "nothing": None, "default": False}
+    assert built(members) == expected
+    del expected["nothing"]
+    assert built(members, omit_absent=True) == expected
+
+
+def test_an_object_may_have_any_number_of_members():
+    make_organization(name="acme")
+    members = {f"member_{n}": F("name") for n in range(250)}
+    assert built(members) == dict.fromkeys(members, "acme")
+
+
+def test_a_row_that_an_outer_join_does_not_find_is_null():
+    organization = make_organization()
+    make_version(user=make_user(organizations=(organization,)), organization=organization)
+    members = {"id": F("pk"), "template": F("template__name")}
+    (text,) = TemplateVersion.objects.values_list(JsonObject(members), flat=True)
+    assert json.loads(text)["template"] is None
+
+
+def test_what_has_no_form_is_refused():
+    make_organization()
+    for field in (FloatField(), BinaryField()):
+        with pytest.raises(TypeError, match="do not know"):
+            built({"x": Cast(Value("1"), output_field=field)})
+
+
+def test_an_object_that_leaves_out_needs_a_first_member_that_is_always_there():
+    make_organization(name="acme")
+    with pytest.raises(TypeError, match="first member"):
+        built({"nothing": NullIf(F("name"), Value("acme")), "name": F("name")}, omit_absent=True)
+
+
+def test_an_empty_list_and_stored_json():
+    organization = make_organization(name="acme")
+    job = make_job(user=make_user(organizations=(organization,)), tags={"scope": "é", "owner": ""})
+    (text,) = ProvisionerJob.objects.values_list(JsonObject({"tags": StoredJson(F("tags"))}), flat=True)
+    assert text == '{"tags":{"owner":"","scope":"é"}}'
+    rows = ProvisionerJob.objects.filter(pk=job.pk, error="none")
+    (text,) = User.objects.filter(pk=job.initiator_id).values_list(json_list(rows, ProvisionerJobSerializer()))
+    assert text == ("[]",)

@@ -1,0 +1,63 @@
+"""Charts: round scales, gaps, words for those who do not see them."""
+
+from datetime import date, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from coderproj.console.charts import Series, line_chart, sparkline, ticks_up_to
+
+DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("greatest", "ticks"),
+    [
+        (0, [0, 1]),
+        (1, [0, 0.25, 0.5, 0.75, 1]),
+        (3, [0, 1, 2, 3]),
+        (7, [0, 2, 4, 6, 8]),
+        (42, [0, 20, 40, 60]),
+        (100, [0, 25, 50, 75, 100]),
+    ],
+)
+def test_scales_end_on_round_numbers_above_the_greatest_value(greatest, ticks):
+    assert ticks_up_to(greatest) == ticks
+
+
+def test_a_chart_is_well_formed_and_says_what_it_shows():
+    chart = line_chart([Series("users", list(range(30)))], DAYS, 'Users & "others"')
+    svg = ET.fromstring(chart)
+    assert svg.get("aria-label") == 'Users & "others"'
+    assert svg.get("role") == "img"
+    assert len(svg.findall("g")) == 30
+    assert "style=" not in chart
+    tips = [text.text for text in svg.iter("text") if "tip" in (text.get("class") or "")]
+    assert tips[0] == "Sun 1 Nov: 0"
+    assert tips[-1] == "Mon 30 Nov: 29"
+
+
+def test_days_without_a_value_leave_a_gap_in_words_and_none_in_numbers():
+    values: list[float | None] = [None, 2.0, None, 4.0]
+    chart = line_chart(
+        [Series("p50", values), Series("p95", values)], DAYS[:4], "Times", text=lambda value: f"{value} s"
+    )
+    svg = ET.fromstring(chart)
+    tips = [text.text for text in svg.iter("text") if "tip" in (text.get("class") or "")]
+    assert tips == [
+        "Sun 1 Nov: none",
+        "Mon 2 Nov: p50 2.0 s, p95 2.0 s",
+        "Tue 3 Nov: none",
+        "Wed 4 Nov: p50 4.0 s, p95 4.0 s",
+    ]
+
+
+def test_weekends_are_shaded():
+    svg = ET.fromstring(line_chart([Series("users", [1] * 30)], DAYS, "Users"))
+    assert len([rect for rect in svg.iter("rect") if rect.get("class") == "weekend"]) == 9
+
+
+def test_a_sparkline_of_nothing_is_a_dash():
+    assert "svg" not in sparkline([0, 0, 0], "nothing")
+    assert "svg" not in sparkline([], "nothing")
+    assert 'aria-label="some &lt;b&gt;"' in sparkline([0, 1], "some <b>")

@@ -1,0 +1,80 @@
+"""Prepared statements past the cursors: the same rows, whatever state the connection is in."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from django.db import DataError, ProgrammingError, connection, transaction
+
+from coderproj.database.prepared import Prepared, as_text
+
+EXAMPLE = uuid.UUID(int=7)
+VALUES = ("ä%", 2**40, True, EXAMPLE, [EXAMPLE], datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
+SQL = "SELECT %s::text || '%%', %s, %s, %s, %s, %s, NULL"
+ROW = ("ä%%".encode(), 2**40, True, EXAMPLE, b"{%s}" % str(EXAMPLE).encode(), b"2026-01-02 03:04:05.678901+00", None)
+
+
+def row_of(statement: Prepared, *values: object) -> tuple[object, ...] | None:
+    return statement.first_row([as_text(value) for value in values])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_comes_back_whatever_the_connection_is_doing(django_assert_num_queries):
+    statement = Prepared(SQL, VALUES)
+    connection.close()
+    assert row_of(statement, *VALUES) == ROW
+    assert connection.connection is None  # it was borrowed for the statement
+    connection.ensure_connection()
+    for _ in range(3):
+        assert row_of(statement, *VALUES) == ROW
+    with django_assert_num_queries(1):  # watched
+        assert row_of(statement, *VALUES) == ROW
+    with transaction.atomic():
+        assert row_of(statement, *VALUES) == ROW  # begins the transaction
+        assert row_of(statement, *VALUES) == ROW
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_prepared_again_when_it_is_gone():
+    statement = Prepared("SELECT %s", [1])
+    connection.ensure_connection()
+    assert row_of(statement, 1) == (1,)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    assert row_of(statement, 2) == (2,)
+    with transaction.atomic():
+        row_of(statement, 1)
+        transaction.set_rollback(True)  # psycopg forgets its statements, and ours with them
+    assert row_of(statement, 3) == (3,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_prepared_again_when_its_columns_have_changed():
+    statement = Prepared("SELECT * FROM (SELECT * FROM pets) pets", [])
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE pets AS SELECT 1 AS age")
+        assert row_of(statement) == (1,)
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE pets ALTER age TYPE text")
+        assert row_of(statement) == (b"1",)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE pets")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_wrong_is_raised_as_django_does():
+    with pytest.raises(ProgrammingError):
+        row_of(Prepared("SELECT nothing FROM nowhere", []))
+    with pytest.raises(DataError):
+        row_of(Prepared("SELECT 1 / %s", [1]), 0)
+    assert row_of(Prepared("SELECT 1 WHERE false", [])) is None
+    assert row_of(Prepared("SELECT 1", [])) == (1,)
+
+
+def test_values_that_cannot_be_sent():
+    with pytest.raises(DataError):
+        as_text("a\0b")
+    with pytest.raises(TypeError):
+        as_text(1.5)

@@ -1,0 +1,135 @@
+"""``manage.py demo``, as somebody runs it."""
+
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.db import connection
+
+from coderproj.addresses import free_port
+from coderproj.demo.api import ApiError
+from coderproj.demo.installation import is_served_at
+from coderproj.demo.run import DemoFailedError
+from coderproj.identity.models import ApiKey
+from coderproj.management.commands.demo import is_fresh
+from tests.coderproj.starting import ROOT, environment, lines_until, running
+from tests.factories import make_user
+
+
+def demo(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", "demo"],
+        cwd=ROOT,
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+@pytest.mark.terraform
+def test_the_demonstration_shows_the_main_job(data_dir):
+    for run in ("first", "second"):
+        finished = demo(data_dir, PORT=str(free_port()))
+        assert finished.returncode == 0, finished.stderr
+        for text in (
+            "▸ Detecting persistent resources",
+            "machine_type",
+            "agent main",
+            "app Editor",
+            "daily cost 5",
+            "Import, POST to end",
+            "Succeeded: template hello",
+        ):
+            assert text in finished.stdout, text
+        assert ("First user" in finished.stdout) == (run == "first")
+        assert ("Promote version" in finished.stdout) == (run == "second")
+
+
+class Foreign(http.server.BaseHTTPRequestHandler):
+    """Answers everything with what it is asked to be."""
+
+    tokens: list[str] = []
+
+    def do_GET(self) -> None:
+        self.tokens.append(self.headers.get("Coder-Session-Token", ""))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    """A server of somebody else's, which says that it is fine."""
+    Foreign.tokens = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_on_our_database_is_ours(live_api):
+    make_user(site_roles=["owner"])
+    assert is_served_at(live_api.url)
+    assert not ApiKey.objects.exists()
+
+
+def test_another_program_is_not_ours_and_is_shown_no_key_that_opens_anything(live_api, foreign):
+    make_user(site_roles=["owner"])
+    assert not is_served_at(foreign)
+    (token,) = Foreign.tokens
+    answer = httpx.get(f"{live_api.url}/api/v2/users/me", headers={"Coder-Session-Token": token})
+    assert answer.status_code == 401
+
+
+@pytest.mark.terraform
+def test_a_foreign_server_on_our_port_is_left_alone(data_dir, foreign):
+    finished = demo(data_dir, PORT=foreign.rpartition(":")[2])
+    assert finished.returncode == 0, finished.stderr
+    assert "another installation" in finished.stdout
+    assert "Start the server for the first time" in finished.stdout
+    assert "Succeeded: template hello" in finished.stdout
+
+
+@pytest.mark.terraform
+def test_a_server_of_ours_that_runs_is_used(data_dir):
+    with running(data_dir) as (url, process):
+        lines_until(process, "Ready after")
+        finished = demo(data_dir, PORT=url.rpartition(":")[2])
+    assert finished.returncode == 0, finished.stderr
+    assert f"Using the server that runs at {url}" in finished.stdout
+    assert "Start the server" not in finished.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whether_a_start_makes_the_database_is_asked_of_the_one_that_is_used(monkeypatch, settings, tmp_path):
+    settings.DATA_DIR = tmp_path  # without an embedded database
+    monkeypatch.setenv("DATABASE_URL", "given")
+    assert not is_fresh()
+    monkeypatch.setitem(connection.settings_dict, "NAME", "template1")
+    assert is_fresh()
+    monkeypatch.setitem(connection.settings_dict, "HOST", str(tmp_path))
+    with pytest.raises(DemoFailedError, match="DATABASE_URL"):
+        is_fresh()
+    monkeypatch.delenv("DATABASE_URL")
+    assert is_fresh()
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    assert not is_fresh()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"text"', b'{"message": "No.", "validations": [{}]}'])
+def test_a_refusal_in_any_form_is_told(body):
+    request = httpx.Request("GET", "http://127.0.0.1/api/v2/users/me")
+    error = ApiError(httpx.Response(401, content=body, request=request))
+    assert "GET /api/v2/users/me: status 401" in str(error)

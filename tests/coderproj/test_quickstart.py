@@ -1,0 +1,48 @@
+"""The commands of docs/quickstart.md, as somebody pastes them."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.coderproj.starting import ROOT, lines_until, running
+
+PAGE = (ROOT / "docs" / "quickstart.md").read_text()
+START, *STEPS = (
+    re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+)
+PASSWORD = "correct horse battery"
+
+
+@pytest.mark.terraform
+def test_the_quickstart_leads_to_a_promoted_and_tried_template(data_dir: Path, tmp_path: Path) -> None:
+    assert START.strip() == f"CODERPROJ_ADMIN_PASSWORD='{PASSWORD}' make up"
+    shutil.copytree(ROOT / "templates_app" / "starters", tmp_path / "templates_app" / "starters")
+    with running(data_dir, CODERPROJ_ADMIN_PASSWORD=PASSWORD) as (url, process):
+        lines_until(process, "First user")
+        script = "\necho; echo ---\n".join(STEPS).replace("http://localhost:3000", url)
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    imported, made, promoted, tried = done.stdout.split("\n---\n")[-4:]
+    assert "'status': 'succeeded'" in imported
+    assert made.strip() == ""
+    assert "Updated the active template version" in promoted
+    resources = json.loads(tried.strip().splitlines()[-1])
+    assert {row["workspace_transition"] for row in resources} == {"start"}
+
+
+@pytest.mark.terraform
+def test_a_failed_sign_in_is_told(data_dir: Path) -> None:
+    with running(data_dir, "--no-daemon", CODERPROJ_ADMIN_PASSWORD="another password") as (url, process):
+        lines_until(process, "First user")
+        script = STEPS[0].replace("http://localhost:3000", url)
+        done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "refused" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+"""Pictures of every page, light, dark and on a phone: ``make pictures``. Not a test: pytest runs it when it is named.
+
+They go to the folder that ``PICTURES`` names.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PHONE, WIDE
+from tests.e2e.test_console import PAGES
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))
+LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
+# As much of a long page as is worth looking at, in pixels.
+TALLEST = 2400
+ADMIN = {
+    "admin": "/admin/",
+    "admin jobs": "/admin/provisioning/provisionerjob/",
+    "admin template": "/admin/templates_app/template/{template}/change/",
+    "admin users": "/admin/identity/user/",
+}
+
+
+def test_take_pictures(page, scene, sign_in):
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    take(page, "sign in", "/login")
+    sign_in(scene.owner)
+    pages = PAGES | {"job": f"/jobs/{scene.dry_run.pk}", "waiting job": f"/jobs/{scene.waiting.pk}"}
+    for name, path in (pages | ADMIN).items():
+        take(page, name, path.format(template=scene.docker.pk))
+
+
+def take(page, name: str, path: str) -> None:
+    for look, (scheme, size) in LOOKS.items():
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(size)
+        page.goto(path)
+        height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+        page.set_viewport_size({"width": size["width"], "height": max(height, size["height"])})
+        page.screenshot(path=FOLDER / f"{name.replace(' ', '_')}_{look}.png")

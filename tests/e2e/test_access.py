@@ -1,0 +1,197 @@
+"""People, keys and daemons in a browser: the pages of one of each are accessible, and the main things can be done."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from coderproj.identity import groups, services
+from coderproj.identity.actor import Actor
+from coderproj.identity.groups import GroupChange
+from coderproj.identity.models import ApiKey, Group, LoginType, User
+from provisioning import keys
+from provisioning.models import ProvisionerDaemon, ProvisionerKey
+from templates_app.models import AccessRole, TemplateAccess
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def owner(scene) -> Actor:
+    return Actor.of(scene.owner)
+
+
+@pytest.fixture
+def group(scene, owner) -> Group:
+    """With a member, and access to a template."""
+    made = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
+    groups.update_group(owner, made, GroupChange(add_users=[str(scene.member.pk)]))
+    TemplateAccess.objects.create(template=scene.docker, group=made, role=AccessRole.USE)
+    return made
+
+
+# ---------------------------------------------------------------------- looks
+@pytest.mark.parametrize("name", ["user", "suspended user", "group", "everyone", "organization", "daemon"])
+def test_a_page_of_one_is_accessible(name, page, scene, owner, group, sign_in, looks_right):
+    services.create_token(owner, user=scene.member, lifetime_seconds=86_400, name="laptop")
+    if name == "suspended user":
+        User.objects.filter(pk=scene.member.pk).update(status="suspended")
+    paths = {
+        "user": f"/users/{scene.member.pk}",
+        "suspended user": f"/users/{scene.member.pk}",
+        "group": f"/groups/{group.pk}",
+        "everyone": f"/groups/{scene.organization.pk}",
+        "organization": f"/organizations/{scene.organization.pk}",
+        "daemon": f"/daemons/{ProvisionerDaemon.objects.get(name='builtin-0').pk}",
+    }
+    sign_in(scene.owner)
+    page.goto(paths[name])
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    looks_right(page)
+
+
+def test_lists_with_rows_are_accessible(page, scene, owner, group, sign_in, looks_right):
+    services.create_token(owner, user=scene.owner, lifetime_seconds=86_400, name="laptop")
+    keys.create(owner, scene.organization, name="builder-1", tags={"gpu": "a100"})
+    sign_in(scene.owner)
+    for path in ("/tokens", "/daemons/keys", "/audit"):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        looks_right(page)
+
+
+# ---------------------------------------------------------------------- tokens
+def test_a_token_is_made_shown_once_and_revoked(page, scene, sign_in, looks_right):
+    sign_in(scene.member)
+    page.goto("/tokens")
+    page.get_by_role("link", name="Make your first token").click()
+    page.get_by_role("button", name="Create the token").click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("pipeline")
+    page.get_by_label("Ends after").select_option(label="7 days")
+    page.get_by_role("button", name="Create the token").click()
+    expect(page.get_by_role("heading", name="pipeline is ready")).to_be_visible()
+    token = page.locator("#token").inner_text()
+    looks_right(page)
+    assert services.tokens.parse_token(token)
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.get_by_text("in 6d")).to_be_visible()
+    assert token not in page.content()
+    page.get_by_role("link", name="Revoke pipeline").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("It was never used.")
+    dialog.get_by_role("button", name="Revoke pipeline").click()
+    expect(page.get_by_text("pipeline is revoked.")).to_be_visible()
+    assert not ApiKey.objects.filter(login_type=LoginType.TOKEN).exists()
+
+
+# ---------------------------------------------------------------------- users and groups
+def test_a_user_is_made_suspended_and_let_in_again(page, scene, sign_in, problems):
+    sign_in(scene.owner)
+    page.goto("/users")
+    page.get_by_role("link", name="New user").click()
+    page.get_by_label("Username").fill("nora")
+    page.get_by_label("Email").fill("nora@example.test")
+    page.get_by_label("Password").fill("short")
+    page.get_by_role("button", name="Create the user").click()
+    expect(page.get_by_text("This password is too short.")).to_be_visible()
+    assert [text for text in problems if "400" not in text] == []
+    problems.clear()  # a browser reports the status itself
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create the user").click()
+    expect(page.get_by_role("heading", name="nora", level=1)).to_be_visible()
+    page.get_by_label("Template Admin: ").check()
+    page.get_by_role("button", name="Save the roles").click()
+    expect(page.get_by_text("nora is now: Template Admin.")).to_be_visible()
+    page.get_by_role("link", name="Suspend").click()
+    page.get_by_role("dialog").get_by_role("button", name="Suspend nora").click()
+    expect(page.get_by_text("nora is suspended, and signed out everywhere.")).to_be_visible()
+    page.get_by_role("button", name="Activate nora").click()
+    expect(page.get_by_text("nora can sign in again.")).to_be_visible()
+    page.get_by_role("link", name="Delete nora").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete nora").click()
+    expect(page.get_by_text("nora is deleted.")).to_be_visible()
+    assert User.objects.get(username="nora").deleted
+
+
+def test_users_are_searched_while_typing(page, scene, sign_in):
+    sign_in(scene.owner)
+    page.goto("/users")
+    page.get_by_label("Search users").fill("mir")
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile("q=mir"))
+
+
+def test_a_group_gets_members(page, scene, sign_in):
+    sign_in(scene.owner)
+    page.goto("/groups")
+    page.get_by_role("link", name="New group").click()
+    page.get_by_label("Name").fill("night-shift")
+    page.get_by_role("button", name="Create the group").click()
+    expect(page.get_by_text("add its first member below")).to_be_visible()
+    page.get_by_label("Add a member").fill("mira")
+    page.get_by_role("button", name="Add the member").click()
+    expect(page.get_by_text("mira is in night-shift.")).to_be_visible()
+    page.get_by_role("button", name="Remove mira from the group").click()
+    expect(page.get_by_text("mira is no longer in night-shift.")).to_be_visible()
+    page.get_by_role("link", name="Delete the group").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete night-shift").click()
+    expect(page.get_by_text("night-shift is deleted.")).to_be_visible()
+
+
+# ---------------------------------------------------------------------- keys of daemons
+def test_a_daemon_key_is_made_and_revoked(page, scene, sign_in, looks_right):
+    sign_in(scene.owner)
+    page.goto("/daemons")
+    page.get_by_role("link", name="New key").click()
+    page.get_by_label("Name", exact=True).fill("builder-1")
+    page.get_by_label("Tags").fill("gpu: a100")
+    page.get_by_role("button", name="Create the key").click()
+    expect(page.get_by_text("'gpu: a100' is not key=value.")).to_be_visible()
+    page.get_by_label("Tags").fill("gpu=a100")
+    page.get_by_role("button", name="Create the key").click()
+    expect(page.locator("#key")).to_contain_text("pdk-")
+    looks_right(page)
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="Revoke builder-1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke builder-1").click()
+    expect(page.get_by_text("builder-1 is revoked.")).to_be_visible()
+    assert ProvisionerKey.objects.get().revoked_at
+
+
+# ---------------------------------------------------------------------- search and audit log
+def test_a_slash_leads_to_the_search_of_everything(page, scene, sign_in):
+    sign_in(scene.member)
+    page.goto("/templates")
+    page.keyboard.press("/")
+    page.keyboard.type("docker")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Templates", level=2)).to_be_visible()
+    page.get_by_role("link", name="Docker containers").click()
+    expect(page.get_by_role("heading", name="Docker containers", level=1)).to_be_visible()
+
+
+def test_the_audit_log_is_filtered(page, scene, owner, group, sign_in):
+    sign_in(scene.owner)
+    page.goto("/audit")
+    expect(page.get_by_text("data-science").first).to_be_visible()
+    page.get_by_label("Did").select_option("delete")
+    expect(page.get_by_text("Nothing like that was done.")).to_be_visible()
+    expect(page).to_have_url(re.compile("action=delete"))
+
+
+def test_the_search_works_without_script(browser, live_api, scene):
+    context = browser.new_context(java_script_enabled=False, base_url=live_api.url)
+    try:
+        page = context.new_page()
+        page.goto("/search?q=mira")
+        page.get_by_label("Email").fill(scene.owner.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Users", level=2)).to_be_visible()
+        page.get_by_role("search", name="Everything").get_by_role("searchbox").fill("kubernetes")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name="Kubernetes pods")).to_be_visible()
+    finally:
+        context.close()

@@ -1,0 +1,144 @@
+"""Rich parameters in plans of the real Terraform: values that are given, and declarations that make no sense."""
+
+from pathlib import Path
+
+import pytest
+
+from provisioning.engine.base import WorkspaceContext
+from provisioning.engine.provider.coder import CoderProvider
+from tests.engine.provider.terraform import data_sources, planned_resources, with_coder, write_template
+
+pytestmark = pytest.mark.terraform
+
+MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed"
+CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+CONTEXT = WorkspaceContext(
+    access_url="https://coder.example.com:8443/",
+    workspace_id="6b0fb1b4-1111-4a4a-9c9c-000000000001",
+    workspace_name="Dev",
+    owner="alice",
+    owner_email="alice@example.com",
+    owner_id="6b0fb1b4-1111-4a4a-9c9c-000000000002",
+)
+
+
+def test_given_values_are_used(tmp_path):
+    provider = CoderProvider(CONTEXT, {"Disk size": "3", "Image": "debian", "Nobody's": "x"})
+
+    with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
+        shown = terraform.planned()
+
+    resources = planned_resources(shown)
+    assert "coder_agent.second[0]" not in resources
+    assert resources["terraform_data.vm[0]"]["input"]["image"] == "debian"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"Disk size": "0"}, 'Parameter "Disk size": the value given 0 is less than the minimum 1.'),
+        ({"Disk size": "many"}, 'Parameter "Disk size": the value given "many" is not a number.'),
+        (
+            {"Image": "arch"},
+            'Parameter "Image": the value given "arch" is not one of the options\' values (ubuntu, debian).',
+        ),
+        (
+            {"Repo": "http://x"},
+            'Parameter "Repo": the value given "http://x" does not match "^https://": must be https.',
+        ),
+    ],
+)
+def test_bad_given_values_fail_the_plan_and_name_the_parameter(tmp_path, values, message):
+    with with_coder(write_template(tmp_path, MIXED), CoderProvider(CONTEXT, values)) as terraform:
+        plan = terraform.plan()
+
+    (name,) = values
+    assert plan.code == 1
+    assert plan.errors == [f'Invalid parameter "{name}"\n{message}']
+    assert plan.diagnostics[0]["range"]["filename"] == "main.tf"
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "line"),
+    [
+        ('type = "text"', 'is "text", expected one of string, number, bool, list(string)', 9),
+        ('type = "number"\ndefault = "x"', 'the default "x" is not a number', 10),
+        (
+            'type = "number"\nvalidation {\nmin = 5\nmax = 1\n}',
+            "the minimum 5 is greater than the maximum 1",
+            11,
+        ),
+        (
+            'type = "number"\nvalidation {\nmin = 1.5\n}',
+            "The value of min is 1.5, expected a whole number",
+            11,
+        ),
+        ('validation {\nregex = "a"\n}', "a regex needs an error text", 10),
+        ('validation {\nregex = "("\nerror = "e"\n}', 'the regex "(" is invalid', 10),
+        ('validation {\nmonotonic = "up"\n}', 'is "up", expected one of increasing, decreasing', 10),
+        (
+            'option {\nname = "a"\nvalue = "1"\n}\noption {\nname = "a"\nvalue = "2"\n}',
+            'more than one option has the name "a"',
+            14,
+        ),
+        ('default = "b"\noption {\nname = "a"\nvalue = "a"\n}', 'the default "b" is not one of', 9),
+        ('icon = "%zz"', 'The value of icon is "%zz", expected a URL', 9),
+    ],
+)
+def test_bad_declarations_fail_the_plan_at_their_line(tmp_path, body, message, line):
+    template = f'{CODER}\ndata "coder_parameter" "p" {{\nname = "p"\n{body}\n}}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        plan = terraform.plan()
+
+    assert plan.code == 1
+    (error,) = plan.errors
+    assert message in error
+    assert plan.diagnostics[0]["range"]["start"]["line"] == line
+
+
+def test_more_than_64_options_are_refused(tmp_path):
+    options = "".join(f'option {{\nname = "{number}"\nvalue = "{number}"\n}}\n' for number in range(65))
+    template = f'{CODER}data "coder_parameter" "p" {{\nname = "p"\n{options}}}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
+        plan = terraform.plan()
+
+    assert 'No more than 64 "option" blocks are allowed' in plan.errors[0]
+
+
+def test_required_parameters_do_not_fail_a_plan(tmp_path):
+    template = f"""{CODER}
+data "coder_parameter" "number" {{
+  name = "number"
+  type = "number"
+  validation {{
+    min = 1
+    max = 9
+    monotonic = "increasing"
+  }}
+}}
+data "coder_parameter" "choice" {{
+  name = "choice"
+  option {{
+    name  = "A"
+    value = "a"
+  }}
+}}
+data "coder_parameter" "text" {{
+  name = "text"
+  validation {{
+    regex = "^x"
+    error = "x"
+  }}
+}}
+"""
+    recorded = []
+    provider = CoderProvider(CONTEXT, parameter_recorder=recorded.append)
+
+    with with_coder(write_template(tmp_path, template), provider) as terraform:
+        parameters = data_sources(terraform.planned())
+
+    assert {(parameter["value"], parameter["optional"]) for parameter in parameters.values()} == {("", False)}
+    assert [parameter.default_value for parameter in recorded] == [None, None, None]
+    assert {parameter.validation_monotonic for parameter in recorded} == {"", "increasing"}

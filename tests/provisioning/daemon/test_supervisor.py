@@ -1,0 +1,73 @@
+"""How a job's supervisor ends it when the server refuses, or when its lease goes while it ends."""
+
+import threading
+import uuid
+
+import pytest
+
+from provisioning.daemon import messages
+from provisioning.daemon.client import Assignment, Lease, LeaseLost, Unreachable
+from provisioning.daemon.supervisor import Bounds, Supervisor
+from provisioning.engine.base import PlanInput
+from provisioning.models import JobStatus, ProvisionerJob
+from tests.vocabulary import echo, queue_import, wait_for_job, wait_for_log
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lines_that_the_server_refuses_fail_the_job_with_the_reason(tmp_path, start_daemon):
+    with start_daemon(tmp_path / "log") as daemon:
+        job = queue_import(echo({"sleep": 1.5})).job
+        wait_for_log(job, stage="Detecting persistent resources")
+        job.logs.all().delete()
+        ProvisionerJob.objects.filter(pk=job.pk).update(log_count=0)
+        job = wait_for_job(job)
+        assert job.status == JobStatus.FAILED
+        assert job.error.startswith("lines of the log are missing: it ends at 0")
+        assert daemon.end() == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+class AwayClient:
+    """A server that cannot be reached, asked a few times at most."""
+
+    asked = 0
+
+    def fail(self, lease: Lease, error: str) -> None:
+        self.asked += 1
+        assert self.asked < 4, "the job was abandoned, and is still being ended"
+        raise Unreachable("connection refused")
+
+
+class Interleaved(threading.Event):
+    """Before it is cleared, another thread does ``first``, unless a lock keeps it from that."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.thread = threading.Thread(target=first)
+
+    def clear(self):
+        self.thread.start()
+        self.thread.join(0.2)
+        super().clear()
+
+
+@pytest.mark.parametrize("ended_by", ["abandon", "release"])
+def test_a_lease_that_goes_while_the_job_ends_is_noticed(ended_by):
+    supervisor = Supervisor(
+        Assignment(
+            lease=Lease(uuid.uuid4(), uuid.uuid4()),
+            job_type="template_version_import",
+            provisioner="echo",
+            attempt=1,
+            plan_input=PlanInput(),
+            archive=b"",
+        ),
+        client=AwayClient(),
+        spares=None,  # it has its process already
+        bounds=Bounds(job=60, cancel_grace=1, lease=30),
+        claimed_at=0.0,
+    )
+    supervisor._given_up = Interleaved(getattr(supervisor, ended_by))
+    with pytest.raises(LeaseLost):
+        supervisor._finish(messages.Failed("no"), "")
+    supervisor._given_up.thread.join()

@@ -1,0 +1,148 @@
+"""Pages of jobs: the queue, a job, canceling, the log as text."""
+
+import pytest
+
+from coderproj.identity.actor import Actor
+from provisioning import jobs
+from provisioning.figures import daemon_figures, job_figures
+from provisioning.models import ProvisionerJob
+from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
+from tests.pages import browser, text_of
+from tests.provisioning.test_matching import make_daemon
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def organization():
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+def test_an_empty_queue_says_so(owner):
+    text = text_of(browser(owner).get("/jobs"))
+    said = ("Nothing is running.", "The queue is empty.", "No daemon has registered", "No job has finished yet.")
+    assert [sentence for sentence in said if sentence not in text] == []
+
+
+def test_jobs_stand_where_they_belong(owner, organization):
+    template = make_template(user=owner, organization=organization, name="web", display_name="Web machines")
+    make_daemon()
+    make_version(user=owner, organization=organization, template=template, name="waits", finished=False)
+    make_version(user=owner, organization=organization, name="unattached", finished=False)
+    text = text_of(browser(owner).get("/jobs"))
+    assert "Waiting 2, in the order of the queue" in text
+    assert "Import waits Web machines" in text
+    assert "Import unattached" in text
+    assert f"Import {template.active_version.name} Web machines" in text
+
+
+def test_a_job_that_cannot_start_is_announced(owner, organization):
+    make_job(user=owner, organization=organization, tags={"scope": "organization", "gpu": "a100"})
+    text = text_of(browser(owner).get("/jobs"))
+    assert "1 job can't start. No daemon that could take it is online." in text
+    make_daemon()
+    text = text_of(browser(owner).get("/jobs"))
+    assert "1 job can't start. No online daemon has gpu=a100 ." in text
+
+
+def test_finished_jobs_are_filtered_by_the_address(owner, organization):
+    make_version(user=owner, organization=organization, name="good")
+    make_version(user=owner, organization=organization, name="bad", error="broken")
+    client = browser(owner)
+    assert "Import good" in text_of(client.get("/jobs"))
+    failed = text_of(client.get("/jobs?status=failed"))
+    assert "Import bad" in failed
+    assert "Import good" not in failed
+    assert "No job ended like that." in text_of(client.get("/jobs?status=canceled"))
+    assert "Import good" in text_of(client.get("/jobs?status=nonsense"))
+
+
+def test_the_queue_alone_is_what_htmx_gets(owner):
+    answer = browser(owner).get("/jobs", headers={"HX-Request": "true"})
+    assert "<html" not in answer.content.decode()
+    assert "The queue is empty." in text_of(answer)
+
+
+def test_a_member_sees_their_own_jobs_alone(owner, organization):
+    member = make_user(organizations=(organization,))
+    own = make_job(user=member, organization=organization)
+    other = make_job(user=owner, organization=organization)
+    client = browser(member)
+    assert "Waiting 1," in text_of(client.get("/jobs"))
+    assert client.get(f"/jobs/{own.pk}").status_code == 200
+    for path in (f"/jobs/{other.pk}", f"/jobs/{other.pk}/cancel", f"/jobs/{other.pk}/log.txt"):
+        assert client.get(path).status_code == 404
+    assert client.post(f"/jobs/{other.pk}/cancel").status_code == 404
+    other.refresh_from_db()
+    assert other.status == "pending"
+
+
+def test_a_job_is_canceled_after_a_question(owner, organization):
+    job = make_job(user=owner, organization=organization)
+    client = browser(owner)
+    assert "It has not started, and never will." in text_of(client.get(f"/jobs/{job.pk}/cancel"))
+    job.refresh_from_db()
+    assert job.status == "pending"
+    assert client.post(f"/jobs/{job.pk}/cancel")["Location"] == f"/jobs/{job.pk}"
+    job.refresh_from_db()
+    assert job.status == "canceled"
+    assert client.post(f"/jobs/{job.pk}/cancel").status_code == 400
+
+
+def test_a_waiting_job_tells_its_place_and_why_it_waits(owner, organization):
+    make_job(user=owner, organization=organization)
+    job = make_job(user=owner, organization=organization, tags={"gpu": "a100"})
+    text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
+    assert "Place in queue 2 of 2" in text
+    assert "Cannot start No daemon that could take it is online" in text
+
+
+def test_a_failed_job_tells_why(owner, organization):
+    job = make_job(user=owner, organization=organization)
+    finish(job, error="missing parameter: region\nGive it a value.")
+    text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
+    assert "missing parameter: region Give it a value." in text
+    assert "Failed" in text
+
+
+def test_the_log_comes_as_a_file(owner, organization):
+    job = make_job(user=owner, organization=organization)
+    answer = browser(owner).get(f"/jobs/{job.pk}/log.txt")
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    assert "attachment" in answer["Content-Disposition"]
+
+
+# ---------------------------------------------------------------------- figures
+def test_figures_count_what_one_may_see(owner, organization, django_assert_num_queries):
+    member = make_user(organizations=(organization,))
+    finish(make_job(user=member, organization=organization))
+    finish(make_job(user=owner, organization=organization), error="broken")
+    running = make_job(user=owner, organization=organization)
+    jobs.claim(daemon_id=make_daemon().pk, provisioners=["echo"], tags=running.tags, lease_seconds=30)
+    make_job(user=owner, organization=organization)
+    actor = Actor.of(owner)
+    with django_assert_num_queries(1):
+        all_jobs = job_figures(actor)
+    assert (all_jobs.running, all_jobs.waiting, all_jobs.succeeded, all_jobs.failed) == (1, 1, 1, 1)
+    assert (all_jobs.success_rate, all_jobs.users_today, all_jobs.active) == (50, 2, 2)
+    own = job_figures(Actor.of(member))
+    assert (own.running, own.waiting, own.succeeded, own.failed, own.users_today) == (0, 0, 1, 0, 1)
+
+
+def test_daemons_are_online_or_known():
+    make_daemon()
+    make_daemon(age_seconds=90)
+    figures = daemon_figures()
+    assert (figures.online, figures.known) == (1, 2)
+
+
+def test_nobody_and_nothing_is_no_division():
+    organization = make_organization()
+    figures = job_figures(Actor.of(make_user(organizations=(organization,))))
+    assert figures.success_rate is None
+    assert ProvisionerJob.objects.count() == 0

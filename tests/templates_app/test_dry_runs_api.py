@@ -1,0 +1,89 @@
+"""Dry runs of template versions over the API."""
+
+import uuid
+
+import pytest
+
+from provisioning.engine.base import (
+    PlanResult,
+    Resource,
+)
+from provisioning.models import ProvisionerJob
+from tests.api import ApiClient
+from tests.factories import finish, make_organization, make_template, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def organization():
+    return make_organization(is_default=True)
+
+
+@pytest.fixture
+def admin(organization):
+    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
+
+
+@pytest.fixture
+def member(organization):
+    return make_user("mel", organizations=(organization,))
+
+
+@pytest.fixture
+def api(admin):
+    return ApiClient(admin)
+
+
+def test_a_dry_run_takes_values_and_shows_resources(organization, admin, member):
+    template = make_template(user=admin, organization=organization)
+    api = ApiClient(member)
+    path = f"templateversions/{template.active_version_id}/dry-run"
+    answer = api.post(
+        path,
+        {
+            "workspace_name": "mine",
+            "parameter_values": [{"name": "region", "source_value": "us"}],
+            "rich_parameter_values": [{"name": "size", "value": "5"}],
+        },
+    )
+    assert (answer.status_code, answer.body["status"]) == (201, "pending")
+    job = ProvisionerJob.objects.get(pk=answer.body["id"])
+    assert job.input["parameter_values"] == [{"name": "region", "value": "us"}]
+    assert job.input["rich_parameter_values"] == [{"name": "size", "value": "5"}]
+    assert api.get(f"{path}/{job.pk}/resources").status_code == 400
+    finish(job, result=PlanResult(resources=(Resource(name="x", type="terraform_data"),)))
+    assert api.get(f"{path}/{job.pk}").body["status"] == "succeeded"
+    assert [row["workspace_transition"] for row in api.get(f"{path}/{job.pk}/resources").body] == ["start"]
+    assert api.get(f"{path}/{job.pk}/logs").body == []
+    assert api.patch(f"{path}/{job.pk}/cancel").status_code == 400
+
+
+def test_dry_runs_belong_to_who_started_them(organization, admin, member):
+    template = make_template(user=admin, organization=organization)
+    path = f"templateversions/{template.active_version_id}/dry-run"
+    job = ApiClient(member).post(path, {}).body["id"]
+    other = make_user(organizations=(organization,))
+    template_admin = make_user(site_roles=("template-admin",))
+    expected = {admin: 200, other: 404, template_admin: 200}
+    assert {user: ApiClient(user).get(f"{path}/{job}").status_code for user in expected} == expected
+    assert ApiClient(template_admin).patch(f"{path}/{job}/cancel").status_code == 403
+    assert ApiClient(admin).patch(f"{path}/{job}/cancel").status_code == 200
+
+
+def test_a_dry_run_of_another_version_is_refused(api, admin, organization):
+    first = make_template(user=admin, organization=organization)
+    second = make_template(user=admin, organization=organization)
+    job = api.post(f"templateversions/{first.active_version_id}/dry-run", {}).body["id"]
+    assert api.get(f"templateversions/{second.active_version_id}/dry-run/{job}").status_code == 403
+    imported = first.active_version.job_id
+    assert api.get(f"templateversions/{first.active_version_id}/dry-run/{imported}").status_code == 403
+    assert api.get(f"templateversions/{first.active_version_id}/dry-run/{uuid.uuid4()}").status_code == 404
+    assert api.get(f"templateversions/{first.active_version_id}/dry-run/nonsense").status_code == 400
+
+
+def test_somebody_outside_the_organization_cannot_dry_run(organization, admin):
+    template = make_template(user=admin, organization=organization)
+    template_admin = make_user(site_roles=("template-admin",))
+    path = f"templateversions/{template.active_version_id}/dry-run"
+    assert ApiClient(template_admin).post(path, {}).status_code == 404

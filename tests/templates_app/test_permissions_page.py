@@ -1,0 +1,185 @@
+"""Who may use a template: the access list, and what comes of it."""
+
+import pytest
+
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Group, GroupMembership, Membership, UserStatus
+from templates_app.effective_access import explain, people
+from templates_app.models import AccessRole, Template, TemplateAccess
+from tests.factories import make_organization, make_template, make_user
+from tests.pages import browser, text_of
+
+pytestmark = pytest.mark.django_db
+OWN = "/templates/acme/web/permissions"
+
+
+@pytest.fixture
+def organization():
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+@pytest.fixture
+def web(owner, organization):
+    return make_template(user=owner, organization=organization, name="web", everyone=False)
+
+
+def in_effect(template):
+    found = explain(template, list(people(template)))
+    return {row.user.username: (row.role, *row.reasons) for row in found}
+
+
+# ---------------------------------------------------------------------- in effect
+def test_what_lets_people_in(organization, owner, web):
+    elsewhere = make_organization("other")
+    make_user("tara", site_roles=("template-admin",))
+    make_user("otto", site_roles=("auditor",))
+    make_user("uma", site_roles=("user-admin",), organizations=(organization,))
+    make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
+    make_user("elias", organizations=(elsewhere,), organization_roles=("organization-admin",))
+    grouped, listed = (make_user(name, organizations=(organization,)) for name in ("greta", "lars"))
+    left = make_user("lea")
+    group = Group.objects.create(organization=organization, name="contractors")
+    GroupMembership.objects.bulk_create(GroupMembership(group=group, user=user) for user in (grouped, left))
+    TemplateAccess.objects.create(template=web, group=group, role=AccessRole.USE)
+    TemplateAccess.objects.create(template=web, user=listed, role=AccessRole.ADMIN)
+    assert in_effect(web) == {
+        "ada": ("admin", "site role Owner"),
+        "tara": ("admin", "site role Template Admin"),
+        "otto": ("use", "site role Auditor"),
+        "olga": ("admin", "Organization Admin"),
+        "greta": ("use", "group contractors"),
+        "lars": ("admin", "listed by name"),
+    }
+
+
+def test_everyone_are_the_members_and_the_strongest_reason_comes_first(organization, owner, web):
+    listed = make_user("lars", organizations=(organization,))
+    TemplateAccess.objects.create(template=web, group_id=organization.pk, role=AccessRole.USE)
+    TemplateAccess.objects.create(template=web, user=listed, role=AccessRole.ADMIN)
+    make_user("sue", organizations=(organization,), status=UserStatus.SUSPENDED)
+    make_user("stranger")
+    assert in_effect(web) == {
+        "ada": ("admin", "site role Owner", "group Everyone"),
+        "lars": ("admin", "listed by name", "group Everyone"),
+    }
+
+
+def test_the_list_agrees_with_what_people_see(organization, owner, web):
+    users = [owner]
+    group = Group.objects.create(organization=organization, name="contractors")
+    for number, fields in enumerate(
+        (
+            {},
+            {"site_roles": ("auditor",)},
+            {"organizations": (organization,)},
+            {"organizations": (organization,), "organization_roles": ("organization-admin",)},
+            {"organizations": (organization,)},
+            {},
+        )
+    ):
+        user = make_user(**fields)
+        users.append(user)
+        if number >= 4:
+            GroupMembership.objects.create(group=group, user=user)
+    TemplateAccess.objects.create(template=web, user=users[1], role=AccessRole.USE)
+    TemplateAccess.objects.create(template=web, group=group, role=AccessRole.USE)
+    seen = {user.username for user in users if Template.objects.visible(Actor.of(user)).exists()}
+    managing = {user.username for user in users if Template.objects.manageable(Actor.of(user)).exists()}
+    found = in_effect(web)
+    assert set(found) == seen
+    assert {name for name, (role, *_) in found.items() if role == "admin"} == managing
+
+
+# ---------------------------------------------------------------------- the page
+def test_without_entries_the_page_says_who_is_left(owner, web):
+    assert "only administrators can use the template" in text_of(browser(owner).get(OWN))
+
+
+def test_users_and_groups_are_added_changed_and_removed(organization, owner, web):
+    mira = make_user("mira", organizations=(organization,))
+    client = browser(owner)
+    answer = client.post(f"{OWN}/change", {"username": "MIRA@example.test", "role": "use"}, follow=True)
+    assert "mira may now use it." in text_of(answer)
+    everyone = str(organization.pk)
+    client.post(f"{OWN}/change", {"of-group-group": everyone, "of-group-role": "use"})
+    client.post(f"{OWN}/change", {"user": str(mira.pk), "role": "admin"})
+    entries = {(row.user_id or row.group_id): row.role for row in TemplateAccess.objects.filter(template=web)}
+    assert entries == {mira.pk: "admin", organization.pk: "use"}
+    text = text_of(client.get(OWN))
+    assert "Everyone Group of 2 active users" in text
+    assert "mira mira@example.test administer listed by name, group Everyone" in text
+    client.post(f"{OWN}/change", {"group": everyone, "role": ""})
+    assert not TemplateAccess.objects.filter(template=web, group=organization.pk).exists()
+
+
+@pytest.mark.parametrize(("name", "text"), [("nobody", "You know nobody of that name"), ("", "required")])
+def test_an_unknown_name_is_said_beside_the_field(owner, web, name, text):
+    answer = browser(owner).post(f"{OWN}/change", {"username": name, "role": "use"})
+    assert answer.status_code == 400
+    assert text in text_of(answer)
+
+
+def test_nonsense_changes_nothing(owner, web):
+    client = browser(owner)
+    for data, status in (
+        ({}, 404),
+        ({"user": "x", "role": "use"}, 400),
+        ({"user": str(owner.pk), "role": "king"}, 400),
+    ):
+        assert client.post(f"{OWN}/change", data).status_code == status
+    assert not TemplateAccess.objects.exists()
+
+
+def test_people_are_searched_in_pages(organization, owner, web):
+    TemplateAccess.objects.create(template=web, group_id=organization.pk, role=AccessRole.USE)
+    people_ = [make_user(f"dev-{number:02}", organizations=(organization,)) for number in range(31)]
+    client = browser(owner)
+    assert "dev-29" not in text_of(client.get(OWN))
+    assert "dev-30" in text_of(client.get(f"{OWN}?page=2"))
+    text = text_of(client.get(f"{OWN}?q=EV-1"))
+    assert "dev-12" in text
+    assert "dev-02" not in text
+    assert len(people_) == 31
+    assert "Nobody of that name" in text_of(client.get(f"{OWN}?q=zz"))
+
+
+def test_names_are_suggested_as_they_are_typed(organization, owner, web):
+    make_user("mira", organizations=(organization,))
+    make_user("omar", organizations=(organization,))
+    client = browser(owner)
+    assert client.get(f"{OWN}/people?username=MI").content.decode().strip() == '<option value="mira"></option>'
+    assert client.get(f"{OWN}/people?username=").content.decode().strip() == ""
+
+
+def test_readers_look_and_change_nothing(organization, owner, web):
+    member = make_user("mira", organizations=(organization,))
+    TemplateAccess.objects.create(template=web, user=member, role=AccessRole.USE)
+    client = browser(member)
+    text = text_of(client.get(OWN))
+    assert "mira mira@example.test use it" in text
+    for word in ("Remove", "Add a user", "In effect"):
+        assert word not in text
+    assert client.post(f"{OWN}/change", {"username": "ada", "role": "use"}).status_code == 403
+    assert client.get(f"{OWN}/people?username=a").status_code == 403
+
+
+def test_whoever_shuts_themselves_out_is_told(organization, owner, web):
+    mira = make_user("mira", organizations=(organization,))
+    TemplateAccess.objects.create(template=web, user=mira, role=AccessRole.ADMIN)
+    answer = browser(mira).post(f"{OWN}/change", {"user": str(mira.pk), "role": ""}, follow=True)
+    assert "You have no access to web any more." in text_of(answer)
+
+
+def test_members_of_other_organizations_are_not_given_away(organization, web):
+    admin = make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
+    make_user("hidden", organizations=(make_organization("other"),))
+    client = browser(admin)
+    assert client.get(f"{OWN}/people?username=hid").content.decode().strip() == ""
+    answer = client.post(f"{OWN}/change", {"username": "hidden", "role": "use"})
+    assert "You know nobody of that name" in text_of(answer)
+    assert Membership.objects.filter(organization=organization).count() == 2

@@ -1,0 +1,100 @@
+"""What is told of uploaded files at once."""
+
+import pytest
+
+from templates_app import starters
+from templates_app.preview import MAX_CONFIGURATION_BYTES, MAX_FILES, preview_of, preview_of_file
+from tests.factories import make_file, make_organization, make_user, make_version
+from tests.pages import browser, text_of
+from tests.vocabulary import tar_of
+
+MAIN = """
+variable "host" {
+  default = "unix:///x"
+}
+variable "token" {
+  sensitive = true
+  default   = "hunter2"
+}
+data "coder_parameter" "cpu" {
+  name    = "cpu"
+  type    = "number"
+  default = 4
+}
+data "coder_parameter" "computed" {
+  name    = "computed-${var.host}"
+  default = "x"
+}
+module "below" { source = "./below" }
+"""
+
+
+def test_variables_and_parameters_that_are_written_out():
+    found = preview_of(tar_of({"main.tf": MAIN, "below/main.tf": "# nothing", "big.bin": b"\0" * 4096}))
+    assert found is not None
+    assert [(row.name, row.default_source_value, row.sensitive) for row in found.variables] == [
+        ("host", "unix:///x", False),
+        ("token", "hunter2", True),
+    ]
+    assert [(row.name, row.type, row.default_value) for row in found.parameters] == [("cpu", "number", "4")]
+    assert found.problems == ()
+
+
+def test_problems_have_a_place():
+    found = preview_of(tar_of({"main.tf": 'variable "a" {\n  default = \n}\n'}))
+    assert found is not None
+    assert found.variables == ()
+    assert found.problems[0].place.startswith("main.tf:")
+
+
+@pytest.mark.parametrize(
+    ("archive", "text"), [(tar_of({"README.md": "# hi"}), "no .tf file"), (b"rubbish" * 200, "broken")]
+)
+def test_what_is_no_template_is_said(archive, text):
+    found = preview_of(archive)
+    assert found is not None
+    assert text in found.problems[0].text
+
+
+def test_too_much_is_left_to_the_import():
+    assert preview_of(tar_of({"main.tf": "#" * (MAX_CONFIGURATION_BYTES + 1)})) is None
+    assert preview_of(tar_of({f"f{number}.tf": "" for number in range(MAX_FILES + 1)})) is None
+
+
+@pytest.mark.parametrize("slug", [starter.slug for starter in starters.starters()])
+def test_starters_have_no_problems(slug):
+    found = preview_of(starters.archive(slug))
+    assert found is not None
+    assert found.problems == ()
+    assert found.parameters
+
+
+@pytest.mark.django_db
+def test_the_page_of_a_waiting_import_shows_it_to_those_who_may_read_the_files():
+    organization = make_organization("acme", is_default=True)
+    author = make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
+    version = make_version(user=author, organization=organization, finished=False)
+    version.job.file = make_file(author, tar_of({"main.tf": MAIN}))
+    version.job.save(update_fields=["file"])
+    assert preview_of_file(version.job.file.pk)
+    text = text_of(browser(author).get(f"/versions/{version.pk}"))
+    assert "Found in the files" in text
+    assert "token variable , with a hidden default" in text
+    assert "hunter2" not in text
+    other = make_user("omar", organizations=(organization,), organization_roles=("organization-admin",))
+    text = text_of(browser(other).get(f"/versions/{version.pk}"))
+    assert "Found in the files" not in text
+
+
+@pytest.mark.django_db
+def test_a_starter_shows_its_readme_and_is_offered_to_those_who_may_use_it():
+    organization = make_organization("acme", is_default=True)
+    owner = make_user("ada", organizations=(organization,), site_roles=("owner",))
+    text = text_of(browser(owner).get("/starters/docker"))
+    assert "Before you start" in text
+    assert "docker_host variable" in text
+    assert "Use this starter" in text
+    member = make_user("mira", organizations=(organization,))
+    for path in ("/starters/docker", "/starters"):
+        assert "new?starter=" not in browser(member).get(path).content.decode()
+    assert browser(member).get("/starters/no-such").status_code == 404

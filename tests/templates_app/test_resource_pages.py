@@ -1,0 +1,58 @@
+"""What workspaces of a version consist of."""
+
+import pytest
+
+from provisioning.engine import base
+from tests.factories import make_organization, make_template, make_user, make_version
+from tests.pages import browser, text_of
+
+pytestmark = pytest.mark.django_db
+OWN = "/templates/acme/web"
+
+
+@pytest.fixture
+def organization():
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+def test_running_and_stopped_as_pictures_and_tables(owner, organization):
+    agent = base.Agent(name="main", apps=(base.App(slug="code"),), operating_system="linux", architecture="amd64")
+    metadata = (base.ResourceMetadata("size", "10 GB"), base.ResourceMetadata("token", "", sensitive=True))
+    home = base.Resource(name="home", type="docker_volume", metadata=metadata, daily_cost=2)
+    secret = base.Resource(name="invisible", type="null_resource", hide=True)
+    found = base.ImportResult(
+        start=base.PlanResult(
+            resources=(home, secret, base.Resource(name="box", type="docker_container", agents=(agent,)))
+        ),
+        stop=base.PlanResult(resources=(home,)),
+    )
+    make_template(user=owner, organization=organization, name="web", result=found)
+    answer = browser(owner).get(f"{OWN}/resources")
+    page, text = answer.content.decode(), text_of(answer)
+    assert page.count("<svg width=") == 2
+    assert "made when it starts, 2 credits a day" in text
+    assert "kept when it stops" in text
+    assert "size: 10 GB" in text
+    assert "token: (secret)" in text
+    assert "main linux/amd64 , code for owner" in text
+    assert "1 more hidden by the template" in text
+    assert "invisible" not in text
+
+
+def test_nothing_is_said_in_words(owner, organization):
+    make_template(user=owner, organization=organization, name="web")
+    text = text_of(browser(owner).get(f"{OWN}/resources"))
+    assert "A workspace of this version consists of nothing." in text
+    assert "Nothing is kept" in text
+
+
+def test_before_the_import_succeeds_there_is_nothing_to_see(owner, organization):
+    template = make_template(user=owner, organization=organization, name="web")
+    failed = make_version(user=owner, organization=organization, template=template, error="no")
+    for path in (f"{OWN}/resources?version={failed.name}", f"{OWN}/versions/{failed.name}/resources"):
+        assert "known once its import has succeeded" in text_of(browser(owner).get(path))

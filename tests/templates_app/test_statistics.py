@@ -1,0 +1,94 @@
+"""Figures about the use of templates."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from provisioning.models import JobType, ProvisionerJob
+from templates_app import statistics
+from templates_app.models import TemplateVersion
+from tests.factories import make_organization, make_template, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def template():
+    organization = make_organization()
+    return make_template(user=make_user(organizations=(organization,)), organization=organization)
+
+
+def run(version: TemplateVersion, user=None, *, days_ago=0, seconds=10.0, job_type=JobType.DRY_RUN, **fields) -> None:
+    """A dry run of a version that took so long, noon some days ago."""
+    noon = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
+    job = ProvisionerJob.objects.create(
+        type=job_type,
+        organization=version.organization,
+        initiator=user or version.created_by,
+        input={"template_version_id": str(version.pk)},
+        started_at=noon,
+        completed_at=noon + timedelta(seconds=seconds),
+        **fields,
+    )
+    ProvisionerJob.objects.filter(pk=job.pk).update(created_at=noon)
+
+
+def use_of(template) -> statistics.Use:
+    return statistics.use_of([template.pk])[template.pk]
+
+
+def test_a_template_without_runs_was_used_by_nobody(template):
+    use = use_of(template)
+    assert use.daily_users == [0] * statistics.DAYS
+    assert (use.users_today, use.run_times) == (0, statistics.RunTimes())
+
+
+def test_users_are_counted_once_a_day_over_all_versions(template):
+    version = template.active_version
+    run(version)
+    run(version)
+    run(version, make_user())
+    run(version, days_ago=3)
+    run(version, days_ago=statistics.DAYS)  # too long ago
+    use = use_of(template)
+    assert use.users_today == 2
+    assert use.daily_users[-4] == 1
+    assert sum(use.daily_users) == 3
+
+
+def test_builds_and_dry_runs_count_and_imports_do_not(template):
+    run(template.active_version, job_type=JobType.BUILD)
+    run(template.active_version, job_type=JobType.IMPORT)
+    assert use_of(template).run_times.count == 1
+
+
+def test_percentiles_are_of_successful_runs(template):
+    for seconds in range(1, 21):
+        run(template.active_version, seconds=seconds)
+    run(template.active_version, seconds=1000, error="broken")
+    run(template.active_version, seconds=1000, canceled_at=datetime.now(UTC))
+    times = use_of(template).run_times
+    assert (times.p50, times.count) == (10.5, 20)
+    assert times.p95 == pytest.approx(19.05)
+
+
+def test_templates_do_not_mix(template):
+    other = make_template(user=template.created_by, organization=template.organization)
+    run(template.active_version)
+    found = statistics.use_of([template.pk, other.pk])
+    assert found[template.pk].users_today == 1
+    assert found[other.pk].users_today == 0
+
+
+def test_run_times_by_day(template):
+    run(template.active_version, seconds=4)
+    run(template.active_version, days_ago=2, seconds=8)
+    daily = statistics.daily_run_times(template.pk)
+    assert len(daily) == len(statistics.last_days()) == statistics.DAYS
+    assert [(day.p50, day.count) for day in daily[-3:]] == [(8, 1), (None, 0), (4, 1)]
+
+
+def test_it_takes_two_queries_however_many_templates(template, django_assert_num_queries):
+    others = [make_template(user=template.created_by, organization=template.organization) for _ in range(2)]
+    with django_assert_num_queries(2):
+        statistics.use_of([template.pk, *(other.pk for other in others)])

@@ -1,0 +1,169 @@
+"""Pages of templates: the list, the overview, versions, promoting."""
+
+import pytest
+
+from templates_app.models import Template, TemplateVersion
+from tests.factories import make_organization, make_template, make_user, make_version
+from tests.pages import browser, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def organization():
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+@pytest.fixture
+def member(organization):
+    return make_user("mira", organizations=(organization,))
+
+
+@pytest.fixture
+def web(owner, organization):
+    return make_template(user=owner, organization=organization, name="web", display_name="Web machines")
+
+
+# ---------------------------------------------------------------------- the list
+def test_without_templates_an_administrator_finds_starters(owner):
+    text = text_of(browser(owner).get("/templates"))
+    assert "There is no template yet" in text
+    assert "Docker container" in text
+
+
+def test_without_templates_a_member_is_told_whom_to_ask(member):
+    text = text_of(browser(member).get("/templates"))
+    assert "There is no template for you yet" in text
+    assert "New template" not in text
+
+
+def test_the_list_is_searched_and_filtered_by_the_address(owner, organization, web):
+    broken = make_template(user=owner, organization=organization, name="broken")
+    make_version(user=owner, organization=organization, template=broken, error="no")
+    gone = make_template(user=owner, organization=organization, name="gone")
+    Template.objects.filter(pk=gone.pk).update(deleted=True)
+    client = browser(owner)
+
+    def names(query: str) -> set[str]:
+        page = client.get(f"/templates{query}").content.decode()
+        return {name for name in ("Web machines", "broken", "gone") if f"{name}\n" in page}
+
+    assert names("") == {"Web machines", "broken"}
+    assert names("?q=machines") == {"Web machines"}
+    assert names("?show=failing") == {"broken"}
+    assert names("?show=all") == {"Web machines", "broken", "gone"}
+    assert names("?show=nonsense") == {"Web machines", "broken"}
+    assert names("?q=nothing") == set()
+
+
+def test_a_search_that_makes_no_sense_is_explained(owner, web):
+    answer = browser(owner).get('/templates?q="open')
+    assert answer.status_code == 200
+    assert "is not closed" in text_of(answer)
+
+
+def test_htmx_gets_the_list_alone_and_the_back_button_the_page(owner, web):
+    client = browser(owner)
+    part = client.get("/templates?q=web", headers={"HX-Request": "true"})
+    assert "<html" not in part.content.decode()
+    assert "Web machines" in text_of(part)
+    assert "HX-Request" in part["Vary"]
+    back = client.get("/templates?q=web", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert "<html" in back.content.decode()
+    assert "Daemons online" in text_of(back)
+
+
+def test_a_deleted_template_has_no_page(owner, web):
+    Template.objects.filter(pk=web.pk).update(deleted=True)
+    client = browser(owner)
+    assert client.get("/templates/acme/web").status_code == 404
+    assert "/templates/acme/web" not in client.get("/templates?show=all").content.decode()
+
+
+# ---------------------------------------------------------------------- the overview
+def test_names_are_found_in_any_case_and_short_addresses_lead_on(owner, web):
+    client = browser(owner)
+    assert client.get("/templates/ACME/Web").status_code == 200
+    assert client.get("/templates/web")["Location"] == "/templates/acme/web"
+    assert client.get("/templates/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"error": "broken"}, "failed to import"),
+        ({"finished": False}, "waits for a daemon. Developers still get"),
+        ({}, "and is not active. Developers still get"),
+    ],
+)
+def test_the_newest_version_is_announced_while_it_is_not_active(owner, organization, web, fields, sentence):
+    client = browser(owner)
+    assert "Developers still get" not in text_of(client.get("/templates/acme/web"))
+    make_version(user=owner, organization=organization, template=web, name="next", **fields)
+    text = text_of(client.get("/templates/acme/web"))
+    assert sentence in text
+    assert ("Promote next" in text) == (not fields)
+
+
+def test_the_readme_of_the_active_version_is_shown(owner, web):
+    TemplateVersion.objects.filter(pk=web.active_version_id).update(readme="---\nname: x\n---\n# Hello\n")
+    page = browser(owner).get("/templates/acme/web").content.decode()
+    assert "<h2>Hello</h2>" in page
+    assert "name: x" not in page
+
+
+def test_what_a_member_may_not_do_is_not_offered(member, owner, organization, web):
+    make_version(user=owner, organization=organization, template=web, name="next")
+    client = browser(member)
+    page = client.get("/templates/acme/web").content.decode()
+    for word in ("Promote", "Roll back", "Upload a version"):
+        assert word not in page
+    for path in ("versions/next/promote", "versions/new"):
+        assert client.get(f"/templates/acme/web/{path}").status_code == 403
+        assert client.post(f"/templates/acme/web/{path}").status_code == 403
+    web.refresh_from_db()
+    assert web.active_version.name != "next"
+
+
+# ---------------------------------------------------------------------- promoting
+def test_promoting_says_the_consequence_and_asks(owner, organization, web):
+    before = web.active_version.name
+    version = make_version(user=owner, organization=organization, template=web, name="next")
+    client = browser(owner)
+    question = text_of(client.get("/templates/acme/web/versions/next/promote"))
+    assert "Make next active?" in question
+    assert f"Workspaces that were built from {before} keep it until their owners update them." in question
+    assert client.post("/templates/acme/web/versions/next/promote")["Location"] == "/templates/acme/web"
+    web.refresh_from_db()
+    assert web.active_version_id == version.pk
+    assert "next is now the active version" in text_of(client.get("/templates/acme/web"))
+    back = text_of(client.get(f"/templates/acme/web/versions/{before}/promote"))
+    assert f"Roll back to {before}?" in back
+
+
+def test_a_failed_version_cannot_be_promoted_by_the_page(owner, organization, web):
+    make_version(user=owner, organization=organization, template=web, name="bad", error="no")
+    text = text_of(browser(owner).get("/templates/acme/web/versions/bad/promote"))
+    assert "bad cannot be made active" in text
+
+
+def test_the_active_version_is_active_already(owner, web):
+    text = text_of(browser(owner).get(f"/templates/acme/web/versions/{web.active_version.name}/promote"))
+    assert "is the active version already" in text
+
+
+def test_all_versions_come_in_pages(owner, organization, web):
+    for number in range(31):
+        make_version(user=owner, organization=organization, template=web, name=f"v{number}")
+    client = browser(owner)
+    first = text_of(client.get("/templates/acme/web/versions"))
+    assert "v30" in first
+    assert "Page 1 Older" in first
+    second = text_of(client.get("/templates/acme/web/versions?page=2"))
+    assert web.active_version.name in second
+    assert "Newer Page 2" in second

@@ -1,0 +1,227 @@
+"""Pages of versions: their import and what can be done next; new versions, retries, naming a template."""
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from provisioning.engine.base import ParameterSchema
+from provisioning.models import File, ParameterValue
+from templates_app.models import Template, TemplateVersion
+from templates_app.pages.creating import _name_of
+from tests.factories import finish, make_organization, make_template, make_user, make_version
+from tests.pages import browser, text_of
+from tests.vocabulary import tar_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def organization():
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+@pytest.fixture
+def web(owner, organization):
+    return make_template(user=owner, organization=organization, name="web")
+
+
+def upload(content: bytes | None = None, name: str = "web.tar") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, tar_of({"main.tf": "# nothing"}) if content is None else content)
+
+
+# ---------------------------------------------------------------------- actions by state
+@pytest.mark.parametrize(
+    ("fields", "offered"),
+    [
+        ({"finished": False}, {"Cancel the import", "Download the files"}),
+        ({}, {"Promote", "Download the files"}),
+        ({"error": "no"}, {"Retry the import", "Download the files"}),
+    ],
+)
+def test_the_state_decides_what_is_offered(owner, organization, web, fields, offered):
+    make_version(user=owner, organization=organization, template=web, name="next", **fields)
+    text = text_of(browser(owner).get("/templates/acme/web/versions/next"))
+    actions = {"Cancel the import", "Promote", "Retry the import", "Download the files"}
+    assert {action for action in actions if action in text} == offered
+
+
+def test_a_member_may_only_look(organization, owner, web):
+    make_version(user=owner, organization=organization, template=web, name="next", finished=False)
+    client = browser(make_user(organizations=(organization,)))
+    answer = client.get("/templates/acme/web/versions/next")
+    assert answer.status_code == 200
+    assert "Cancel the import" not in text_of(answer)
+    assert "Download the files" not in text_of(answer)
+    assert client.post("/templates/acme/web/versions/next/cancel").status_code == 403
+    assert client.post("/templates/acme/web/versions/next/retry").status_code in {403, 404}
+
+
+def test_a_version_with_a_template_has_one_address(owner, web):
+    version = web.active_version
+    answer = browser(owner).get(f"/versions/{version.pk}")
+    assert answer["Location"] == f"/templates/acme/web/versions/{version.name}"
+
+
+def test_an_import_is_canceled_after_a_question(owner, organization, web):
+    version = make_version(user=owner, organization=organization, template=web, name="next", finished=False)
+    client = browser(owner)
+    question = text_of(client.get("/templates/acme/web/versions/next/cancel"))
+    assert f"Developers still get {web.active_version.name}." in question
+    client.post("/templates/acme/web/versions/next/cancel")
+    version.job.refresh_from_db()
+    assert version.job.status == "canceled"
+
+
+def test_the_error_and_the_way_to_it_are_shown(owner, organization, web):
+    make_version(
+        user=owner, organization=organization, template=web, name="bad", error="Unsupported attribute\nmain.tf 3"
+    )
+    text = text_of(browser(owner).get("/templates/acme/web/versions/bad"))
+    assert "Unsupported attribute main.tf 3" in text
+
+
+def test_stubs_are_named(owner, web):
+    TemplateVersion.objects.filter(pk=web.active_version_id).update(unverified_providers=["registry.test/a/b"])
+    text = text_of(browser(owner).get(f"/templates/acme/web/versions/{web.active_version.name}"))
+    assert "it can be dry-run, and never be applied" in text
+    assert "registry.test/a/b" in text
+
+
+# ---------------------------------------------------------------------- uploading
+def test_an_upload_is_imported_and_then_named(owner):
+    client = browser(owner)
+    answer = client.post("/templates/new", {"file": upload(name="My web (2).tar"), "message": "First"})
+    version = TemplateVersion.objects.get()
+    assert answer["Location"] == f"/versions/{version.pk}?name=my-web-2"
+    assert (version.message, version.job.status, version.template) == ("First", "pending", None)
+    assert "as soon as the import has succeeded" in text_of(client.get(answer["Location"]))
+    type(version.job).objects.filter(pk=version.job_id).update(provisioner="echo")
+    version.job.refresh_from_db()
+    finish(version.job)
+    page = client.get(answer["Location"])
+    assert 'value="my-web-2"' in page.content.decode()
+    answer = client.post(f"/versions/{version.pk}/template", {"name": "my-web-2", "description": "For the web"})
+    assert answer["Location"] == "/templates/acme/my-web-2"
+    template = Template.objects.get()
+    assert (template.active_version_id, template.description) == (version.pk, "For the web")
+    assert client.post(f"/versions/{version.pk}/template", {"name": "again"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "Choose an archive, or start from a starter."),
+        ({"file": upload(b"no archive at all" * 100)}, "archive"),
+        ({"starter": "nothing-like-it"}, "not found"),
+        ({"starter": "hello", "tags": "gpu"}, "is not of the form key=value"),
+    ],
+)
+def test_what_cannot_be_imported_is_said_in_the_form(owner, given, text):
+    answer = browser(owner).post("/templates/new", given)
+    assert answer.status_code >= 400
+    assert text in text_of(answer)
+    assert not TemplateVersion.objects.exists()
+
+
+def test_a_script_gets_the_same_as_json(owner):
+    client = browser(owner)
+    headers = {"accept": "application/json"}
+    refused = client.post("/templates/new", {}, headers=headers).json()
+    assert refused == {"errors": ["Choose an archive, or start from a starter."]}
+    accepted = client.post("/templates/new", {"file": upload()}, headers=headers).json()
+    assert accepted["url"].startswith("/versions/")
+
+
+def test_a_starter_is_imported_with_its_tags_and_icon(owner):
+    client = browser(owner)
+    assert "Start from" in text_of(client.get("/templates/new?starter=docker"))
+    answer = client.post("/templates/new", {"starter": "docker", "tags": "gpu=a100 region=eu"})
+    version = TemplateVersion.objects.get()
+    assert version.job.tags == {"gpu": "a100", "region": "eu", "scope": "organization"}
+    assert "name=docker" in answer["Location"]
+    assert "icon=" in answer["Location"]
+
+
+def test_uploads_have_a_limit_of_size_and_rate(owner, settings):
+    client = browser(owner)
+    settings.UPLOAD_MAX_BYTES = 1024
+    too_large = client.post("/templates/new", {"file": upload(bytes(100_000))})
+    assert too_large.status_code == 413
+    settings.UPLOAD_MAX_BYTES, settings.RATELIMIT_UPLOADS = 1024 * 1024, 1
+    assert client.post("/templates/new", {"file": upload()}).status_code == 302
+    assert client.post("/templates/new", {"file": upload()}).status_code == 429
+
+
+def test_strangers_cannot_send_large_bodies(settings):
+    make_user()
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1024
+    client = Client(enforce_csrf_checks=True)
+    client.get("/login")  # gives a token: without one, nothing is read at all
+    answer = client.post("/templates/new", {"file": upload(bytes(200_000))})
+    assert answer.status_code == 413
+    assert not File.objects.exists()
+
+
+def test_a_taken_name_is_said_at_its_field(owner, organization, web):
+    version = make_version(user=owner, organization=organization, name="next")
+    answer = browser(owner).post(f"/versions/{version.pk}/template", {"name": "WEB"})
+    assert answer.status_code == 400
+    assert "already in use" in text_of(answer)
+
+
+def test_a_new_version_leaves_the_active_one(owner, web):
+    client = browser(owner)
+    assert f"developers get {web.active_version.name} until" in text_of(client.get("/templates/acme/web/versions/new"))
+    answer = client.post("/templates/acme/web/versions/new", {"file": upload()})
+    version = TemplateVersion.objects.exclude(pk=web.active_version_id).get()
+    assert answer["Location"] == f"/templates/acme/web/versions/{version.name}"
+    assert version.template_id == web.pk
+    web.refresh_from_db()
+    assert web.active_version_id != version.pk
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("web.tar", "web"), ("My Web!.tar.gz", "my-web"), ("...", ""), ("ä.zip", ""), ("x" * 99, "x" * 32)],
+)
+def test_a_name_is_suggested(file, name):
+    assert _name_of(upload(b"", name=file)) == name
+
+
+# ---------------------------------------------------------------------- retrying
+def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
+    schemas = (ParameterSchema(name="region", description="Where it runs"),)
+    old = make_version(
+        user=owner,
+        organization=organization,
+        template=web,
+        name="bad",
+        schemas=schemas,
+        error="missing parameter: region",
+    )
+    client = browser(owner)
+    page = text_of(client.get("/templates/acme/web/versions/bad/retry"))
+    assert "Last time: missing parameter: region" in page
+    assert "Where it runs" in page
+    answer = client.post("/templates/acme/web/versions/bad/retry", {"value-region": "eu", "value-other": "x"})
+    new = TemplateVersion.objects.exclude(pk__in=[old.pk, web.active_version_id]).get()
+    assert answer["Location"] == f"/templates/acme/web/versions/{new.name}"
+    assert (new.job.file_id, new.job.tags, new.template_id) == (old.job.file_id, old.job.tags, web.pk)
+    values = ParameterValue.objects.filter(scope_id=new.job_id)
+    assert [(value.name, value.source_value) for value in values] == [("region", "eu")]
+
+
+# ---------------------------------------------------------------------- starters
+def test_starters_are_filtered_by_tag(owner):
+    client = browser(owner)
+    everything = text_of(client.get("/starters"))
+    assert "Docker container" in everything
+    assert "Kubernetes pod" in everything
+    some = text_of(client.get("/starters?tag=kubernetes"))
+    assert "Docker container" not in some
+    assert "No starter has this tag." in text_of(client.get("/starters?tag=nothing"))

@@ -1,0 +1,198 @@
+"""Guards that walk all pages: who may open them, and what they cost."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from coderproj.api.authentication import SESSION_COOKIE
+from coderproj.console.views import Page, PublicPage, SignedInPage
+from coderproj.identity import tokens
+from coderproj.identity.models import KeyScope, Membership
+from provisioning.models import ProvisionerDaemon, ProvisionerKey
+from templates_app.models import Template
+from tests.factories import make_organization, make_user, make_version
+from tests.pages import browser, text_of
+from tests.world import World, passing_world
+
+PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+# Not pages: files, probes, the API and its description, and the admin, which has tests of its own.
+OTHERS = re.compile(r"favicon\.ico|healthz|readyz|swagger|\^?api\b.*|admin/(?!login/$|logout/$|password_change/$).*")
+PUBLIC = {"", "setup", "login", "admin/login/"}
+# The same for everybody who is signed in: what comes with the product, and the daemons, which serve all.
+COMMON = {"starters/<slug:starter>", "daemons/<uuid:daemon>"}
+
+
+@dataclass(frozen=True)
+class PageRoute:
+    """A page's address with the view that answers there."""
+
+    pattern: str
+    view: type[Page]
+
+    def __str__(self) -> str:
+        return self.pattern or "/"
+
+    def path(self, addresses: dict[str, str]) -> str:
+        return "/" + PARAMETER.sub(lambda match: addresses[match[1]], self.pattern)
+
+
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, object]]:
+    for entry in patterns:
+        text = prefix + str(entry.pattern)
+        if OTHERS.fullmatch(text):
+            continue
+        if isinstance(entry, URLResolver):
+            yield from _walk(entry.url_patterns, text)
+        else:
+            yield text, getattr(entry.callback, "view_class", entry.callback)
+
+
+ROUTES = [PageRoute(pattern, view) for pattern, view in _walk(get_resolver().url_patterns, "")]  # type: ignore[arg-type]
+SIGNED_IN = [route for route in ROUTES if route.pattern not in PUBLIC]
+SHOWN = [route for route in SIGNED_IN if hasattr(route.view, "get")]
+
+
+def addresses(world: World) -> dict[str, str]:
+    """What the parameters of the pages' routes stand for in a world."""
+    template = Template.objects.select_related("organization").get(pk=world.values["template"])
+    return {
+        "organization": template.organization.name,
+        "template": template.name,
+        "name": template.name,
+        "version": world.values["templateversionname"],
+        "id": world.values["templateversion"],
+        "job": world.values["job"],
+        "starter": "docker",
+        "organization_id": world.values["organization"],
+        "user": str(Membership.objects.filter(organization=template.organization_id).latest("pk").user_id),
+        "group": world.values["group"],
+        "token": world.values["key"],
+        "daemon": str(ProvisionerDaemon.objects.latest("name").pk),
+        "key": str(ProvisionerKey.objects.latest("name").pk),
+    }
+
+
+NOWHERE = {
+    "organization": "no-such-one",
+    "template": "no-such-one",
+    "name": "no-such-one",
+    "version": "no-such-one",
+    "id": str(uuid.uuid4()),
+    "job": str(uuid.uuid4()),
+    "starter": "no-such-one",
+    "organization_id": str(uuid.uuid4()),
+    "user": str(uuid.uuid4()),
+    "group": str(uuid.uuid4()),
+    "token": "no-such-one",
+    "daemon": str(uuid.uuid4()),
+    "key": str(uuid.uuid4()),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_every_page_declares_who_may_open_it(route: PageRoute):
+    assert issubclass(route.view, Page)
+    assert issubclass(route.view, PublicPage) == (route.pattern in PUBLIC)
+    assert issubclass(route.view, SignedInPage) != (route.pattern in PUBLIC)
+    if route.pattern in PUBLIC:
+        assert "public" in (route.view.__doc__ or "").lower()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", SIGNED_IN, ids=str)
+def test_nobody_sees_a_page_without_signing_in(route: PageRoute):
+    make_user()
+    for method in ("get", "post"):
+        answer = getattr(browser(), method)(route.path(NOWHERE))
+        assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/login")
+
+
+@pytest.mark.django_db
+def test_a_token_of_narrow_scope_opens_no_page():
+    client = browser()
+    _, token = tokens.issue(user=make_user(site_roles=("owner",)), scope=KeyScope.APPLICATION_CONNECT)
+    client.cookies[SESSION_COOKIE] = token
+    assert client.get("/templates")["Location"] == "/login?next=%2Ftemplates"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "route", [route for route in SIGNED_IN if PARAMETER.search(route.pattern) and route.pattern not in COMMON], ids=str
+)
+def test_what_one_may_not_see_looks_like_what_does_not_exist(route: PageRoute):
+    with passing_world(1) as world:
+        outsider = browser(make_user(organizations=(make_organization(),)))
+        hidden = addresses(world)
+        for method in ("get", "post"):
+            if not hasattr(route.view, method):
+                continue
+            seen = getattr(outsider, method)(route.path(hidden))
+            missing = getattr(outsider, method)(route.path(NOWHERE))
+            assert (seen.status_code, missing.status_code) == (404, 404)
+            assert _without_id(text_of(seen)) == _without_id(text_of(missing))
+
+
+def _without_id(text: str) -> str:
+    return re.sub(r"request [0-9a-f-]{36}", "", text)
+
+
+# ---------------------------------------------------------------------- how many queries
+@pytest.fixture(scope="module")
+def measured(django_db_setup, django_db_blocker) -> dict[int, dict[str, list[str]]]:
+    """The statements of every page, by the number of rows of everything."""
+    found: dict[int, dict[str, list[str]]] = {1: {}, 3: {}}
+    with django_db_blocker.unblock():
+        for count, by_route in found.items():
+            with passing_world(count) as world:
+                client = browser(world.owner)
+                where = addresses(world)
+                # Pages that ask before something is done need something to do.
+                pending = _pending(world)
+                for route in SHOWN:
+                    values = where | pending if "cancel" in route.pattern else where
+                    path = route.path(values)
+                    client.get(path)
+                    with CaptureQueriesContext(connection) as captured:
+                        answer = client.get(path)
+                    assert answer.status_code in {200, 302}, (path, answer.status_code)
+                    by_route[route.pattern] = [query["sql"] for query in captured.captured_queries]
+    return found
+
+
+def _pending(world: World) -> dict[str, str]:
+    """A version whose import waits."""
+    template = Template.objects.get(pk=world.values["template"])
+    version = make_version(user=world.owner, organization=template.organization, template=template, finished=False)
+    return {"version": version.name, "id": str(version.pk), "job": str(version.job_id)}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", SHOWN, ids=str)
+def test_a_page_takes_the_same_queries_for_one_row_and_for_three(route: PageRoute, measured):
+    few, many = (measured[count][route.pattern] for count in (1, 3))
+    listing = "\n".join(many)
+    assert len(few) == len(many), f"{len(few)} queries for one row, {len(many)} for three:\n{listing}"
+    assert len(many) <= 25, f"{len(many)} queries:\n{listing}"
+
+
+# ---------------------------------------------------------------------- headers
+@pytest.mark.django_db
+def test_pages_forbid_everything_inline_and_foreign():
+    policy = browser().get("/login")["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.django_db
+def test_the_api_pays_nothing_for_pages():
+    answer = browser().get("/api/v2/buildinfo")
+    assert answer.status_code == 200
+    assert "Content-Security-Policy" not in answer
+    assert answer.cookies == {}
