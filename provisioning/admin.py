@@ -1,18 +1,22 @@
 """Work and its results in the admin: to look at. Jobs are written by ``provisioning.jobs`` alone."""
 
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from coderproj.admin import ReadOnlyAdmin, status_chip
-from coderproj.api.authentication import client_of
-from coderproj.identity.actor import Actor
-from coderproj.identity.models import User
-from provisioning import keys
+from coderproj.admin import ChoiceFilter, ReadOnlyAdmin, status_chip
+from provisioning import job_administration, keys
 from provisioning.models import (
     File,
+    JobStatus,
     ParameterSchema,
     ParameterValue,
     ProvisionerDaemon,
@@ -23,19 +27,42 @@ from provisioning.models import (
     WorkspaceResource,
     WorkspaceResourceMetadata,
 )
+from provisioning.models.daemons import ONLINE_SECONDS
 
 # The admin cannot register the log's table, whose key has two columns: a job's page shows the end of its log.
 LOG_LINES_SHOWN = 200
 
 
+def _of_status(status: JobStatus, rows: Any) -> Any:
+    return rows.with_status().filter(current_status=status)
+
+
+class JobStatusFilter(ChoiceFilter):
+    title = "status"
+    parameter_name = "status"
+    ways = {status.value: (status.label, partial(_of_status, status)) for status in JobStatus}
+
+
 @admin.register(ProvisionerJob)
 class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
     list_display = ["short_id", "type", "state", "initiator", "created_at"]
-    list_filter = ["type", "provisioner", "organization"]
+    list_filter = [JobStatusFilter, "type", "provisioner", "organization"]
     list_select_related = ["initiator"]
     search_fields = ["id", "error", "initiator__username"]
     exclude = ["lease"]
     readonly_fields = ["status", "log"]
+    actions = ["cancel", "requeue"]
+
+    def view_on_site(self, job: ProvisionerJob) -> str:
+        return reverse("job", args=[job.pk])
+
+    @admin.action(description="Cancel the selected jobs", permissions=["act"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
+        self.act(request, chosen, job_administration.cancel, "Cancellation requested for {count} of the jobs.")
+
+    @admin.action(description="Take the selected jobs from their daemons and queue them again", permissions=["act"])
+    def requeue(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
+        self.act(request, chosen, job_administration.requeue, "Queued {count} of the jobs again.")
 
     @admin.display(description="Job", ordering="id")
     def short_id(self, job: ProvisionerJob) -> str:
@@ -56,45 +83,81 @@ class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
 @admin.register(File)
 class FileAdmin(ReadOnlyAdmin[File]):
     list_display = ["hash", "size", "mimetype", "created_by", "created_at"]
+    list_filter = ["mimetype"]
     list_select_related = ["created_by"]
     search_fields = ["hash", "created_by__username"]
     exclude = ["data"]
 
 
+class DaemonStateFilter(ChoiceFilter):
+    title = "state"
+    parameter_name = "state"
+    ways = {
+        "online": ("Online", lambda rows: rows.online()),
+        "stale": ("Not seen", lambda rows: rows.missing()),
+        "stopped": ("Stopped", lambda rows: rows.filter(stopped_at__isnull=False)),
+    }
+
+
+class KeyStateFilter(ChoiceFilter):
+    title = "state"
+    parameter_name = "state"
+    ways = {
+        "live": ("Live", lambda rows: rows.live()),
+        "expired": ("Expired", lambda rows: rows.filter(revoked_at=None, expires_at__lte=Now())),
+        "revoked": ("Revoked", lambda rows: rows.filter(revoked_at__isnull=False)),
+    }
+
+
 @admin.register(ProvisionerDaemon)
 class ProvisionerDaemonAdmin(ReadOnlyAdmin[ProvisionerDaemon]):
-    list_display = ["name", "hostname", "version", "tags", "last_seen_at"]
+    list_display = ["name", "state", "hostname", "version", "tags", "last_seen_at"]
+    list_filter = [DaemonStateFilter, "version"]
     search_fields = ["name", "hostname"]
+
+    def view_on_site(self, daemon: ProvisionerDaemon) -> str:
+        return reverse("daemon", args=[daemon.pk])
+
+    @admin.display(description="State")
+    def state(self, daemon: ProvisionerDaemon) -> str:
+        if daemon.stopped_at:
+            return "stopped"
+        age = datetime.now(UTC) - daemon.last_seen_at
+        return "online" if age.total_seconds() < ONLINE_SECONDS else "not seen"
 
 
 @admin.register(ProvisionerKey)
 class ProvisionerKeyAdmin(ReadOnlyAdmin[ProvisionerKey]):
     """Keys can be revoked here; they are made by the API or by ``manage.py provisionerkeys``."""
 
-    list_display = ["name", "organization", "tags", "created_by", "last_used", "expires_at", "revoked_at"]
-    list_select_related = ["organization", "created_by"]
-    list_filter = ["organization"]
+    list_display = ["name", "organization", "tags", "state", "last_used", "expires_at"]
+    list_select_related = ["organization"]
+    list_filter = [KeyStateFilter, "organization"]
     search_fields = ["name", "created_by__username"]
     exclude = ["hashed_secret"]
     actions = ["revoke"]
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return isinstance(request.user, User) and request.user.is_superuser
+    def view_on_site(self, key: ProvisionerKey) -> str:
+        return reverse("daemon-keys")
 
-    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
+    @admin.display(description="State")
+    def state(self, key: ProvisionerKey) -> str:
+        if key.revoked_at:
+            return "revoked"
+        return "expired" if key.expires_at and key.expires_at <= datetime.now(UTC) else "live"
+
+    @admin.action(description="Revoke the selected keys", permissions=["act"])
     def revoke(self, request: HttpRequest, chosen: QuerySet[ProvisionerKey]) -> None:
         """End the rights of these keys with the next request of their daemons."""
-        assert isinstance(request.user, User)
-        actor = Actor.of(request.user, client=client_of(request))
         live = chosen.filter(revoked_at=None).select_related("organization")
-        for key in live:
-            keys.revoke_key(actor, key)
-        self.message_user(request, f"Revoked {len(live)} keys.")
+        self.act(request, live, keys.revoke_key, "Revoked {count} of the keys.")
 
 
 @admin.register(ParameterSchema)
 class ParameterSchemaAdmin(ReadOnlyAdmin[ParameterSchema]):
     list_display = ["name", "job", "validation_value_type", "redisplay_value"]
+    list_filter = ["redisplay_value"]
+    list_select_related = ["job"]
     search_fields = ["name", "job__id"]
     exclude = ["default_source_value"]
 
@@ -112,13 +175,15 @@ class ParameterValueAdmin(ReadOnlyAdmin[ParameterValue]):
 @admin.register(WorkspaceResource)
 class WorkspaceResourceAdmin(ReadOnlyAdmin[WorkspaceResource]):
     list_display = ["name", "type", "workspace_transition", "daily_cost", "job"]
-    list_filter = ["workspace_transition"]
+    list_filter = ["workspace_transition", "type"]
+    list_select_related = ["job"]
     search_fields = ["name", "type", "job__id"]
 
 
 @admin.register(WorkspaceResourceMetadata)
 class WorkspaceResourceMetadataAdmin(ReadOnlyAdmin[WorkspaceResourceMetadata]):
     list_display = ["key", "resource", "sensitive"]
+    list_filter = ["sensitive"]
     list_select_related = ["resource"]
     search_fields = ["key", "resource__name"]
 
@@ -126,6 +191,7 @@ class WorkspaceResourceMetadataAdmin(ReadOnlyAdmin[WorkspaceResourceMetadata]):
 @admin.register(WorkspaceAgent)
 class WorkspaceAgentAdmin(ReadOnlyAdmin[WorkspaceAgent]):
     list_display = ["name", "operating_system", "architecture", "resource"]
+    list_filter = ["operating_system", "architecture"]
     list_select_related = ["resource"]
     search_fields = ["name", "resource__name"]
     exclude = ["auth_token"]
@@ -134,5 +200,6 @@ class WorkspaceAgentAdmin(ReadOnlyAdmin[WorkspaceAgent]):
 @admin.register(WorkspaceApp)
 class WorkspaceAppAdmin(ReadOnlyAdmin[WorkspaceApp]):
     list_display = ["slug", "display_name", "sharing_level", "agent"]
+    list_filter = ["sharing_level"]
     list_select_related = ["agent"]
     search_fields = ["slug", "display_name"]

@@ -1,7 +1,7 @@
-"""What the audit log keeps of stored parameter values and of daemon keys: everything but the secrets."""
+"""What the audit log keeps of stored parameter values, daemon keys and jobs: everything but the secrets."""
 
 from coderproj.identity.audit import Policy, declare
-from provisioning.models import ParameterValue, ProvisionerKey
+from provisioning.models import ParameterValue, ProvisionerJob, ProvisionerKey
 
 declare(
     ParameterValue,
@@ -21,5 +21,33 @@ declare(
         tracked=("id", "name", "organization_id", "tags", "created_by_id", "expires_at", "revoked_at"),
         secret=("hashed_secret",),
         ignored=("created_at", "last_used"),
+    ),
+)
+declare(
+    ProvisionerJob,
+    Policy(
+        "provisioner_job",
+        target="id",
+        tracked=("started_at", "canceled_at", "completed_at", "worker_id", "attempts", "error"),
+        # Its input may hold values of parameters.
+        ignored=(
+            "id",
+            "created_at",
+            "updated_at",
+            "organization_id",
+            "initiator_id",
+            "provisioner",
+            "storage_method",
+            "type",
+            "file_id",
+            "input",
+            "tags",
+            "priority",
+            "lease",
+            "lease_expires_at",
+            "ended_lease",
+            "ended_as",
+            "log_count",
+        ),
     ),
 )

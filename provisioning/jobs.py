@@ -39,6 +39,13 @@ class JobEnded(DomainError):
     status_code = 400
 
 
+class NotRepeatable(DomainError):
+    """A job that cannot be queued again: it does not run, or doing it twice may do harm."""
+
+    status_code = 409
+    message = "The job cannot be queued again."
+
+
 class WrongResult(Exception):
     """The result is not one of that type of job."""
 
@@ -236,6 +243,25 @@ def cancel(job_id: uuid.UUID) -> None:
         else:
             rows.update(canceled_at=Now(), updated_at=Now())
             _tell(CANCELING, job_id)
+
+
+def requeue(job_id: uuid.UUID, reason: str) -> None:
+    """Take a running job away from its daemon, whose lease counts no more, and queue it again. ``reason`` goes into its
+    log.
+
+    Raises NotRepeatable for a job that does not run, is being canceled or cannot be repeated.
+    """
+    with transaction.atomic():
+        job = ProvisionerJob.objects.select_for_update().filter(pk=job_id).first()
+        if job is None or job.started_at is None or job.completed_at is not None:
+            raise NotRepeatable("Only a job that is running can be queued again.")
+        if job.canceled_at is not None:
+            raise NotRepeatable("The cancellation of this job was requested.")
+        if job.type not in REPEATABLE:
+            raise NotRepeatable("What a build did so far is unknown: it cannot be repeated.")
+        logs.note(job, LogLevel.WARN, f"Attempt {job.attempts} ended: {reason}. Queued again.")
+        ProvisionerJob.objects.filter(pk=job_id).update(**WAITING)
+        _tell(QUEUED, job_id)
 
 
 def expire() -> list[uuid.UUID]:

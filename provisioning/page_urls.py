@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from provisioning import navigation, search
+from provisioning import navigation, page_sources
 from provisioning.pages import daemons, job, jobs, keys
 
 # Here, not when the apps are ready: the daemon and the commands have no pages.
 navigation.register_entries()
-search.register()
+page_sources.register()
 
 urlpatterns = [
     path("jobs", jobs.JobsPage.as_view(), name="jobs"),

@@ -57,5 +57,6 @@ class ParametersView(OfScope):
 class ParameterView(OfScope):
     @extend_schema(operation_id="delete_parameter", parameters=PATH, responses={200: ConfirmationSerializer})
     def delete(self, request: Request, scope: str, id: str, name: str) -> Response:  # noqa: A002
+        """Delete a stored parameter value."""
         parameters.delete(self.actor, *self.find_scope(Action.UPDATE), name)
         return self.answer("Parameter has been deleted.")

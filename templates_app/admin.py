@@ -1,10 +1,16 @@
 """Templates in the admin. Versions and parameters belong to imports and are read-only."""
 
+from functools import partial
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from coderproj.admin import ReadOnlyAdmin, TableAdmin
+from coderproj.identity.actor import Actor
 from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion
+from templates_app.pages.addresses import version_url
+from templates_app.services import archiving, versions
 
 
 @admin.register(Template)
@@ -14,7 +20,7 @@ class TemplateAdmin(TableAdmin[Template]):
     list_display = ["name", "display_name", "organization", "created_by", "updated_at", "deleted"]
     list_filter = ["organization", "deleted"]
     list_select_related = ["organization", "created_by"]
-    search_fields = ["name", "display_name"]
+    search_fields = ["id", "name", "display_name"]
     fields = [
         "name",
         "display_name",
@@ -30,6 +36,9 @@ class TemplateAdmin(TableAdmin[Template]):
     ]
     readonly_fields = ["organization", "provisioner", "active_version", "created_by", "deleted"]
 
+    def view_on_site(self, template: Template) -> str:
+        return f"/templates/{template.pk}"
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -40,17 +49,39 @@ class TemplateAdmin(TableAdmin[Template]):
 @admin.register(TemplateVersion)
 class TemplateVersionAdmin(ReadOnlyAdmin[TemplateVersion]):
     list_display = ["name", "template", "job", "created_by", "created_at", "verified"]
+    list_filter = ["archived", "template__organization"]
     list_select_related = ["template", "job", "created_by"]
-    search_fields = ["name", "template__name", "message"]
+    search_fields = ["id", "name", "template__name", "message"]
+    actions = ["archive", "unarchive", "cancel"]
+
+    def view_on_site(self, version: TemplateVersion) -> str:
+        return version_url(version)
+
+    @admin.action(description="Archive the selected versions", permissions=["act"])
+    def archive(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
+        self.act(request, chosen, partial(_set_archived, archived=True), "Archived {count} of the versions.")
+
+    @admin.action(description="Take the selected versions up again", permissions=["act"])
+    def unarchive(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
+        self.act(request, chosen, partial(_set_archived, archived=False), "Took up {count} of the versions again.")
+
+    @admin.action(description="Cancel the imports of the selected versions", permissions=["act"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
+        self.act(request, chosen, versions.cancel, "Cancellation requested for {count} of the imports.")
 
     @admin.display(boolean=True)
     def verified(self, version: TemplateVersion) -> bool:
         return version.is_verified
 
 
+def _set_archived(actor: Actor, version: TemplateVersion, *, archived: bool) -> TemplateVersion:
+    return archiving.set_archived(actor, version, archived)
+
+
 @admin.register(RichParameter)
 class RichParameterAdmin(ReadOnlyAdmin[RichParameter]):
     list_display = ["name", "type", "mutable", "template_version"]
+    list_filter = ["type", "mutable"]
     list_select_related = ["template_version"]
     search_fields = ["name", "template_version__name"]
 
@@ -62,3 +93,6 @@ class TemplateAccessAdmin(TableAdmin[TemplateAccess]):
     list_select_related = ["template", "user", "group"]
     search_fields = ["template__name", "user__username", "group__name"]
     autocomplete_fields = ["template", "user", "group"]
+
+    def told_of(self, obj: TemplateAccess) -> Template:
+        return obj.template

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
-from templates_app import audit_names, group_reach, job_subjects, navigation, search
+from templates_app import audit_names, group_reach, job_subjects, navigation, page_sources
 from templates_app.pages import (
     comparing,
     creating,
@@ -28,7 +28,7 @@ navigation.register_entries()
 job_subjects.register()
 group_reach.register()
 audit_names.register()
-search.register()
+page_sources.register()
 
 TEMPLATE = "templates/<str:organization>/<str:template>"
 VERSION = f"{TEMPLATE}/versions/<str:version>"

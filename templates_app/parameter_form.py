@@ -5,6 +5,7 @@ The rules are those of the engine, which has the last word when the values are p
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from typing import Any, Protocol
 
 from provisioning import parameters
 from provisioning.engine.provider.parameter import MULTIPLE_CHOICE, value_fault
-from provisioning.engine.provider.pattern_search import UndecidedError, matches
+from provisioning.engine.provider.pattern_search import SECONDS, UndecidedError, matches
 from provisioning.models import ParameterSchema
 from templates_app.models import RichParameter, TemplateVersion
 from templates_app.services.versions import DryRunInput
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 MAX_VALUE_CHARACTERS = 64 * 1024
+# For all patterns of a form together: a template may have any number of slow ones.
+PATTERN_SECONDS = 4
 REQUIRED = "This has no default: give it a value."
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -157,7 +160,10 @@ def initial(fields: Sequence[Field]) -> Answers:
 
 def answers_of(fields: Sequence[Field], submitted: Submitted, *, complete: bool) -> Answers:
     """What was submitted, checked. Fields that are still empty are only wrong when the form is ``complete``."""
-    return Answers(tuple(_answer(field, _value_of(field, submitted), complete=complete) for field in fields))
+    deadline = time.monotonic() + PATTERN_SECONDS
+    return Answers(
+        tuple(_answer(field, _value_of(field, submitted), complete=complete, deadline=deadline) for field in fields)
+    )
 
 
 def _rich_field(number: int, row: RichParameter) -> Field:
@@ -276,11 +282,11 @@ def _value_of(field: Field, submitted: Submitted) -> str | None:
     return None if not text and (field.default is None or field.is_secret) else text
 
 
-def _answer(field: Field, value: str | None, *, complete: bool) -> Answer:
+def _answer(field: Field, value: str | None, *, complete: bool, deadline: float) -> Answer:
     given = value is not None and not _same(field, value)
     if value is None:
         return Answer(field, None, REQUIRED if complete and field.is_required else "")
-    return Answer(field, value, _fault(field, value), given)
+    return Answer(field, value, _fault(field, value, deadline), given)
 
 
 def _same(field: Field, value: str) -> bool:
@@ -289,22 +295,22 @@ def _same(field: Field, value: str) -> bool:
     return value == field.default
 
 
-def _fault(field: Field, value: str) -> str:
-    """What is wrong with a value, as a sentence, or nothing."""
+def _fault(field: Field, value: str, deadline: float) -> str:
+    """What is wrong with a value, as a sentence, or nothing. After the deadline no pattern is tried any more."""
     if "\0" in value:
         return "It has a NUL character."
     if len(value) > MAX_VALUE_CHARACTERS:
         return f"It is longer than {MAX_VALUE_CHARACTERS} characters."
-    return _variable_fault(field, value) if field.rules is None else _rich_fault(field.rules, value)
+    return _variable_fault(field, value) if field.rules is None else _rich_fault(field.rules, value, deadline)
 
 
-def _rich_fault(rules: Mapping[str, Any], value: str) -> str:
+def _rich_fault(rules: Mapping[str, Any], value: str, deadline: float) -> str:
     fault = value_fault(dict(rules), value)
     if fault:
         return " ".join(filter(None, (f"{fault[0].upper()}{fault[1:]}.", rules["error"])))
     if rules["type"] == "string" and rules["regex"] and not rules["option"]:
         try:
-            if not matches(rules["regex"], value):
+            if not matches(rules["regex"], value, seconds=min(deadline - time.monotonic(), SECONDS)):
                 return rules["error"] or f"It does not match {rules['regex']}."
         except (UndecidedError, ValueError) as error:
             return f"It cannot be checked: {error}."

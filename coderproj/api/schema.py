@@ -1,5 +1,6 @@
 """How drf-spectacular describes the API."""
 
+import inspect
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
@@ -70,6 +71,11 @@ class ConfirmationSerializer(serializers.Serializer[Any]):
 
 class ApiSchema(AutoSchema):
     """Tags operations by the resource their path starts with."""
+
+    def get_description(self) -> str:
+        """Of the method, else of the view's own class: a base class tells those who write views, not callers."""
+        handler = getattr(self.view, self.method.lower())
+        return inspect.cleandoc(handler.__doc__ or vars(type(self.view)).get("__doc__") or "")
 
     def get_tags(self) -> list[str]:
         segments = [segment for segment in self.path.removeprefix("/api/v2/").split("/") if segment[:1] != "{"]

@@ -1,6 +1,7 @@
 """What of people can be found by the console's search, and where the audit log leads."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from django.db.models import Q
 from django.urls import reverse
@@ -51,5 +52,9 @@ def register() -> None:
         Source("Groups", 40, find_groups, "/groups?q="),
         Source("Organizations", 50, find_organizations),
     )
-    for resource_type, route in (("user", "user"), ("group", "group"), ("organization", "organization")):
-        events.register_address(resource_type, lambda id_, route=route: reverse(route, args=[id_]))
+    for route in ("user", "group", "organization"):  # called like the types of their objects
+        events.register_address(route, partial(_page, route))
+
+
+def _page(route: str, id_: str) -> str:
+    return reverse(route, args=[id_])

@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
-from provisioning import jobs
+from provisioning import job_administration
 from provisioning.job_subjects import Subject, kind_of, subjects_of
 from provisioning.log_console import log_console
 from provisioning.models import JobType, ProvisionerJob
@@ -57,7 +57,7 @@ class CancelJob(JobSection):
         return self.show("console/question.html", {"question": question, "trail": trail})
 
     def post(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
-        jobs.cancel(self.job.pk)
+        job_administration.cancel(self.actor, self.job)
         return self.go(job_url(self.job), "The job is being canceled.")
 
 

@@ -48,7 +48,6 @@ class DaemonRow:
     daemon: ProvisionerDaemon
     state: str
     jobs: list[JobRow]
-    busy: int
     tags: list[str]
 
 
@@ -121,14 +120,16 @@ class JobsPage(SignedInPage):
 
 
 def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
-    """The daemons that did not say good-bye, by name. Two queries."""
+    """The daemons that did not say good-bye, by name; busy are also those with jobs that the actor may not see. Three
+    queries."""
     daemons = ProvisionerDaemon.objects.filter(stopped_at=None).order_by("name")
     online = set(ProvisionerDaemon.objects.online().values_list("pk", flat=True))
+    at_work = set(ProvisionerJob.objects.active().exclude(worker_id=None).values_list("worker_id", flat=True))
     rows = []
     for daemon in daemons:
         jobs = [row for row in running if row.job.worker_id == daemon.pk]
-        state = "stale" if daemon.pk not in online else "busy" if jobs else "idle"
-        rows.append(DaemonRow(daemon, state, jobs, len(jobs), tags_of(daemon.tags)))
+        state = "stale" if daemon.pk not in online else "busy" if daemon.pk in at_work else "idle"
+        rows.append(DaemonRow(daemon, state, jobs, tags_of(daemon.tags)))
     return rows
 
 

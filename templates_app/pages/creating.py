@@ -3,6 +3,7 @@
 import tempfile
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -144,14 +145,11 @@ class NewTemplate(Uploading):
             version = self.create(form, self._organization(), None)
         except DomainError as error:
             return self.refuse(form, error)
-        suggestion = form.cleaned_data["starter"] or _name_of(form.cleaned_data["file"])
         starter = starters.find(form.cleaned_data["starter"]) if form.cleaned_data["starter"] else None
-        query = request.GET.copy()
-        query.clear()
-        query["name"] = suggestion
+        suggestion = {"name": starter.slug if starter else _name_of(form.cleaned_data["file"])}
         if starter is not None:
-            query["icon"] = starter.icon
-        return self.answer(f"{version_url(version)}?{query.urlencode()}")
+            suggestion["icon"] = starter.icon
+        return self.answer(f"{version_url(version)}?{urlencode(suggestion)}")
 
     def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
         chosen = starters.find(str(form["starter"].value() or ""))

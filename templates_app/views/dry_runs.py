@@ -24,6 +24,7 @@ class DryRunsView(OfVersion):
         responses={201: ProvisionerJobSerializer},
     )
     def post(self, request: Request, templateversion: str) -> Response:
+        """Plan the version with the given values, without creating anything."""
         version = self.find_version()
         body = self.body(DryRunBody)
         job = versions.start_dry_run(
@@ -50,6 +51,7 @@ class OfDryRun(OfVersion):
 class DryRunView(OfDryRun):
     @extend_schema(operation_id="template_version_dry_run", responses={200: ProvisionerJobSerializer})
     def get(self, request: Request, templateversion: str, job_id: str) -> Response:
+        """The job of a dry run."""
         return Response(ProvisionerJobSerializer(self.get_job()).data)
 
 
@@ -58,6 +60,7 @@ class CancelDryRunView(OfDryRun):
         operation_id="cancel_template_version_dry_run", request=None, responses={200: ConfirmationSerializer}
     )
     def patch(self, request: Request, templateversion: str, job_id: str) -> Response:
+        """Cancel a dry run. One that waits ends at once, one that runs is interrupted."""
         versions.cancel_dry_run(self.actor, self.get_job())
         return self.answer("Job has been marked as canceled...")
 
@@ -75,4 +78,5 @@ class DryRunLogsView(OfDryRun, FollowableLogs):
 class DryRunResourcesView(OfDryRun):
     @extend_schema(operation_id="template_version_dry_run_resources", responses={200: ResourceSerializer(many=True)})
     def get(self, request: Request, templateversion: str, job_id: str) -> Response:
+        """The resources that a dry run found, with agents and apps."""
         return Response(resources_of(self.get_job()))

@@ -35,6 +35,7 @@ class VersionOfNamedTemplate(AnswersVersion, InOrganization):
 class NamedVersionView(VersionOfNamedTemplate):
     @extend_schema(operation_id="named_template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
+        """A version by the names of its template and its own."""
         return self.version_answer(self.find_version())
 
 
@@ -57,6 +58,7 @@ class ArchiveVersionView(OfVersion):
         responses={200: ConfirmationSerializer},
     )
     def post(self, request: Request, templateversion: str) -> Response:
+        """Archive a version that is out of use. The active one stays."""
         set_archived(self.actor, self.find_version(), archived=True)
         return self.answer("Template version archived.")
 
@@ -69,6 +71,7 @@ class UnarchiveVersionView(OfVersion):
         responses={200: ConfirmationSerializer},
     )
     def post(self, request: Request, templateversion: str) -> Response:
+        """Take a version out of the archive."""
         set_archived(self.actor, self.find_version(), archived=False)
         return self.answer("Template version unarchived.")
 

@@ -100,10 +100,12 @@ class OrganizationTemplateView(CompiledReadView, InOrganization):
 class TemplateView(CompiledReadView, OfTemplate):
     @extend_schema(operation_id="template", responses={200: TemplateSerializer})
     def get(self, request: Request, template: str) -> HttpResponse:
+        """A template."""
         return reads.TEMPLATE.answer(self.actor, self.template_id)
 
     @extend_schema(operation_id="update_template", request=UpdateTemplateBody, responses={200: TemplateSerializer})
     def patch(self, request: Request, template: str) -> Response:
+        """Change a template's names, description, icon or rules; fields that are left out stay."""
         found = self.find_template()
         access.authorize(self.actor, Action.UPDATE, found)
         changes = self.body(UpdateTemplateBody)
@@ -115,6 +117,7 @@ class TemplateView(CompiledReadView, OfTemplate):
 
     @extend_schema(operation_id="delete_template", responses={200: ConfirmationSerializer})
     def delete(self, request: Request, template: str) -> Response:
+        """Delete a template. Its name can be used again."""
         templates.delete(self.actor, self.find_template())
         return self.answer("Template has been deleted!")
 

@@ -85,6 +85,7 @@ class VersionByName(AnswersVersion, InOrganization):
 class OrganizationVersionView(VersionByName):
     @extend_schema(operation_id="organization_template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, organization: str, templateversionname: str) -> Response:
+        """A version by its name, the newest of the organization where several templates have it."""
         return self.version_answer(self.find_version())
 
 
@@ -102,6 +103,7 @@ class PreviousVersionView(VersionByName):
 class VersionView(CompiledReadView, OfVersion):
     @extend_schema(operation_id="template_version", responses={200: TemplateVersionSerializer})
     def get(self, request: Request, templateversion: str) -> HttpResponse:
+        """A version with the state of its import."""
         return reads.VERSION.answer(self.actor, self.version_id)
 
     @extend_schema(
@@ -110,6 +112,7 @@ class VersionView(CompiledReadView, OfVersion):
         responses={200: TemplateVersionSerializer},
     )
     def patch(self, request: Request, templateversion: str) -> Response:
+        """Change a version's name or message."""
         found = self.find_version()
         body = self.body(UpdateVersionBody)
         version = versions.update(self.actor, found, name=body["name"], message=body.get("message"))
@@ -119,6 +122,7 @@ class VersionView(CompiledReadView, OfVersion):
 class CancelVersionView(OfVersion):
     @extend_schema(operation_id="cancel_template_version", request=None, responses={200: ConfirmationSerializer})
     def patch(self, request: Request, templateversion: str) -> Response:
+        """Cancel a version's import. One that waits ends at once, one that runs is interrupted."""
         versions.cancel(self.actor, self.find_version())
         return self.answer("Job has been marked as canceled...")
 

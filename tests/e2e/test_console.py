@@ -59,8 +59,8 @@ PAGES = {
     "daemons": "/daemons",
     "daemon keys": "/daemons/keys",
     "new daemon key": "/daemons/keys/new",
-    "insights": "/insights",
-    "audit": "/audit",
+    "insights of all": "/insights",
+    "audit log": "/audit",
     "search": "/search?q=do",
     "nothing found": "/search?q=nothing-like-it",
 }
@@ -188,6 +188,15 @@ def test_a_waiting_import_is_shown_to_start(page, scene, sign_in):
     expect(page.locator("#version-head").get_by_text("Running")).to_be_visible()
     expect(page.locator("#stages small", has_text="running")).to_be_visible()
     expect(page.locator(".log-empty")).to_be_hidden()
+
+
+def test_stages_with_odd_names_are_shown_as_they_are(page, scene, sign_in):
+    sign_in(scene.owner)
+    page.goto(f"{TEMPLATE}/versions/{scene.running.name}")
+    name = '"]<b>odd</b>\\'
+    logs.append(scene.lease.job_id, scene.lease.token, [line(name), line(name, "inside"), line(Stage.CLEANING_UP)])
+    expect(page.get_by_text("inside")).to_be_visible()
+    expect(page.locator(".stage .name", has_text=name)).to_be_visible()
 
 
 def test_an_error_is_found_in_the_log(page, scene, sign_in):

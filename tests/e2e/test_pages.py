@@ -31,7 +31,7 @@ def test_an_owner_signs_in_and_looks_at_a_template_and_its_job(page, live_api, o
     page.get_by_role("link", name="web").click()
     expect(page.get_by_label("Display name")).to_have_value("Web machines")
     page.goto(f"{live_api.url}/admin/provisioning/provisionerjob/")
-    expect(page.get_by_text("Succeeded")).to_be_visible()
+    expect(page.locator("#result_list").get_by_text("Succeeded")).to_be_visible()
 
 
 def test_a_wrong_password_is_said_plainly(page, live_api, owner, problems):

@@ -4,7 +4,7 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
@@ -258,6 +258,11 @@ def check(page, own: str) -> None:
     assert page.url.startswith(own), page.url
 
 
+def dismiss(dialog: Dialog, dialogs: list[str]) -> None:
+    dialogs.append(dialog.message)
+    dialog.dismiss()
+
+
 def test_there_are_enough_payloads():
     assert len(set(PAYLOADS)) >= 60
 
@@ -265,7 +270,7 @@ def test_there_are_enough_payloads():
 def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, problems):
     dialogs: list[str] = []
     foreign: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", lambda dialog: dismiss(dialog, dialogs))
     page.on("request", lambda request: None if request.url.startswith(live_api.url) else foreign.append(request.url))
     sign_in(hostile.owner)
     for path in (*PATHS, f"/jobs/{hostile.waiting.pk}", f"/jobs/{hostile.running.job_id}"):
@@ -279,7 +284,7 @@ def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, probl
 
 def test_what_comes_by_htmx_and_by_the_log_does_not_run_either(page, live_api, hostile, sign_in, problems):
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", lambda dialog: dismiss(dialog, dialogs))
     sign_in(hostile.owner)
     page.goto(f"{TEMPLATE}/parameters")
     first = page.locator("main form.trying input.input").first

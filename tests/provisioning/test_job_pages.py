@@ -82,6 +82,15 @@ def test_a_member_sees_their_own_jobs_alone(owner, organization):
     assert other.status == "pending"
 
 
+def test_a_daemon_with_jobs_of_others_is_busy_and_says_no_more(owner, organization):
+    job = make_job(user=owner, organization=organization)
+    daemon = make_daemon()
+    jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags=job.tags, lease_seconds=30)
+    text = text_of(browser(make_user(organizations=(organization,))).get("/jobs"))
+    assert "Busy At work for others" in text
+    assert str(job.pk)[:8] not in text
+
+
 def test_a_job_is_canceled_after_a_question(owner, organization):
     job = make_job(user=owner, organization=organization)
     client = browser(owner)

@@ -106,6 +106,15 @@ def test_what_a_browser_sends_becomes_the_engine_s_value(version, fields, data, 
     assert (found.value, found.error) == (value, "")
 
 
+def test_any_number_of_slow_patterns_ends_in_time(version):
+    for number in range(12):
+        rich(version, f"p{number}", default_value="", validation_regex="^(a+)+$")
+    query = QueryDict(mutable=True)
+    query.update({f"parameter.p{number}": "a" * 64 + "!" for number in range(12)})
+    found = answers_of(fields_of(version), query, complete=True)
+    assert [answer.error for answer in found.answers] == ["It cannot be checked: its pattern takes too long."] * 12
+
+
 def test_an_unknown_choice_of_several_is_refused(version):
     rich(version, type="list(string)", default_value="[]", options=[{"name": "A", "value": "a"}])
     assert "not one of the options' values" in answer(version, {"parameter.x": ["a", "z"]}).error

@@ -1,16 +1,20 @@
 """Small pieces of pages: icons, statuses, times, lengths of time."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import template
+from django.db.models import Model
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from coderproj.console import markdown
+from coderproj.identity.navigation import may_enter_admin
 
 register = template.Library()
 
@@ -105,6 +109,16 @@ def _brand_of(address: str) -> str:
     except ValueError:  # what is no address has no picture
         return ""
     return next((word for word in name.replace("_", "-").split("-") if word in BRANDS), "")
+
+
+@register.simple_tag(takes_context=True)
+def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
+    """A button to a row's page in the admin, for those who may enter it."""
+    actor = context.get("actor")
+    if not actor or not may_enter_admin(actor):
+        return SafeString()
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a class="button" href="{}">{}In the admin</a>', url, icon("settings-2"))
 
 
 @register.filter

@@ -13,7 +13,7 @@ from coderproj.errors import Invalid, NotFound
 from coderproj.identity import audit
 from coderproj.identity.filters import reads_audit_log, search_rows
 from coderproj.identity.models import AuditAction, AuditLog
-from coderproj.identity.pages.events import events_of
+from coderproj.identity.pages.events import KINDS, events_of
 
 PAGE_SIZE = 30
 ACTIONS = {
@@ -25,6 +25,11 @@ ACTIONS = {
 }
 # Filters that the form has no field for: links lead here with them.
 HIDDEN = ("resource_id", "resource_target", "email", "status_code")
+
+
+def _title(resource_type: str) -> str:
+    words = KINDS.get(resource_type, resource_type.replace("_", " "))
+    return words[:1].upper() + words[1:]
 
 
 class FilterForm(ConsoleForm):
@@ -43,7 +48,7 @@ class FilterForm(ConsoleForm):
         super().__init__(*args, **kwargs)
         types = sorted({policy.resource_type for policy in audit.policies().values()})
         field: Any = self.fields["resource_type"]
-        field.choices = [("", "Anything"), *((name, name.replace("_", " ").capitalize()) for name in types)]
+        field.choices = [("", "Anything"), *((name, _title(name)) for name in types)]
         self.fields["q"].widget.attrs["placeholder"] = "Name of an object or a user"
         self.fields["username"].widget.attrs["placeholder"] = "Username"
 

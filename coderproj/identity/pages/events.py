@@ -13,6 +13,8 @@ from coderproj.identity.serializers.audit import VERBS
 # Fields that say which row it is, not what was done.
 UNTOLD = frozenset({"id", "created_by_id", "template_id"})
 LONGEST_VALUE = 300
+# Types of objects whose names are not words.
+KINDS = {"api_key": "API key", "git_ssh_key": "git SSH key"}
 
 Names = Mapping[uuid.UUID, str]
 Finder = Callable[[set[uuid.UUID]], Names]
@@ -59,6 +61,8 @@ _finders: dict[str, Finder] = {
     "group_acl": _groups,
     "organization_id": _organizations,
 }
+# What fields are called where their names do not say it.
+_labels: dict[str, str] = {}
 # The pages of objects, by the type that the audit log gives them.
 _addresses: dict[str, Callable[[str], str]] = {}
 
@@ -66,6 +70,11 @@ _addresses: dict[str, Callable[[str], str]] = {}
 def register_names(field: str, finder: Finder) -> None:
     """Have ``finder`` name what the ids in a field stand for; called once."""
     _finders[field] = finder
+
+
+def register_label(field: str, label: str) -> None:
+    """Call a field so; called once."""
+    _labels[field] = label
 
 
 def register_address(resource_type: str, address: Callable[[str], str]) -> None:
@@ -81,7 +90,7 @@ def events_of(rows: Iterable[AuditLog]) -> list[Event]:
         Event(
             row=row,
             verb=VERBS[AuditAction(row.action)],
-            what=row.resource_type.replace("_", " "),
+            what=KINDS.get(row.resource_type, row.resource_type.replace("_", " ")),
             refused=row.status_code >= 400,
             changes=list(_changes(row, names)),
             url=_address(row),
@@ -98,13 +107,15 @@ def _address(row: AuditLog) -> str:
 
 def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
     for field, values in row.diff.items():
+        label = _labels.get(field, field.removesuffix("_id").replace("_", " "))
         if values.get("secret"):
+            # That there was none, or is none any more, goes without saying.
             if values["old"] and values["new"]:
-                yield Changed(field.replace("_", " "), "", "another one")
+                yield Changed(label, "", "another one")
             continue
         before, after = _text(values["old"], names), _text(values["new"], names)
         if field not in UNTOLD and (before or after):
-            yield Changed(field.removesuffix("_id").replace("_", " "), before, after)
+            yield Changed(label, before, after)
 
 
 def _names(rows: Iterable[AuditLog]) -> dict[str, str]:
@@ -122,13 +133,15 @@ def _names(rows: Iterable[AuditLog]) -> dict[str, str]:
 
 def _text(value: Any, names: Mapping[str, str]) -> str:
     """A value in words, cut when it is long."""
+    if value in (None, "", {}, []):
+        return ""
     match value:
-        case None | "" | {} | []:
-            return ""
         case bool():
             return "yes" if value else "no"
         case dict():
-            text = ", ".join(f"{names.get(key, key)}: {item}" for key, item in value.items())
+            text = ", ".join(
+                sorted((f"{names.get(key, key)}: {item}" for key, item in value.items()), key=str.casefold)
+            )
         case list() if all(isinstance(item, str) for item in value):
             text = ", ".join(names.get(item, item) for item in value)
         case list():

@@ -112,7 +112,8 @@ class OrganizationSection(SignedInPage):
 
     def member(self, user_id: str) -> Membership:
         """The membership of that user. Raises NotFound."""
-        user = User.objects.existing().filter(pk=parse_uuid(user_id)).first()
+        known = parse_uuid(user_id)
+        user = User.objects.existing().filter(pk=known).first() if known else None
         if user is None:
             raise NotFound
         return organizations.find_member(self.actor, self.organization, user)

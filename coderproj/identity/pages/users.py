@@ -37,11 +37,11 @@ class UsersPage(SignedInPage):
         query = request.GET.get("q", "").strip()
         status = request.GET.get("status", "")
         status = status if status in SHOWN else ""
-        problem = ""
+        found, problem = User.objects.get_queryset().none(), ""
         try:
             found = self._users(query, status)
         except Invalid as error:
-            found, problem = User.objects.none(), " ".join(entry.detail for entry in error.problems)
+            problem = " ".join(entry.detail for entry in error.problems)
         page = slice_of(request, found, PAGE_SIZE)
         context: dict[str, Any] = {
             "rows": [(user, role_names(user)) for user in page.rows],

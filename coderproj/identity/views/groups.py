@@ -47,12 +47,14 @@ class GroupView(ApiView):
 
     @extend_schema(operation_id="group", parameters=GROUP_ID, responses={200: GroupAnswer})
     def get(self, request: Request, group: str) -> Response:
+        """A group with its members."""
         return Response(_answer(self.find_group()))
 
     @extend_schema(
         operation_id="update_group", parameters=GROUP_ID, request=UpdateGroupBody, responses={200: GroupAnswer}
     )
     def patch(self, request: Request, group: str) -> Response:
+        """Change a group's name, avatar, quota or members."""
         found = self.find_group()
         authorize(self.actor, Action.UPDATE, Resource.GROUP, organization_id=found.organization_id)
         change = groups.GroupChange(**self.body(UpdateGroupBody))
@@ -60,6 +62,7 @@ class GroupView(ApiView):
 
     @extend_schema(operation_id="delete_group", parameters=GROUP_ID, responses={200: ConfirmationSerializer})
     def delete(self, request: Request, group: str) -> Response:
+        """Delete a group; what it may use is no longer reached through it."""
         groups.delete_group(self.actor, self.find_group())
         return self.answer("Successfully deleted group!")
 

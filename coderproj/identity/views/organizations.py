@@ -43,6 +43,7 @@ class OrganizationsView(ApiView):
 class OrganizationView(OfOrganization):
     @extend_schema(operation_id="organization", responses={200: OrganizationSerializer})
     def get(self, request: Request, organization: str) -> Response:
+        """An organization by id, by name, or as ``default``."""
         return Response(OrganizationSerializer(self.find_organization()).data)
 
 
@@ -124,12 +125,14 @@ class MemberView(OfMember):
 class MemberRolesView(OfMember):
     @extend_schema(operation_id="organization_member_roles", responses={200: MemberSerializer})
     def get(self, request: Request, organization: str, user: str) -> Response:
+        """A member with their roles in the organization."""
         return Response(MemberSerializer(self.find_member()).data)
 
     @extend_schema(
         operation_id="update_organization_member_roles", request=RolesBody, responses={200: MemberSerializer}
     )
     def put(self, request: Request, organization: str, user: str) -> Response:
+        """Set a member's roles in the organization."""
         member = self.find_member()
         roles = self.body(RolesBody)["roles"]
         return Response(MemberSerializer(organizations.set_member_roles(self.actor, member, roles)).data)

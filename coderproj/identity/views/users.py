@@ -104,10 +104,12 @@ class SiteRolesView(ApiView):
 class UserView(OfUser):
     @extend_schema(operation_id="user", responses={200: UserSerializer})
     def get(self, request: Request, user: str) -> Response:
+        """A user by id, by name, or as ``me``."""
         return Response(self.show(self.find_user()))
 
     @extend_schema(operation_id="delete_user", responses={200: ConfirmationSerializer})
     def delete(self, request: Request, user: str) -> Response:
+        """Delete a user. Their name and address can be used again."""
         users.delete(self.actor, self.find_user())
         return self.answer("User has been deleted!")
 
@@ -115,6 +117,7 @@ class UserView(OfUser):
 class ProfileView(OfUser):
     @extend_schema(operation_id="update_user_profile", request=ProfileBody, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
+        """Change a user's name or address."""
         found = self.find_user()
         return Response(self.show(users.update_profile(self.actor, found, self.body(ProfileBody))))
 
@@ -134,12 +137,14 @@ class PasswordView(OfUser):
 class SuspendView(OfUser):
     @extend_schema(operation_id="suspend_user", request=None, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
+        """Keep a user out: their sessions and tokens stop working at once."""
         return Response(self.show(users.suspend(self.actor, self.find_user())))
 
 
 class ActivateView(OfUser):
     @extend_schema(operation_id="activate_user", request=None, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
+        """Let a suspended user in again."""
         return Response(self.show(users.activate(self.actor, self.find_user())))
 
 

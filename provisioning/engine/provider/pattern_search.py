@@ -30,18 +30,18 @@ class UndecidedError(Exception):
     """It did not come out in time whether a value matches; the text says so."""
 
 
-def matches(source: str, value: str) -> bool:
+def matches(source: str, value: str, *, seconds: float = SECONDS) -> bool:
     """Whether the pattern is found in the value. Raises ValueError for a pattern that is wrong, UndecidedError when
-    that takes too long, or when the value is longer than 10,000 characters."""
+    that takes longer than ``seconds``, or when the value is longer than 10,000 characters."""
     if len(value) > MAX_VALUE:
         raise UndecidedError(f"it is longer than {MAX_VALUE} characters")
     if len(_REPETITION.findall(source)) <= 1 and len(value) <= _QUICK_LENGTH:
         return compile_pattern(source).search(value) is not None
-    return _in_a_process(source, value)
+    return _in_a_process(source, value, seconds)
 
 
-def _in_a_process(source: str, value: str) -> bool:
-    if not _places.acquire(timeout=SECONDS):
+def _in_a_process(source: str, value: str, seconds: float) -> bool:
+    if not _places.acquire(timeout=max(seconds, 0)):
         raise UndecidedError("too many values are being checked")
     try:
         finished = subprocess.run(
@@ -50,7 +50,7 @@ def _in_a_process(source: str, value: str) -> bool:
             input=json.dumps({"source": source, "value": value}),
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=max(seconds, 0),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -41,6 +41,16 @@ def test_operations_have_names_of_their_own(description):
     assert len(names) == len(set(names))
 
 
+def test_every_operation_tells_callers_what_it_does(description):
+    texts = {
+        operation["operationId"]: operation.get("description", "")
+        for entry in description["paths"].values()
+        for operation in entry.values()
+    }
+    assert [name for name, text in texts.items() if not text] == []
+    assert [name for name, text in texts.items() if text.startswith("A view")] == []
+
+
 def test_the_page_opens_and_names_no_foreign_host():
     answer = Client().get("/swagger")
     page = answer.content.decode()

@@ -76,7 +76,7 @@ def test_it_stops_at_once_with_a_client_connected(tmp_path, provider):
         server.stop()
         server.stop()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path, provider):

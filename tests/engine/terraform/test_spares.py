@@ -103,7 +103,7 @@ def test_cancel_ends_the_process_in_time(spare: Spare, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(Canceled):
         run(spare, "plan", "-json", stop=stop)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10
     assert not spare.is_alive
     assert not is_alive(pid_of(spare))
 

@@ -217,7 +217,7 @@ def test_a_deleted_job_ends_its_followers(followed):
         ProvisionerJob.objects.filter(pk=followed.job.pk).delete()
         started = time.monotonic()
         assert list(socket) == []
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
 
 
 def test_the_end_shows_only_what_is_committed(followed):

@@ -1,6 +1,7 @@
 """Routes of the streaming tests: any job's log, and views that answer in unusual ways."""
 
 import hashlib
+import threading
 import time
 import uuid
 
@@ -72,11 +73,13 @@ class Endless(ApiView):
             Endless.closed += 1
 
 
-def slow_second_piece(request: HttpRequest) -> HttpResponseBase:
+first_has_arrived = threading.Event()
+
+
+def second_piece_on_request(request: HttpRequest) -> HttpResponseBase:
     def pieces():
         yield b"first"
-        time.sleep(0.5)
-        yield b"second"
+        yield b"second" if first_has_arrived.wait(10) else b"nobody has read the first piece"
 
     return StreamingHttpResponse(pieces())
 
@@ -98,7 +101,7 @@ urlpatterns = [
     path("api/v2/echo", Echo.as_view()),
     path("api/v2/upload", Upload.as_view()),
     path("api/v2/endless", Endless.as_view()),
-    path("api/v2/slow", slow_second_piece),
+    path("api/v2/slow", second_piece_on_request),
     path("api/v2/broken", broken_stream),
     path("api/v2/crash", crash),
 ]
