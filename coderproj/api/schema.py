@@ -72,7 +72,7 @@ class ConfirmationSerializer(serializers.Serializer[Any]):
 class ApiSchema(AutoSchema):
     """Tags operations by the resource their path starts with."""
 
-    def get_description(self) -> str:  # type: ignore[override] - so does drf-spectacular itself
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
         """Of the method, else of the view's own class: a base class tells those who write views, not callers."""
         handler = getattr(self.view, self.method.lower())
         return inspect.cleandoc(handler.__doc__ or vars(type(self.view)).get("__doc__") or "")

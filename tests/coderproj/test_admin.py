@@ -196,6 +196,6 @@ def test_links_lead_both_ways(owner, member, organization, web):
     client = browser(owner)
     for row, page in pages.items():
         url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-        assert f'href="{page}"' in client.get(url).content.decode()
+        assert f'href="{page}" class="viewsitelink">Open in the console' in client.get(url).content.decode()
         assert f'href="{url}"' in client.get(page, follow=True).content.decode()
         assert f'href="{url}"' not in browser(member).get(page, follow=True).content.decode()
