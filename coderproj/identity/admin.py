@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.forms import ReadOnlyPasswordHashField
 from django.contrib.auth.models import Group as DjangoGroup
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -30,9 +29,7 @@ admin.site.unregister(DjangoGroup)
 
 
 class UserForm(forms.ModelForm):
-    """The password's hash is shown, never edited."""
-
-    password = ReadOnlyPasswordHashField(required=False)
+    """Passwords are set in the console, which ends the sessions."""
 
     class Meta:
         model = User

@@ -153,6 +153,7 @@ def test_users_are_suspended_and_activated(owner, member):
 
 def test_the_form_of_a_user_changes_neither_roles_nor_status(owner, member):
     url = reverse("admin:identity_user_change", args=[member.pk])
+    assert "password" not in browser(owner).get(url).content.decode().partition('id="user_form"')[2]
     given = {"username": "mimi", "email": member.email, "status": "suspended", "site_roles": ["owner"]}
     assert browser(owner).post(url, given).status_code == 302
     member.refresh_from_db()
