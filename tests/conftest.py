@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
 
 
@@ -15,3 +16,22 @@ def _quick_passwords(settings):
 def _no_rate_limits(settings):
     """Tests make more requests than people do; those of the limits set them."""
     settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = 0
+
+
+# ---------------------------------------------------------------------- whom many tests are about
+@pytest.fixture
+def organization(db):
+    """``acme``, the default organization."""
+    return make_organization("acme", is_default=True)
+
+
+@pytest.fixture
+def owner(organization):
+    """``ada``, who may do everything."""
+    return make_user("ada", organizations=(organization,), site_roles=("owner",))
+
+
+@pytest.fixture
+def member(organization):
+    """``mira``, who belongs to the organization and has no role in it."""
+    return make_user("mira", organizations=(organization,))

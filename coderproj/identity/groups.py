@@ -88,6 +88,16 @@ def with_members(groups: Iterable[Group]) -> list[Group]:
     return rows
 
 
+def active_members(group: Group) -> QuerySet[User]:
+    """The existing, active users of a group, by username; of the organization for ``Everyone``."""
+    users = User.objects.existing().filter(status=UserStatus.ACTIVE)
+    if group.is_everyone:
+        users = users.filter(memberships__organization=group.pk)
+    else:
+        users = users.filter(group_memberships__group=group)
+    return users.order_by("username", "id")
+
+
 def _active(user: str) -> Q:
     return Q(**{f"{user}__deleted": False, f"{user}__status": UserStatus.ACTIVE})
 

@@ -12,27 +12,12 @@ from coderproj.identity.models import ApiKey, AuditLog, Group, GroupMembership, 
 from provisioning import jobs
 from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJobLog
 from templates_app.models import AccessRole, TemplateAccess, TemplateVersion
-from tests.factories import make_job, make_organization, make_template, make_user, make_version
+from tests.factories import make_job, make_template, make_user, make_version
 from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 OURS = ("identity", "provisioning", "templates_app")
 MOST_COLUMNS = 6
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
 
 
 @pytest.fixture

@@ -17,21 +17,6 @@ pytestmark = pytest.mark.django_db
 TAGS = {"scope": "organization"}
 
 
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
-
-
 def make_daemon(name: str, *, seen: timedelta = timedelta(0), age: timedelta = timedelta(days=2), **fields):
     now = timezone.now()
     daemon = ProvisionerDaemon.objects.create(

@@ -13,16 +13,6 @@ from tests.provisioning.test_matching import make_daemon
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
 def test_an_empty_queue_says_so(owner):
     text = text_of(browser(owner).get("/jobs"))
     said = ("Nothing is running.", "The queue is empty.", "No daemon has registered", "No job has finished yet.")

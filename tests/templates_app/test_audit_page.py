@@ -6,21 +6,11 @@ from coderproj.errors import Conflict
 from coderproj.identity.actor import Actor
 from templates_app.models import AccessRole
 from templates_app.services import access, archiving, templates, versions
-from tests.factories import make_organization, make_template, make_user, make_version
+from tests.factories import make_template, make_user, make_version
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
 OWN = "/templates/acme/web/audit"
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 @pytest.fixture

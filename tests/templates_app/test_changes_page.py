@@ -4,7 +4,7 @@ import pytest
 
 from provisioning.engine import base
 from provisioning.models import ParameterSchema, ProvisionerJob
-from tests.factories import make_file, make_organization, make_template, make_user, make_version
+from tests.factories import make_file, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.vocabulary import tar_of
 
@@ -21,16 +21,6 @@ def result(*names: str, cost: int = 0) -> base.ImportResult:
 
 def with_files(version, owner, files):
     ProvisionerJob.objects.filter(pk=version.job_id).update(file=make_file(owner, tar_of(files)))
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 @pytest.fixture

@@ -16,21 +16,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
-
-
-@pytest.fixture
 def web(owner, organization):
     return make_template(user=owner, organization=organization, name="web", display_name="Web machines")
 

@@ -8,20 +8,10 @@ from provisioning import logs
 from provisioning.engine.base import LogLevel, PlanResult
 from provisioning.models import ProvisionerJob, ProvisionerJobLog
 from templates_app.insights import insights_of
-from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
+from tests.factories import finish, make_job, make_template, make_version
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 @pytest.fixture

@@ -17,16 +17,6 @@ OWN = "/templates/acme/web"
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
 def version(owner, organization):
     made = make_template(user=owner, organization=organization, name="web").active_version
     made.refresh_from_db()

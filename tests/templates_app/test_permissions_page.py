@@ -14,16 +14,6 @@ OWN = "/templates/acme/web/permissions"
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
 def web(owner, organization):
     return make_template(user=owner, organization=organization, name="web", everyone=False)
 

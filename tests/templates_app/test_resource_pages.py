@@ -3,21 +3,11 @@
 import pytest
 
 from provisioning.engine import base
-from tests.factories import make_organization, make_template, make_user, make_version
+from tests.factories import make_template, make_version
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
 OWN = "/templates/acme/web"
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 def test_running_and_stopped_as_pictures_and_tables(owner, organization):

@@ -3,7 +3,7 @@
 import pytest
 
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
-from tests.factories import make_organization, make_template, make_user, make_version
+from tests.factories import make_template, make_version
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
@@ -16,21 +16,6 @@ GIVEN = {
     "default_hours": "8.5",
     "allow_user_cancel_workspace_jobs": "on",
 }
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
 
 
 @pytest.fixture

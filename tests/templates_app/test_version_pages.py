@@ -8,21 +8,11 @@ from provisioning.engine.base import ParameterSchema
 from provisioning.models import File, ParameterValue
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.creating import _name_of
-from tests.factories import finish, make_organization, make_template, make_user, make_version
+from tests.factories import finish, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.vocabulary import tar_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 @pytest.fixture

@@ -8,20 +8,22 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from coderproj.api.identifiers import parse_uuid
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
 from coderproj.errors import DomainError, Forbidden
 from coderproj.identity import groups
 from coderproj.identity.groups import GroupChange
-from coderproj.identity.models import Group, User
+from coderproj.identity.models import Group
 from coderproj.identity.pages.addresses import group_url
 from coderproj.identity.pages.groups import GROUPS, GroupForm
 from coderproj.identity.pages.people import typed_user
 from coderproj.identity.pages.reach import Reachable, reach_of
 from coderproj.identity.rbac import Action, Resource, allowed
 
-MEMBERS_SHOWN = 200
+PAGE_SIZE = 50
 
 
 class MemberForm(ConsoleForm):
@@ -39,8 +41,7 @@ class GroupSection(SignedInPage):
     group: Group
 
     def prepare(self, group: uuid.UUID) -> None:  # type: ignore[override]
-        found = groups.find_group(self.actor, group)
-        self.group = groups.with_members([found])[0]
+        self.group = groups.find_group(self.actor, group)
 
     def may(self, action: Action) -> bool:
         return allowed(self.actor, action, Resource.GROUP, organization_id=self.group.organization_id)
@@ -50,12 +51,14 @@ class GroupSection(SignedInPage):
     ) -> HttpResponseBase:
         """The group's page; forms that were sent with mistakes take the place of fresh ones."""
         group = self.group
-        members: list[User] = group.shown_members  # type: ignore[attr-defined]
+        members = groups.active_members(group)
+        found = slice_of(self.request, members, PAGE_SIZE)
         reach = reach_of(self.actor, group)
         context: dict[str, Any] = {
             "group": group,
-            "members": members[:MEMBERS_SHOWN],
-            "member_count": len(members),
+            "members": found.rows,
+            "slice": found,
+            "member_count": members.count(),
             "reach": reach,
             "may_update": self.may(Action.UPDATE),
             "deletion": self.deletion(reach),
@@ -159,9 +162,11 @@ class RemoveMember(GroupForms):
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         wanted = request.POST.get("user", "")
-        members: list[User] = self.group.shown_members  # type: ignore[attr-defined]
-        name = next((member.username for member in members if str(member.pk) == wanted), "The user")
+        members = groups.active_members(self.group)
+        known = parse_uuid(wanted)
+        member = members.filter(pk=known).first() if known else None
         self.change(GroupChange(remove_users=[wanted]))
+        name = member.username if member else "The user"
         return self.go(group_url(self.group), f"{name} is no longer in {self.group.name}.")
 
 

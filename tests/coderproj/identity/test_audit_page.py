@@ -14,21 +14,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
-
-
-@pytest.fixture
 def history(owner, member, organization):
     """A group was made, got a member and another name; a user was renamed; somebody was refused."""
     actor = Actor.of(owner, client=Client(ip="192.0.2.7"))

@@ -11,23 +11,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
 def administrator(organization):
     return make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
 
 
 @pytest.fixture

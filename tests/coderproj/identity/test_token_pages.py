@@ -7,26 +7,11 @@ from django.utils import timezone
 
 from coderproj.identity import tokens
 from coderproj.identity.models import ApiKey, AuditLog, KeyScope, LoginType
-from tests.factories import make_organization, make_user
+from tests.factories import make_user
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
 WEEK = 7 * 86_400
-
-
-@pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mira", organizations=(organization,))
 
 
 def test_without_tokens_one_is_led_to_the_first(member):

@@ -12,16 +12,6 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def organization():
-    return make_organization("acme", is_default=True)
-
-
-@pytest.fixture
-def owner(organization):
-    return make_user("ada", organizations=(organization,), site_roles=("owner",))
-
-
-@pytest.fixture
 def user_admin(organization):
     return make_user("ulla", organizations=(organization,), site_roles=("user-admin",))
 
