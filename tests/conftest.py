@@ -1,6 +1,7 @@
 """What every test stands on."""
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
@@ -16,6 +17,12 @@ def _quick_passwords(settings):
 def _no_rate_limits(settings):
     """Tests make more requests than people do; those of the limits set them."""
     settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = 0
+
+
+@pytest.fixture(autouse=True)
+def _no_content_types_of_earlier_tests():
+    """Django remembers them for the process, also those whose transaction was rolled back."""
+    ContentType.objects.clear_cache()
 
 
 # ---------------------------------------------------------------------- whom many tests are about
