@@ -4,6 +4,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Every process would compile all that it imports anew, which takes longer than all the rest of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The environment's own interpreter starts quickest; a broken or missing one is made anew by the system's.
 PYTHON ?= $(shell .venv/bin/python -I -S -c '' 2>/dev/null && echo .venv/bin/python || echo python3)

@@ -168,7 +168,7 @@ class Trial:
         engine.close()
         left = self._traps.outside() - outside
         # What is ready is seen off in the background.
-        give_up = time.monotonic() + 3
+        give_up = time.monotonic() + 10
         while left and time.monotonic() < give_up:
             time.sleep(0.02)
             left = self._traps.outside() - outside

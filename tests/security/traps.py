@@ -73,8 +73,14 @@ class Traps:
         return f"http://127.0.0.1:{self.port}"
 
     def outside(self) -> set[str]:
-        """What there is on the host's side: nothing may be added."""
-        return {str(path) for path in self.folder.rglob("*") if not path.is_relative_to(self.folder / "jobs")}
+        """What there is on the host's side: nothing may be added. What is being cleared away may go meanwhile."""
+        jobs = str(self.folder / "jobs")
+        return {
+            os.path.join(folder, name)  # noqa: PTH118 - as os.walk, which bears with folders that go, gives them
+            for folder, folders, files in os.walk(self.folder)
+            for name in (*folders, *files)
+            if not f"{folder}/{name}/".startswith(f"{jobs}/")
+        }
 
     def _accept(self) -> None:
         while not self._closing:
