@@ -89,6 +89,8 @@ def make_environment() -> None:
     """Makes `.venv`, or makes it anew when its interpreter is gone, too old, or the folder was moved."""
     if environment_fits():
         return
+    if VENV.is_symlink():  # it belongs to somebody else, who would find it empty
+        sys.exit("error: .venv is a link to an environment that is not this folder's: remove the link.")
     say(f"making .venv with Python {sys.version.split()[0]}")
     made = subprocess.run(
         [base_python(), "-m", "venv", "--clear", VENV],

@@ -229,6 +229,17 @@ def test_an_environment_is_kept_until_its_folder_moves(offline) -> None:
     assert not offline.environment_fits()
 
 
+def test_an_environment_behind_a_link_is_left_alone(offline, tmp_path) -> None:
+    """Making one anew would empty that of somebody else."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    offline.VENV.symlink_to(theirs)
+    with pytest.raises(SystemExit, match="remove the link"):
+        offline.make_environment()
+    assert (theirs / "kept").exists()
+
+
 def test_pips_settings_are_said_to_uv(installing, monkeypatch) -> None:
     installing.make_environment()
     monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example.com/simple")
