@@ -94,19 +94,19 @@ def test_another_program_is_not_ours_and_is_shown_no_key_that_opens_anything(liv
 
 
 @pytest.mark.terraform
-def test_a_foreign_server_on_our_port_is_left_alone(data_dir, foreign):
-    finished = demo(data_dir, PORT=foreign.rpartition(":")[2])
+def test_a_foreign_server_on_our_port_is_left_alone(used_data_dir, foreign):
+    finished = demo(used_data_dir, PORT=foreign.rpartition(":")[2])
     assert finished.returncode == 0, finished.stderr
     assert "another installation" in finished.stdout
-    assert "Start the server for the first time" in finished.stdout
+    assert "Start the server" in finished.stdout
     assert "Succeeded: template hello" in finished.stdout
 
 
 @pytest.mark.terraform
-def test_a_server_of_ours_that_runs_is_used(data_dir):
-    with running(data_dir) as (url, process):
+def test_a_server_of_ours_that_runs_is_used(used_data_dir):
+    with running(used_data_dir) as (url, process):
         lines_until(process, "Ready after")
-        finished = demo(data_dir, PORT=url.rpartition(":")[2])
+        finished = demo(used_data_dir, PORT=url.rpartition(":")[2])
     assert finished.returncode == 0, finished.stderr
     assert f"Using the server that runs at {url}" in finished.stdout
     assert "Start the server" not in finished.stdout

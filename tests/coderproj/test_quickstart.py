@@ -38,9 +38,9 @@ def test_the_quickstart_leads_to_a_promoted_and_tried_template(data_dir: Path, t
 
 
 @pytest.mark.terraform
-def test_a_failed_sign_in_is_told(data_dir: Path) -> None:
-    with running(data_dir, "--no-daemon", CODERPROJ_ADMIN_PASSWORD="another password") as (url, process):
-        lines_until(process, "First user")
+def test_a_failed_sign_in_is_told(used_data_dir: Path) -> None:
+    with running(used_data_dir, "--no-daemon") as (url, process):  # whose first user has another password
+        lines_until(process, "Ready after")
         script = STEPS[0].replace("http://localhost:3000", url)
         done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0

@@ -84,9 +84,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_web_server_that_dies_is_started_again(data_dir):
-    with running(data_dir, "--no-daemon") as (url, process):
-        lines_until(process, "First user")
+def test_a_web_server_that_dies_is_started_again(used_data_dir):
+    with running(used_data_dir, "--no-daemon") as (url, process):
+        lines_until(process, "Ready after")
         (web,) = [
             pid for pid in process_tree(process.pid) if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
@@ -102,14 +102,14 @@ def test_a_web_server_that_dies_is_started_again(data_dir):
                 time.sleep(0.1)
 
 
-def test_a_taken_port_is_said_plainly(data_dir):
-    with running(data_dir, "--no-daemon") as (url, process):
+def test_a_taken_port_is_said_plainly(used_data_dir):
+    with running(used_data_dir, "--no-daemon") as (url, process):
         lines_until(process, "Ready after")
         port = url.rpartition(":")[2]
         second = subprocess.run(
             [sys.executable, "manage.py", "up", "--port", port],
             cwd=ROOT,
-            env=environment(data_dir),
+            env=environment(used_data_dir),
             capture_output=True,
             text=True,
             timeout=60,
@@ -138,9 +138,9 @@ def addresses_of_this_machine() -> list[str]:
 
 
 @pytest.mark.parametrize("host", addresses_of_this_machine())
-def test_it_listens_on_a_named_address_and_says_so(data_dir, host):
+def test_it_listens_on_a_named_address_and_says_so(used_data_dir, host):
     port = free_port(host)
-    with running(data_dir, "--no-daemon", "--host", host, "--port", str(port), PORT="0") as (_, process):
+    with running(used_data_dir, "--no-daemon", "--host", host, "--port", str(port), PORT="0") as (_, process):
         ready = lines_until(process, "Ready after")[-1]
         shown = "http://localhost" if host == "::1" else f"http://{host}"
         assert f"{shown}:{port} " in ready
@@ -148,8 +148,8 @@ def test_it_listens_on_a_named_address_and_says_so(data_dir, host):
         assert get(f"{url(host, port)}/admin/login/")[0] == 200
 
 
-def test_the_access_url_follows_the_port(data_dir):
-    with running(data_dir, "--no-daemon", PORT="0") as (_, process):
+def test_the_access_url_follows_the_port(used_data_dir):
+    with running(used_data_dir, "--no-daemon", PORT="0") as (_, process):
         port = re.search(r"http://localhost:(\d+)", lines_until(process, "Ready after")[-1])[1]
         family = process_tree(process.pid)
         (web,) = [pid for pid in family if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
