@@ -25,6 +25,12 @@ FLAGS = [
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+# Until the transitions that a change of size or scheme has begun are over.
+SETTLE = """async () => {
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    const ends = document.getAnimations().filter((one) => one.effect.getComputedTiming().iterations !== Infinity);
+    await Promise.allSettled(ends.map((one) => one.finished));
+}"""
 # WCAG at levels A and AA, and best practice. Preloading would apply style sheets inline, which the policy forbids.
 RULES = {
     "preload": False,
@@ -99,6 +105,7 @@ def violations(page: Page) -> list[dict[str, Any]]:
     """What axe finds on the page as it is shown. Reading its program takes about as long as one of its runs."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
+    page.evaluate(SETTLE)  # colours on their way from light to dark are nobody's
     return page.evaluate("(options) => axe.run(options).then((found) => found.violations)", RULES)
 
 
