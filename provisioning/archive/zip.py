@@ -29,6 +29,7 @@ def to_tar(file: IO[bytes], write: Callable[[bytes], object], *, limit_bytes: in
         _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             _convert(archive, members, write, limit_bytes)
+    # What ``zipfile`` raises for odd files, NotImplementedError for a kind of compression that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError) as error:
         raise Broken("The zip archive is broken.", detail=str(error)[:200]) from None
     return members

@@ -204,6 +204,7 @@ class UserQuestion(UserSection):
     """Asks before something is done with a user; what is not offered answers 403."""
 
     def question(self) -> Question | None:
+        """What is asked; None where it is not offered. Every page defines it."""
         raise NotImplementedError
 
     def get(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:

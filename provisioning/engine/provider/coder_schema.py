@@ -5,14 +5,12 @@ templates of today can be planned. Attributes of ``_LATER`` mean nothing to us, 
 answers for them.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
+from provisioning.engine.provider.coder_checks import one_of, slug, url, whole
 from provisioning.engine.provider.schema import (
     Attribute,
-    Check,
     NestedBlock,
     Nesting,
     Presence,
@@ -21,7 +19,6 @@ from provisioning.engine.provider.schema import (
     optional,
     required,
 )
-from provisioning.engine.provider.values import Value
 
 _STRINGS: Final = ["map", "string"]
 _LIST_OF_STRINGS: Final = ["list", "string"]
@@ -30,50 +27,11 @@ MAX_OPTIONS: Final = 64
 PARAMETER_TYPES: Final = ("string", "number", "bool", "list(string)")
 MONOTONIC: Final = ("increasing", "decreasing")
 
-_SLUG: Final = re.compile(r"[a-z0-9](-?[a-z0-9])*")
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _one_of(*choices: str) -> Check:
-    def check(value: Value) -> str | None:
-        return None if value in choices else f'is "{value}", expected one of {", ".join(choices)}'
-
-    return check
-
-
-def _whole(minimum: int | None = None) -> Check:
-    def check(value: Value) -> str | None:
-        if not isinstance(value, int):
-            return f"is {value}, expected a whole number"
-        if minimum is not None and value < minimum:
-            return f"is {value}, expected at least {minimum}"
-        return None
-
-    return check
-
-
-def _slug(value: Value) -> str | None:
-    if _SLUG.fullmatch(value):
-        return None
-    return f'is "{value}", expected lower-case letters and digits with single hyphens between them'
-
-
-def _url(value: Value) -> str | None:
-    fault = f'is "{value}", expected a URL'
-    if _CONTROL_CHARACTER.search(value) or _BAD_ESCAPE.search(value):
-        return fault
-    try:
-        urlsplit(value)
-    except ValueError:
-        return fault
-    return None
-
 
 def _number(
     *, presence: Presence = Presence.OPTIONAL, default: int | None = None, minimum: int | None = None
 ) -> Attribute:
-    return Attribute("number", presence, default=default, check=_whole(minimum))
+    return Attribute("number", presence, default=default, check=whole(minimum))
 
 
 _ID: Final = Attribute(presence=Presence.OPTIONAL_COMPUTED)
@@ -84,11 +42,11 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
     "coder_agent": Schema(
         {
             "id": _ID,
-            "os": required(check=_one_of("linux", "darwin", "windows")),
-            "arch": required(check=_one_of("amd64", "armv7", "arm64")),
+            "os": required(check=one_of("linux", "darwin", "windows")),
+            "arch": required(check=one_of("amd64", "armv7", "arm64")),
             "auth": optional(
                 default="token",
-                check=_one_of("token", "google-instance-identity", "aws-instance-identity", "azure-instance-identity"),
+                check=one_of("token", "google-instance-identity", "aws-instance-identity", "azure-instance-identity"),
             ),
             "token": computed(sensitive=True),
             "init_script": computed(),
@@ -99,7 +57,7 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
             "shutdown_script": optional(),
             "shutdown_script_timeout": _number(default=300, minimum=1),
             "connection_timeout": _number(default=120, minimum=0),
-            "troubleshooting_url": optional(check=_url),
+            "troubleshooting_url": optional(check=url),
             "motd_file": optional(),
             "login_before_ready": optional("bool", default=True),
             "delay_login_until_ready": optional("bool", default=False),
@@ -111,16 +69,16 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
             "id": _ID,
             "agent_id": required(),
             # Optional before 0.6.1; the resource's name stands in for it.
-            "slug": optional(check=_slug),
+            "slug": optional(check=slug),
             "display_name": optional(),
             "name": optional(conflicts_with=("display_name",), deprecated=True),
-            "icon": optional(check=_url),
+            "icon": optional(check=url),
             "url": optional(),
             "command": optional(conflicts_with=("url",)),
             "external": optional("bool", default=False),
             "subdomain": optional("bool"),
             "relative_path": optional("bool", conflicts_with=("subdomain",), deprecated=True),
-            "share": optional(default="owner", check=_one_of("owner", "authenticated", "public")),
+            "share": optional(default="owner", check=one_of("owner", "authenticated", "public")),
         },
         {
             "healthcheck": NestedBlock(
@@ -141,7 +99,7 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
             "id": _ID,
             "resource_id": required(),
             "hide": optional("bool"),
-            "icon": optional(check=_url),
+            "icon": optional(check=url),
             "daily_cost": _number(),
         },
         {
@@ -180,10 +138,10 @@ _SERIES_0_6_DATA_SOURCES: Final[Mapping[str, Schema]] = {
             "id": _ID,
             "name": required(),
             "description": optional(),
-            "type": optional(default="string", check=_one_of(*PARAMETER_TYPES)),
+            "type": optional(default="string", check=one_of(*PARAMETER_TYPES)),
             "mutable": optional("bool", default=False),
             "default": optional(),
-            "icon": optional(check=_url),
+            "icon": optional(check=url),
             "value": computed(),
         },
         {
@@ -193,7 +151,7 @@ _SERIES_0_6_DATA_SOURCES: Final[Mapping[str, Schema]] = {
                         "name": required(),
                         "value": required(),
                         "description": optional(),
-                        "icon": optional(check=_url),
+                        "icon": optional(check=url),
                     }
                 ),
                 max_items=MAX_OPTIONS,
@@ -269,7 +227,7 @@ _LATER_RESOURCES: Final[Mapping[str, Schema]] = {
             "agent_id": required(),
             "display_name": required(),
             "script": required(),
-            "icon": optional(check=_url),
+            "icon": optional(check=url),
             "cron": optional(),
             "log_path": optional(),
             "run_on_start": optional("bool", default=False),
@@ -344,7 +302,7 @@ _LATER_DATA_SOURCES: Final[Mapping[str, Schema]] = {
             "validation": NestedBlock(
                 Schema(
                     {
-                        "monotonic": optional(check=_one_of(*MONOTONIC)),
+                        "monotonic": optional(check=one_of(*MONOTONIC)),
                         "min_disabled": computed("bool"),
                         "max_disabled": computed("bool"),
                         "invalid": optional("bool"),
@@ -360,7 +318,7 @@ _LATER_DATA_SOURCES: Final[Mapping[str, Schema]] = {
             "name": required(),
             "default": optional("bool"),
             "description": optional(),
-            "icon": optional(check=_url),
+            "icon": optional(check=url),
             "parameters": optional(_STRINGS),
         },
         {
@@ -401,7 +359,7 @@ def _joined(base: Mapping[str, Schema], later: Mapping[str, Schema]) -> dict[str
 
 
 CONFIGURATION: Final = Schema(
-    {"url": optional(check=_url), "feature_use_managed_variables": optional("bool", deprecated=True)}
+    {"url": optional(check=url), "feature_use_managed_variables": optional("bool", deprecated=True)}
 )
 RESOURCES: Final = _joined(_SERIES_0_6_RESOURCES, _LATER_RESOURCES)
 DATA_SOURCES: Final = _joined(_SERIES_0_6_DATA_SOURCES, _LATER_DATA_SOURCES)
