@@ -1,4 +1,4 @@
-"""Every route, one line each, in the order of the API's document. Trailing slashes are taken off before routing."""
+"""Every route, one line each. Trailing slashes are taken off before routing."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -27,20 +27,7 @@ REMOTE_JOB = f"{REMOTE}/jobs/<str:job>"
 DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
 
 api = [
-    # The documented endpoints.
-    path(f"{ORGANIZATION}/groups", groups.OrganizationGroupsView.as_view()),
-    path(f"{ORGANIZATION}/templates", templates.OrganizationTemplatesView.as_view()),
-    path(f"{ORGANIZATION}/templates/examples", templates.StartersView.as_view()),
-    path(f"{ORGANIZATION}/templates/<str:templatename>", templates.OrganizationTemplateView.as_view()),
-    path(f"{ORGANIZATION}/templateversions", versions.OrganizationVersionsView.as_view()),
-    path(
-        f"{ORGANIZATION}/templateversions/<str:templateversionname>",
-        versions.OrganizationVersionView.as_view(),
-    ),
-    path(
-        f"{ORGANIZATION}/templateversions/<str:templateversionname>/previous",
-        versions.PreviousVersionView.as_view(),
-    ),
+    # The documented endpoints; routes are tried from the top, so those that are asked for most come first.
     path(TEMPLATE, templates.TemplateView.as_view()),
     path(f"{TEMPLATE}/daus", templates.TemplateDailyUsersView.as_view()),
     path(f"{TEMPLATE}/versions", templates.TemplateVersionsView.as_view()),
@@ -57,6 +44,19 @@ api = [
     path(f"{VERSION}/resources", versions.VersionResourcesView.as_view()),
     path(f"{VERSION}/rich-parameters", versions.VersionRichParametersView.as_view()),
     path(f"{VERSION}/schema", versions.VersionSchemaView.as_view()),
+    path(f"{ORGANIZATION}/groups", groups.OrganizationGroupsView.as_view()),
+    path(f"{ORGANIZATION}/templates", templates.OrganizationTemplatesView.as_view()),
+    path(f"{ORGANIZATION}/templates/examples", templates.StartersView.as_view()),
+    path(f"{ORGANIZATION}/templates/<str:templatename>", templates.OrganizationTemplateView.as_view()),
+    path(f"{ORGANIZATION}/templateversions", versions.OrganizationVersionsView.as_view()),
+    path(
+        f"{ORGANIZATION}/templateversions/<str:templateversionname>",
+        versions.OrganizationVersionView.as_view(),
+    ),
+    path(
+        f"{ORGANIZATION}/templateversions/<str:templateversionname>/previous",
+        versions.PreviousVersionView.as_view(),
+    ),
     # Around them: what clients need to get there.
     path("", system.RootView.as_view()),
     path("openapi.json", openapi.OpenApiView.as_view()),

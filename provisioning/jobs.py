@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from psycopg.types.json import Jsonb
 
+from coderproj.database.prepared import PreparedCommand
 from coderproj.errors import DomainError
 from provisioning import logs, results
 from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema
@@ -50,20 +50,21 @@ class WrongResult(Exception):
     """The result is not one of that type of job."""
 
 
-class Outcome(Protocol):
-    """What the owner of a kind of job wants to store of its results, within the transaction of the transition."""
+class ImportOutcome(Protocol):
+    """What the owner of imports stores of their results, within the transaction of the transition. Other jobs leave
+    nothing but their resources."""
 
     def readme_found(self, job: ProvisionerJob, readme: str) -> None: ...
 
-    def completed(self, job: ProvisionerJob, result: JobResult) -> None: ...
+    def completed(self, job: ProvisionerJob, result: ImportResult) -> None: ...
 
 
-_outcomes: dict[str, Outcome] = {}
+_import_outcomes: list[ImportOutcome] = []
 
 
-def register_outcome(job_type: JobType, outcome: Outcome) -> None:
-    """Have ``outcome`` called for the results of jobs of that type."""
-    _outcomes[job_type] = outcome
+def register_import_outcome(outcome: ImportOutcome) -> None:
+    """Have ``outcome`` called for what imports find."""
+    _import_outcomes.append(outcome)
 
 
 # ---------------------------------------------------------------------- queue
@@ -105,7 +106,7 @@ FITS_SQL = """
 # NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
 # The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
 # daemon without a lease, and whatever that daemon writes later is committed behind the claim.
-CLAIM_SQL = f"""
+CLAIM = PreparedCommand(f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
        lease = coalesce(%(token)s::uuid, gen_random_uuid()),
@@ -115,7 +116,7 @@ UPDATE provisioning_provisionerjob
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id, lease, set_config('synchronous_commit', 'off', true)
-"""  # noqa: S608 - made of constants
+""")  # noqa: S608 - made of constants
 
 
 def claim(
@@ -133,10 +134,7 @@ def claim(
     these. With ``organization_id`` only jobs of that organization fit. ``token`` becomes the lease's, when given.
     """
     fits = fitting(provisioners=provisioners, tags=tags, organization_id=organization_id)
-    parameters = fits | {"token": token, "daemon": daemon_id, "seconds": lease_seconds}
-    with connection.cursor() as cursor:
-        cursor.execute(CLAIM_SQL, parameters)
-        row = cursor.fetchone()
+    row = CLAIM.row(**fits, token=token, daemon=daemon_id, seconds=float(lease_seconds))
     return Lease(*row[:2]) if row else None
 
 
@@ -147,35 +145,35 @@ def fitting(
     return {
         "organization": organization_id,
         "provisioners": list(provisioners),
-        "default_tags": Jsonb(DEFAULT_TAGS),
-        "tags": Jsonb(dict(tags)),
+        "default_tags": json.dumps(DEFAULT_TAGS),
+        "tags": json.dumps(dict(tags)),
     }
 
 
 # ---------------------------------------------------------------------- while it runs
+HEARTBEAT = PreparedCommand("""
+UPDATE provisioning_provisionerjob
+   SET updated_at = now(), lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
+ WHERE id = %(job)s AND lease = %(token)s
+RETURNING canceled_at IS NOT NULL
+""")
+
+
 def heartbeat(lease: Lease, *, lease_seconds: float) -> bool:
     """Prolong the lease. True when the job is to be canceled. Raises LeaseLost."""
-    with connection.cursor() as cursor:
-        cursor.execute(HEARTBEAT_SQL, [lease_seconds, lease.job_id, lease.token])
-        row = cursor.fetchone()
+    row = HEARTBEAT.row(seconds=float(lease_seconds), job=lease.job_id, token=lease.token)
     if row is None:
         raise LeaseLost
-    return row[0]
-
-
-HEARTBEAT_SQL = """
-UPDATE provisioning_provisionerjob
-   SET updated_at = now(), lease_expires_at = now() + make_interval(secs => %s::float)
- WHERE id = %s AND lease = %s
-RETURNING canceled_at IS NOT NULL
-"""
+    return bool(row[0])
 
 
 @transaction.atomic
 def store_readme(lease: Lease, readme: str) -> None:
     """Hand the readme to the job's owner. Raises LeaseLost."""
     job = _locked(lease)
-    _outcomes[job.type].readme_found(job, logs.printable(readme, keep_lines=True))
+    if job.type == JobType.IMPORT:
+        for outcome in _import_outcomes:
+            outcome.readme_found(job, logs.printable(readme, keep_lines=True))
 
 
 @transaction.atomic
@@ -187,19 +185,23 @@ def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> Provision
 
 
 # ---------------------------------------------------------------------- the end
-@transaction.atomic
 def complete(lease: Lease, result: JobResult) -> None:
     """End a job with its results, all in one transaction. Raises LeaseLost and WrongResult.
 
     Here and below: the same end again by the same lease, as after a lost answer, is no error and changes nothing.
     """
-    job = _end(lease, JobEnd.COMPLETE)
-    if job is None:
-        return
-    if (job.type == JobType.IMPORT) != isinstance(result, ImportResult):
-        raise WrongResult
-    results.store_resources(job, result)
-    _outcomes[job.type].completed(job, result)
+    if isinstance(result, ImportResult):
+        with transaction.atomic():
+            if job := _end(lease, JobEnd.COMPLETE, types=IMPORTS):
+                results.store_resources(job, result)
+                for outcome in _import_outcomes:
+                    outcome.completed(job, result)
+    elif result.resources:
+        with transaction.atomic():
+            if job := _end(lease, JobEnd.COMPLETE, types=PLANS):
+                results.store_resources(job, result)
+    else:  # one statement is a transaction by itself
+        _end(lease, JobEnd.COMPLETE, types=PLANS)
 
 
 def fail(lease: Lease, error: str) -> None:
@@ -300,29 +302,33 @@ def _locked(lease: Lease) -> ProvisionerJob:
     return job
 
 
+IMPORTS = [JobType.IMPORT.value]
+PLANS = [JobType.DRY_RUN.value, JobType.BUILD.value]
 # Only a job that is being canceled ends as canceled.
-END_SQL = """
+END = PreparedCommand("""
 UPDATE provisioning_provisionerjob
    SET completed_at = now(), updated_at = now(), lease = NULL, lease_expires_at = NULL,
        error = %(error)s, ended_lease = %(token)s, ended_as = %(how)s
- WHERE id = %(job)s AND lease = %(token)s AND (%(how)s::text <> 'cancel' OR canceled_at IS NOT NULL)
-RETURNING id, type, input
-"""
+ WHERE id = %(job)s AND lease = %(token)s AND type = ANY(%(types)s::text[])
+   AND (%(how)s::text <> 'cancel' OR canceled_at IS NOT NULL)
+RETURNING id
+""")
 
 
-def _end(lease: Lease, how: JobEnd, *, error: str = "") -> ProvisionerJob | None:
-    """The job that this call has ended, with its type and input (other fields are read when they are looked at);
-    None when the same lease had ended it so before. Raises LeaseLost.
+def _end(
+    lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] = (*IMPORTS, *PLANS)
+) -> ProvisionerJob | None:
+    """The job that this call has ended, with its id alone (other fields are read when they are looked at); None when
+    the same lease had ended it so before. Raises LeaseLost, and WrongResult for a job of none of the types.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(END_SQL, {"job": lease.job_id, "token": lease.token, "error": error, "how": how.value})
-        row = cursor.fetchone()
+    row = END.row(job=lease.job_id, token=lease.token, error=error, how=how.value, types=list(types))
     if row is None:
+        if ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token).exclude(type__in=types).exists():
+            raise WrongResult
         _ended_before(lease, how)
         return None
     _tell_end(lease.job_id)
-    job_id, job_type, job_input = row
-    return ProvisionerJob.from_db(connection.alias, ("id", "type", "input"), (job_id, job_type, json.loads(job_input)))
+    return ProvisionerJob.from_db(connection.alias, ("id",), row)
 
 
 def _ended_before(lease: Lease, how: JobEnd) -> None:

@@ -6,13 +6,19 @@ commit and waits for no disk. What a crash in between keeps from them they find 
 a connection that was lost: news only wake.
 """
 
+import logging
+
 from django.db import connection, transaction
 
+from coderproj.database.prepared import PreparedCommand
+
+logger = logging.getLogger(__name__)
+
 # The setting counts until the end of the statement's own transaction.
-NOTIFY_SQL = """
+NOTIFY = PreparedCommand("""
 SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
-  FROM unnest(%s::text[], %s::text[]) AS news(channel, payload)
-"""
+  FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS news(channel, payload)
+""")
 
 
 def tell(*news: tuple[str, str]) -> None:
@@ -22,7 +28,12 @@ def tell(*news: tuple[str, str]) -> None:
     """
 
     def notify() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(NOTIFY_SQL, [[channel for channel, _ in news], [payload for _, payload in news]])
+        try:
+            NOTIFY.row(channels=[channel for channel, _ in news], payloads=[payload for _, payload in news])
+        except Exception:
+            logger.exception("Listeners were not told of %s", news)
 
-    transaction.on_commit(notify, robust=True)
+    if connection.in_atomic_block:
+        transaction.on_commit(notify)
+    else:  # ``on_commit`` would open a connection for the thread first
+        notify()

@@ -11,5 +11,5 @@ class TemplatesConfig(AppConfig):
         from templates_app import audit_policies  # noqa: F401 - declares what is audited
         from templates_app.services import access, versions
 
-        versions.register_job_outcomes()
+        versions.register_import_outcome()
         access.register_parameter_scopes()

@@ -29,8 +29,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ACTOR_SQL = """
 SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
        u.id, u.username, u.email, u.rbac_roles,
-       ARRAY(SELECT m.organization_id FROM identity_membership m WHERE m.user_id = u.id ORDER BY m.id),
-       ARRAY(SELECT array_to_string(m.roles, ',') FROM identity_membership m WHERE m.user_id = u.id ORDER BY m.id),
+       ARRAY(SELECT concat(m.organization_id, ':', array_to_string(m.roles, ','))
+               FROM identity_membership m WHERE m.user_id = u.id ORDER BY m.id),
        ARRAY(SELECT gm.group_id FROM identity_groupmembership gm
                JOIN identity_group g ON g.id = gm.group_id
                JOIN identity_membership m ON m.organization_id = g.organization_id AND m.user_id = u.id
@@ -176,8 +176,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
         username,
         email,
         roles,
-        organizations,
-        org_roles,
+        memberships,
         groups,
         facts,
     ) = row
@@ -185,16 +184,14 @@ def actor_for_token(token: str, client: Client) -> Actor:
         raise SignInRequired(detail="The session has expired.")
     if last_used is None or now - last_used > TOUCH_INTERVAL:
         touch(key_id, user_id, expires_at, lifetime, now, client)
+    organization_roles = dict(map(_membership, memberships))
     actor = Actor(
         id=user_id,
         username=username,
         email=email,
         site_roles=frozenset(roles),
-        organization_roles={
-            organization: frozenset(names.split(",")) if names else frozenset()
-            for organization, names in zip(organizations, org_roles, strict=True)
-        },
-        group_ids=frozenset(groups) | frozenset(organizations),
+        organization_roles=organization_roles,
+        group_ids=frozenset(groups) | frozenset(organization_roles),
         scope=scope,
         key_id=key_id,
         client=client,
@@ -202,6 +199,12 @@ def actor_for_token(token: str, client: Client) -> Actor:
     if last_used is not None:
         memories.put(token, Memory(actor, facts, expires_at, last_used))
     return actor
+
+
+def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:
+    """An organization and the roles in it, from the ``<id>:<role>,<role>`` of ACTOR_SQL."""
+    organization, _, roles = text.partition(":")
+    return uuid.UUID(organization), frozenset(roles.split(",")) if roles else frozenset()
 
 
 def remembered_actor(request: HttpRequest) -> RememberedActor | None:

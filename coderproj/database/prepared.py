@@ -1,8 +1,8 @@
 """Prepared statements, run with as little around them as possible.
 
-A read of the API is one statement whose one row is the body of the answer. Django's and psycopg's cursors take longer
-to send such a statement than PostgreSQL takes to answer many of them: here libpq is called with texts that are ready to
-be sent, and what comes back stays bytes.
+A read of the API is one statement whose one row is the body of the answer, and a step in a job's life is one that
+changes one row. Django's and psycopg's cursors take longer to send such a statement than PostgreSQL takes to answer
+many of them: here libpq is called with texts that are ready to be sent, and what comes back stays bytes.
 """
 
 import re
@@ -13,8 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import DataError, connection
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from django.db import DEFAULT_DB_ALIAS, DataError, connection, connections
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.types.numeric import Int4
 
 # By the type's oid.
@@ -28,6 +28,7 @@ TO_PYTHON: dict[int, Callable[[bytes], Any]] = {
 # psycopg drops all statements of a connection after a rollback; a migration changes what they return.
 OUTDATED = (b"26000", b"0A000")
 PLACEHOLDER = re.compile(r"%(s|%)")
+NAME = re.compile(r"%\((\w+)\)s")
 
 Row = tuple[Any, ...]
 # The statements that a connection of the pool has prepared already.
@@ -46,7 +47,7 @@ class Prepared:
         self._placed = _placed(sql, (f"%s{type_}" for type_ in types), percent="%%")
         numbered = (f"${number}{type_}" for number, type_ in enumerate(types, start=1))
         self._numbered = _placed(sql, numbered, percent="%").encode()
-        self._name = b"read_" + uuid.uuid4().hex.encode()
+        self._name = b"prepared_" + uuid.uuid4().hex.encode()
         self._loaders: list[Callable[[bytes], Any] | None] | None = None
 
     def first_row(self, parameters: Sequence[bytes | None]) -> Row | None:
@@ -54,10 +55,13 @@ class Prepared:
 
         Where the thread has no connection yet, one is borrowed from the pool for just this statement.
         """
-        if connection.queries_logged or connection.execute_wrappers:
+        # The proxy ``django.db.connection`` would look it up again for every attribute.
+        connection: Any = connections[DEFAULT_DB_ALIAS]
+        # In a transaction psycopg knows which prepared statements are still there; ours, gone, would break it.
+        if connection.in_atomic_block or connection.queries_logged or connection.execute_wrappers:
             return self._through_django(parameters)
-        pool: Any = connection.pool  # type: ignore[attr-defined]
-        if connection.connection is None and pool is not None and not connection.in_atomic_block:
+        pool = connection.pool
+        if connection.connection is None and pool is not None:
             with connection.wrap_database_errors:
                 borrowed = connection.get_new_connection({})
                 try:
@@ -74,11 +78,13 @@ class Prepared:
     def _answer(self, raw: Any, parameters: Sequence[bytes | None]) -> Row | None:
         result = self._execute(raw, parameters)
         if result.status != ExecStatus.TUPLES_OK:
+            if raw.pgconn.status != ConnStatus.OK:
+                raise psycopg.OperationalError(f"the connection is lost: {raw.pgconn.get_error_message().strip()}")
             raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
         return self._row(result) if result.ntuples else None
 
     def _execute(self, raw: Any, parameters: Sequence[bytes | None]) -> Any:
-        # In a transaction a statement that is gone would break it, and a pooler in between may know no such statements.
+        # A pooler in between may know no such statements.
         if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
             return raw.pgconn.exec_params(self._numbered, parameters)
         known = _prepared.get(raw)
@@ -115,13 +121,28 @@ class Prepared:
         return tuple(values)
 
 
+class PreparedCommand:
+    """A statement that changes a row and returns it, with named parameters (``%(name)s``) whose types its text tells.
+
+    What it returns comes as from ``Prepared``.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._names = NAME.findall(sql)
+        self._prepared = Prepared(NAME.sub("%s", sql), [None] * len(self._names))
+
+    def row(self, **parameters: Any) -> Row | None:
+        """The row that was changed, or None. Raises ``django.db.DatabaseError``; KeyError for a missing parameter."""
+        return self._prepared.first_row([as_text(parameters[name]) for name in self._names])
+
+
 def _placed(sql: str, placeholders: Iterator[str], *, percent: str) -> str:
     """The SQL with these placeholders for each ``%s``, and this text for each ``%%``."""
     return PLACEHOLDER.sub(lambda match: percent if match[1] == "%" else next(placeholders), sql)
 
 
 def cast_of(value: Any) -> str:
-    """The type of a parameter as a cast, empty where PostgreSQL infers it; lists are of UUIDs."""
+    """The type of an example as a cast, empty where PostgreSQL infers it; lists are of UUIDs."""
     match value:
         case bool():
             return "::boolean"
@@ -151,10 +172,19 @@ def as_text(value: Any) -> bytes | None:
             return b"true" if value else b"false"
         case int():
             return b"%d" % value
+        case float():
+            return repr(value).encode()
         case uuid.UUID():
             return str(value).encode()
         case list():
-            return f"{{{','.join(map(str, value))}}}".encode()
+            return b"{%s}" % b",".join(map(_element, value))
         case datetime():
             return value.isoformat().encode()
     raise TypeError(f"cannot send a {type(value).__name__}")
+
+
+def _element(value: uuid.UUID | str) -> bytes:
+    """A member of an array."""
+    if isinstance(value, uuid.UUID):
+        return str(value).encode()
+    return b'"%s"' % (as_text(value) or b"").replace(b"\\", b"\\\\").replace(b'"', b'\\"')

@@ -267,8 +267,7 @@ class ImportOutcome:
     def readme_found(self, job: ProvisionerJob, readme: str) -> None:
         TemplateVersion.objects.filter(job=job).update(readme=readme, updated_at=datetime.now(UTC))
 
-    def completed(self, job: ProvisionerJob, result: jobs.JobResult) -> None:
-        assert isinstance(result, ImportResult)
+    def completed(self, job: ProvisionerJob, result: ImportResult) -> None:
         version = TemplateVersion.objects.get(job=job)
         version.unverified_providers = list(result.unverified_providers)
         version.unverified_modules = list(result.unverified_modules)
@@ -302,17 +301,6 @@ class ImportOutcome:
         )
 
 
-class DryRunOutcome:
-    """A dry run leaves nothing but its resources."""
-
-    def readme_found(self, job: ProvisionerJob, readme: str) -> None:
-        pass
-
-    def completed(self, job: ProvisionerJob, result: jobs.JobResult) -> None:
-        pass
-
-
-def register_job_outcomes() -> None:
+def register_import_outcome() -> None:
     """Called once, when the app is ready."""
-    jobs.register_outcome(JobType.IMPORT, ImportOutcome())
-    jobs.register_outcome(JobType.DRY_RUN, DryRunOutcome())
+    jobs.register_import_outcome(ImportOutcome())

@@ -14,21 +14,6 @@ from tests.factories import make_job
 pytestmark = pytest.mark.django_db
 
 
-class Nothing:
-    """An owner of jobs that stores nothing."""
-
-    def readme_found(self, job, readme):
-        pass
-
-    def completed(self, job, result):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def _dry_run_outcome(monkeypatch):
-    monkeypatch.setitem(jobs._outcomes, JobType.DRY_RUN, Nothing())
-
-
 def claim(tags=None, provisioners=("echo",), lease_seconds=30.0):
     return jobs.claim(
         daemon_id=uuid.uuid4(),

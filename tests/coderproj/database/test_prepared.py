@@ -1,12 +1,15 @@
 """Prepared statements past the cursors: the same rows, whatever state the connection is in."""
 
+import json
 import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
-from django.db import DataError, ProgrammingError, connection, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
 
-from coderproj.database.prepared import Prepared, as_text
+from coderproj.database.prepared import Prepared, PreparedCommand, as_text
 
 EXAMPLE = uuid.UUID(int=7)
 VALUES = ("ä%", 2**40, True, EXAMPLE, [EXAMPLE], datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
@@ -76,5 +79,36 @@ def test_what_is_wrong_is_raised_as_django_does():
 def test_values_that_cannot_be_sent():
     with pytest.raises(DataError):
         as_text("a\0b")
+    with pytest.raises(DataError):
+        as_text(["a\0b"])
     with pytest.raises(TypeError):
-        as_text(1.5)
+        as_text({})
+
+
+# ---------------------------------------------------------------------- commands
+TEXTS = ["plain", 'quo"ted', "back\\slash", "a,b {c}", "", "NULL", "ä"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_command_takes_named_parameters_of_the_types_that_its_text_tells(in_transaction):
+    command = PreparedCommand(
+        "SELECT array_to_json(%(texts)s::text[]), %(seconds)s::float * 2, %(missing)s::uuid, %(seconds)s::float::int"
+    )
+    with transaction.atomic() if in_transaction else nullcontext():
+        for _ in range(3):
+            texts, twice, missing, whole = command.row(texts=TEXTS, seconds=1e-3, missing=None)
+    assert (json.loads(texts), twice, missing, whole) == (TEXTS, b"0.002", None, 0)
+    with pytest.raises(KeyError):
+        command.row(texts=TEXTS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_connection_is_an_operational_error():
+    connection.ensure_connection()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    with pytest.raises(OperationalError):
+        row_of(Prepared("SELECT 1", []))
+    connection.close()
+    assert row_of(Prepared("SELECT 1", [])) == (1,)
