@@ -87,6 +87,12 @@ def caller(peer: str, forwarded: str, trusted: Sequence[Network]) -> str | None:
     return address
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether a peer's address is one of these networks."""
+    address = parse(peer)
+    return address is not None and _is_in(address, trusted)
+
+
 def _is_in(address: str, networks: Sequence[Network]) -> bool:
     parsed = ipaddress.ip_address(address)
     return any(parsed in network for network in networks if network.version == parsed.version)

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.gzip import GZipMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.functional import SimpleLazyObject
 from django_htmx.middleware import HtmxMiddleware
@@ -78,6 +79,11 @@ class PagesOnly:
 
 class PageSecurityMiddleware(PagesOnly, SecurityMiddleware):
     pass
+
+
+class PageCompressionMiddleware(PagesOnly, GZipMiddleware):
+    """A list of 50 templates is a tenth of its size then. What could be guessed from lengths is masked: answers get a
+    random length, and forms a new mask for their token each time."""
 
 
 class PageSessionMiddleware(PagesOnly, SessionMiddleware):

@@ -133,6 +133,7 @@ MIDDLEWARE = [
     "coderproj.middleware.ApiPathMiddleware",
     "coderproj.middleware.PageSecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "coderproj.middleware.PageCompressionMiddleware",
     "coderproj.middleware.PageSessionMiddleware",
     "coderproj.middleware.PageCommonMiddleware",
     "coderproj.middleware.PageCsrfMiddleware",

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from django.conf import settings
 from django.http import HttpResponse
 
+from coderproj import addresses
 from coderproj.api.errors import INTERNAL, envelope
 from coderproj.api.renderers import JSON_CONTENT_TYPE, to_json
 from coderproj.request_body import PIECE, RequestBody, prepare_unmeasured
@@ -42,6 +43,7 @@ STREAMS = "coderproj.streams"
 INLINE_BODY = 64 * 1024
 # How long a client may send or take nothing before its request is dropped, in seconds.
 STALL = 60.0
+FORWARDED_PROTO = "HTTP_X_FORWARDED_PROTO"
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -290,8 +292,9 @@ def body_of(message: Message) -> bytes:
 def build_environ(scope: Scope) -> Environ:
     """The WSGI environ (PEP 3333) of an ASGI scope of type ``http`` or ``websocket``.
 
-    Header names with an underscore are dropped: they could pass for another header. ``X-Forwarded-…`` are left to
-    Django. Texts are bytes decoded as latin-1, as WSGI wants them.
+    Header names with an underscore are dropped: they could pass for another header. So is an ``X-Forwarded-Proto`` that
+    no trusted proxy sent; ``X-Forwarded-For`` is read by ``addresses.caller``. Texts are bytes decoded as latin-1, as
+    WSGI wants them.
     """
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
@@ -322,6 +325,8 @@ def build_environ(scope: Scope) -> Environ:
         if key in environ:
             value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
         environ[key] = value
+    if FORWARDED_PROTO in environ and not addresses.is_trusted(environ["REMOTE_ADDR"], settings.TRUSTED_PROXIES):
+        del environ[FORWARDED_PROTO]
     return environ
 
 

@@ -14,6 +14,11 @@ def cancel(actor: Actor, job: ProvisionerJob) -> None:
     Raises NotFound, and JobEnded when there is nothing to cancel.
     """
     _check(actor, job)
+    stop(actor, job)
+
+
+def stop(actor: Actor, job: ProvisionerJob) -> None:
+    """Ask for the end of a job that the caller has found the actor may end. Raises JobEnded."""
     with audit.record(actor, AuditAction.STOP, job) as entry:
         jobs.cancel(job.pk)
         entry.after = ProvisionerJob.objects.get(pk=job.pk)

@@ -12,7 +12,7 @@ from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Organization
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning import files, jobs, parameters
+from provisioning import files, job_administration, jobs, parameters
 from provisioning.engine.base import ImportResult, Transition
 from provisioning.models import File, JobType, ParameterScope, Provisioner, ProvisionerJob
 from templates_app import starters
@@ -167,7 +167,7 @@ def cancel(actor: Actor, version: TemplateVersion) -> None:
     """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
     if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
         raise Forbidden
-    jobs.cancel(version.job_id)
+    job_administration.stop(actor, version.job)
 
 
 def previous(version: TemplateVersion) -> TemplateVersion | None:
@@ -252,7 +252,7 @@ def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
     """Ask for the end of a dry run. Raises Forbidden, and JobEnded when there is nothing to cancel."""
     if not _allowed_on_dry_run(actor, job, Action.UPDATE):
         raise Forbidden
-    jobs.cancel(job.pk)
+    job_administration.stop(actor, job)
 
 
 def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from coderproj import addresses
 from coderproj.identity.models import AuditLog
+from coderproj.wsgi_bridge import build_environ
 from tests.api import ApiClient
 from tests.factories import make_user
 
@@ -101,3 +102,20 @@ def test_an_invented_address_gives_no_new_tries_of_passwords(settings):
         for number in range(3)
     ]
     assert statuses == [401, 401, 429]
+
+
+PEERS = [("10.0.0.1", True), ("10.0.0.77", False), ("", False)]
+
+
+@pytest.mark.parametrize(("peer", "counts"), PEERS)
+def test_only_a_trusted_proxy_says_that_a_request_was_encrypted(settings, peer, counts):
+    settings.TRUSTED_PROXIES = (ipaddress.ip_network("10.0.0.1"),)
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"x-forwarded-proto", b"https")],
+        "client": (peer, 40000) if peer else None,
+    }
+    assert ("HTTP_X_FORWARDED_PROTO" in build_environ(scope)) is counts

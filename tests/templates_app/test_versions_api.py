@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from coderproj.identity.models import AuditAction, AuditLog
 from provisioning import jobs
 from provisioning.engine.base import (
     Agent,
@@ -313,6 +314,8 @@ def test_cancel_ends_a_waiting_import_once(api, admin, organization):
     assert api.patch(path).status_code == 200
     assert api.get(f"templateversions/{version.pk}").body["job"]["status"] == "canceled"
     assert api.patch(path).status_code == 400
+    audited = AuditLog.objects.filter(action=AuditAction.STOP, resource_id=version.job_id).order_by("time")
+    assert list(audited.values_list("user_id", "status_code")) == [(admin.pk, 200), (admin.pk, 400)]
 
 
 def test_a_user_of_the_template_may_not_cancel(organization, admin, member):
