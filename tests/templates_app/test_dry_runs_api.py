@@ -10,29 +10,9 @@ from provisioning.engine.base import (
 )
 from provisioning.models import ProvisionerJob
 from tests.api import ApiClient
-from tests.factories import finish, make_organization, make_template, make_user
+from tests.factories import finish, make_template, make_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def organization():
-    return make_organization(is_default=True)
-
-
-@pytest.fixture
-def admin(organization):
-    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mel", organizations=(organization,))
-
-
-@pytest.fixture
-def api(admin):
-    return ApiClient(admin)
 
 
 def test_a_dry_run_takes_values_and_shows_resources(organization, admin, member):

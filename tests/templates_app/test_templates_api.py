@@ -37,26 +37,6 @@ TEMPLATE_KEYS = [
 
 
 @pytest.fixture
-def organization():
-    return make_organization(is_default=True)
-
-
-@pytest.fixture
-def admin(organization):
-    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mel", organizations=(organization,))
-
-
-@pytest.fixture
-def api(admin):
-    return ApiClient(admin)
-
-
-@pytest.fixture
 def version(admin, organization):
     return make_version(user=admin, organization=organization)
 

@@ -27,26 +27,6 @@ pytestmark = pytest.mark.django_db
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
-@pytest.fixture
-def organization():
-    return make_organization(is_default=True)
-
-
-@pytest.fixture
-def admin(organization):
-    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
-
-
-@pytest.fixture
-def member(organization):
-    return make_user("mel", organizations=(organization,))
-
-
-@pytest.fixture
-def api(admin):
-    return ApiClient(admin)
-
-
 FOUND = ImportResult(
     start=PlanResult(
         resources=(

@@ -10,11 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provisioning.engine.base import WorkspaceContext
 from provisioning.engine.provider.base import Provider
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.provider.server import CODER_ADDRESSES, reattach_config, serve
 from provisioning.engine.sandbox import Program
 from provisioning.engine.terraform import find
+
+MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed"
+CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+CONTEXT = WorkspaceContext(
+    access_url="https://coder.example.com:8443/",
+    workspace_id="6b0fb1b4-1111-4a4a-9c9c-000000000001",
+    workspace_name="Dev",
+    owner="alice",
+    owner_email="alice@example.com",
+    owner_id="6b0fb1b4-1111-4a4a-9c9c-000000000002",
+)
 
 
 @dataclass

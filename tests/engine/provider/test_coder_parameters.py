@@ -1,25 +1,19 @@
 """Rich parameters in plans of the real Terraform: values that are given, and declarations that make no sense."""
 
-from pathlib import Path
-
 import pytest
 
-from provisioning.engine.base import WorkspaceContext
 from provisioning.engine.provider.coder import CoderProvider
-from tests.engine.provider.terraform import data_sources, planned_resources, with_coder, write_template
+from tests.engine.provider.terraform import (
+    CODER,
+    CONTEXT,
+    MIXED,
+    data_sources,
+    planned_resources,
+    with_coder,
+    write_template,
+)
 
 pytestmark = pytest.mark.terraform
-
-MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed"
-CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
-CONTEXT = WorkspaceContext(
-    access_url="https://coder.example.com:8443/",
-    workspace_id="6b0fb1b4-1111-4a4a-9c9c-000000000001",
-    workspace_name="Dev",
-    owner="alice",
-    owner_email="alice@example.com",
-    owner_id="6b0fb1b4-1111-4a4a-9c9c-000000000002",
-)
 
 
 def test_given_values_are_used(tmp_path):

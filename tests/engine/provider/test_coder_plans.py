@@ -8,20 +8,17 @@ import pytest
 from provisioning.engine.base import RichParameter, RichParameterOption, Transition, WorkspaceContext
 from provisioning.engine.provider.coder import CODER_RESOURCE_TYPES, CoderProvider
 from provisioning.engine.provider.server import CODER_ADDRESSES
-from tests.engine.provider.terraform import data_sources, planned_resources, with_coder, write_template
+from tests.engine.provider.terraform import (
+    CODER,
+    CONTEXT,
+    MIXED,
+    data_sources,
+    planned_resources,
+    with_coder,
+    write_template,
+)
 
 pytestmark = pytest.mark.terraform
-
-MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed"
-CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
-CONTEXT = WorkspaceContext(
-    access_url="https://coder.example.com:8443/",
-    workspace_id="6b0fb1b4-1111-4a4a-9c9c-000000000001",
-    workspace_name="Dev",
-    owner="alice",
-    owner_email="alice@example.com",
-    owner_id="6b0fb1b4-1111-4a4a-9c9c-000000000002",
-)
 
 
 def test_a_start_plan_shows_agents_apps_metadata_and_parameters(tmp_path):

@@ -28,6 +28,8 @@ pytestmark = [
 ]
 LIMITS = Limits(memory_bytes=LEAST_MEMORY, grace_seconds=0.5)
 SLOW = 'resource "terraform_data" "x" {\n  count = 20000\n}\n'
+# Told within a second, in 100 kB and more.
+LONG = 'resource "terraform_data" "x" {\n  count = 500\n}\n'
 
 
 def pid_of(spare: Spare) -> int:
@@ -109,15 +111,15 @@ def test_cancel_ends_the_process_in_time(spare: Spare, tmp_path: Path) -> None:
 
 
 def test_the_deadline_and_the_cap_on_output_hold(tmp_path: Path) -> None:
-    for number, (limits, error) in enumerate(
+    for number, (limits, content, error) in enumerate(
         [
-            (LIMITS, OutOfTimeError),
-            (Limits(memory_bytes=LEAST_MEMORY, grace_seconds=0.5, output_bytes=20_000), LimitExceededError),
+            (LIMITS, SLOW, OutOfTimeError),
+            (Limits(memory_bytes=LEAST_MEMORY, grace_seconds=0.5, output_bytes=20_000), LONG, LimitExceededError),
         ]
     ):
         directory = tmp_path / str(number)
         directory.mkdir()
-        (directory / "main.tf").write_text(SLOW)
+        (directory / "main.tf").write_text(content)
         made = make(directory, limits)
         with pytest.raises(error, match="terraform plan was ended: "):
             run(made, "plan", "-json", seconds=0.4 if error is OutOfTimeError else 20)
