@@ -21,6 +21,8 @@ from coderproj.postgres.processes import end_with_parent
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.2
+# Somebody waits for the start.
+STARTING_SECONDS = 0.03
 # A child that ends sooner than this after its start is not given another try at once.
 HEALTHY_SECONDS = 5.0
 RESTART_SECONDS = 1.0
@@ -99,14 +101,15 @@ class Stack:
         self.services.append(service)
         service.start()
 
-    def watch(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Keep everything running until a signal asks for the end, or ``until`` says so."""
-        while not self._stopping and not until():
+    def watch(self, until: Callable[[], bool] | None = None) -> None:
+        """Keep everything running until a signal asks for the end, or ``until``, which is asked often, says so."""
+        seconds = STARTING_SECONDS if until else WATCH_SECONDS
+        while not self._stopping and not (until and until()):
             if self.database is not None:
                 self.database.poll()
             for service in self.services:
                 service.watch()
-            time.sleep(WATCH_SECONDS)
+            time.sleep(seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:  # asked twice: no more patience

@@ -3,8 +3,16 @@
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from tests import emptying
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_emptying():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        emptying.patch(monkeypatch)
+        yield
 
 
 @pytest.fixture(autouse=True)

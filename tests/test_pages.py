@@ -18,6 +18,7 @@ from provisioning.models import ProvisionerDaemon, ProvisionerKey
 from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
 from tests.pages import browser, text_of
+from tests.shared_work import computed_once
 from tests.world import World, passing_world
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -144,24 +145,27 @@ def _without_id(text: str) -> str:
 
 # ---------------------------------------------------------------------- how many queries
 @pytest.fixture(scope="module")
-def measured(django_db_setup, django_db_blocker) -> dict[int, dict[str, list[str]]]:
+def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[int, dict[str, list[str]]]:
     """The statements of every page, by the number of rows of everything."""
-    found: dict[int, dict[str, list[str]]] = {1: {}, 3: {}}
     with django_db_blocker.unblock():
-        for count, by_route in found.items():
-            with passing_world(count) as world:
-                client = browser(world.owner)
-                where = addresses(world)
-                # Pages that ask before something is done need something to do.
-                pending = _pending(world)
-                for route in SHOWN:
-                    values = where | pending if "cancel" in route.pattern else where
-                    path = route.path(values)
-                    client.get(path)
-                    with CaptureQueriesContext(connection) as captured:
-                        answer = client.get(path)
-                    assert answer.status_code in {200, 302}, (path, answer.status_code)
-                    by_route[route.pattern] = [query["sql"] for query in captured.captured_queries]
+        return computed_once(tmp_path_factory, "queries-of-pages", lambda: {count: measure(count) for count in (1, 3)})
+
+
+def measure(count: int) -> dict[str, list[str]]:
+    """By the pattern of the route, in a world with so many of everything."""
+    found: dict[str, list[str]] = {}
+    with passing_world(count) as world:
+        client = browser(world.owner)
+        where = addresses(world)
+        # Pages that ask before something is done need something to do.
+        pending = _pending(world)
+        for route in SHOWN:
+            path = route.path(where | pending if "cancel" in route.pattern else where)
+            client.get(path)
+            with CaptureQueriesContext(connection) as captured:
+                answer = client.get(path)
+            assert answer.status_code in {200, 302}, (path, answer.status_code)
+            found[route.pattern] = [query["sql"] for query in captured.captured_queries]
     return found
 
 

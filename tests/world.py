@@ -33,16 +33,20 @@ class World:
         return PARAMETER.sub(lambda match: self.values[match[1]], pattern)
 
 
-@contextmanager
-def passing_world(count: int) -> Iterator[World]:
-    """A world for a fixture that many tests share; it is rolled back. Without rate limits and slow passwords."""
-    quick = override_settings(
+def quick() -> override_settings:
+    """For fixtures of many tests: no slow passwords, no rate limits, as ``conftest`` has it for each test."""
+    return override_settings(
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         RATELIMIT_API=0,
         RATELIMIT_LOGIN=0,
         RATELIMIT_UPLOADS=0,
     )
-    with quick, transaction.atomic():
+
+
+@contextmanager
+def passing_world(count: int) -> Iterator[World]:
+    """A world for a fixture that many tests share; it is rolled back."""
+    with quick(), transaction.atomic():
         yield make_world(count)
         transaction.set_rollback(True)
 

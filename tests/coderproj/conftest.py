@@ -1,37 +1,53 @@
 """What tests of the whole program stand on."""
 
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.coderproj.starting import lines_until, running
+from tests.shared_work import copy, filled_once, reachable_folder
 
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A folder that the database's account can reach, also when we are root."""
-    with tempfile.TemporaryDirectory(prefix="coderproj-up-") as folder:
-        path = Path(folder)
-        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        yield path
+FIRST_USER = {"email": "ada@example.test", "password": "from a mounted file"}
 
 
 @pytest.fixture(scope="session")
-def _used_once() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="coderproj-used-") as folder:
-        path = Path(folder)
-        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        with running(path, "--no-daemon") as (_, process):
-            lines_until(process, "First user")
-        yield path
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a server left that was started for the first time and stopped, made once for all test processes: its data
+    folder ``data``, and ``printed``. Its first user, FIRST_USER, came from the environment."""
+
+    def start(folder: Path) -> None:
+        data, secret = folder / "data", folder / "password"
+        data.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
+        secret.write_text(f"{FIRST_USER['password']}\n")
+        variables = {"CODERPROJ_ADMIN_EMAIL": FIRST_USER["email"], "CODERPROJ_ADMIN_PASSWORD_FILE": str(secret)}
+        with running(data, "--no-daemon", **variables) as (_, process):
+            (folder / "printed").write_text("".join(lines_until(process, "First user")))
+
+    return filled_once(tmp_path_factory, "first-start", start)
 
 
 @pytest.fixture
-def used_data_dir(_used_once: Path, data_dir: Path) -> Path:
+def data_dir(first_start: Path) -> Iterator[Path]:
+    """A data folder without a database. It has the static files: compressing them takes longer than the rest of a
+    start."""
+    with reachable_folder() as folder:
+        copy(first_start / "data" / "static", folder / "static")
+        yield folder
+
+
+@pytest.fixture
+def used_data_dir(first_start: Path) -> Iterator[Path]:
     """A data folder with a database and its first user, of a server that was stopped."""
-    subprocess.run(["cp", "-a", f"{_used_once}/.", data_dir], check=True)
-    return data_dir
+    with reachable_folder() as folder:
+        copy(first_start / "data", folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def used_module_dir(first_start: Path) -> Iterator[Path]:
+    """The same for all tests of a module."""
+    with reachable_folder() as folder:
+        copy(first_start / "data", folder)
+        yield folder

@@ -1,15 +1,11 @@
 """Servers of our own, started as somebody starts them: ``manage.py up`` on a data folder of its own."""
 
-import atexit
-import functools
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,17 +17,9 @@ from coderproj.addresses import free_port
 ROOT = Path(__file__).parents[2]
 
 
-@functools.cache
-def static_files() -> str:
-    """One folder for all servers of this process: compressing its files takes longer than the rest of a start."""
-    folder = tempfile.mkdtemp(prefix="coderproj-static-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PORT"}}
-    return {**kept, "CODERPROJ_DATA_DIR": str(data_dir), "STATIC_ROOT": static_files(), **variables}
+    return {**kept, "CODERPROJ_DATA_DIR": str(data_dir), **variables}
 
 
 @contextmanager

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from django.db import connection
 
-from coderproj.addresses import free_port
 from coderproj.demo.api import ApiError
 from coderproj.demo.installation import is_served_at
 from coderproj.demo.run import DemoFailedError
+from coderproj.demo.server import OwnServer
 from coderproj.identity.models import ApiKey
-from coderproj.management.commands.demo import is_fresh
+from coderproj.management.commands.demo import first_user_line, is_fresh
 from tests.coderproj.starting import ROOT, environment, lines_until, running
 from tests.factories import make_user
 
@@ -31,25 +31,6 @@ def demo(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]"
         timeout=180,
         check=False,
     )
-
-
-@pytest.mark.terraform
-def test_the_demonstration_shows_the_main_job(data_dir):
-    for run in ("first", "second"):
-        finished = demo(data_dir, PORT=str(free_port()))
-        assert finished.returncode == 0, finished.stderr
-        for text in (
-            "▸ Detecting persistent resources",
-            "machine_type",
-            "agent main",
-            "app Editor",
-            "daily cost 5",
-            "Import, POST to end",
-            "Succeeded: template hello",
-        ):
-            assert text in finished.stdout, text
-        assert ("First user" in finished.stdout) == (run == "first")
-        assert ("Promote version" in finished.stdout) == (run == "second")
 
 
 class Foreign(http.server.BaseHTTPRequestHandler):
@@ -94,22 +75,39 @@ def test_another_program_is_not_ours_and_is_shown_no_key_that_opens_anything(liv
 
 
 @pytest.mark.terraform
-def test_a_foreign_server_on_our_port_is_left_alone(used_data_dir, foreign):
-    finished = demo(used_data_dir, PORT=foreign.rpartition(":")[2])
-    assert finished.returncode == 0, finished.stderr
-    assert "another installation" in finished.stdout
-    assert "Start the server" in finished.stdout
-    assert "Succeeded: template hello" in finished.stdout
-
-
-@pytest.mark.terraform
-def test_a_server_of_ours_that_runs_is_used(used_data_dir):
-    with running(used_data_dir) as (url, process):
+def test_the_demonstration_shows_the_main_job_on_servers_of_ours_alone(data_dir, foreign):
+    """First it starts one, as it does not know the one on our port; then it uses the one that runs."""
+    first = demo(data_dir, PORT=foreign.rpartition(":")[2])
+    with running(data_dir) as (url, process):
         lines_until(process, "Ready after")
-        finished = demo(used_data_dir, PORT=url.rpartition(":")[2])
-    assert finished.returncode == 0, finished.stderr
-    assert f"Using the server that runs at {url}" in finished.stdout
-    assert "Start the server" not in finished.stdout
+        second = demo(data_dir, PORT=url.rpartition(":")[2])
+    for finished in (first, second):
+        assert finished.returncode == 0, finished.stderr
+        for text in (
+            "▸ Detecting persistent resources",
+            "machine_type",
+            "agent main",
+            "app Editor",
+            "daily cost 5",
+            "Import, POST to end",
+            "Succeeded: template hello",
+        ):
+            assert text in finished.stdout, text
+    for text in ("another installation", "Start the server for the first time", "Start the server again", "First user"):
+        assert text in first.stdout, text
+        assert text not in second.stdout, text
+    assert "Start the server" not in second.stdout
+    assert f"Using the server that runs at {url}" in second.stdout
+    assert "Promote version" not in first.stdout
+    assert "Promote version" in second.stdout
+
+
+@pytest.mark.parametrize("line", ["First user: ada@example.test, password x (shown once).", ""])
+def test_the_first_user_is_told_when_the_server_made_one(tmp_path, settings, line):
+    settings.DATA_DIR = tmp_path
+    server = OwnServer()
+    server.log.write_text(f"Ready after 2.0 s: http://localhost:1 (admin: http://localhost:1/admin/)\n{line}\n")
+    assert first_user_line(server) == line
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,12 +10,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from coderproj.addresses import free_port, listen, url
 from coderproj.stack import process_tree
+from tests.coderproj.conftest import FIRST_USER
 from tests.coderproj.starting import ROOT, environment, get, lines_until, post, running
 
 START_SECONDS = 60
@@ -39,31 +42,20 @@ def test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again(data_dir
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert survivors(family) == []
-    with running(data_dir) as (url, process):
+    with running(data_dir, "--no-daemon") as (url, process):
         printed = lines_until(process, "Ready after")
         assert not any("First user" in line for line in printed)
         assert post(f"{url}/api/v2/users/login", login)[0] == 201
 
 
-def test_the_first_user_can_come_from_the_environment(data_dir):
-    secret = data_dir / "password"
-    secret.write_text("from a mounted file\n")
-    variables = {"CODERPROJ_ADMIN_EMAIL": "ada@example.test", "CODERPROJ_ADMIN_PASSWORD_FILE": str(secret)}
-    with running(data_dir, "--no-daemon", **variables) as (url, process):
-        printed = "".join(lines_until(process, "First user"))
-        assert "from a mounted file" not in printed
-        login = {"email": "ada@example.test", "password": "from a mounted file"}
-        assert post(f"{url}/api/v2/users/login", login)[0] == 201
-
-
-def test_a_killed_parent_leaves_nothing_behind_and_the_next_start_recovers(data_dir):
-    with running(data_dir) as (url, process):
-        lines_until(process, "First user")
+def test_a_killed_parent_leaves_nothing_behind_and_the_next_start_recovers(used_data_dir):
+    with running(used_data_dir) as (url, process):
+        lines_until(process, "Ready after")
         family = process_tree(process.pid)
         process.kill()
         process.wait()
         assert survivors(family) == []
-    with running(data_dir, "--no-daemon") as (url, process):
+    with running(used_data_dir, "--no-daemon") as (url, process):
         lines_until(process, "Ready after")
         assert get(f"{url}/api/v2/users/first")[0] == 200
 
@@ -84,82 +76,123 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_web_server_that_dies_is_started_again(used_data_dir):
-    with running(used_data_dir, "--no-daemon") as (url, process):
-        lines_until(process, "Ready after")
-        (web,) = [
-            pid for pid in process_tree(process.pid) if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-        os.kill(web, signal.SIGKILL)
-        lines_until(process, "started again")
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                assert get(f"{url}/healthz") == (200, "OK")
-                break
-            except (urllib.error.URLError, OSError):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-
-
-def test_a_taken_port_is_said_plainly(used_data_dir):
-    with running(used_data_dir, "--no-daemon") as (url, process):
-        lines_until(process, "Ready after")
-        port = url.rpartition(":")[2]
-        second = subprocess.run(
-            [sys.executable, "manage.py", "up", "--port", port],
-            cwd=ROOT,
-            env=environment(used_data_dir),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert second.returncode == 1
-    assert f"127.0.0.1:{port}" in second.stderr
-    assert "Traceback" not in second.stderr
-
-
-def addresses_of_this_machine() -> list[str]:
-    """Loopback by IPv6, and an address that others reach: as far as the machine has them."""
-    found = []
+def outer_address() -> str:
+    """An address of this machine that others reach, if it has one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(("192.0.2.1", 9))  # sends nothing
-            found.append(asking.getsockname()[0])
+            return asking.getsockname()[0]
         except OSError:
-            pass
+            return "127.0.0.1"
+
+
+OUTER = outer_address()
+
+
+def has_ipv6() -> bool:
     try:
         listen("::1", 0).close()
-        found.append("::1")
     except OSError:
-        pass
-    return found
+        return False
+    return True
 
 
-@pytest.mark.parametrize("host", addresses_of_this_machine())
-def test_it_listens_on_a_named_address_and_says_so(used_data_dir, host):
-    port = free_port(host)
-    with running(used_data_dir, "--no-daemon", "--host", host, "--port", str(port), PORT="0") as (_, process):
+@dataclass
+class Served:
+    process: "subprocess.Popen[str]"
+    data_dir: Path
+    ready: str
+
+    @property
+    def port(self) -> int:
+        return int(re.search(r"http://[^/ ]+:(\d+) ", self.ready)[1])
+
+    @property
+    def url(self) -> str:
+        return url(OUTER, self.port)
+
+    @property
+    def web(self) -> int:
+        """The web server's process."""
+        return web_of(self.process)
+
+
+@pytest.fixture(scope="module")
+def served(used_module_dir) -> Iterator[Served]:
+    """One server for the tests that look at it from outside: on a free port of the address that others reach, with a
+    first user from before."""
+    with running(used_module_dir, "--no-daemon", "--host", OUTER, PORT="0") as (_, process):
         ready = lines_until(process, "Ready after")[-1]
-        shown = "http://localhost" if host == "::1" else f"http://{host}"
-        assert f"{shown}:{port} " in ready
-        assert get(f"{url(host, port)}/healthz") == (200, "OK")
-        assert get(f"{url(host, port)}/admin/login/")[0] == 200
+        yield Served(process, used_module_dir, ready)
 
 
-def test_the_access_url_follows_the_port(used_data_dir):
-    with running(used_data_dir, "--no-daemon", PORT="0") as (_, process):
-        port = re.search(r"http://localhost:(\d+)", lines_until(process, "Ready after")[-1])[1]
-        family = process_tree(process.pid)
-        (web,) = [pid for pid in family if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        given = Path(f"/proc/{web}/environ").read_bytes().split(b"\0")
-        assert f"CODERPROJ_ACCESS_URL=http://localhost:{port}".encode() in given
-        assert f"PORT={port}".encode() in given
+def web_of(process):
+    (web,) = [
+        pid for pid in process_tree(process.pid) if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return web
+
+
+def says_its_address(process, ready, host, port):
+    """The line says where the server is, it is there, and so its processes know."""
+    shown = f"{'http://localhost' if host in ('::1', '127.0.0.1') else f'http://{host}'}:{port}"
+    assert f"{shown} " in ready
+    assert get(f"{url(host, port)}/healthz") == (200, "OK")
+    assert get(f"{url(host, port)}/admin/login/")[0] == 200
+    given = Path(f"/proc/{web_of(process)}/environ").read_bytes().split(b"\0")
+    assert f"CODERPROJ_ACCESS_URL={shown}".encode() in given
+    assert f"PORT={port}".encode() in given
+
+
+def test_it_listens_on_an_outer_address_and_a_free_port_and_says_so(served):
+    says_its_address(served.process, served.ready, OUTER, served.port)
+
+
+def test_it_listens_on_ipv6_and_says_so(used_data_dir):
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    port = free_port("::1")
+    with running(used_data_dir, "--no-daemon", "--host", "::1", "--port", str(port), PORT="0") as (_, process):
+        says_its_address(process, lines_until(process, "Ready after")[-1], "::1", port)
+
+
+def test_the_first_user_can_come_from_the_environment(served, first_start):
+    printed = (first_start / "printed").read_text()
+    assert "First user" in printed
+    assert FIRST_USER["password"] not in printed
+    assert post(f"{served.url}/api/v2/users/login", FIRST_USER)[0] == 201
+
+
+def test_a_web_server_that_dies_is_started_again(served):
+    os.kill(served.web, signal.SIGKILL)
+    lines_until(served.process, "started again")
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            assert get(f"{served.url}/healthz") == (200, "OK")
+            break
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_taken_port_is_said_plainly(served):
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up", "--host", OUTER, "--port", str(served.port)],
+        cwd=ROOT,
+        env=environment(served.data_dir),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"{OUTER}:{served.port}" in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_a_taken_port_is_noticed_on_ipv6_as_well(data_dir):
-    if "::1" not in addresses_of_this_machine():
+    if not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     with listen("::1", 0) as taken:
         port = taken.getsockname()[1]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from django.core.management import call_command
-from django.test import override_settings
 
+from tests.emptying import empty
 from tests.live import LiveApi
 from tests.vocabulary import run_daemon
+from tests.world import quick
 
 
 @dataclass
@@ -28,14 +28,8 @@ class Deployment:
 @pytest.fixture(scope="module")
 def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
     """Its rows stay for all tests of the module, which are marked ``django_db``, and are removed after the last one."""
-    settings = override_settings(
-        RATELIMIT_API=0,
-        RATELIMIT_LOGIN=0,
-        RATELIMIT_UPLOADS=0,
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-    )
     log = tmp_path_factory.mktemp("daemon") / "log"
-    with django_db_blocker.unblock(), settings:
+    with django_db_blocker.unblock(), quick():
         from coderproj.identity import tokens
         from coderproj.identity.models import LoginType
         from tests.factories import make_organization, make_user
@@ -50,4 +44,4 @@ def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp
                 yield Deployment(_running_server, token, owner.username, str(organization.pk))
                 _running_server.wait_for_streams(0)
         finally:
-            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+            empty()

@@ -38,6 +38,9 @@ RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
 }
 
+# Of these, what depends on colours: axe's category "cat.color" at those levels.
+COLOUR_RULES = RULES | {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -68,8 +71,8 @@ def problems() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(context: BrowserContext, problems: list[str]) -> Iterator[Page]:
+def watched(context: BrowserContext, problems: list[str]) -> Page:
+    """A new tab, whose complaints are added to the list."""
     page = context.new_page()
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -80,6 +83,12 @@ def page(context: BrowserContext, problems: list[str]) -> Iterator[Page]:
             None if request.failure == "net::ERR_ABORTED" else problems.append(f"{request.url}: {request.failure}")
         ),
     )
+    return page
+
+
+@pytest.fixture
+def page(context: BrowserContext, problems: list[str]) -> Iterator[Page]:
+    page = watched(context, problems)
     yield page
     page.goto("about:blank")  # ends what is followed
     assert problems == []
@@ -90,23 +99,24 @@ def scene(live_api) -> Scene:
     return make_scene()
 
 
+def carry_session(context: BrowserContext, url: str, user: Any) -> None:
+    _, token = tokens.issue(user=user)
+    context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": url}])
+
+
 @pytest.fixture
 def sign_in(context: BrowserContext, live_api) -> Callable[[Any], None]:
     """Let the browser carry a session of a user."""
-
-    def as_user(user: Any) -> None:
-        _, token = tokens.issue(user=user)
-        context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": live_api.url}])
-
-    return as_user
+    return lambda user: carry_session(context, live_api.url, user)
 
 
-def violations(page: Page) -> list[dict[str, Any]]:
+def violations(page: Page, *, colours_only: bool = False) -> list[dict[str, Any]]:
     """What axe finds on the page as it is shown. Reading its program takes about as long as one of its runs."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     page.evaluate(SETTLE)  # colours on their way from light to dark are nobody's
-    return page.evaluate("(options) => axe.run(options).then((found) => found.violations)", RULES)
+    rules = COLOUR_RULES if colours_only else RULES
+    return page.evaluate("(options) => axe.run(options).then((found) => found.violations)", rules)
 
 
 @pytest.fixture
@@ -119,13 +129,13 @@ def looks_right() -> Callable[[Page], None]:
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.set_viewport_size(size)  # type: ignore[arg-type]
             name = f"{scheme}, {size['width']} px"
-            if size is PHONE or scheme == "light":
-                wide = page.evaluate("document.documentElement.scrollWidth")
-                if wide > size["width"]:
-                    found.append(f"{name}: scrolls sideways, {wide} px")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > size["width"]:
+                found.append(f"{name}: scrolls sideways, {wide} px")
             if size is PHONE and scheme == "dark":
                 continue  # the same colours as on a wide screen
-            for violation in violations(page):
+            # Dark has the same elements in the same places as light.
+            for violation in violations(page, colours_only=scheme == "dark"):
                 nodes = [node["html"][:160] for node in violation["nodes"][:3]]
                 found.append(f"{name}: {violation['id']} {nodes}")
         page.set_viewport_size(WIDE)  # type: ignore[arg-type]

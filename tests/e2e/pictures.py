@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import PHONE, WIDE
-from tests.e2e.test_console import PAGES
+from tests.e2e.test_looks import PAGES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))

@@ -251,7 +251,8 @@ def _past(version: TemplateVersion, people: list[User], days: int) -> None:
             )
     ProvisionerJob.objects.bulk_create(rows)
     for row in rows:
-        ProvisionerJob.objects.filter(pk=row.pk).update(created_at=row.started_at - timedelta(seconds=2))
+        row.created_at = row.started_at - timedelta(seconds=2)
+    ProvisionerJob.objects.bulk_update(rows, ["created_at"])
 
 
 def _daemons() -> list[ProvisionerDaemon]:

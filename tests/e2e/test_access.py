@@ -1,4 +1,4 @@
-"""People, keys and daemons in a browser: the pages of one of each are accessible, and the main things can be done."""
+"""People, keys and daemons in a browser: the main things can be done."""
 
 import re
 
@@ -9,8 +9,7 @@ from coderproj.identity import groups, services
 from coderproj.identity.actor import Actor
 from coderproj.identity.groups import GroupChange
 from coderproj.identity.models import ApiKey, Group, LoginType, User
-from provisioning import keys
-from provisioning.models import ProvisionerDaemon, ProvisionerKey
+from provisioning.models import ProvisionerKey
 from templates_app.models import AccessRole, TemplateAccess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -32,32 +31,11 @@ def group(scene, owner) -> Group:
 
 
 # ---------------------------------------------------------------------- looks
-@pytest.mark.parametrize("name", ["user", "suspended user", "group", "everyone", "organization", "daemon"])
-def test_a_page_of_one_is_accessible(name, page, scene, owner, group, sign_in, looks_right):
-    services.create_token(owner, user=scene.member, lifetime_seconds=86_400, name="laptop")
-    if name == "suspended user":
-        User.objects.filter(pk=scene.member.pk).update(status="suspended")
-    paths = {
-        "user": f"/users/{scene.member.pk}",
-        "suspended user": f"/users/{scene.member.pk}",
-        "group": f"/groups/{group.pk}",
-        "everyone": f"/groups/{scene.organization.pk}",
-        "organization": f"/organizations/{scene.organization.pk}",
-        "daemon": f"/daemons/{ProvisionerDaemon.objects.get(name='builtin-0').pk}",
-    }
+def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
-    page.goto(paths[name])
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    looks_right(page)
-
-
-def test_lists_with_rows_are_accessible(page, scene, owner, group, sign_in, looks_right):
-    services.create_token(owner, user=scene.owner, lifetime_seconds=86_400, name="laptop")
-    keys.create(owner, scene.organization, name="builder-1", tags={"gpu": "a100"})
-    sign_in(scene.owner)
-    for path in ("/tokens", "/daemons/keys", "/audit"):
+    for path, says in (("/tokens", "Make your first token"), ("/daemons/keys", "New key")):
         page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("main").get_by_text(says).first).to_be_visible()
         looks_right(page)
 
 

@@ -20,7 +20,8 @@ FACTS = DaemonFacts(
     engine="",
     sandbox="",
 )
-QUICK = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1}
+# One job at a time: every slot costs a process that waits for a job.
+QUICK = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_CONCURRENCY": 1}
 LINE = LogLine(LogSource.ENGINE, LogLevel.INFO, "s", "x", 0)
 
 

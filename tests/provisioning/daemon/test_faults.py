@@ -22,7 +22,9 @@ from tests.vocabulary import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SHORT_LEASE = {"PROVISIONER_LEASE_SECONDS": 2, "PROVISIONER_CANCEL_GRACE_SECONDS": 1}
+TWO_SLOTS = {"PROVISIONER_LEASE_SECONDS": 2, "PROVISIONER_CANCEL_GRACE_SECONDS": 1}
+# Where one job at a time will do: every slot costs a process that waits for a job.
+SHORT_LEASE = TWO_SLOTS | {"PROVISIONER_CONCURRENCY": 1}
 RUNNING = {"stage": "Detecting persistent resources"}
 
 
@@ -112,7 +114,7 @@ def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path, start_daem
 
 
 def test_a_hung_plan_ends_at_the_wall_clock(log, start_daemon):
-    with start_daemon(log, PROVISIONER_JOB_SECONDS=1, **SHORT_LEASE) as daemon:
+    with start_daemon(log, PROVISIONER_JOB_SECONDS=1, **TWO_SLOTS) as daemon:
         polite, deaf = queue_import(echo({"hang": True})), queue_import(echo({"hang": True, "ignore_stop": True}))
         for version in (polite, deaf):
             job = wait_for_job(version.job, 10)
@@ -161,7 +163,7 @@ def test_cancel_during_a_drain_still_works(log, start_daemon):
 
 def test_once_runs_what_waits_and_stops(log, start_daemon):
     versions = [queue_import(echo()) for _ in range(3)]
-    with start_daemon(log, "--once", **SHORT_LEASE) as daemon:
+    with start_daemon(log, "--once", **TWO_SLOTS) as daemon:
         assert daemon.process.wait(20) == 0
     assert {wait_for_job(version.job, 0.1).status for version in versions} == {JobStatus.SUCCEEDED}
 

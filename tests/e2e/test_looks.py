@@ -1,0 +1,169 @@
+"""Every page in a browser: accessible in light, dark and on a phone, without a complaint in the browser's console.
+
+Nothing is changed here: all tests of the module look at one deployment, through one tab.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from coderproj.identity import groups, services
+from coderproj.identity.actor import Actor
+from coderproj.identity.groups import GroupChange
+from coderproj.identity.models import User
+from provisioning import keys
+from provisioning.models import ProvisionerDaemon
+from templates_app.models import AccessRole, TemplateAccess
+from tests.e2e.conftest import WIDE, carry_session, watched
+from tests.e2e.scene import Scene, make_scene
+from tests.emptying import empty
+from tests.live import LiveApi
+from tests.world import quick
+
+pytestmark = pytest.mark.e2e
+TEMPLATE = "/templates/acme/docker"
+PAGES = {
+    "templates": "/templates",
+    "no match": "/templates?q=nothing-like-it",
+    "template": TEMPLATE,
+    "versions": f"{TEMPLATE}/versions",
+    "upload": f"{TEMPLATE}/versions/new",
+    "promote": f"{TEMPLATE}/versions/frosty_kepler1/promote",
+    "succeeded version": f"{TEMPLATE}/versions/quiet_lovelace3",
+    "failed version": f"{TEMPLATE}/versions/wise_dijkstra4",
+    "running version": f"{TEMPLATE}/versions/eager_turing4",
+    "retry": f"{TEMPLATE}/versions/wise_dijkstra4/retry",
+    "cancel": f"{TEMPLATE}/versions/eager_turing4/cancel",
+    "new template": "/templates/new",
+    "new template from a starter": "/templates/new?starter=docker",
+    "starters": "/starters",
+    "starter": "/starters/docker",
+    "parameters": f"{TEMPLATE}/parameters",
+    "resources": f"{TEMPLATE}/resources",
+    "template insights": f"{TEMPLATE}/insights",
+    "permissions": f"{TEMPLATE}/permissions",
+    "template audit": f"{TEMPLATE}/audit",
+    "settings": f"{TEMPLATE}/settings",
+    "changes": f"{TEMPLATE}/versions/quiet_lovelace3/changes",
+    "changes of a first version": f"{TEMPLATE}/versions/frosty_kepler1/changes",
+    "parameters of a version": f"{TEMPLATE}/versions/frosty_kepler1/parameters",
+    "parameters of a failed version": f"{TEMPLATE}/versions/wise_dijkstra4/parameters",
+    "resources of a version": f"{TEMPLATE}/versions/frosty_kepler1/resources",
+    "resources of a failed version": f"{TEMPLATE}/versions/wise_dijkstra4/resources",
+    "settings of a version": f"{TEMPLATE}/versions/frosty_kepler1/settings",
+    "jobs": "/jobs",
+    "account": "/account",
+    "command line": "/cli-auth",
+    "users": "/users",
+    "no such user": "/users?q=nobody-like-that",
+    "new user": "/users/new",
+    "groups": "/groups",
+    "new group": "/groups/new",
+    "organizations": "/organizations",
+    "new organization": "/organizations/new",
+    "tokens": "/tokens",
+    "new token": "/tokens/new",
+    "daemons": "/daemons",
+    "daemon keys": "/daemons/keys",
+    "new daemon key": "/daemons/keys/new",
+    "insights of all": "/insights",
+    "audit log": "/audit",
+    "search": "/search?q=do",
+    "nothing found": "/search?q=nothing-like-it",
+}
+# Of one of each; the parts in braces are the standing scene's.
+PAGES_OF_ONE = {
+    "job": "/jobs/{waiting}",
+    "user": "/users/{member}",
+    "suspended user": "/users/{suspended}",
+    "group": "/groups/{group}",
+    "everyone": "/groups/{organization}",
+    "one organization": "/organizations/{organization}",
+    "daemon": "/daemons/{daemon}",
+    "admin": "/admin/",
+    "admin list": "/admin/provisioning/provisionerjob/",
+    "admin change": "/admin/identity/organization/{organization}/change/",
+    "admin delete": "/admin/identity/organization/{organization}/delete/",
+    "admin history": "/admin/identity/organization/{organization}/history/",
+}
+# What shows that the page is in the state that is meant.
+SAYS = {"job": "No online daemon has gpu=a100", "tokens": "laptop", "daemon keys": "builder-1"}
+
+
+@pytest.fixture(scope="module")
+def standing(django_db_setup, django_db_blocker, _running_server: LiveApi) -> Iterator[tuple[Scene, dict[str, str]]]:
+    """A scene with tokens, keys and groups, and what stands for the parts of addresses. It stays for the module."""
+    with django_db_blocker.unblock(), quick():
+        try:
+            scene = make_scene()
+            yield scene, _more(scene)
+            _running_server.wait_for_streams(0)
+        finally:
+            empty()
+
+
+def _more(scene: Scene) -> dict[str, str]:
+    owner = Actor.of(scene.owner)
+    group = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
+    groups.update_group(owner, group, GroupChange(add_users=[str(scene.member.pk)]))
+    TemplateAccess.objects.create(template=scene.docker, group=group, role=AccessRole.USE)
+    for user in (scene.owner, scene.member):
+        services.create_token(owner, user=user, lifetime_seconds=86_400, name="laptop")
+    keys.create(owner, scene.organization, name="builder-1", tags={"gpu": "a100"})
+    User.objects.filter(username="omar").update(status="suspended")
+    return {
+        "waiting": str(scene.waiting.pk),
+        "member": str(scene.member.pk),
+        "suspended": str(User.objects.get(username="omar").pk),
+        "group": str(group.pk),
+        "organization": str(scene.organization.pk),
+        "daemon": str(ProvisionerDaemon.objects.get(name="builtin-0").pk),
+    }
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, standing, _running_server: LiveApi) -> Iterator[tuple[BrowserContext, Page, list[str]]]:
+    """A tab of the owner's, and what the browser complained of in it."""
+    context = browser.new_context(viewport=WIDE, base_url=_running_server.url)
+    carry_session(context, _running_server.url, standing[0].owner)
+    problems: list[str] = []
+    yield context, watched(context, problems), problems
+    context.close()
+
+
+@pytest.fixture
+def look(tab, looks_right) -> Iterator[Callable[..., None]]:
+    """Open an address in the tab, and check what is shown."""
+    _, page, problems = tab
+
+    def check(path: str, *, says: str | None = None) -> None:
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        if says:
+            expect(page.get_by_role("main").get_by_text(says).first).to_be_visible()
+        looks_right(page)
+
+    problems.clear()
+    yield check
+    page.goto("about:blank")  # ends what is followed
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible(name, look):
+    look(PAGES[name], says=SAYS.get(name))
+
+
+@pytest.mark.parametrize("name", PAGES_OF_ONE)
+def test_a_page_of_one_is_accessible(name, look, standing):
+    look(PAGES_OF_ONE[name].format_map(standing[1]), says=SAYS.get(name))
+
+
+def test_signing_in_is_accessible(look, tab):
+    context = tab[0]
+    cookies = context.cookies()
+    context.clear_cookies()
+    look("/login", says="Password")
+    context.clear_cookies()
+    context.add_cookies(cookies)
