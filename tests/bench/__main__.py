@@ -8,6 +8,7 @@ SECTIONS = {
     "api": ("tests.bench.api", "reads of the API beside plain Django REST framework"),
     "jobs": ("tests.bench.jobs", "imports, the queue, followers and the log beside their goals"),
     "main": ("tests.bench.main_job", "the whole import through the API, starting up, memory"),
+    "pages": ("tests.bench.pages", "pages of the console, a first visit, and a long log in a browser"),
 }
 
 

@@ -40,7 +40,10 @@ def cpu_seconds(roots: list[int]) -> float:
 
 
 class Connection:
-    """One keep-alive connection that asks for the same path again and again."""
+    """One keep-alive connection that asks for the same path again and again. ``size`` is the last answer's, head and
+    all, in bytes."""
+
+    size = 0
 
     def __init__(self, url: str, path: str, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
@@ -61,14 +64,18 @@ class Connection:
             received += self.socket.recv(65536)
         head, _, body = received.partition(b"\r\n\r\n")
         lower = head.lower()
+        self.size = len(received)
         if b"content-length: " in lower:
             left = int(lower.split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
+            self.size += left
             while left > 0:
                 left -= len(self.socket.recv(min(left, 1 << 20)))
         else:
             tail = body[-5:]
             while not tail.endswith(b"0\r\n\r\n"):
-                tail = (tail + self.socket.recv(1 << 20))[-5:]
+                more = self.socket.recv(1 << 20)
+                self.size += len(more)
+                tail = (tail + more)[-5:]
         return int(head[9:12]), first
 
 
