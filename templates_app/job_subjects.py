@@ -18,7 +18,7 @@ def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UU
     wanted = [version_id for version_id in version_ids.values() if version_id]
     if not imports and not wanted:
         return {}
-    visible = TemplateVersion.objects.visible(actor).select_related("template__organization")
+    visible = TemplateVersion.objects.visible(actor).select_related("template__organization").defer("readme")
     found = [*visible.filter(job__in=imports)] if imports else []
     if wanted:
         found += visible.filter(pk__in=wanted)

@@ -1,4 +1,4 @@
-"""Figures about the use of templates: who uses them, and how long that takes. One grouped query each.
+"""Figures about the use of templates: who uses them, and how long that takes. One grouped query.
 
 A *run* is a job that a developer waits for: a workspace build, or a dry run of a version.
 """
@@ -22,19 +22,16 @@ RUNS = """
    AND job.type IN ('workspace_build', 'template_version_dry_run')
    AND job.created_at >= %(since)s
 """
-DAILY_USERS_SQL = f"""
-SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, count(DISTINCT job.initiator_id)
-{RUNS}
- GROUP BY 1, 2
-"""
-SUCCEEDED = " AND job.completed_at IS NOT NULL AND job.canceled_at IS NULL AND job.error = ''"
+SUCCEEDED = "job.completed_at IS NOT NULL AND job.canceled_at IS NULL AND job.error = ''"
 SECONDS = "extract(epoch FROM job.completed_at - job.started_at)"
-PERCENTILES = f"percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY {SECONDS}), count(*)"
-RUN_TIMES_SQL = f"SELECT version.template_id, {PERCENTILES} {RUNS} {SUCCEEDED} GROUP BY 1"
-DAILY_RUN_TIMES_SQL = f"""
-SELECT (job.created_at AT TIME ZONE 'UTC')::date AS day, {PERCENTILES}
-{RUNS} {SUCCEEDED}
- GROUP BY 1
+# Each template by days, and as a whole where the day is null.
+USE_SQL = f"""
+SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, count(DISTINCT job.initiator_id),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY {SECONDS}) FILTER (WHERE {SUCCEEDED}),
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY {SECONDS}) FILTER (WHERE {SUCCEEDED}),
+       count(*) FILTER (WHERE {SUCCEEDED})
+{RUNS}
+ GROUP BY GROUPING SETS ((1, 2), (1))
 """
 
 
@@ -49,9 +46,11 @@ class RunTimes:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How a template is used. ``daily_users`` has one number for each of ``days``, the last one today."""
+    """How a template is used. ``daily_users`` and ``daily_run_times`` have an entry for each of the last days, the
+    last one for today."""
 
     daily_users: list[int] = field(default_factory=list)
+    daily_run_times: list[RunTimes] = field(default_factory=list)
     run_times: RunTimes = RunTimes()
 
     @property
@@ -66,28 +65,22 @@ def last_days(count: int = DAYS) -> list[date]:
 
 
 def use_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Use]:
-    """How these templates were used in the last days: two queries, however many they are."""
+    """How these templates were used in the last days: one query, however many they are."""
     days = last_days()
     users = {template: [0] * len(days) for template in templates}
+    daily = {template: [RunTimes()] * len(days) for template in templates}
+    whole: dict[uuid.UUID, RunTimes] = {}
     index = {day: number for number, day in enumerate(days)}
-    given = _since(days[0], templates)
     with connection.cursor() as cursor:
-        cursor.execute(DAILY_USERS_SQL, given)
-        for template, day, count in cursor.fetchall():
-            if day in index:
-                users[template][index[day]] = count
-        cursor.execute(RUN_TIMES_SQL, given)
-        times = {template: RunTimes(p50, p95, count) for template, (p50, p95), count in cursor.fetchall()}
-    return {template: Use(users[template], times.get(template, RunTimes())) for template in templates}
-
-
-def daily_run_times(template: uuid.UUID) -> list[RunTimes]:
-    """How long successful runs took on each of the last days. One query."""
-    days = last_days()
-    with connection.cursor() as cursor:
-        cursor.execute(DAILY_RUN_TIMES_SQL, _since(days[0], [template]))
-        found = {day: RunTimes(p50, p95, count) for day, (p50, p95), count in cursor.fetchall()}
-    return [found.get(day, RunTimes()) for day in days]
+        cursor.execute(USE_SQL, _since(days[0], templates))
+        for template, day, user_count, *measured in cursor.fetchall():
+            times = RunTimes(*measured)
+            if day is None:
+                whole[template] = times
+            elif day in index:
+                users[template][index[day]] = user_count
+                daily[template][index[day]] = times
+    return {template: Use(users[template], daily[template], whole.get(template, RunTimes())) for template in templates}
 
 
 def _since(day: date, templates: Collection[uuid.UUID]) -> dict[str, Any]:

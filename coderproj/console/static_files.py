@@ -1,5 +1,6 @@
 """Static files: once they are collected, their names carry a hash of their content and they are kept compressed."""
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,12 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):
 
     def url(self, name: str | None, force: bool = False) -> str:
         if self.hashed_files:
-            return super().url(name, force)
+            return self._hashed_url(name, force)
         return StaticFilesStorage.url(self, name)
+
+    @functools.cache  # noqa: B019 - there is one storage; a page asks for the sprite of icons hundreds of times
+    def _hashed_url(self, name: str | None, force: bool) -> str:
+        return super().url(name, force)
 
     def create_compressor(self, **options: Any) -> Compressor:
         return QuickCompressor(**options)

@@ -4,7 +4,7 @@ An organization is found by id, by name, or as ``default``.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -114,6 +114,26 @@ def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organizati
     with audit.record(actor, AuditAction.CREATE) as entry:
         organization = new_organization(actor.id, name=name, **fields)
         entry.after, entry.status_code = organization, 201
+    return organization
+
+
+def update_organization(actor: Actor, organization: Organization, changes: Mapping[str, Any]) -> Organization:
+    """Change ``name``, ``display_name``, ``description`` and ``icon``, whichever are given. Its administrators may.
+
+    Raises Forbidden or NotFound; Conflict on ``name``.
+    """
+    authorize(actor, Action.UPDATE, Resource.ORGANIZATION, organization_id=organization.pk)
+    with audit.record(actor, AuditAction.WRITE, organization) as entry:
+        if not Organization.objects.select_for_update().filter(pk=organization.pk).first():
+            raise NotFound
+        for field, value in changes.items():
+            setattr(organization, field, value)
+        try:
+            with transaction.atomic():
+                organization.save(update_fields=[*changes, "updated_at"])
+        except IntegrityError:
+            raise Conflict.taken("organization", organization.name) from None
+        entry.after = organization
     return organization
 
 

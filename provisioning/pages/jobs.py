@@ -19,7 +19,7 @@ from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import job_url
 from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
 
-SHOWN_AT_MOST = 50
+SHOWN_AT_MOST = 25
 FINISHED_SIZE = 25
 RESULTS = {"": "All", JobStatus.FAILED.value: "Failed", JobStatus.CANCELED.value: "Canceled"}
 
@@ -59,29 +59,29 @@ class JobsPage(SignedInPage):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         result = request.GET.get("status", "")
         result = result if result in RESULTS else ""
-        queue = self._queue()
         if getattr(request, "htmx", False):
-            return self.show("provisioning/jobs.html", queue, part="provisioning/_queue.html")
+            return self.show("provisioning/jobs.html", self._queue(), part="provisioning/_queue.html")
         finished = slice_of(request, self._finished(result), FINISHED_SIZE)
-        context = queue | {
-            "finished": self._rows(finished.rows),
+        context = self._queue(finished.rows) | {
             "slice": finished,
             "result": result,
             "results": RESULTS.items(),
         }
         return self.show("provisioning/jobs.html", context)
 
-    def _queue(self) -> dict[str, Any]:
-        """Jobs that have not ended, and the daemons."""
+    def _queue(self, finished: Sequence[ProvisionerJob] = ()) -> dict[str, Any]:
+        """Jobs that have not ended, and the daemons; with rows for others, which are then looked up together."""
         jobs = ProvisionerJob.objects.visible(self.actor).active().select_related("initiator")
         running = list(jobs.filter(started_at__isnull=False).order_by("started_at")[:SHOWN_AT_MOST])
         waiting = list(jobs.filter(started_at=None).order_by("-priority", "created_at")[:SHOWN_AT_MOST])
-        rows = {row.job.pk: row for row in self._rows([*running, *waiting])}
+        rows = {row.job.pk: row for row in self._rows([*running, *waiting, *finished])}
         running_rows = [rows[job.pk] for job in running]
         waiting_rows = [rows[job.pk] for job in waiting]
         return {
             "running": running_rows,
             "waiting": waiting_rows,
+            "waiting_count": len(waiting) if len(waiting) < SHOWN_AT_MOST else jobs.filter(started_at=None).count(),
+            "finished": [rows[job.pk] for job in finished],
             "stuck": [row for row in waiting_rows if row.no_match],
             "daemons": daemon_rows(running_rows),
         }

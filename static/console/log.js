@@ -5,6 +5,7 @@
     return;
   }
   const NEAR_THE_END = 40;
+  const BLOCK = 100; // lines in an element of their own, which is left alone while it is out of sight
   const body = root.querySelector(".log-body");
   const live = root.querySelector(".live");
   const counter = document.getElementById("log-count");
@@ -167,7 +168,7 @@
       element("span", "name", name || "Notes"),
       element("span", "meta"),
     );
-    stage.append(summary, element("div", "lines"));
+    stage.append(summary);
     stage.dataset.name = name;
     stage.open = true;
     body.querySelector(".log-empty")?.remove();
@@ -189,17 +190,25 @@
     return line;
   }
 
+  function add(stage, line) {
+    let block = stage.lastElementChild;
+    if (!block.matches(".lines:not(.full)")) {
+      block = element("div", "lines");
+      stage.append(block);
+    }
+    block.append(line);
+    block.classList.toggle("full", block.childElementCount === BLOCK);
+  }
+
   function flush() {
     frame = 0;
-    const made = new Map();
+    const grown = new Set();
     for (const entry of waiting) {
       started ||= Date.parse(entry.created_at);
       const stage = stageOf(entry.stage);
       if (entry.output) {
-        if (!made.has(stage)) {
-          made.set(stage, document.createDocumentFragment());
-        }
-        made.get(stage).append(lineOf(entry));
+        add(stage, lineOf(entry));
+        grown.add(stage);
       }
       if (entry.log_level === "error") {
         show(stage, "failed");
@@ -207,10 +216,9 @@
       counter.textContent = entry.id;
     }
     waiting = [];
-    for (const [stage, lines] of made) {
-      const list = stage.querySelector(".lines");
-      list.append(lines);
-      stage.querySelector(".meta").textContent = `${list.children.length} lines`;
+    for (const stage of grown) {
+      const count = stage.getElementsByClassName("line").length;
+      stage.querySelector(".meta").textContent = `${count} line${count === 1 ? "" : "s"}`;
     }
     if (following) {
       toEnd();

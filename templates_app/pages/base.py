@@ -113,7 +113,7 @@ class VersionRow:
 
 def versions_of(template: Template) -> TemplateVersionQuerySet:
     """The template's versions with their imports and authors, newest first."""
-    rows = TemplateVersion.objects.filter(template=template).select_related("job", "created_by")
+    rows = TemplateVersion.objects.filter(template=template).select_related("job", "created_by").defer("readme")
     return rows.order_by("-created_at", "-id")
 
 

@@ -15,7 +15,7 @@ class TemplateInsights(TemplateSection):
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         use = statistics.use_of([self.template.pk])[self.template.pk]
-        daily = statistics.daily_run_times(self.template.pk)
+        daily = use.daily_run_times
         found = insights.insights_of(self.template.pk)
         context = {
             "insights": found,

@@ -77,7 +77,8 @@ class TemplatesPage(SignedInPage):
         templates = with_newest(templates)
         if show == "failing":
             templates = templates.filter(Q(newest_status=JobStatus.FAILED))
-        return templates.most_used_first().select_related("organization", "active_version")
+        shown = templates.most_used_first().select_related("organization", "active_version")
+        return shown.defer("active_version__readme")
 
     def _around(self, has_templates: bool) -> dict[str, Any]:
         """What stands around the list: figures, and where to begin when it is empty."""
@@ -101,7 +102,7 @@ def with_newest(templates: TemplateQuerySet) -> TemplateQuerySet:
 
 
 def rows_of(templates: Sequence[Template]) -> list[Row]:
-    """The rows of the list: three queries, however many templates there are."""
+    """The rows of the list: two queries, however many templates there are."""
     newest = _newest_versions(templates)
     use = statistics.use_of([template.pk for template in templates])
     rows = []
@@ -124,7 +125,7 @@ def rows_of(templates: Sequence[Template]) -> list[Row]:
 
 def _newest_versions(templates: Sequence[Template]) -> Mapping[Any, TemplateVersion]:
     ids = [template.newest_id for template in templates if template.newest_id]  # type: ignore[attr-defined]
-    versions = TemplateVersion.objects.filter(pk__in=ids).select_related("job")
+    versions = TemplateVersion.objects.filter(pk__in=ids).select_related("job").defer("readme")
     return {version.template_id: version for version in versions}
 
 

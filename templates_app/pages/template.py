@@ -41,7 +41,7 @@ class TemplateOverview(TemplateSection):
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
         use = statistics.use_of([self.template.pk])[self.template.pk]
-        daily = statistics.daily_run_times(self.template.pk)
+        daily = use.daily_run_times
         active = self.template.active_version
         context: dict[str, Any] = {
             "versions": rows,

@@ -31,6 +31,14 @@ def test_jobs_stand_where_they_belong(owner, organization):
     assert f"Import {template.active_version.name} Web machines" in text
 
 
+def test_of_a_long_queue_the_beginning_is_shown_and_all_are_counted(owner, organization):
+    for _ in range(27):
+        make_job(user=owner, organization=organization)
+    answer = browser(owner).get("/jobs")
+    assert "Waiting 27, the first 25 in the order of the queue" in text_of(answer)
+    assert answer.content.decode().count('data-label="Position"') == 25
+
+
 def test_a_job_that_cannot_start_is_announced(owner, organization):
     make_job(user=owner, organization=organization, tags={"scope": "organization", "gpu": "a100"})
     text = text_of(browser(owner).get("/jobs"))

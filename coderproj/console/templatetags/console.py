@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,12 +71,12 @@ UNKNOWN_BRAND = ("none", "box")
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
     """A symbol of the sprite; decoration, so what it means has to be said in words as well."""
-    return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
-        classes,
-        static("console/icons.svg"),
-        name,
-    )
+    return _icon(name, classes, static("console/icons.svg"))
+
+
+@lru_cache(maxsize=256)
+def _icon(name: str, classes: str, sprite: str) -> SafeString:
+    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, sprite, name)
 
 
 @register.simple_tag

@@ -49,7 +49,7 @@ class FilterForm(ConsoleForm):
         types = sorted({policy.resource_type for policy in audit.policies().values()})
         field: Any = self.fields["resource_type"]
         field.choices = [("", "Anything"), *((name, _title(name)) for name in types)]
-        self.fields["q"].widget.attrs["placeholder"] = "Name of an object or a user"
+        self.fields["q"].widget.attrs["placeholder"] = "Name or id"
         self.fields["username"].widget.attrs["placeholder"] = "Username"
 
 

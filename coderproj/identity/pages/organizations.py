@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import Count, Q
+from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -46,6 +47,15 @@ class OrganizationForm(ConsoleForm):
     )
     display_name = forms.CharField(label="Display name", max_length=64, required=False)
     description = forms.CharField(label="Description", max_length=256, required=False)
+
+
+class OrganizationSettingsForm(OrganizationForm):
+    icon = forms.CharField(
+        label="Icon",
+        max_length=256,
+        required=False,
+        help_text="An address such as /icon/docker.png. It is never fetched: its name chooses one of our symbols.",
+    )
 
 
 def may_create_organizations(actor: Actor) -> bool:
@@ -95,6 +105,10 @@ class NewOrganization(SignedInPage):
 
 
 # ---------------------------------------------------------------------- one of them
+def name_of(organization: Organization) -> str:
+    return organization.display_name or organization.name
+
+
 class OrganizationSection(SignedInPage):
     """A page about one organization that the actor may see, as ``self.organization``."""
 
@@ -131,7 +145,7 @@ class OrganizationSection(SignedInPage):
         assignable = assignable_roles(self.actor, organization.pk)
         context: dict[str, Any] = {
             "organization": organization,
-            "name": organization.display_name or organization.name,
+            "name": name_of(organization),
             "sees_members": sees_members,
             "members": [
                 (member, OrganizationRole.ADMIN in member.roles, bool(assignable) and self._may_change(member))
@@ -139,9 +153,10 @@ class OrganizationSection(SignedInPage):
             ],
             "slice": found,
             "q": query,
+            "may_update": self.may(Action.UPDATE, Resource.ORGANIZATION),
             "may_add": self.may(Action.CREATE),
             "may_remove": self.may(Action.DELETE),
-            "trail": [ORGANIZATIONS, (organization.display_name or organization.name, "")],
+            "trail": [ORGANIZATIONS, (name_of(organization), "")],
         }
         if context["may_add"]:
             context["member_form"] = member_form or MemberForm()
@@ -156,6 +171,36 @@ class OrganizationSection(SignedInPage):
 class OrganizationPage(OrganizationSection):
     def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         return self.page()
+
+
+class OrganizationSettings(OrganizationSection):
+    """Name, display name, description and icon, for those who may change them."""
+
+    def prepare(self, organization_id: uuid.UUID) -> None:  # type: ignore[override]
+        super().prepare(organization_id)
+        if not self.may(Action.UPDATE, Resource.ORGANIZATION):
+            raise Forbidden("Only its administrators change an organization.")
+
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        fields = OrganizationSettingsForm.base_fields
+        return self._form_page(OrganizationSettingsForm(initial=model_to_dict(self.organization, fields)))
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        form = OrganizationSettingsForm(request.POST)
+        if not form.is_valid():
+            return self._form_page(form, 400)
+        try:
+            organizations.update_organization(self.actor, self.organization, form.cleaned_data)
+        except DomainError as error:
+            form.refuse(error)
+            self.organization.refresh_from_db()
+            return self._form_page(form, error.status_code)
+        return self.go(organization_url(self.organization), "The settings are saved.")
+
+    def _form_page(self, form: OrganizationSettingsForm, status: int = 200) -> HttpResponseBase:
+        name, url = name_of(self.organization), organization_url(self.organization)
+        context = {"form": form, "name": name, "url": url, "trail": [ORGANIZATIONS, (name, url), ("Settings", "")]}
+        return self.show("identity/organization_settings.html", context, status=status)
 
 
 class OrganizationForms(OrganizationSection):
@@ -206,7 +251,7 @@ class RemoveOrganizationMember(OrganizationForms):
         if not self.may(Action.DELETE):
             raise Forbidden
         user = self.member(request.GET["user"]).user
-        name = self.organization.display_name or self.organization.name
+        name = name_of(self.organization)
         url = organization_url(self.organization)
         question = Question(
             key="remove",

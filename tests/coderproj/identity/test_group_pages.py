@@ -2,7 +2,7 @@
 
 import pytest
 
-from coderproj.identity.models import EVERYONE, Group, GroupMembership, Membership, Organization
+from coderproj.identity.models import EVERYONE, AuditLog, Group, GroupMembership, Membership, Organization
 from templates_app.models import AccessRole, TemplateAccess
 from tests.factories import make_organization, make_template, make_user
 from tests.pages import browser, text_of
@@ -161,3 +161,43 @@ def test_a_member_looks_at_members_and_is_offered_nothing(member, owner, organiz
         assert client.post(f"{base}/{address}", given).status_code == 403, address
     assert client.get(f"{base}/members/remove?user={owner.pk}").status_code == 403
     assert "ada" not in text_of(client.get(f"{base}?q=mir")).partition("Search members")[2]
+
+
+# ---------------------------------------------------------------------- settings of an organization
+SETTINGS = {"name": "acme-labs", "display_name": "Acme Labs", "description": "All of us", "icon": "/icon/docker.png"}
+
+
+def test_an_organization_is_renamed_by_its_administrators(administrator, organization):
+    client = browser(administrator)
+    page = f"/organizations/{organization.pk}"
+    assert f"{page}/settings" in client.get(page).content.decode()
+    assert 'value="acme"' in client.get(f"{page}/settings").content.decode()
+    assert client.post(f"{page}/settings", SETTINGS)["Location"] == page
+    organization.refresh_from_db()
+    assert {field: getattr(organization, field) for field in SETTINGS} == SETTINGS
+    assert "Acme Labs All of us" in text_of(client.get(page))
+    row = AuditLog.objects.get(resource_type="organization", action="write")
+    assert (row.username, row.status_code) == ("olga", 200)
+    assert row.diff["name"] == {"old": "acme", "new": "acme-labs", "secret": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("other", 409), ("OTHER", 409), ("default", 400), ("no good", 400), ("", 400)]
+)
+def test_a_name_that_does_not_do_is_refused(name, status, administrator, organization):
+    make_organization("other")
+    answer = browser(administrator).post(f"/organizations/{organization.pk}/settings", SETTINGS | {"name": name})
+    assert answer.status_code == status
+    assert "Settings of acme" in text_of(answer)
+    organization.refresh_from_db()
+    assert (organization.name, organization.display_name) == ("acme", "")
+
+
+def test_a_member_does_not_change_their_organization(member, organization):
+    client = browser(member)
+    page = f"/organizations/{organization.pk}"
+    assert f"{page}/settings" not in client.get(page).content.decode()
+    assert client.get(f"{page}/settings").status_code == 403
+    assert client.post(f"{page}/settings", SETTINGS).status_code == 403
+    organization.refresh_from_db()
+    assert organization.name == "acme"
