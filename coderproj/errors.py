@@ -69,7 +69,7 @@ class Conflict(DomainError):
     def taken(cls, what: str, name: str) -> "Conflict":
         """A duplicate name, on create and on rename."""
         return cls(
-            f"A {what} named {name!r} already exists.",
+            f"{'An' if what[0] in 'aeio' else 'A'} {what} named {name!r} already exists.",
             problems=(Problem("name", "This value is already in use and should be unique."),),
         )
 

@@ -169,7 +169,8 @@ DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"]["OPTIONS"],
     "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 20, minimum=2), "timeout": 15},
     "server_side_binding": True,
-    "prepare_threshold": 5,
+    # A statement is prepared at its fifth use; never behind a pooler that gives every transaction another connection.
+    "prepare_threshold": 5 if env.boolean("DATABASE_PREPARE", default=True) else None,
 }
 
 # ------------------------------------------------------------------ passwords and sessions

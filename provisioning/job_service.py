@@ -8,31 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
-from provisioning import jobs, logs, parameters
+from provisioning import assignments, jobs, logs, parameters
+from provisioning.assignments import CannotRun, LeasedJob
 from provisioning.daemon.client import Assignment, DaemonFacts, Refused
 from provisioning.engine.base import (
     LogLine,
     ParameterSchema,
     ParameterValue,
-    PlanInput,
-    Transition,
-    WorkspaceContext,
 )
-from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob, ProvisionerKey
+from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerKey
 from provisioning.work import JobResult, Lease, LeaseLost
 
 logger = logging.getLogger(__name__)
-
-DRY_RUN_NAME = "dryrun"
-NO_SOURCE = "no source: the template version was created without a file"
-
-
-class CannotRun(Exception):
-    """A job whose input makes it impossible to run. The text is for users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +95,40 @@ class JobService:
         token: uuid.UUID | None = None,
         with_archive: bool = True,
     ) -> Assignment | None:
-        """The next job that fits. ``token`` becomes its lease; asked again with it, the answer is the same job."""
-        while True:
-            # One transaction: a claim whose job could not be loaded in the end never happened.
-            with transaction.atomic():
-                lease = self._given_before(worker, token, lease_seconds) if token else None
-                lease = lease or jobs.claim(
-                    daemon_id=worker.daemon_id,
-                    provisioners=worker.provisioners,
-                    tags=worker.tags,
-                    lease_seconds=lease_seconds,
-                    organization_id=self._organization_id,
-                    token=token,
-                )
-                if lease is None:
-                    return None
-                try:
-                    return assignment(lease, with_archive=with_archive)
-                except CannotRun as error:
-                    jobs.fail(lease, str(error))
-                except (KeyError, TypeError, ValueError, AttributeError):
-                    # Such a job must not come back to every daemon for ever.
-                    logger.exception("Job %s: its input is not understood", lease.job_id)
-                    jobs.fail(lease, "internal error: the job's input is not understood")
+        """The next job that fits. ``token`` becomes its lease; asked again with it, the answer is the same job.
+
+        A job that cannot be loaded for want of the database is like one whose daemon died: its lease runs out.
+        """
+        while job := self._lease(worker, token, lease_seconds, with_archive=with_archive):
+            try:
+                return job.assignment()
+            except CannotRun as error:
+                jobs.fail(job.lease, str(error))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                # Such a job must not come back to every daemon for ever.
+                logger.exception("Job %s: its input is not understood", job.lease.job_id)
+                jobs.fail(job.lease, "internal error: the job's input is not understood")
+        return None
+
+    def _lease(
+        self, worker: Worker, token: uuid.UUID | None, lease_seconds: float, *, with_archive: bool
+    ) -> LeasedJob | None:
+        """The job that was given with that token, else the next one that fits."""
+        wanted = {
+            "daemon_id": worker.daemon_id,
+            "provisioners": worker.provisioners,
+            "tags": worker.tags,
+            "lease_seconds": lease_seconds,
+            "organization_id": self._organization_id,
+            "token": token,
+        }
+        if token is None:
+            return assignments.claim(with_archive=with_archive, **wanted)
+        with transaction.atomic():
+            given = self._given_before(worker, token, lease_seconds)
+            if given:
+                return assignments.load(given, with_archive=with_archive)
+            return assignments.claim(with_archive=with_archive, **wanted)
 
     def _given_before(self, worker: Worker, token: uuid.UUID, lease_seconds: float) -> Lease | None:
         """The lease of that token, prolonged. The lock keeps two calls with it from taking two jobs."""
@@ -173,7 +174,7 @@ class JobService:
         self._guard(lease)
         with storable():
             job = jobs.store_schemas(lease, schemas)
-            computed = parameters.compute(job.pk, template_id=parameters.owner_of(job))
+            computed = parameters.compute(job.pk, template_id=parameters.owner_of(job.input))
             return parameters.for_engine(computed)
 
     def complete(self, lease: Lease, result: JobResult) -> None:
@@ -223,62 +224,3 @@ def storable() -> Iterator[None]:
         raise Refused(f"what the job found cannot be stored: {reason}") from error
     except jobs.WrongResult:
         raise Refused("what the job found is not the result of such a job") from None
-
-
-# ---------------------------------------------------------------------- what a job is run with
-def assignment(lease: Lease, *, with_archive: bool = True) -> Assignment:
-    """All that it takes to run the leased job. Raises CannotRun."""
-    rows = ProvisionerJob.objects.select_related("file", "initiator")
-    job = (rows if with_archive else rows.defer("file__data")).get(pk=lease.job_id)
-    match job.type:
-        case JobType.IMPORT:
-            plan_input = PlanInput(
-                context=WorkspaceContext(
-                    access_url=settings.ACCESS_URL, workspace_name=job.input.get("workspace_name") or ""
-                ),
-                rich_parameter_values=_rich_values(job.input),
-            )
-        case JobType.DRY_RUN:
-            plan_input = _dry_run_input(job)
-        case _:
-            raise CannotRun(f"this daemon cannot run jobs of type {job.type}")
-    if job.file is None:
-        raise CannotRun(NO_SOURCE)
-    return Assignment(
-        lease=lease,
-        job_type=job.type,
-        provisioner=job.provisioner,
-        attempt=job.attempts,
-        plan_input=plan_input,
-        archive=bytes(job.file.data) if with_archive else b"",
-        archive_sha256=job.file.hash,
-        archive_bytes=job.file.size,
-        log_count=job.log_count,
-        template_version_id=str(job.input.get("template_version_id") or ""),
-    )
-
-
-def _dry_run_input(job: ProvisionerJob) -> PlanInput:
-    """What a dry run plans with: its initiator as owner, values of the import. Raises CannotRun for a missing one."""
-    values: tuple[ParameterValue, ...] = ()
-    if import_job := job.input.get("import_job_id"):
-        import_job_id = uuid.UUID(import_job)
-        given = {value["name"]: value["value"] for value in job.input.get("parameter_values") or ()}
-        template_id = parameters.owner_of(job)
-        computed = parameters.compute(import_job_id, template_id=template_id, given=given)
-        values = parameters.for_engine(computed)
-        if name := parameters.missing(import_job_id, values):
-            raise CannotRun(f"missing parameter: {name}")
-    context = WorkspaceContext(
-        transition=Transition.START,
-        access_url=settings.ACCESS_URL,
-        workspace_id=str(uuid.uuid4()),
-        workspace_name=job.input.get("workspace_name") or DRY_RUN_NAME,
-        owner=job.initiator.username,
-        owner_id=str(uuid.uuid4()),
-    )
-    return PlanInput(context, values, _rich_values(job.input))
-
-
-def _rich_values(job_input: Mapping[str, Any]) -> dict[str, str]:
-    return {value["name"]: value["value"] for value in job_input.get("rich_parameter_values") or ()}

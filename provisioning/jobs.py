@@ -59,12 +59,12 @@ class ImportOutcome(Protocol):
     def completed(self, job: ProvisionerJob, result: ImportResult) -> None: ...
 
 
-_import_outcomes: list[ImportOutcome] = []
+_import_outcomes: dict[type[ImportOutcome], ImportOutcome] = {}
 
 
 def register_import_outcome(outcome: ImportOutcome) -> None:
-    """Have ``outcome`` called for what imports find."""
-    _import_outcomes.append(outcome)
+    """Have ``outcome`` called for what imports find; another of its class takes its place."""
+    _import_outcomes[type(outcome)] = outcome
 
 
 # ---------------------------------------------------------------------- queue
@@ -106,7 +106,7 @@ FITS_SQL = """
 # NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
 # The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
 # daemon without a lease, and whatever that daemon writes later is committed behind the claim.
-CLAIM = PreparedCommand(f"""
+CLAIM_SQL = f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
        lease = coalesce(%(token)s::uuid, gen_random_uuid()),
@@ -115,8 +115,10 @@ UPDATE provisioning_provisionerjob
               {FITS_SQL}
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
-RETURNING id, lease, set_config('synchronous_commit', 'off', true)
-""")  # noqa: S608 - made of constants
+RETURNING id, lease, type, provisioner, attempts, input, log_count, initiator_id, file_id,
+          set_config('synchronous_commit', 'off', true)
+"""  # noqa: S608 - made of constants
+CLAIM = PreparedCommand(CLAIM_SQL)
 
 
 def claim(
@@ -133,9 +135,31 @@ def claim(
     A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
     these. With ``organization_id`` only jobs of that organization fit. ``token`` becomes the lease's, when given.
     """
-    fits = fitting(provisioners=provisioners, tags=tags, organization_id=organization_id)
-    row = CLAIM.row(**fits, token=token, daemon=daemon_id, seconds=float(lease_seconds))
+    row = CLAIM.row(
+        **claim_parameters(
+            daemon_id=daemon_id,
+            provisioners=provisioners,
+            tags=tags,
+            lease_seconds=lease_seconds,
+            organization_id=organization_id,
+            token=token,
+        )
+    )
     return Lease(*row[:2]) if row else None
+
+
+def claim_parameters(
+    *,
+    daemon_id: uuid.UUID,
+    provisioners: Sequence[str],
+    tags: Mapping[str, str],
+    lease_seconds: float,
+    organization_id: uuid.UUID | None = None,
+    token: uuid.UUID | None = None,
+) -> dict[str, Any]:
+    """The parameters of CLAIM_SQL."""
+    fits = fitting(provisioners=provisioners, tags=tags, organization_id=organization_id)
+    return fits | {"token": token, "daemon": daemon_id, "seconds": float(lease_seconds)}
 
 
 def fitting(
@@ -172,7 +196,7 @@ def store_readme(lease: Lease, readme: str) -> None:
     """Hand the readme to the job's owner. Raises LeaseLost."""
     job = _locked(lease)
     if job.type == JobType.IMPORT:
-        for outcome in _import_outcomes:
+        for outcome in _import_outcomes.values():
             outcome.readme_found(job, logs.printable(readme, keep_lines=True))
 
 
@@ -194,7 +218,7 @@ def complete(lease: Lease, result: JobResult) -> None:
         with transaction.atomic():
             if job := _end(lease, JobEnd.COMPLETE, types=IMPORTS):
                 results.store_resources(job, result)
-                for outcome in _import_outcomes:
+                for outcome in _import_outcomes.values():
                     outcome.completed(job, result)
     elif result.resources:
         with transaction.atomic():
@@ -326,6 +350,7 @@ def _end(
         if ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token).exclude(type__in=types).exists():
             raise WrongResult
         _ended_before(lease, how)
+        _tell_end(lease.job_id)  # the first call may have come to its end before it could
         return None
     _tell_end(lease.job_id)
     return ProvisionerJob.from_db(connection.alias, ("id",), row)

@@ -114,11 +114,6 @@ def escaped(text: str) -> str:
     return text
 
 
-def notify_end(job_id: uuid.UUID) -> None:
-    """Tell followers, at commit, that the job has come to its end."""
-    tell((LOG_CHANNEL, f"{job_id}{END_MARK}"))
-
-
 def printable(text: str, *, keep_lines: bool = False) -> str:
     """``text`` without control characters and lone surrogates; line breaks stay when ``keep_lines`` is set."""
     if text.isprintable():  # most lines are, and this costs next to nothing

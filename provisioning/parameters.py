@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -19,7 +20,6 @@ from provisioning.models import (
     ParameterSchema,
     ParameterScope,
     ParameterValue,
-    ProvisionerJob,
     SourceScheme,
 )
 
@@ -186,9 +186,9 @@ def _given(schema: ParameterSchema, text: str) -> ComputedValue:
     )
 
 
-def owner_of(job: ProvisionerJob) -> uuid.UUID | None:
+def owner_of(job_input: Mapping[str, Any]) -> uuid.UUID | None:
     """The template whose values count for a job, as its input names it."""
-    template_id = job.input.get("template_id")
+    template_id = job_input.get("template_id")
     return uuid.UUID(template_id) if template_id else None
 
 

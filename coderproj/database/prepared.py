@@ -5,6 +5,7 @@ changes one row. Django's and psycopg's cursors take longer to send such a state
 many of them: here libpq is called with texts that are ready to be sent, and what comes back stays bytes.
 """
 
+import binascii
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from psycopg.types.numeric import Int4
 # By the type's oid.
 TO_PYTHON: dict[int, Callable[[bytes], Any]] = {
     16: lambda text: text == b"t",
+    17: lambda text: binascii.unhexlify(memoryview(text)[2:]),  # \\x and hex
     20: int,
     21: int,
     23: int,
@@ -38,8 +40,8 @@ _prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
 class Prepared:
     """One statement with ``%s`` for parameters; ``examples`` are values of the types that it will be given.
 
-    Columns come back as Python values when they are booleans, whole numbers or UUIDs; all others, text above all, as
-    the bytes that PostgreSQL sent.
+    Columns come back as Python values when they are booleans, bytes, whole numbers or UUIDs; all others, text above
+    all, as the bytes that PostgreSQL sent.
     """
 
     def __init__(self, sql: str, examples: Sequence[Any]) -> None:

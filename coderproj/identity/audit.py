@@ -64,9 +64,14 @@ def snapshot(instance: models.Model) -> Snapshot:
 
 @dataclass(slots=True)
 class Entry:
-    """What is being recorded. The caller sets ``after`` to the object as it became (None when it is gone)."""
+    """What is being recorded. The caller sets ``after`` to the object as it became (None when it is gone).
+
+    ``target`` and ``icon`` are those of the object before the change: a refused change has not given it others.
+    """
 
     instance: models.Model | None = None
+    target: str = ""
+    icon: str = ""
     before: Snapshot = field(default_factory=dict)
     after: models.Model | None = None
     status_code: int = 200
@@ -79,13 +84,16 @@ def record(actor: Actor, action: AuditAction, instance: models.Model | None = No
     ``instance`` is the object before the change, when there is one. Nothing is recorded as long as neither it nor
     ``entry.after`` is known.
     """
-    entry = Entry(instance=instance, before=snapshot(instance) if instance is not None else {})
+    entry = Entry()
+    if instance is not None:
+        entry = Entry(instance, _target(instance), getattr(instance, "icon", ""), snapshot(instance))
     try:
         with transaction.atomic():
             yield entry
             _write(actor, action, entry, _diff(entry))
     except DomainError as error:
         entry.status_code = error.status_code
+        entry.after = None if entry.instance is not None else entry.after
         _write(actor, action, entry, {})
         raise
 
@@ -103,13 +111,17 @@ def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> N
         user_agent=actor.client.user_agent,
         resource_type=policy.resource_type,
         resource_id=str(instance.pk),
-        resource_target=str(getattr(instance, policy.target))[:256],
-        resource_icon=getattr(instance, "icon", ""),
+        resource_target=_target(instance) if entry.after else entry.target,
+        resource_icon=getattr(instance, "icon", "") if entry.after else entry.icon,
         action=action,
         diff=diff,
         status_code=entry.status_code,
         request_id=actor.client.request_id,
     )
+
+
+def _target(instance: models.Model) -> str:
+    return str(getattr(instance, _policies[type(instance)].target))[:256]
 
 
 def _diff(entry: Entry) -> Snapshot:

@@ -22,10 +22,10 @@ from provisioning.simulation.scratch import PREFIX
 
 def play(order: Order) -> Iterator[Round]:
     """The rounds, one after the other. The jobs of earlier ones stay in the table, as they do in real life."""
-    organization_id, user_id = _people()
+    organization_id, user_id, file_id = _people()
     for daemons in order.daemons:
         processes = min(daemons, order.processes)
-        enqueue_us = _enqueue(order.jobs, organization_id, user_id)
+        enqueue_us = _enqueue(order.jobs, organization_id, user_id, file_id)
         connections = min(daemons, order.connections)
         crews = [
             Crew(len(range(n, daemons, processes)), max(1, len(range(n, connections, processes))))
@@ -50,15 +50,18 @@ def play(order: Order) -> Iterator[Round]:
         )
 
 
-def _people() -> tuple[uuid.UUID, uuid.UUID]:
-    """Whose jobs they are."""
+def _people() -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
+    """Whose jobs they are, and the archive of all of them: an empty tar."""
+    from coderproj.identity.actor import Actor
     from coderproj.identity.models import Organization, User
+    from provisioning import files
 
     organization = Organization.objects.create(name="simulation")
-    return organization.pk, User.objects.create(username="simulation", email="simulation@example.invalid").pk
+    user = User.objects.create(username="simulation", email="simulation@example.invalid")
+    return organization.pk, user.pk, files.store(Actor.of(user), bytes(1024)).file.pk
 
 
-def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID) -> float:
+def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID, file_id: uuid.UUID) -> float:
     """Microseconds an enqueue."""
     from django.db import transaction
 
@@ -73,7 +76,7 @@ def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID) -> floa
                 organization_id=organization_id,
                 initiator_id=user_id,
                 provisioner=Provisioner.ECHO,
-                file_id=None,
+                file_id=file_id,
                 job_input={},
                 tags=DEFAULT_TAGS,
             )

@@ -41,8 +41,12 @@ class SimulatedDaemon:
     """Takes jobs and ends them until there are none, as a real daemon's client does: a connection for each call."""
 
     def __init__(self) -> None:
+        from provisioning.job_service import JobService, Worker
+        from provisioning.models import DEFAULT_TAGS, Provisioner
+
         self.took = Took()
-        self._id = uuid.uuid4()
+        self._service = JobService()
+        self._worker = Worker(uuid.uuid4(), [Provisioner.ECHO], DEFAULT_TAGS)
 
     def run(self) -> None:
         while self._take_and_complete():
@@ -54,24 +58,20 @@ class SimulatedDaemon:
             self._take_and_complete()
 
     def _take_and_complete(self) -> bool:
-        from provisioning import jobs
         from provisioning.daemon.direct import reachable
         from provisioning.engine.base import PlanResult
-        from provisioning.models import DEFAULT_TAGS, Provisioner
 
         began = time.perf_counter()
         with reachable():
-            lease = jobs.claim(
-                daemon_id=self._id, provisioners=[Provisioner.ECHO], tags=DEFAULT_TAGS, lease_seconds=LEASE_SECONDS
-            )
-        claimed = time.perf_counter()
-        if lease is None:
-            self.took.misses.append(claimed - began)
+            assignment = self._service.acquire(self._worker, lease_seconds=LEASE_SECONDS)
+        acquired = time.perf_counter()
+        if assignment is None:
+            self.took.misses.append(acquired - began)
             return False
         with reachable():
-            jobs.complete(lease, PlanResult())
-        self.took.claims.append(claimed - began)
-        self.took.completions.append(time.perf_counter() - claimed)
+            self._service.complete(assignment.lease, PlanResult())
+        self.took.claims.append(acquired - began)
+        self.took.completions.append(time.perf_counter() - acquired)
         return True
 
 

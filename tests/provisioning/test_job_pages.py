@@ -1,11 +1,15 @@
 """Pages of jobs: the queue, a job, canceling, the log as text."""
 
+import re
+from datetime import timedelta
+
 import pytest
 
 from coderproj.identity.actor import Actor
 from provisioning import jobs
 from provisioning.figures import daemon_figures, job_figures
 from provisioning.models import ProvisionerJob
+from provisioning.pages import jobs as job_pages
 from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.provisioning.test_matching import make_daemon
@@ -35,8 +39,72 @@ def test_of_a_long_queue_the_beginning_is_shown_and_all_are_counted(owner, organ
     for _ in range(27):
         make_job(user=owner, organization=organization)
     answer = browser(owner).get("/jobs")
-    assert "Waiting 27, the first 25 in the order of the queue" in text_of(answer)
+    assert "Waiting 27, the first 25 in the order of the queue Show all 27 waiting jobs" in text_of(answer)
     assert answer.content.decode().count('data-label="Position"') == 25
+    assert "27 jobs" not in text_of(answer)
+    assert "25 jobs of the first 25 can't start." in text_of(answer)
+
+
+@pytest.fixture
+def short_lists(monkeypatch):
+    monkeypatch.setattr(job_pages, "SHOWN_AT_MOST", 2)
+    monkeypatch.setattr(job_pages, "LIST_SIZE", 2)
+
+
+def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owner, organization, short_lists):
+    daemon = make_daemon()
+    ids = [str(make_job(user=owner, organization=organization).pk)[:8] for _ in range(3)]
+    for _ in ids:
+        jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags={"scope": "organization"}, lease_seconds=30)
+    for job in ProvisionerJob.objects.all():  # in the order of ``ids``
+        started_at = job.created_at + timedelta(seconds=ids.index(str(job.pk)[:8]))
+        ProvisionerJob.objects.filter(pk=job.pk).update(started_at=started_at)
+    client = browser(owner)
+    answer = client.get("/jobs")
+    assert "Running 3, the first 2 by their start Show all 3 running jobs" in text_of(answer)
+    assert 'href="/jobs?list=running"' in answer.content.decode()
+    assert ids[2] not in text_of(answer)
+    pages = [text_of(client.get(f"/jobs?list=running&page={page}")) for page in (1, 2, 3)]
+    assert [[id_ in page for id_ in ids] for page in pages] == [[True, True, False], [False, False, True], [False] * 3]
+    assert ["Running 3 " in page for page in pages] == [True] * 3
+    assert ["Next" in page for page in pages] == [True, False, False]
+    assert ["Previous" in page for page in pages] == [False, True, True]
+    assert "Not so many are running any more." in pages[2]
+
+
+def test_all_that_waits_stands_on_a_page_of_its_own(owner, organization, short_lists):
+    for _ in range(3):
+        make_job(user=owner, organization=organization)
+    client = browser(owner)
+    assert 'href="/jobs?list=waiting"' in client.get("/jobs").content.decode()
+    positions = re.compile(r'data-label="Position">(\d+)<')
+    pages = [client.get(f"/jobs?list=waiting&page={page}").content.decode() for page in (1, 2)]
+    assert [positions.findall(page) for page in pages] == [["1", "2"], ["3"]]
+    assert 'hx-get="/jobs?list=waiting&amp;page=2"' in pages[1]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("running", "Nothing is running."), ("waiting", "The queue is empty.")])
+def test_a_list_of_one_kind_is_refreshed_alone(owner, kind, text):
+    client = browser(owner)
+    assert f"{kind.capitalize()} jobs" in text_of(client.get(f"/jobs?list={kind}"))
+    part = client.get(f"/jobs?list={kind}", headers={"HX-Request": "true"})
+    assert "<html" not in part.content.decode()
+    assert text in text_of(part)
+    assert "Show all" not in text_of(part)
+
+
+def test_of_jobs_of_others_the_lists_say_nothing(owner, organization, short_lists):
+    member = make_user(organizations=(organization,))
+    own = make_job(user=member, organization=organization)
+    for _ in range(3):
+        make_job(user=owner, organization=organization)
+    text = text_of(browser(member).get("/jobs?list=waiting"))
+    assert "Waiting 1, in the order of the queue" in text
+    assert str(own.pk)[:8] in text
+
+
+def test_an_unknown_list_is_the_page_itself(owner):
+    assert "No job has finished yet." in text_of(browser(owner).get("/jobs?list=nonsense"))
 
 
 def test_a_job_that_cannot_start_is_announced(owner, organization):

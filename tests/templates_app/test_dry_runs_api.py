@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from coderproj.identity.models import AuditAction, AuditLog
 from provisioning.engine.base import (
     PlanResult,
     Resource,
@@ -49,6 +50,8 @@ def test_dry_runs_belong_to_who_started_them(organization, admin, member):
     assert {user: ApiClient(user).get(f"{path}/{job}").status_code for user in expected} == expected
     assert ApiClient(template_admin).patch(f"{path}/{job}/cancel").status_code == 403
     assert ApiClient(admin).patch(f"{path}/{job}/cancel").status_code == 200
+    audited = AuditLog.objects.get(action=AuditAction.STOP, resource_id=job)
+    assert (audited.user_id, audited.status_code) == (admin.pk, 200)
 
 
 def test_a_dry_run_of_another_version_is_refused(api, admin, organization):

@@ -191,6 +191,9 @@ def test_a_name_that_does_not_do_is_refused(name, status, administrator, organiz
     assert "Settings of acme" in text_of(answer)
     organization.refresh_from_db()
     assert (organization.name, organization.display_name) == ("acme", "")
+    refused = AuditLog.objects.filter(resource_type="organization", action="write")
+    assert set(refused.values_list("resource_target", "resource_icon")) <= {("acme", "")}
+    assert refused.exists() == (status == 409)
 
 
 def test_a_member_does_not_change_their_organization(member, organization):

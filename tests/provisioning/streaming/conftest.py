@@ -15,6 +15,7 @@ from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.jobs import Lease
 from provisioning.models import DEFAULT_TAGS, ProvisionerJob
+from provisioning.news import tell
 from tests.factories import make_job, make_organization, make_user
 from tests.live import LiveApi
 
@@ -79,7 +80,7 @@ def followed(live_api: LiveApi, settings) -> Iterator[Followed]:
     _, token = tokens.issue(user=user)
     yield Followed(live_api, job, lease, token)
     ProvisionerJob.objects.all().delete()
-    logs.notify_end(job.pk)
+    tell((logs.LOG_CHANNEL, f"{job.pk}{logs.END_MARK}"))
 
 
 def ids(messages) -> list[int]:

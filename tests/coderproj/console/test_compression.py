@@ -1,0 +1,28 @@
+"""Pages travel compressed; the API, whose answers hold secrets beside what callers write, does not."""
+
+import gzip
+
+import pytest
+
+from tests.factories import make_user
+from tests.pages import browser
+
+pytestmark = pytest.mark.django_db
+GZIP = {"HTTP_ACCEPT_ENCODING": "gzip"}
+
+
+def test_a_page_is_compressed_for_those_who_take_it():
+    client = browser(make_user(site_roles=("owner",)))
+    answer = client.get("/templates", **GZIP)
+    assert answer["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in answer["Vary"]
+    assert b"</html>" in gzip.decompress(answer.content)
+    assert int(answer["Content-Length"]) == len(answer.content)
+    plain = client.get("/templates")
+    assert "Content-Encoding" not in plain
+    assert len(answer.content) < len(plain.content) / 2
+
+
+@pytest.mark.parametrize("path", ["/api/v2/openapi.json", "/api/v2/users/me", "/api/v2/no/such/route"])
+def test_the_api_is_not(path):
+    assert "Content-Encoding" not in browser(make_user()).get(path, **GZIP)
