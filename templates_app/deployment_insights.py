@@ -13,13 +13,15 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from templates_app.insights import (
     FAILED,
+    IF_SUCCEEDED,
     OUTCOMES,
     RAN,
     STAGES,
-    SUCCEEDED,
     WAITED,
     Outcomes,
     StageTimes,
+    percentile,
+    seconds,
     stage_times,
 )
 
@@ -39,32 +41,37 @@ SELECT {DAY},
        count(DISTINCT job.initiator_id) FILTER (WHERE job.type IN ('workspace_build', 'template_version_dry_run')),
        count(*),
        count(*) FILTER (WHERE {FAILED}),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY {WAITED}),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY {WAITED})
+       {percentile(0.5, WAITED)},
+       {percentile(0.95, WAITED)}
   FROM job
  GROUP BY 1
 """  # noqa: S608 - of constants
 WAITING_SQL = f"""{JOBS}
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY {WAITED}), percentile_cont(0.95) WITHIN GROUP (ORDER BY {WAITED}),
-       max({WAITED}), count(DISTINCT job.initiator_id)
+SELECT {percentile(0.5, WAITED)}, {percentile(0.95, WAITED)}, {seconds(f"max({WAITED})")},
+       count(DISTINCT job.initiator_id)
   FROM job
 """  # noqa: S608 - of constants
 OUTCOMES_SQL = f"{JOBS}{OUTCOMES}"
 STAGES_SQL = f"{JOBS}{STAGES}"
-IMPORTS_SQL = f"""{JOBS}
+# Counted by template before the names are looked up.
+IMPORTS_SQL = f"""{JOBS}, imported AS (
+    SELECT version.template_id, count(*) AS started,
+           count(*){IF_SUCCEEDED} AS succeeded,
+           count(*) FILTER (WHERE {FAILED}) AS failed,
+           {percentile(0.5, RAN, IF_SUCCEEDED)} AS p50,
+           {percentile(0.95, RAN, IF_SUCCEEDED)} AS p95
+      FROM job
+      JOIN templates_app_templateversion version ON version.job_id = job.id
+     WHERE job.type = 'template_version_import'
+     GROUP BY 1
+)
 SELECT template.name, coalesce(nullif(template.display_name, ''), template.name), template.icon, organization.name,
-       count(*) FILTER (WHERE {SUCCEEDED}),
-       count(*) FILTER (WHERE {FAILED}),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY {RAN}) FILTER (WHERE {SUCCEEDED}),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY {RAN}) FILTER (WHERE {SUCCEEDED})
-  FROM job
-  JOIN templates_app_templateversion version ON version.job_id = job.id
-  JOIN templates_app_template template ON template.id = version.template_id
+       succeeded, failed, p50, p95
+  FROM imported
+  JOIN templates_app_template template ON template.id = imported.template_id
   JOIN identity_organization organization ON organization.id = template.organization_id
- WHERE job.type = 'template_version_import' AND NOT template.deleted
- GROUP BY template.id, organization.id
-HAVING count(*) FILTER (WHERE {SUCCEEDED} OR {FAILED}) > 0
- ORDER BY count(*) FILTER (WHERE {FAILED}) DESC, count(*) DESC, 1
+ WHERE succeeded + failed > 0 AND NOT template.deleted
+ ORDER BY failed DESC, started DESC, 1
  LIMIT {TEMPLATES_SHOWN}
 """  # noqa: S608 - of constants
 

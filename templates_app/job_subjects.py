@@ -10,6 +10,11 @@ from provisioning.models import JobType, ProvisionerJob
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
 
+SHOWN_FIELDS = (
+    *("name", "job"),
+    *("template__name", "template__display_name", "template__deleted", "template__organization__name"),
+)
+
 
 def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UUID, Subject]:
     """The versions that these jobs import or try, of those that the actor may see. At most two queries."""
@@ -18,7 +23,7 @@ def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UU
     wanted = [version_id for version_id in version_ids.values() if version_id]
     if not imports and not wanted:
         return {}
-    visible = TemplateVersion.objects.visible(actor).select_related("template__organization").defer("readme")
+    visible = TemplateVersion.objects.visible(actor).select_related("template__organization").only(*SHOWN_FIELDS)
     found = [*visible.filter(job__in=imports)] if imports else []
     if wanted:
         found += visible.filter(pk__in=wanted)

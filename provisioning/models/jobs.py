@@ -6,6 +6,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
+from django.db.models.fields.json import KeyTextTransform
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope, Organization
@@ -128,6 +129,21 @@ class ProvisionerJob(models.Model):
                 fields=["lease_expires_at"],
                 name="provisioning_job_leased",
                 condition=Q(completed_at=None, lease__isnull=False),
+            ),
+            # Runs of a version: pages of templates ask for those of the last days.
+            models.Index(
+                KeyTextTransform("template_version_id", "input"),
+                "created_at",
+                name="provisioning_job_runs",
+                condition=Q(type__in=["template_version_dry_run", "workspace_build"]),
+            ),
+            # What runs and waits, for pages; what ended, in the order of their list.
+            models.Index(fields=["started_at"], name="provisioning_job_active", condition=Q(completed_at=None)),
+            models.Index(
+                F("completed_at").desc(),
+                "id",
+                name="provisioning_job_finished",
+                condition=Q(completed_at__isnull=False),
             ),
         ]
         constraints = [

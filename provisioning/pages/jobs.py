@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
@@ -21,6 +22,17 @@ from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run,
 
 SHOWN_AT_MOST = 25
 FINISHED_SIZE = 25
+LIST_SIZE = 50
+# What lists show of a job, and what is needed to find the rest.
+SHOWN_FIELDS = (
+    *("type", "created_at", "started_at", "canceled_at", "completed_at", "error"),
+    *("input", "tags", "provisioner", "organization", "worker_id", "initiator__username"),
+)
+# Jobs that have not ended, each kind on a page of its own: heading, order in words, template.
+LISTS = {
+    "running": ("Running", "Those that started first come first.", "provisioning/_running.html"),
+    "waiting": ("Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
+}
 RESULTS = {"": "All", JobStatus.FAILED.value: "Failed", JobStatus.CANCELED.value: "Canceled"}
 
 
@@ -52,11 +64,14 @@ class DaemonRow:
 
 
 class JobsPage(SignedInPage):
-    """Running, waiting and finished jobs that one may see. htmx asks for the queue alone, again and again."""
+    """Running, waiting and finished jobs that one may see; with ``?list=``, all of one kind that have not ended. htmx
+    asks for what changes alone, again and again."""
 
     section = "jobs"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
+        if request.GET.get("list") in LISTS:
+            return self._list(request, request.GET["list"])
         result = request.GET.get("status", "")
         result = result if result in RESULTS else ""
         if getattr(request, "htmx", False):
@@ -69,29 +84,57 @@ class JobsPage(SignedInPage):
         }
         return self.show("provisioning/jobs.html", context)
 
+    def _list(self, request: HttpRequest, kind: str) -> HttpResponseBase:
+        label, order, part = LISTS[kind]
+        jobs = self._active(kind)
+        found = slice_of(request, jobs, LIST_SIZE)
+        context = {
+            kind: self._rows(found.rows),
+            f"{kind}_count": jobs.count(),
+            "slice": found,
+            "label": label,
+            "order": order,
+            "part": part,
+            "trail": [("Jobs", reverse("jobs")), (label, "")],
+        }
+        return self.show("provisioning/job_list.html", context, part=part)
+
     def _queue(self, finished: Sequence[ProvisionerJob] = ()) -> dict[str, Any]:
         """Jobs that have not ended, and the daemons; with rows for others, which are then looked up together."""
-        jobs = ProvisionerJob.objects.visible(self.actor).active().select_related("initiator")
-        running = list(jobs.filter(started_at__isnull=False).order_by("started_at")[:SHOWN_AT_MOST])
-        waiting = list(jobs.filter(started_at=None).order_by("-priority", "created_at")[:SHOWN_AT_MOST])
+        running = list(self._active("running")[:SHOWN_AT_MOST])
+        waiting = list(self._active("waiting")[:SHOWN_AT_MOST])
         rows = {row.job.pk: row for row in self._rows([*running, *waiting, *finished])}
         running_rows = [rows[job.pk] for job in running]
         waiting_rows = [rows[job.pk] for job in waiting]
         return {
             "running": running_rows,
             "waiting": waiting_rows,
-            "waiting_count": len(waiting) if len(waiting) < SHOWN_AT_MOST else jobs.filter(started_at=None).count(),
+            **self._counted("running", running),
+            **self._counted("waiting", waiting),
             "finished": [rows[job.pk] for job in finished],
             "stuck": [row for row in waiting_rows if row.no_match],
             "daemons": daemon_rows(running_rows),
         }
 
+    def _counted(self, kind: str, shown: Sequence[ProvisionerJob]) -> dict[str, Any]:
+        """How many there are of that kind, and where all are shown when these are not all."""
+        count = len(shown) if len(shown) < SHOWN_AT_MOST else self._active(kind).count()
+        url = f"{reverse('jobs')}?list={kind}" if count > len(shown) else ""
+        return {f"{kind}_count": count, f"all_{kind}_url": url}
+
+    def _active(self, kind: str) -> "QuerySet[ProvisionerJob]":
+        """Jobs of one of LISTS, in its order."""
+        jobs = ProvisionerJob.objects.visible(self.actor).active().select_related("initiator").only(*SHOWN_FIELDS)
+        if kind == "running":
+            return jobs.filter(started_at__isnull=False).order_by("started_at", "id")
+        return jobs.filter(started_at=None).order_by("-priority", "created_at", "id")
+
     def _finished(self, result: str) -> "QuerySet[ProvisionerJob]":
         jobs: Any = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
         if result:
             jobs = jobs.with_status().filter(current_status=result)
-        found: QuerySet[ProvisionerJob] = jobs.select_related("initiator").order_by("-completed_at", "id")
-        return found
+        found: QuerySet[ProvisionerJob] = jobs.select_related("initiator").only(*SHOWN_FIELDS)
+        return found.order_by("-completed_at", "id")
 
     def _rows(self, jobs: Sequence[ProvisionerJob]) -> list[JobRow]:
         """Rows for jobs of any state: at most six queries, however many they are."""

@@ -1,4 +1,4 @@
-// What several pages share: copying texts, dialogs, and a key for the search. Pages work without it.
+// What several pages share: copying texts, dialogs, the menu of phones, and a key for the search. Pages work without it.
 (() => {
   const COPIED_MILLISECONDS = 1500;
 
@@ -37,6 +37,22 @@
       openDialog(event, target);
     } else {
       closeDialog(event, target);
+    }
+  });
+
+  // The menu of phones closes like a dialog, and when one goes elsewhere.
+  const menu = document.querySelector("details.menu");
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu?.open) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (menu?.open && !menu.contains(event.target)) {
+      menu.open = false;
     }
   });
 

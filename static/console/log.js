@@ -225,6 +225,21 @@
     }
   }
 
+  // Once the job has ended, the row of stages that the server sends has the last word.
+  function settle() {
+    for (const [name, stage] of stages) {
+      const status = railStatus(name);
+      if (status) {
+        const own = stage.querySelector(".status");
+        own.className = status.className;
+        own.replaceChildren(...status.cloneNode(true).childNodes);
+        const count = stage.getElementsByClassName("line").length;
+        const time = status.closest("li").querySelector("small").textContent;
+        stage.querySelector(".meta").textContent = `${count} line${count === 1 ? "" : "s"}, ${time}`;
+      }
+    }
+  }
+
   // A second request would start where the page did: a reconnection says by itself how far it came.
   const source = new EventSource(root.dataset.follow);
   source.onopen = () => {
@@ -247,6 +262,7 @@
     live.classList.add("off");
     live.textContent = "Finished";
     followButton?.remove();
+    document.body.addEventListener("htmx:afterSettle", settle, { once: true });
     document.body.dispatchEvent(new Event("job-ended"));
   });
   addEventListener("pagehide", () => source.close());

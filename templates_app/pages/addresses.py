@@ -1,18 +1,26 @@
 """Where things are shown."""
 
+from functools import lru_cache
+
 from django.urls import reverse
 
 from templates_app.models import Template, TemplateVersion
 
 
+@lru_cache(maxsize=2048)
+def page_url(route: str, *names: str) -> str:
+    """The address of a route. It depends on nothing but the names in it, and lists have hundreds of them."""
+    return reverse(route, args=names)
+
+
 def template_url(template: Template, route: str = "template") -> str:
     """The page of a template, or another of its routes. The template's organization is read."""
-    return reverse(route, args=[template.organization.name, template.name])
+    return page_url(route, template.organization.name, template.name)
 
 
 def version_url(version: TemplateVersion, route: str = "version") -> str:
     """The page of a version, or another of its routes: below its template by name, else by id."""
     template = version.template
     if template is None or template.deleted:
-        return reverse(f"unattached-{route}", args=[version.pk])
-    return reverse(route, args=[template.organization.name, template.name, version.name])
+        return page_url(f"unattached-{route}", str(version.pk))
+    return page_url(route, template.organization.name, template.name, version.name)

@@ -148,7 +148,11 @@ class NewTemplate(Uploading):
         starter = starters.find(form.cleaned_data["starter"]) if form.cleaned_data["starter"] else None
         suggestion = {"name": starter.slug if starter else _name_of(form.cleaned_data["file"])}
         if starter is not None:
-            suggestion["icon"] = starter.icon
+            suggestion |= {
+                "display_name": starter.name,
+                "description": starter.description,
+                "icon": starter.icon,
+            }
         return self.answer(f"{version_url(version)}?{urlencode(suggestion)}")
 
     def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:

@@ -1,10 +1,11 @@
 """All templates, and how each one is doing."""
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
@@ -21,24 +22,42 @@ from provisioning.models.jobs import status_expression
 from templates_app import starters, statistics
 from templates_app.filters import search_templates
 from templates_app.models import Template, TemplateVersion
-from templates_app.pages.addresses import template_url, version_url
+from templates_app.pages.addresses import page_url, template_url
 from templates_app.querysets import TemplateQuerySet
 
 PAGE_SIZE = 50
+SHOWN_FIELDS = (
+    *("name", "display_name", "description", "icon", "deleted", "updated_at"),
+    *("organization__name", "active_version__name"),
+)
 SHOWN = {"active": "Active", "failing": "Import failing", "all": "All"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A template in the list. ``url`` is empty for a deleted one, which has no page."""
+class Row(TypedDict):
+    """A template in the list, with its active and newest versions. Addresses are empty for a deleted one, which has no
+    page, ``status`` (of the newest import) for one without versions. Times in seconds."""
 
-    template: Template
+    name: str
+    description: str
+    icon: str
     url: str
+    active: str
     active_url: str
-    newest: TemplateVersion | None
+    newest: str
     newest_url: str
-    use: statistics.Use
+    status: str
+    users_today: int
     sparkline: SafeString
+    p50: float | None
+    p95: float | None
+    updated_at: datetime
+
+
+class Newest(NamedTuple):
+    """The version of a template that was pushed last, with the status of its import."""
+
+    name: str
+    status: str
 
 
 class TemplatesPage(SignedInPage):
@@ -74,11 +93,12 @@ class TemplatesPage(SignedInPage):
             templates = Template.objects.readable(self.actor)
         else:
             templates = search_templates(self.actor, {"q": query})
-        templates = with_newest(templates)
+        newest = TemplateVersion.objects.filter(template=OuterRef("pk"), archived=False).order_by("-created_at", "-id")
         if show == "failing":
-            templates = templates.filter(Q(newest_status=JobStatus.FAILED))
-        shown = templates.most_used_first().select_related("organization", "active_version")
-        return shown.defer("active_version__readme")
+            status = newest.annotate(status=status_expression("job__")).values("status")[:1]
+            templates = templates.alias(newest_status=Subquery(status)).filter(newest_status=JobStatus.FAILED)
+        templates = templates.annotate(newest_id=Subquery(newest.values("pk")[:1])).most_used_first()
+        return templates.select_related(None).select_related("organization", "active_version").only(*SHOWN_FIELDS)
 
     def _around(self, has_templates: bool) -> dict[str, Any]:
         """What stands around the list: figures, and where to begin when it is empty."""
@@ -92,49 +112,48 @@ class TemplatesPage(SignedInPage):
         }
 
 
-def with_newest(templates: TemplateQuerySet) -> TemplateQuerySet:
-    """Adds ``newest_id`` and ``newest_status``: of the version that was pushed last and is not archived."""
-    versions = TemplateVersion.objects.filter(template=OuterRef("pk"), archived=False).order_by("-created_at", "-id")
-    return templates.annotate(
-        newest_id=Subquery(versions.values("pk")[:1]),
-        newest_status=Subquery(versions.annotate(status=status_expression("job__")).values("status")[:1]),
-    )
-
-
 def rows_of(templates: Sequence[Template]) -> list[Row]:
     """The rows of the list: two queries, however many templates there are."""
     newest = _newest_versions(templates)
-    use = statistics.use_of([template.pk for template in templates])
-    rows = []
-    for template in templates:
-        version = newest.get(template.pk)
-        used = use[template.pk]
-        rows.append(
-            Row(
-                template=template,
-                url="" if template.deleted else template_url(template),
-                active_url="" if template.deleted else _version_url(template, template.active_version),
-                newest=version,
-                newest_url="" if template.deleted or version is None else _version_url(template, version),
-                use=used,
-                sparkline=charts.sparkline(used.daily_users, _in_words(used)),
-            )
-        )
-    return rows
+    use = statistics.summaries_of([template.pk for template in templates])
+    return [_row(template, newest.get(template.pk), use[template.pk]) for template in templates]
 
 
-def _newest_versions(templates: Sequence[Template]) -> Mapping[Any, TemplateVersion]:
+def _row(template: Template, newest: Newest | None, use: statistics.Summary) -> Row:
+    active = template.active_version
+    return Row(
+        name=template.display_name or template.name,
+        description=template.description or template.name,
+        icon=template.icon,
+        url="" if template.deleted else template_url(template),
+        active=active.name,
+        active_url="" if template.deleted else _url_of(template, active.name),
+        newest=newest.name if newest else "",
+        newest_url=_url_of(template, newest.name) if newest and not template.deleted else "",
+        status=newest.status if newest else "",
+        users_today=use.users_today,
+        sparkline=charts.sparkline(use.daily_users, _in_words(use)),
+        p50=use.run_times.p50,
+        p95=use.run_times.p95,
+        updated_at=template.updated_at,
+    )
+
+
+def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest]:
+    """By the template."""
     ids = [template.newest_id for template in templates if template.newest_id]  # type: ignore[attr-defined]
-    versions = TemplateVersion.objects.filter(pk__in=ids).select_related("job").defer("readme")
-    return {version.template_id: version for version in versions}
+    versions = TemplateVersion.objects.filter(pk__in=ids).annotate(status=status_expression("job__"))
+    return {
+        template_id: Newest(name, status)
+        for template_id, name, status in versions.values_list("template_id", "name", "status")
+    }
 
 
-def _version_url(template: Template, version: TemplateVersion) -> str:
-    version.template = template
-    return version_url(version)
+def _url_of(template: Template, version_name: str) -> str:
+    return page_url("version", template.organization.name, template.name, version_name)
 
 
-def _in_words(use: statistics.Use) -> str:
+def _in_words(use: statistics.Summary) -> str:
     return f"Between {min(use.daily_users)} and {max(use.daily_users)} developers a day in {len(use.daily_users)} days"
 
 

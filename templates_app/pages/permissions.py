@@ -12,6 +12,7 @@ from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
 from coderproj.errors import DomainError, NotFound
 from coderproj.identity.models import Group, UserStatus
+from coderproj.identity.pages.groups import counted
 from coderproj.identity.rbac import Action
 from coderproj.identity.users import visible_users
 from templates_app import effective_access
@@ -70,10 +71,10 @@ class TemplatePermissions(TemplateSection):
         return self.page(UserForm())
 
     def page(self, form: UserForm, status: int = 200) -> HttpResponseBase:
-        listed = access.access_list(self.actor, self.template)
+        listed = access.access_list(self.actor, self.template, members=counted)
         entries = [
             *(
-                Entry("group", str(group.pk), group.name, "", role, len(group.shown_members))  # type: ignore[attr-defined]
+                Entry("group", str(group.pk), group.name, "", role, group.member_count)  # type: ignore[attr-defined]
                 for group, role in listed.groups
             ),
             *(Entry("user", str(user.pk), user.username, user.name or user.email, role) for user, role in listed.users),
@@ -85,7 +86,7 @@ class TemplatePermissions(TemplateSection):
 
     def _changing(self, entries: Sequence[Entry], form: UserForm) -> dict[str, Any]:
         listed = {entry.id for entry in entries}
-        groups = Group.objects.filter(organization=self.template.organization_id).order_by("name")
+        groups = Group.objects.filter(organization=self.template.organization_id).only("name").order_by("name")
         free = [group for group in groups if str(group.pk) not in listed]
         return {
             "user_form": form,
@@ -96,7 +97,7 @@ class TemplatePermissions(TemplateSection):
 
     def _in_effect(self) -> dict[str, Any]:
         query = self.request.GET.get("q", "").strip()
-        users = effective_access.people(self.template)
+        users = effective_access.people(self.template).only("username", "name", "email", "site_roles")
         if query:
             users = users.filter(username__icontains=query)
         found = slice_of(self.request, users, PAGE_SIZE)

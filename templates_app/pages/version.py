@@ -157,7 +157,8 @@ class VersionPage(VersionSection):
         ended_well = version.job.completed_at is None or version.job.status == JobStatus.SUCCEEDED
         if version.template_id is not None or not may_create or not ended_well:
             return None
-        return NameForm(initial={"name": request.GET.get("name", "")[:32], "icon": request.GET.get("icon", "")[:256]})
+        fields: dict[str, Any] = NameForm.base_fields
+        return NameForm(initial={name: request.GET.get(name, "")[: field.max_length] for name, field in fields.items()})
 
 
 class CancelVersion(VersionSection):

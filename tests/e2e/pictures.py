@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import PHONE, WIDE
-from tests.e2e.test_looks import PAGES
+from tests.e2e.test_looks import PAGES, PAGES_OF_ONE, add_one_of_each
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))
 LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
 # As much of a long page as is worth looking at, in pixels.
 TALLEST = 2400
-ADMIN = {
-    "admin": "/admin/",
-    "admin jobs": "/admin/provisioning/provisionerjob/",
+MORE = {
+    "finished job": "/jobs/{finished}",
     "admin template": "/admin/templates_app/template/{template}/change/",
     "admin users": "/admin/identity/user/",
 }
@@ -28,9 +27,9 @@ def test_take_pictures(page, scene, sign_in):
     FOLDER.mkdir(parents=True, exist_ok=True)
     take(page, "sign in", "/login")
     sign_in(scene.owner)
-    pages = PAGES | {"job": f"/jobs/{scene.dry_run.pk}", "waiting job": f"/jobs/{scene.waiting.pk}"}
-    for name, path in (pages | ADMIN).items():
-        take(page, name, path.format(template=scene.docker.pk))
+    parts = add_one_of_each(scene) | {"template": str(scene.docker.pk), "finished": str(scene.dry_run.pk)}
+    for name, path in (PAGES | PAGES_OF_ONE | MORE).items():
+        take(page, name, path.format_map(parts))
 
 
 def take(page, name: str, path: str) -> None:

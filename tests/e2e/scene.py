@@ -213,7 +213,12 @@ def _move(job: ProvisionerJob, age: timedelta, *, ran: timedelta | None = None) 
 
 def _other_templates(owner: User, organization: Organization) -> None:
     for name, title, description, icon in (
-        ("kubernetes", "Kubernetes pods", "Pods with a persistent home volume", "/icon/k8s.png"),
+        (
+            "kubernetes",
+            "Kubernetes pods",
+            "Pods with a persistent home volume, and as many GPUs of the cluster as a project may have at once",
+            "/icon/k8s.png",
+        ),
         ("aws-linux", "AWS EC2 Linux", "Ubuntu VMs with an EBS home on EC2", "/icon/aws.png"),
         ("data-science", "Data science GPU", "Jupyter and PyTorch on A100 nodes", "/icon/nvidia.svg"),
         ("gcp-vm", "GCP VM", "Debian VMs in Compute Engine", "/icon/gcp.png"),

@@ -33,7 +33,7 @@ def group(scene, owner) -> Group:
 # ---------------------------------------------------------------------- looks
 def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
-    for path, says in (("/tokens", "Make your first token"), ("/daemons/keys", "New key")):
+    for path, says in (("/tokens", "Make your first token"), ("/daemons/keys", "Make the first key")):
         page.goto(path)
         expect(page.get_by_role("main").get_by_text(says).first).to_be_visible()
         looks_right(page)

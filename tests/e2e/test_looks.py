@@ -16,12 +16,14 @@ from provisioning import keys
 from provisioning.models import ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
 from tests.e2e.conftest import WIDE, carry_session, watched
-from tests.e2e.scene import Scene, make_scene
+from tests.e2e.scene import Scene, found, make_scene
 from tests.emptying import empty
+from tests.factories import make_version
 from tests.live import LiveApi
 from tests.world import quick
 
-pytestmark = pytest.mark.e2e
+# What needs no database by its mark gets no test database, where no other test is run beside it.
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
 TEMPLATE = "/templates/acme/docker"
 PAGES = {
     "templates": "/templates",
@@ -53,6 +55,8 @@ PAGES = {
     "resources of a failed version": f"{TEMPLATE}/versions/wise_dijkstra4/resources",
     "settings of a version": f"{TEMPLATE}/versions/frosty_kepler1/settings",
     "jobs": "/jobs",
+    "running jobs": "/jobs?list=running",
+    "waiting jobs": "/jobs?list=waiting",
     "account": "/account",
     "command line": "/cli-auth",
     "users": "/users",
@@ -80,7 +84,9 @@ PAGES_OF_ONE = {
     "group": "/groups/{group}",
     "everyone": "/groups/{organization}",
     "one organization": "/organizations/{organization}",
+    "settings of an organization": "/organizations/{organization}/settings",
     "daemon": "/daemons/{daemon}",
+    "version to be named": "/versions/{unattached}",
     "admin": "/admin/",
     "admin list": "/admin/provisioning/provisionerjob/",
     "admin change": "/admin/identity/organization/{organization}/change/",
@@ -88,7 +94,12 @@ PAGES_OF_ONE = {
     "admin history": "/admin/identity/organization/{organization}/history/",
 }
 # What shows that the page is in the state that is meant.
-SAYS = {"job": "No online daemon has gpu=a100", "tokens": "laptop", "daemon keys": "builder-1"}
+SAYS = {
+    "job": "No online daemon has gpu=a100",
+    "tokens": "laptop",
+    "daemon keys": "builder-1",
+    "version to be named": "Make it a template",
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +108,14 @@ def standing(django_db_setup, django_db_blocker, _running_server: LiveApi) -> It
     with django_db_blocker.unblock(), quick():
         try:
             scene = make_scene()
-            yield scene, _more(scene)
+            yield scene, add_one_of_each(scene)
             _running_server.wait_for_streams(0)
         finally:
             empty()
 
 
-def _more(scene: Scene) -> dict[str, str]:
+def add_one_of_each(scene: Scene) -> dict[str, str]:
+    """Tokens, keys and groups; answers what stands for the parts in braces of ``PAGES_OF_ONE``."""
     owner = Actor.of(scene.owner)
     group = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
     groups.update_group(owner, group, GroupChange(add_users=[str(scene.member.pk)]))
@@ -114,6 +126,7 @@ def _more(scene: Scene) -> dict[str, str]:
     User.objects.filter(username="omar").update(status="suspended")
     return {
         "waiting": str(scene.waiting.pk),
+        "unattached": str(make_version(user=scene.owner, organization=scene.organization, result=found()).pk),
         "member": str(scene.member.pk),
         "suspended": str(User.objects.get(username="omar").pk),
         "group": str(group.pk),
@@ -164,6 +177,8 @@ def test_signing_in_is_accessible(look, tab):
     context = tab[0]
     cookies = context.cookies()
     context.clear_cookies()
-    look("/login", says="Password")
-    context.clear_cookies()
-    context.add_cookies(cookies)
+    try:
+        look("/login", says="Password")
+    finally:  # the tests behind this one are signed in
+        context.clear_cookies()
+        context.add_cookies(cookies)

@@ -88,7 +88,37 @@ def test_run_times_by_day(template):
     assert [(day.p50, day.count) for day in daily[-3:]] == [(8, 1), (None, 0), (4, 1)]
 
 
+def test_a_summary_says_the_same_in_short(template):
+    other = make_template(user=template.created_by, organization=template.organization)
+    idle = make_template(user=template.created_by, organization=template.organization)
+    second = make_user()
+    for days_ago, seconds in ((0, 4), (0, 9), (2, 8), (statistics.DAYS - 1, 3), (statistics.DAYS, 5)):
+        run(template.active_version, days_ago=days_ago, seconds=seconds)
+        run(template.active_version, second, days_ago=days_ago, seconds=seconds + 0.25)
+    run(template.active_version, seconds=1000, error="broken")
+    run(other.active_version, days_ago=1, seconds=1000, canceled_at=datetime.now(UTC))
+    templates = [template.pk, other.pk, idle.pk]
+    whole, short = statistics.use_of(templates), statistics.summaries_of(templates)
+    assert list(short) == templates
+    for pk in templates:
+        assert short[pk].daily_users == whole[pk].daily_users
+        assert short[pk].run_times == whole[pk].run_times
+        assert short[pk].users_today == whole[pk].users_today
+    assert (short[template.pk].daily_users[0], short[template.pk].run_times.count) == (2, 8)
+    assert (sum(short[other.pk].daily_users), short[other.pk].run_times) == (1, statistics.RunTimes())
+    assert (sum(short[idle.pk].daily_users), short[idle.pk].run_times) == (0, statistics.RunTimes())
+
+
+def test_runs_whose_input_names_no_version_count_for_nobody(template):
+    run(template.active_version)
+    ProvisionerJob.objects.update(input={"template_version_id": "no version"})
+    assert use_of(template).users_today == 0
+    assert statistics.summaries_of([template.pk])[template.pk].users_today == 0
+
+
 def test_it_takes_one_query_however_many_templates(template, django_assert_num_queries):
     others = [make_template(user=template.created_by, organization=template.organization) for _ in range(2)]
     with django_assert_num_queries(1):
         statistics.use_of([template.pk, *(other.pk for other in others)])
+    with django_assert_num_queries(1):
+        statistics.summaries_of([template.pk, *(other.pk for other in others)])

@@ -15,6 +15,7 @@ from coderproj.console.views import SignedInPage
 from coderproj.errors import DomainError, TooManyRequests
 from coderproj.identity import services, users
 from coderproj.identity.models import LoginType, User
+from coderproj.identity.pages.people import HARD_TO_GUESS
 from coderproj.identity.rbac import ROLES
 from coderproj.identity.views.keys import SESSION_KEY_SECONDS
 
@@ -30,7 +31,7 @@ class PasswordForm(ConsoleForm):
         label="New password",
         max_length=64,
         strip=False,
-        help_text="At least 8 characters, none of the common ones.",
+        help_text=HARD_TO_GUESS,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
 

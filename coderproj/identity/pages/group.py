@@ -3,35 +3,25 @@
 import uuid
 from typing import Any
 
-from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from coderproj.api.identifiers import parse_uuid
-from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
 from coderproj.errors import DomainError, Forbidden
 from coderproj.identity import groups
 from coderproj.identity.groups import GroupChange
-from coderproj.identity.models import Group
+from coderproj.identity.models import Group, User
 from coderproj.identity.pages.addresses import group_url
 from coderproj.identity.pages.groups import GROUPS, GroupForm
-from coderproj.identity.pages.people import typed_user
+from coderproj.identity.pages.people import MemberForm
 from coderproj.identity.pages.reach import Reachable, reach_of
 from coderproj.identity.rbac import Action, Resource, allowed
 
 PAGE_SIZE = 50
-
-
-class MemberForm(ConsoleForm):
-    username = forms.CharField(label="Username or email", max_length=254)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"].widget.attrs.update(autocomplete="off", spellcheck="false", list="people")
 
 
 class GroupSection(SignedInPage):
@@ -66,7 +56,7 @@ class GroupSection(SignedInPage):
         }
         if context["may_update"]:
             context["form"] = form or fresh_form(group)
-            context["member_form"] = member_form or MemberForm()
+            context["member_form"] = member_form or MemberForm(self.actor)
             context["people_url"] = f"{reverse('people')}?organization={group.organization_id}"
         return self.show("identity/group.html", context, status=status)
 
@@ -139,13 +129,10 @@ class AddMember(GroupForms):
     """Adds somebody by username or address."""
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
-        form = MemberForm(request.POST)
+        form = MemberForm(self.actor, request.POST)
         if not form.is_valid():
             return self.page(member_form=form)
-        user = typed_user(self.actor, form.cleaned_data["username"])
-        if user is None:
-            form.add_error("username", "You know nobody of that name or address.")
-            return self.page(member_form=form)
+        user: User = form.cleaned_data["username"]
         try:
             self.change(GroupChange(add_users=[str(user.pk)]))
         except DomainError as error:

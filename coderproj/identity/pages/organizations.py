@@ -20,8 +20,7 @@ from coderproj.identity import organizations
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Membership, Organization, User, UserStatus
 from coderproj.identity.pages.addresses import organization_url
-from coderproj.identity.pages.group import MemberForm
-from coderproj.identity.pages.people import typed_user
+from coderproj.identity.pages.people import MemberForm
 from coderproj.identity.rbac import Action, Resource, allowed, allowed_everywhere, assignable_roles
 from coderproj.identity.roles import OrganizationRole, SiteRole
 from coderproj.identity.users import USERNAME_PATTERN
@@ -159,7 +158,7 @@ class OrganizationSection(SignedInPage):
             "trail": [ORGANIZATIONS, (name_of(organization), "")],
         }
         if context["may_add"]:
-            context["member_form"] = member_form or MemberForm()
+            context["member_form"] = member_form or MemberForm(self.actor)
             context["people_url"] = reverse("people")
         return self.show("identity/organization.html", context, status=status)
 
@@ -214,13 +213,10 @@ class AddOrganizationMember(OrganizationForms):
     """Makes somebody a member, by username or address."""
 
     def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
-        form = MemberForm(request.POST)
+        form = MemberForm(self.actor, request.POST)
         if not form.is_valid():
             return self.page(member_form=form)
-        user = typed_user(self.actor, form.cleaned_data["username"])
-        if user is None:
-            form.add_error("username", "You know nobody of that name or address.")
-            return self.page(member_form=form)
+        user: User = form.cleaned_data["username"]
         try:
             organizations.add_member(self.actor, self.organization, user)
         except DomainError as error:

@@ -1,12 +1,14 @@
 """Finding people for pages: those that an address names, and those that somebody types."""
 
 import uuid
+from typing import Any
 
-from django.contrib.auth.password_validation import password_validators_help_texts
+from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.api.identifiers import parse_uuid
+from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
@@ -15,6 +17,8 @@ from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.users import visible_users
 
 SUGGESTIONS = 8
+# What a new password has to be.
+HARD_TO_GUESS = "At least 8 characters, none of the common ones."
 
 
 def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
@@ -37,9 +41,21 @@ def typed_user(actor: Actor, text: str) -> User | None:
     return users.filter(username__iexact=name).first() or users.filter(email__iexact=name).first()
 
 
-def password_rules() -> str:
-    """What a new password has to be, in sentences."""
-    return " ".join(password_validators_help_texts())
+class MemberForm(ConsoleForm):
+    """Who is to be a member; the cleaned value is the user."""
+
+    username = forms.CharField(label="Username or email", max_length=254)
+
+    def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.actor = actor
+        self.fields["username"].widget.attrs.update(autocomplete="off", spellcheck="false", list="people")
+
+    def clean_username(self) -> User:
+        user = typed_user(self.actor, self.cleaned_data["username"])
+        if user is None:
+            raise forms.ValidationError("You know nobody of that name or address.")
+        return user
 
 
 class SuggestPeople(SignedInPage):

@@ -15,6 +15,7 @@ from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import PublicPage, SignedInPage, next_url
 from coderproj.errors import DomainError, Forbidden, TooManyRequests
 from coderproj.identity import services, users
+from coderproj.identity.pages.people import HARD_TO_GUESS
 
 HOME = "/"
 
@@ -44,7 +45,7 @@ class SetUpForm(ConsoleForm):
         label="Password",
         max_length=64,
         strip=False,
-        help_text="At least 8 characters, none of the common ones.",
+        help_text=HARD_TO_GUESS,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
 

@@ -1,13 +1,11 @@
 """The forms about one user."""
 
-from typing import Any
-
 from django import forms
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.console.forms import ConsoleForm
 from coderproj.identity import users
-from coderproj.identity.pages.people import password_rules
+from coderproj.identity.pages.people import HARD_TO_GUESS
 from coderproj.identity.roles import SiteRole
 from coderproj.identity.serializers.users import PASSWORD_LENGTH, USERNAME_LENGTH
 
@@ -62,9 +60,6 @@ class NewPasswordForm(ConsoleForm):
         label="New password",
         max_length=PASSWORD_LENGTH,
         strip=False,
+        help_text=HARD_TO_GUESS,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password"].help_text = password_rules()

@@ -18,7 +18,7 @@ from coderproj.identity.models import Organization, User
 from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.pages.addresses import user_url
-from coderproj.identity.pages.people import password_rules
+from coderproj.identity.pages.people import HARD_TO_GUESS
 from coderproj.identity.pages.user_forms import username_field
 from coderproj.identity.rbac import ROLES, Action, Resource, allowed, allowed_everywhere
 from coderproj.identity.serializers.users import PASSWORD_LENGTH
@@ -77,6 +77,7 @@ class NewUserForm(ConsoleForm):
         label="Password",
         max_length=PASSWORD_LENGTH,
         strip=False,
+        help_text=f"{HARD_TO_GUESS} Tell it to them; they can change it under their account.",
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
     organizations = forms.MultipleChoiceField(
@@ -89,9 +90,6 @@ class NewUserForm(ConsoleForm):
         field: Any = self.fields["organizations"]
         field.choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
         field.initial = [str(row.pk) for row in organizations if row.is_default or len(organizations) == 1]
-        self.fields[
-            "password"
-        ].help_text = f"{password_rules()} Tell it to them; they can change it under their account."
 
     def chosen(self) -> list[Organization]:
         wanted = set(self.cleaned_data["organizations"])

@@ -61,3 +61,11 @@ def test_a_sparkline_of_nothing_is_a_dash():
     assert "svg" not in sparkline([0, 0, 0], "nothing")
     assert "svg" not in sparkline([], "nothing")
     assert 'aria-label="some &lt;b&gt;"' in sparkline([0, 1], "some <b>")
+
+
+def test_what_values_are_called_is_escaped():
+    chart = line_chart(
+        [Series("a <b>", [1.0, 2.0]), Series('"&', [2.0, 3.0])], DAYS[:2], "Times", text=lambda value: f"<{value:g}>"
+    )
+    tips = [text.text for text in ET.fromstring(chart).iter("text") if "tip" in (text.get("class") or "")]
+    assert tips == ['Sun 1 Nov: a <b> <1>, "& <2>', 'Mon 2 Nov: a <b> <2>, "& <3>']

@@ -59,7 +59,7 @@ def test_a_user_is_made_in_the_chosen_organizations(user_admin, organization):
     other = make_organization("other")
     client = browser(user_admin)
     form = text_of(client.get("/users/new"))
-    assert "at least 8 characters" in form
+    assert "At least 8 characters" in form
     given = {
         "username": "nora",
         "email": "nora@example.test",
