@@ -60,7 +60,7 @@ def test_a_killed_parent_leaves_nothing_behind_and_the_next_start_recovers(used_
         assert get(f"{url}/api/v2/users/first")[0] == 200
 
 
-def survivors(family: list[int], seconds: float = 10) -> list[int]:
+def survivors(family: list[int], seconds: float = 40) -> list[int]:
     """Those that are still there after a moment: processes that wait for a job end when they notice that nobody will
     bring them one."""
     deadline = time.monotonic() + seconds
