@@ -25,12 +25,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="provisionerjob",
             index=models.Index(
-                condition=models.Q(("completed_at", None)), fields=["started_at"], name="provisioning_job_active"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="provisionerjob",
-            index=models.Index(
                 models.OrderBy(models.F("completed_at"), descending=True),
                 models.F("id"),
                 condition=models.Q(("completed_at__isnull", False)),

@@ -137,8 +137,7 @@ class ProvisionerJob(models.Model):
                 name="provisioning_job_runs",
                 condition=Q(type__in=["template_version_dry_run", "workspace_build"]),
             ),
-            # What runs and waits, for pages; what ended, in the order of their list.
-            models.Index(fields=["started_at"], name="provisioning_job_active", condition=Q(completed_at=None)),
+            # What ended, in the order of its list.
             models.Index(
                 F("completed_at").desc(),
                 "id",
