@@ -35,7 +35,7 @@ class ActionCommand(BaseCommand):
 
     def add_actions(self, actions: Any) -> None:
         """Add a parser for each action. Every command defines it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: the command's own
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.as_json: bool = options["json"]

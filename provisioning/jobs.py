@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import connection, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from coderproj.database.prepared import PreparedCommand
@@ -390,14 +389,3 @@ def _tell(event: str, job_id: uuid.UUID) -> None:
 
 def _tell_end(job_id: uuid.UUID) -> None:
     tell((JOB_CHANNEL, f"{ENDED}:{job_id}"), (logs.LOG_CHANNEL, f"{job_id}{logs.END_MARK}"))
-
-
-# ---------------------------------------------------------------------- the queue, looked at
-def queue_position(job: ProvisionerJob) -> int:
-    """1 for the job that is next among all that wait, 0 for one that does not wait."""
-    if job.started_at or job.completed_at or job.canceled_at:
-        return 0
-    ahead = ProvisionerJob.objects.waiting().filter(
-        Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
-    )
-    return ahead.count() + 1

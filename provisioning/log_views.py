@@ -29,7 +29,7 @@ class FollowableLogs(APIView):
 
     def get_job_id(self) -> uuid.UUID:
         """The job, for a caller who may read its log. Every view defines it. Raises DomainError."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: the view's own
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Take the session token from the query where a browser has no other way: on a WebSocket."""

@@ -112,7 +112,7 @@ class Uploading(SignedInPage):
 
     def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
         """The page with the form. Every page defines it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: the page's own
 
     @property
     def _wants_json(self) -> bool:

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from provisioning import jobs, logs
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanResult, Resource
+from provisioning.job_queue import queue_of
 from provisioning.models import DEFAULT_TAGS, JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
 from tests.factories import make_job
 
@@ -228,12 +229,16 @@ def test_released_jobs_wait_for_another_daemon():
     assert status(job) == JobStatus.PENDING
 
 
+def places(*waiting):
+    return [queue_of([job.pk for job in waiting]).position(job.pk) for job in waiting]
+
+
 def test_queue_position_counts_from_one():
     first, second = make_job(), make_job()
-    assert [jobs.queue_position(first), jobs.queue_position(second)] == [1, 2]
+    assert places(first, second) == [1, 2]
     claim()
     first.refresh_from_db()
-    assert [jobs.queue_position(first), jobs.queue_position(second)] == [0, 1]
+    assert places(first, second) == [0, 1]
 
 
 def test_log_lines_are_numbered_without_a_gap_and_long_ones_are_split():

@@ -205,7 +205,7 @@ class UserQuestion(UserSection):
 
     def question(self) -> Question | None:
         """What is asked; None where it is not offered. Every page defines it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: the page's own
 
     def get(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         question = self.question()
