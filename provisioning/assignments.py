@@ -1,4 +1,4 @@
-"""What a job is run with: its source, and the input of its plan."""
+"""The claim of a job for a daemon, with what it is run with: its source, and the input of its plan."""
 
 import json
 import uuid
@@ -12,24 +12,39 @@ from coderproj.database.prepared import PreparedCommand, Row
 from provisioning import parameters
 from provisioning.daemon.client import Assignment
 from provisioning.engine.base import ParameterValue, PlanInput, Transition, WorkspaceContext
-from provisioning.jobs import CLAIM_SQL, claim_parameters
+from provisioning.matching import FITS_SQL, fitting
 from provisioning.models import JobType
-from provisioning.work import Lease
+from provisioning.work import Lease, Worker
 
 DRY_RUN_NAME = "dryrun"
 NO_SOURCE = "no source: the template version was created without a file"
 
-LOAD_SQL = """
+# NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
+# The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
+# daemon without a lease, and whatever that daemon writes later is committed behind the claim.
+CLAIM_SQL = f"""
+UPDATE provisioning_provisionerjob
+   SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
+       lease = coalesce(%(token)s::uuid, gen_random_uuid()),
+       lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
+ WHERE id = (SELECT id FROM provisioning_provisionerjob
+              {FITS_SQL}
+              ORDER BY priority DESC, created_at
+              FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
+RETURNING id, lease, type, provisioner, attempts, input, log_count, initiator_id, file_id,
+          set_config('synchronous_commit', 'off', true)
+"""  # noqa: S608 - made of constants
+JOB_SQL = """
 SELECT job.id, job.lease, job.type, job.provisioner, job.attempts, job.input, job.log_count,
        initiator.username, file.hash, file.size, CASE WHEN %(with_archive)s::boolean THEN file.data END
-  FROM provisioning_provisionerjob job
+  FROM {jobs} job
   JOIN identity_user initiator ON initiator.id = job.initiator_id
   LEFT JOIN provisioning_file file ON file.id = job.file_id
 """
-LOAD = PreparedCommand(f"{LOAD_SQL} WHERE job.id = %(job)s AND job.lease = %(token)s")
-CLAIM_AND_LOAD = PreparedCommand(
-    f"WITH claimed AS ({CLAIM_SQL}) {LOAD_SQL.replace('provisioning_provisionerjob', 'claimed')}"
+LOAD = PreparedCommand(
+    f"{JOB_SQL.format(jobs='provisioning_provisionerjob')} WHERE job.id = %(job)s AND job.lease = %(token)s"
 )
+CLAIM = PreparedCommand(f"WITH claimed AS ({CLAIM_SQL}) {JOB_SQL.format(jobs='claimed')}")
 
 
 class CannotRun(Exception):
@@ -70,12 +85,22 @@ class LeasedJob:
         )
 
 
-def claim(*, with_archive: bool, **wanted: Any) -> LeasedJob | None:
-    """As ``jobs.claim``, with what the job is made of, in one statement."""
-    return _leased(CLAIM_AND_LOAD.row(with_archive=with_archive, **claim_parameters(**wanted)))
+def claim(
+    worker: Worker, *, lease_seconds: float, token: uuid.UUID | None = None, with_archive: bool = True
+) -> LeasedJob | None:
+    """Take the first waiting job that fits, or None. ``token`` becomes the lease's, when given. One statement."""
+    return _leased(
+        CLAIM.row(
+            daemon=worker.daemon_id,
+            seconds=float(lease_seconds),
+            token=token,
+            with_archive=with_archive,
+            **fitting(worker),
+        )
+    )
 
 
-def load(lease: Lease, *, with_archive: bool) -> LeasedJob | None:
+def load(lease: Lease, *, with_archive: bool = True) -> LeasedJob | None:
     """The same for a job that was claimed before; None when it is not that lease's any more."""
     return _leased(LOAD.row(job=lease.job_id, token=lease.token, with_archive=with_archive))
 

@@ -4,7 +4,6 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -20,18 +19,9 @@ from provisioning.engine.base import (
     ParameterValue,
 )
 from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerKey
-from provisioning.work import JobResult, Lease, LeaseLost
+from provisioning.work import JobResult, Lease, LeaseLost, Worker
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A daemon that asks for work."""
-
-    daemon_id: uuid.UUID
-    provisioners: Sequence[str]
-    tags: Mapping[str, str]
 
 
 class JobService:
@@ -81,7 +71,7 @@ class JobService:
     def find_worker(self, daemon_id: uuid.UUID, tags: Mapping[str, str]) -> Worker | None:
         """The daemon as it has registered."""
         daemon = self._daemon(daemon_id).first()
-        return Worker(daemon.pk, daemon.provisioners, tags) if daemon else None
+        return Worker(daemon.pk, daemon.provisioners, tags, self._organization_id) if daemon else None
 
     def _daemon(self, daemon_id: uuid.UUID) -> Any:
         return ProvisionerDaemon.objects.filter(pk=daemon_id, key_id=self._key_id)
@@ -114,21 +104,13 @@ class JobService:
         self, worker: Worker, token: uuid.UUID | None, lease_seconds: float, *, with_archive: bool
     ) -> LeasedJob | None:
         """The job that was given with that token, else the next one that fits."""
-        wanted = {
-            "daemon_id": worker.daemon_id,
-            "provisioners": worker.provisioners,
-            "tags": worker.tags,
-            "lease_seconds": lease_seconds,
-            "organization_id": self._organization_id,
-            "token": token,
-        }
         if token is None:
-            return assignments.claim(with_archive=with_archive, **wanted)
+            return assignments.claim(worker, lease_seconds=lease_seconds, with_archive=with_archive)
         with transaction.atomic():
             given = self._given_before(worker, token, lease_seconds)
             if given:
                 return assignments.load(given, with_archive=with_archive)
-            return assignments.claim(with_archive=with_archive, **wanted)
+            return assignments.claim(worker, lease_seconds=lease_seconds, token=token, with_archive=with_archive)
 
     def _given_before(self, worker: Worker, token: uuid.UUID, lease_seconds: float) -> Lease | None:
         """The lease of that token, prolonged. The lock keeps two calls with it from taking two jobs."""

@@ -1,10 +1,9 @@
-"""The life of a job. Nothing else writes ``ProvisionerJob`` rows.
+"""The life of a job. Nothing else writes ``ProvisionerJob`` rows but the claim (``assignments``), which starts it.
 
 Every transition is one conditional UPDATE that must hit its row; what belongs to it is written in the same
 transaction; listeners are told after the commit. The automaton is drawn in the model.
 """
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from coderproj.database.prepared import PreparedCommand
 from coderproj.errors import DomainError
 from provisioning import logs, results
 from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema
-from provisioning.models import DEFAULT_TAGS, JobEnd, JobType, ProvisionerJob
+from provisioning.models import JobEnd, JobType, ProvisionerJob
 from provisioning.news import tell
 from provisioning.work import JobResult, Lease, LeaseLost
 
@@ -93,84 +92,6 @@ def enqueue(
     )
     _tell(QUEUED, job.pk)
     return job
-
-
-FITS_SQL = """
- WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
-   AND provisioner = ANY(%(provisioners)s::text[])
-   AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
-   AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
-            ELSE tags <@ %(tags)s::jsonb END
-"""
-# NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
-# The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
-# daemon without a lease, and whatever that daemon writes later is committed behind the claim.
-CLAIM_SQL = f"""
-UPDATE provisioning_provisionerjob
-   SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
-       lease = coalesce(%(token)s::uuid, gen_random_uuid()),
-       lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
- WHERE id = (SELECT id FROM provisioning_provisionerjob
-              {FITS_SQL}
-              ORDER BY priority DESC, created_at
-              FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
-RETURNING id, lease, type, provisioner, attempts, input, log_count, initiator_id, file_id,
-          set_config('synchronous_commit', 'off', true)
-"""  # noqa: S608 - made of constants
-CLAIM = PreparedCommand(CLAIM_SQL)
-
-
-def claim(
-    *,
-    daemon_id: uuid.UUID,
-    provisioners: Sequence[str],
-    tags: Mapping[str, str],
-    lease_seconds: float,
-    organization_id: uuid.UUID | None = None,
-    token: uuid.UUID | None = None,
-) -> Lease | None:
-    """Take the first waiting job that fits, or None.
-
-    A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly
-    these. With ``organization_id`` only jobs of that organization fit. ``token`` becomes the lease's, when given.
-    """
-    row = CLAIM.row(
-        **claim_parameters(
-            daemon_id=daemon_id,
-            provisioners=provisioners,
-            tags=tags,
-            lease_seconds=lease_seconds,
-            organization_id=organization_id,
-            token=token,
-        )
-    )
-    return Lease(*row[:2]) if row else None
-
-
-def claim_parameters(
-    *,
-    daemon_id: uuid.UUID,
-    provisioners: Sequence[str],
-    tags: Mapping[str, str],
-    lease_seconds: float,
-    organization_id: uuid.UUID | None = None,
-    token: uuid.UUID | None = None,
-) -> dict[str, Any]:
-    """The parameters of CLAIM_SQL."""
-    fits = fitting(provisioners=provisioners, tags=tags, organization_id=organization_id)
-    return fits | {"token": token, "daemon": daemon_id, "seconds": float(lease_seconds)}
-
-
-def fitting(
-    *, provisioners: Sequence[str], tags: Mapping[str, str], organization_id: uuid.UUID | None
-) -> dict[str, Any]:
-    """The parameters of FITS_SQL."""
-    return {
-        "organization": organization_id,
-        "provisioners": list(provisioners),
-        "default_tags": json.dumps(DEFAULT_TAGS),
-        "tags": json.dumps(dict(tags)),
-    }
 
 
 # ---------------------------------------------------------------------- while it runs

@@ -1,11 +1,33 @@
-"""Why a waiting job cannot start: which of its tags no online daemon has."""
+"""Which daemon takes which job, and why a waiting job cannot start: which of its tags no online daemon has."""
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob
+from provisioning.work import Worker
+
+# A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly these.
+FITS_SQL = """
+ WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
+   AND provisioner = ANY(%(provisioners)s::text[])
+   AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
+   AND CASE WHEN tags = %(default_tags)s::jsonb THEN tags = %(tags)s::jsonb
+            ELSE tags <@ %(tags)s::jsonb END
+"""
+
+
+def fitting(worker: Worker) -> dict[str, Any]:
+    """The parameters of FITS_SQL: the waiting jobs that the worker may claim."""
+    return {
+        "organization": worker.organization_id,
+        "provisioners": list(worker.provisioners),
+        "default_tags": json.dumps(DEFAULT_TAGS),
+        "tags": json.dumps(dict(worker.tags)),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,7 @@ def unmatched(jobs: Iterable[ProvisionerJob]) -> Mapping[uuid.UUID, Unmatched]:
 
 
 def takes(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
-    """Whether the daemon may claim the job: as ``jobs.FITS_SQL`` decides."""
+    """Whether the daemon may claim the job: as FITS_SQL decides."""
     if job.provisioner not in daemon.provisioners:
         return False
     if daemon.key and daemon.key.organization_id and daemon.key.organization_id != job.organization_id:

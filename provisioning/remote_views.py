@@ -18,12 +18,13 @@ from coderproj.wsgi_bridge import STREAMS, Handover
 from provisioning.daemon import wire
 from provisioning.daemon.client import DaemonFacts, Lease, LeaseLost, Refused
 from provisioning.files import TAR
-from provisioning.job_service import JobService, Worker
+from provisioning.job_service import JobService
 from provisioning.key_authentication import KeyAuthentication, WithDaemonKey, WrongKeyThrottle
 from provisioning.keys import KeyHolder
 from provisioning.remote_schema import describe, describe_archive
 from provisioning.streaming.waiters import Waiting
 from provisioning.streaming.work import WorkStream
+from provisioning.work import Worker
 
 BodyT = TypeVar("BodyT", bound=wire.Body)
 LEASE_META = f"HTTP_{wire.LEASE_HEADER.upper().replace('-', '_')}"
@@ -181,7 +182,6 @@ class WaitView(RemoteDaemonView):
         body = self.read(wire.Wait)
         waiting = Waiting(
             worker=self.worker(body.daemon_id),
-            organization_id=self.holder.organization_id,
             seconds=body.seconds,
             has_slot=body.has_slot,
             canceling=frozenset(body.canceling),

@@ -1,6 +1,7 @@
 """The words that the queue and its daemons share. No Django: a daemon on another machine imports them."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioning.engine.base import ImportResult, PlanResult
@@ -24,3 +25,13 @@ class Lease:
 
     job_id: uuid.UUID
     token: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A daemon that asks for work: what it can run, and whose jobs, when it is not everybody's."""
+
+    daemon_id: uuid.UUID
+    provisioners: Sequence[str]
+    tags: Mapping[str, str]
+    organization_id: uuid.UUID | None = None

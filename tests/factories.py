@@ -3,13 +3,15 @@
 import hashlib
 import itertools
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
-from provisioning import jobs, keys
+from provisioning import assignments, jobs, keys
 from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
 from provisioning.models import DEFAULT_TAGS, File, JobType, ProvisionerJob
+from provisioning.work import Lease, Worker
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 _numbers = itertools.count(1)
@@ -111,6 +113,22 @@ def make_version(
     return version
 
 
+def claim(
+    *,
+    daemon_id: uuid.UUID | None = None,
+    provisioners: Sequence[str] = ("echo",),
+    tags: Mapping[str, str] = DEFAULT_TAGS,
+    organization_id: uuid.UUID | None = None,
+    token: uuid.UUID | None = None,
+    lease_seconds: float = 60.0,
+) -> Lease:
+    """The lease of the next job for such a daemon. There has to be one."""
+    worker = Worker(daemon_id or uuid.uuid4(), provisioners, tags, organization_id)
+    job = assignments.claim(worker, lease_seconds=lease_seconds, token=token)
+    assert job is not None
+    return job.lease
+
+
 def finish(
     job: ProvisionerJob,
     *,
@@ -119,8 +137,7 @@ def finish(
     error: str | None = None,
 ) -> None:
     """Run a waiting job to its end, as a daemon would. No other job may wait."""
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=[job.provisioner], tags=job.tags, lease_seconds=30)
-    assert lease is not None
+    lease = claim(provisioners=[job.provisioner], tags=job.tags)
     assert lease.job_id == job.pk
     jobs.store_schemas(lease, schemas)
     if error is not None:

@@ -14,8 +14,8 @@ from django.db import InterfaceError, OperationalError, connection
 from provisioning import jobs
 from provisioning.daemon.client import Assignment, DaemonFacts, Lease, Registration, Unreachable, Wakeup
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
-from provisioning.job_service import JobService, Worker
-from provisioning.work import JobResult
+from provisioning.job_service import JobService
+from provisioning.work import JobResult, Worker
 
 # COPY and LISTEN go past Django, and so do their errors.
 UNREACHABLE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)

@@ -41,8 +41,9 @@ class SimulatedDaemon:
     """Takes jobs and ends them until there are none, as a real daemon's client does: a connection for each call."""
 
     def __init__(self) -> None:
-        from provisioning.job_service import JobService, Worker
+        from provisioning.job_service import JobService
         from provisioning.models import DEFAULT_TAGS, Provisioner
+        from provisioning.work import Worker
 
         self.took = Took()
         self._service = JobService()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from provisioning.daemon import wire
-from provisioning.job_service import Worker
-from provisioning.jobs import CANCELING, FITS_SQL, QUEUED, fitting
+from provisioning.jobs import CANCELING, QUEUED
+from provisioning.matching import FITS_SQL, fitting
+from provisioning.work import Worker
 
 if TYPE_CHECKING:
     from provisioning.streaming.store import Store
@@ -30,17 +31,13 @@ class Waiting:
     """What a daemon waits for, see ``wire.Wait``."""
 
     worker: Worker
-    organization_id: uuid.UUID | None
     seconds: float
     has_slot: bool
     canceling: frozenset[uuid.UUID]
 
     def query(self) -> dict[str, Any]:
         """The parameters of LOOK_SQL."""
-        fits = fitting(
-            provisioners=self.worker.provisioners, tags=self.worker.tags, organization_id=self.organization_id
-        )
-        return fits | {"has_slot": self.has_slot, "daemon": self.worker.daemon_id}
+        return fitting(self.worker) | {"has_slot": self.has_slot, "daemon": self.worker.daemon_id}
 
     def look(self) -> wire.Waited:
         """What there is to tell right now, from a thread of Django's."""

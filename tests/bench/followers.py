@@ -83,16 +83,12 @@ def unwatched(lines: int) -> dict[str, Any]:
 
 
 def _running_import() -> tuple[Any, "Lease"]:
-    from provisioning import jobs
-    from provisioning.models import DEFAULT_TAGS
-    from tests.factories import make_organization, make_user, make_version
+    from tests.factories import claim, make_organization, make_user, make_version
 
     organization = make_organization(f"bench-{uuid.uuid4().hex[:8]}")
     user = make_user(f"bench-{uuid.uuid4().hex[:8]}", organizations=(organization,), site_roles=("owner",))
     version = make_version(user=user, organization=organization, finished=False)
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=600)
-    assert lease is not None
-    return version, lease
+    return version, claim(lease_seconds=600)
 
 
 def _write(lease: "Lease", lines: int) -> tuple[float, float]:

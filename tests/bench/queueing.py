@@ -158,14 +158,12 @@ def write() -> None:
     """Write LINES lines to a job of its own once told to; prints the processor seconds of that."""
     from provisioning import jobs, logs
     from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
-    from provisioning.models import DEFAULT_TAGS
-    from tests.factories import make_job, make_organization, make_user
+    from tests.factories import claim, make_job, make_organization, make_user
 
     name = f"writer-{uuid.uuid4().hex[:8]}"
     organization = make_organization(name)
     make_job(user=make_user(name, organizations=(organization,)), organization=organization)
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=600)
-    assert lease is not None
+    lease = claim(lease_seconds=600)
     now = time.time()
     batches = [
         [LogLine(LogSource.ENGINE, LogLevel.INFO, Stage.PERSISTENT, LINE % number, now) for number in range(BATCH)]

@@ -1,7 +1,5 @@
 """The admin: actions go through the services, forms leave their mark in the audit log, and links lead both ways."""
 
-import uuid
-
 import pytest
 from django.contrib import admin
 from django.urls import get_resolver, reverse
@@ -10,9 +8,9 @@ from django.utils import timezone
 from coderproj.identity import tokens
 from coderproj.identity.models import ApiKey, AuditLog, Group, GroupMembership, Membership
 from provisioning import jobs
-from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJobLog
+from provisioning.models import ProvisionerDaemon, ProvisionerJobLog
 from templates_app.models import AccessRole, TemplateAccess, TemplateVersion
-from tests.factories import make_job, make_template, make_user, make_version
+from tests.factories import claim, make_job, make_template, make_user, make_version
 from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
@@ -31,13 +29,6 @@ def act(user, model: str, action: str, *rows) -> str:
     url = reverse(f"admin:{model}_changelist")
     answer = client.post(url, {"action": action, "_selected_action": [str(row.pk) for row in rows]}, follow=True)
     return answer.content.decode()
-
-
-def claim(job):
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
-    assert lease is not None
-    assert lease.job_id == job.pk
-    return lease
 
 
 def test_lists_are_narrow_and_can_be_searched():
@@ -66,21 +57,21 @@ def test_jobs_are_canceled(owner, organization):
 def test_running_jobs_are_queued_again_and_their_daemon_is_fenced(owner, organization):
     job = make_job(user=owner, organization=organization)
     assert "Only a job that is running" in act(owner, "provisioning_provisionerjob", "requeue", job)
-    lease = claim(job)
+    lease = claim()
     assert "Queued 1 of the jobs again." in act(owner, "provisioning_provisionerjob", "requeue", job)
     job.refresh_from_db()
     assert (job.status, job.attempts) == ("pending", 1)
     with pytest.raises(jobs.LeaseLost):
         jobs.heartbeat(lease, lease_seconds=60)
     assert "ada took it away from its daemon" in ProvisionerJobLog.objects.get(job=job).output
-    claim(job)
+    claim()
     jobs.cancel(job.pk)
     assert "The cancellation of this job was requested." in act(owner, "provisioning_provisionerjob", "requeue", job)
 
 
 def test_a_build_is_not_queued_again(owner, organization):
     job = make_job(user=owner, organization=organization, job_type="workspace_build")
-    claim(job)
+    claim()
     assert "it cannot be repeated" in act(owner, "provisioning_provisionerjob", "requeue", job)
     job.refresh_from_db()
     assert job.status == "running"

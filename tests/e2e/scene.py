@@ -12,7 +12,7 @@ from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
 from provisioning.work import Lease
 from templates_app.models import Template, TemplateVersion
 from tests.e2e.scene_details import ASKING, add_details, store_files
-from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
+from tests.factories import claim, finish, make_job, make_organization, make_template, make_user, make_version
 
 PASSWORD = "correct horse battery"
 README = """---
@@ -154,10 +154,7 @@ def _version(
 
 
 def _take(job: ProvisionerJob, daemon_id: uuid.UUID | None = None) -> Lease:
-    lease = jobs.claim(
-        daemon_id=daemon_id or uuid.uuid4(), provisioners=[job.provisioner], tags=job.tags, lease_seconds=3600
-    )
-    assert lease is not None
+    lease = claim(daemon_id=daemon_id, provisioners=[job.provisioner], tags=job.tags, lease_seconds=3600)
     assert lease.job_id == job.pk
     return lease
 

@@ -1,7 +1,6 @@
 """The console in a browser: what scripts add to it works, and it works without."""
 
 import re
-import uuid
 
 import pytest
 from playwright.sync_api import expect
@@ -10,7 +9,7 @@ from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, Stage
 from templates_app.models import Template, TemplateVersion
 from tests.e2e.scene import PASSWORD, found, line, write_log
-from tests.factories import finish, make_version
+from tests.factories import claim, finish, make_version
 from tests.vocabulary import tar_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -95,7 +94,7 @@ def test_a_log_is_followed_to_the_end_of_its_job(page, scene, sign_in):
     expect(page.get_by_text("line 1999", exact=True)).to_be_hidden()
     jobs.complete(scene.lease, found())
     expect(page.locator(".live")).to_have_text("Finished")
-    expect(page.locator("#version-head").get_by_text("Succeeded")).to_be_visible()
+    expect(page.locator("#version-head").get_by_text("Succeeded", exact=True)).to_be_visible()
     expect(page.locator("#version-side").get_by_text("docker_volume")).to_be_visible()
     page.get_by_role("link", name="Promote").click()
     page.get_by_role("dialog").get_by_role("button", name="Promote eager_turing4").click()
@@ -108,11 +107,11 @@ def test_a_waiting_import_is_shown_to_start(page, scene, sign_in):
         user=scene.owner, organization=scene.organization, template=scene.docker, name="next", finished=False
     )
     page.goto(f"{TEMPLATE}/versions/next")
-    expect(page.locator("#version-head").get_by_text("Pending")).to_be_visible()
+    expect(page.locator("#version-head").get_by_text("Pending", exact=True)).to_be_visible()
     expect(page.get_by_text("Nothing yet: the job waits for a daemon.")).to_be_visible()
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=version.job.tags, lease_seconds=60)
+    lease = claim(tags=version.job.tags)
     write_log(lease, until=Stage.PARSING)
-    expect(page.locator("#version-head").get_by_text("Running")).to_be_visible()
+    expect(page.locator("#version-head").get_by_text("Running", exact=True)).to_be_visible()
     expect(page.locator("#stages small", has_text="running")).to_be_visible()
     expect(page.locator(".log-empty")).to_be_hidden()
 

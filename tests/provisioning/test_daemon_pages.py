@@ -7,10 +7,10 @@ import pytest
 from django.utils import timezone
 
 from coderproj.identity.actor import Actor
-from provisioning import jobs, keys
+from provisioning import keys
 from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerKey
 from provisioning.utilisation import work_of
-from tests.factories import make_job, make_organization, make_user
+from tests.factories import claim, make_job, make_organization, make_user
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
@@ -36,11 +36,6 @@ def make_finished(daemon, owner, organization, *, ago: timedelta, ran: timedelta
     return job
 
 
-def claim(daemon) -> None:
-    lease = jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags=TAGS, lease_seconds=60)
-    assert lease is not None
-
-
 # ---------------------------------------------------------------------- daemons
 def test_without_daemons_one_is_told_how_to_start_one(owner, member):
     assert "Make a key for a daemon" in text_of(browser(owner).get("/daemons"))
@@ -51,7 +46,7 @@ def test_without_daemons_one_is_told_how_to_start_one(owner, member):
 
 def test_states_are_told_apart_and_filtered(owner, organization):
     make_job(user=owner, organization=organization)
-    claim(make_daemon("busy-one"))
+    claim(daemon_id=make_daemon("busy-one").pk, tags=TAGS)
     make_daemon("idle-one")
     make_daemon("lost-one", seen=timedelta(minutes=5))
     make_daemon("gone-one", stopped_at=timezone.now())
@@ -76,7 +71,7 @@ def test_states_are_told_apart_and_filtered(owner, organization):
 def test_jobs_of_others_are_counted_and_not_named(owner, member, organization):
     job = make_job(user=owner, organization=organization)
     daemon = make_daemon("builtin-0")
-    claim(daemon)
+    claim(daemon_id=daemon.pk, tags=TAGS)
     make_finished(daemon, owner, organization, ago=timedelta(hours=1), ran=timedelta(seconds=30))
     client = browser(member)
     assert "1 job of others" in text_of(client.get("/daemons"))

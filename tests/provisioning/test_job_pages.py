@@ -6,11 +6,10 @@ from datetime import timedelta
 import pytest
 
 from coderproj.identity.actor import Actor
-from provisioning import jobs
 from provisioning.figures import daemon_figures, job_figures
 from provisioning.models import ProvisionerJob
 from provisioning.pages import jobs as job_pages
-from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
+from tests.factories import claim, finish, make_job, make_organization, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.provisioning.test_matching import make_daemon
 
@@ -55,7 +54,7 @@ def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owne
     daemon = make_daemon()
     ids = [str(make_job(user=owner, organization=organization).pk)[:8] for _ in range(3)]
     for _ in ids:
-        jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags={"scope": "organization"}, lease_seconds=30)
+        claim(daemon_id=daemon.pk, tags={"scope": "organization"})
     for job in ProvisionerJob.objects.all():  # in the order of ``ids``
         started_at = job.created_at + timedelta(seconds=ids.index(str(job.pk)[:8]))
         ProvisionerJob.objects.filter(pk=job.pk).update(started_at=started_at)
@@ -151,7 +150,7 @@ def test_a_member_sees_their_own_jobs_alone(owner, organization):
 def test_a_daemon_with_jobs_of_others_is_busy_and_says_no_more(owner, organization):
     job = make_job(user=owner, organization=organization)
     daemon = make_daemon()
-    jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags=job.tags, lease_seconds=30)
+    claim(daemon_id=daemon.pk, tags=job.tags)
     text = text_of(browser(make_user(organizations=(organization,))).get("/jobs"))
     assert "Busy At work for others" in text
     assert str(job.pk)[:8] not in text
@@ -198,7 +197,7 @@ def test_figures_count_what_one_may_see(owner, organization, django_assert_num_q
     finish(make_job(user=member, organization=organization))
     finish(make_job(user=owner, organization=organization), error="broken")
     running = make_job(user=owner, organization=organization)
-    jobs.claim(daemon_id=make_daemon().pk, provisioners=["echo"], tags=running.tags, lease_seconds=30)
+    claim(daemon_id=make_daemon().pk, tags=running.tags)
     make_job(user=owner, organization=organization)
     actor = Actor.of(owner)
     with django_assert_num_queries(1):

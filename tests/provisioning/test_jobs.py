@@ -6,22 +6,21 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from provisioning import jobs, logs
+from provisioning import assignments, jobs, logs
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanResult, Resource
 from provisioning.job_queue import queue_of
 from provisioning.models import DEFAULT_TAGS, JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
+from provisioning.work import Lease, Worker
 from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
 
 
-def claim(tags=None, provisioners=("echo",), lease_seconds=30.0):
-    return jobs.claim(
-        daemon_id=uuid.uuid4(),
-        provisioners=provisioners,
-        tags=DEFAULT_TAGS if tags is None else tags,
-        lease_seconds=lease_seconds,
-    )
+def claim(tags=DEFAULT_TAGS, provisioners=("echo",), lease_seconds=30.0, organization_id=None, token=None):
+    """The lease of the next job that fits such a daemon, or None."""
+    worker = Worker(uuid.uuid4(), provisioners, tags, organization_id)
+    job = assignments.claim(worker, lease_seconds=lease_seconds, token=token)
+    return job and job.lease
 
 
 def status(job):
@@ -102,10 +101,9 @@ def test_a_result_of_another_type_of_job_is_refused():
 
 def test_a_claim_can_be_held_to_an_organization():
     job = make_job()
-    facts = {"daemon_id": uuid.uuid4(), "provisioners": ["echo"], "tags": DEFAULT_TAGS, "lease_seconds": 30}
-    assert jobs.claim(**facts, organization_id=uuid.uuid4()) is None
+    assert claim(organization_id=uuid.uuid4()) is None
     token = uuid.uuid4()
-    assert jobs.claim(**facts, organization_id=job.organization_id, token=token) == jobs.Lease(job.pk, token)
+    assert claim(organization_id=job.organization_id, token=token) == Lease(job.pk, token)
 
 
 def test_a_batch_is_written_once_and_never_behind_a_gap():

@@ -5,9 +5,9 @@ import uuid
 import pytest
 
 from provisioning import jobs
-from provisioning.models import DEFAULT_TAGS, JobType
+from provisioning.models import JobType
 from tests.api import ApiClient, fields_of
-from tests.factories import finish, make_job, make_organization, make_user
+from tests.factories import claim, finish, make_job, make_organization, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -106,7 +106,7 @@ def test_pages(member, org):
 
 def test_filters(member, admin, org):
     good, bad = (make_job(user=member, organization=org, job_type=JobType.IMPORT) for _ in range(2))
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=30)
+    lease = claim()
     jobs.cancel(bad.pk)
     waiting = make_job(user=admin, organization=org)
     good.refresh_from_db()

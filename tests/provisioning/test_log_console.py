@@ -1,7 +1,5 @@
 """The log as pages show it: stages, their states and times; and as a text file."""
 
-import uuid
-
 import pytest
 
 from provisioning import jobs, logs
@@ -9,7 +7,7 @@ from provisioning.engine.base import LogLevel, LogLine, LogSource, PlanResult, S
 from provisioning.log_console import LINES_SHOWN, log_console, raw_log
 from provisioning.models import ProvisionerJob
 from provisioning.work import Lease
-from tests.factories import make_job
+from tests.factories import claim, make_job
 
 pytestmark = pytest.mark.django_db
 START = 1_800_000_000.0
@@ -18,8 +16,7 @@ START = 1_800_000_000.0
 def written(*lines: tuple[str, str, LogLevel, float]) -> tuple[ProvisionerJob, Lease]:
     """A running job with these lines: stage, output, level, seconds after the start."""
     job = make_job()
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=job.tags, lease_seconds=30)
-    assert lease is not None
+    lease = claim(tags=job.tags)
     logs.append(
         lease.job_id,
         lease.token,

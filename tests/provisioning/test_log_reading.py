@@ -6,12 +6,12 @@ import pytest
 from django.db import connection
 from rest_framework import serializers
 
-from provisioning import jobs, log_reading, logs
+from provisioning import log_reading, logs
 from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.log_reading import log_chunks
 from provisioning.log_window import LogWindow
-from provisioning.models import DEFAULT_TAGS, ProvisionerJobLog
-from tests.factories import make_job
+from provisioning.models import ProvisionerJobLog
+from tests.factories import claim, make_job
 
 pytestmark = pytest.mark.django_db
 START = 1_700_000_000
@@ -31,7 +31,7 @@ class PlainLog(serializers.ModelSerializer):
 
 def job_with(outputs):
     job = make_job()
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
+    lease = claim()
     lines = [
         LogLine(LogSource.ENGINE, LogLevel.WARN, 'Sta"ge', output, START + number)
         for number, output in enumerate(outputs, start=1)

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from provisioning import jobs
+from provisioning import assignments
 from provisioning.matching import takes, unmatched
 from provisioning.models import ProvisionerDaemon, ProvisionerKey
+from provisioning.work import Worker
 from tests.factories import make_job, make_organization, make_provisioner_key
 
 pytestmark = pytest.mark.django_db
@@ -63,8 +64,8 @@ def test_without_any_such_daemon_it_is_said_so(daemon):
 def test_it_agrees_with_the_claim(job_tags, daemon_tags):
     daemon = make_daemon(daemon_tags)
     job = make_job(tags=job_tags)
-    lease = jobs.claim(daemon_id=daemon.pk, provisioners=["echo"], tags=daemon.tags, lease_seconds=30)
-    assert takes(daemon, job) == (lease is not None)
+    claimed = assignments.claim(Worker(daemon.pk, daemon.provisioners, daemon.tags), lease_seconds=30)
+    assert takes(daemon, job) == (claimed is not None)
 
 
 def test_a_daemon_with_a_key_of_another_organization_does_not_count():

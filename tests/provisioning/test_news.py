@@ -1,7 +1,6 @@
 """Listeners hear of what was committed, and of nothing else."""
 
 import logging
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +11,9 @@ from django.db import connection, transaction
 from provisioning import jobs
 from provisioning.daemon.direct import listen
 from provisioning.engine.base import PlanResult
-from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon
+from provisioning.models import ProvisionerDaemon
 from provisioning.news import tell
-from tests.factories import make_job
+from tests.factories import claim, make_job
 
 
 @pytest.fixture
@@ -69,8 +68,7 @@ def test_a_connection_lost_behind_the_commit_does_not_undo_what_was_done(listene
 def test_an_end_that_is_told_again_tells_the_listeners_again(transactional_db):
     """Who ended it may have died between the commit and the news."""
     job = make_job()
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
-    assert lease is not None
+    lease = claim()
     listening = listen(jobs.JOB_CHANNEL)
     try:
         for _ in range(2):

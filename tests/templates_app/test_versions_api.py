@@ -21,7 +21,7 @@ from provisioning.engine.base import (
 from provisioning.models import JobStatus, ParameterScope, ParameterValue
 from templates_app.models import TemplateVersion
 from tests.api import ApiClient, fields_of
-from tests.factories import make_file, make_organization, make_template, make_user, make_version
+from tests.factories import claim, make_file, make_organization, make_template, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -321,7 +321,7 @@ def test_versions_by_name_and_their_previous_ones(api, admin, organization):
 
 def test_a_frozen_daemon_cannot_complete_an_import_twice(admin, organization):
     version = make_version(user=admin, organization=organization, finished=False)
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=version.job.tags, lease_seconds=30)
+    lease = claim(tags=version.job.tags)
     jobs.complete(lease, FOUND)
     jobs.complete(lease, FOUND)  # the answer to the first was lost: said again, it changes nothing
     assert version.rich_parameters.count() == 2

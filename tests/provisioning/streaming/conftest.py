@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,9 +13,9 @@ from coderproj.identity import tokens
 from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.jobs import Lease
-from provisioning.models import DEFAULT_TAGS, ProvisionerJob
+from provisioning.models import ProvisionerJob
 from provisioning.news import tell
-from tests.factories import make_job, make_organization, make_user
+from tests.factories import claim, make_job, make_organization, make_user
 from tests.live import LiveApi
 
 HEADER = "Coder-Session-Token"
@@ -75,8 +74,7 @@ def followed(live_api: LiveApi, settings) -> Iterator[Followed]:
     organization = make_organization()
     user = make_user(organizations=(organization,))
     job = make_job(user=user, organization=organization)
-    lease = jobs.claim(daemon_id=uuid.uuid4(), provisioners=["echo"], tags=DEFAULT_TAGS, lease_seconds=60)
-    assert lease is not None
+    lease = claim()
     _, token = tokens.issue(user=user)
     yield Followed(live_api, job, lease, token)
     ProvisionerJob.objects.all().delete()
