@@ -7,6 +7,20 @@ from tests import emptying
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
 
+# What takes long begins early, so that the processes of a run end together.
+LONG = (
+    "test_nothing_is_lost_through_twenty_faults",
+    "test_the_demonstration_shows_the_main_job_on_servers_of_ours_alone",
+    "test_nothing_stored_runs_on_any_page",
+    "test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again",
+    "test_odd_values_in_every_field_of_every_body",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.name not in LONG)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_emptying():

@@ -250,3 +250,41 @@ def test_pips_settings_are_said_to_uv(installing, monkeypatch) -> None:
     assert said["UV_NO_INDEX"] == "1"
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://ours.example.com")
     assert installing.uv_environment()["UV_DEFAULT_INDEX"] == "https://ours.example.com"
+
+
+# ---------------------------------------------------------------------- the browser
+@pytest.mark.parametrize(
+    ("on_path", "to_be_had", "tried"),
+    [
+        ((), {"chromium-headless-shell", "chromium"}, ["chromium-headless-shell"]),
+        ((), {"chromium"}, ["chromium-headless-shell", "chromium"]),
+        (("chromium",), {"chromium-headless-shell"}, ["chromium-headless-shell"]),
+        (("chromium",), set(), ["chromium-headless-shell"]),
+        (("chromium-headless-shell",), {"chromium"}, []),
+        ((), set(), ["chromium-headless-shell", "chromium"]),
+    ],
+)
+def test_the_lightest_chromium_is_installed_and_tried_once(
+    setup, tmp_path, monkeypatch, capsys, on_path, to_be_had, tried
+) -> None:
+    asked: list[str] = []
+
+    def install(package: str, *_: str) -> bool:
+        asked.append(package)
+        if package in to_be_had:
+            programs(tmp_path / "bin", package)
+        return package in to_be_had
+
+    a_python(setup)
+    stamp(setup, folder=str(setup.VENV), packages="x")
+    monkeypatch.setenv("PATH", programs(tmp_path / "bin", "apt-get", *on_path))
+    monkeypatch.setattr(setup.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(setup, "os_release", lambda: "ID=debian\n")
+    monkeypatch.setattr(setup, "apt_install", install)
+    setup.see_to_browser()
+    assert asked == tried
+    has_one = bool(on_path or to_be_had)
+    assert ("warning: the browser tests need Chromium" in capsys.readouterr().out) is not has_one
+    setup.see_to_browser()
+    assert asked == (tried if has_one else tried * 2)
+    assert setup.read_stamp()["packages"] == "x"

@@ -41,7 +41,7 @@ def test_an_import_that_failed_is_retried_with_a_value_and_becomes_a_template(
         page.get_by_role("link", name="Retry").click()
         page.get_by_label("token").fill("s3cr3t")
         page.get_by_role("button", name="Import again").click()
-        expect(page.locator("#version-head").get_by_text("Succeeded")).to_be_visible(timeout=30_000)
+        expect(page.locator("#version-head").get_by_text("Succeeded", exact=True)).to_be_visible(timeout=30_000)
     expect(page.locator("#log").get_by_text(Stage.PERSISTENT)).to_be_visible()
     expect(page.locator("#version-side").get_by_text("terraform_data")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("mine")

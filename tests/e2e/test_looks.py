@@ -15,7 +15,7 @@ from coderproj.identity.models import User
 from provisioning import keys
 from provisioning.models import ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
-from tests.e2e.conftest import WIDE, carry_session, watched
+from tests.e2e.conftest import PHONE, WIDE, carry_session, violations, watched
 from tests.e2e.scene import Scene, found, make_scene
 from tests.emptying import empty
 from tests.factories import make_version
@@ -182,3 +182,20 @@ def test_signing_in_is_accessible(look, tab):
     finally:  # the tests behind this one are signed in
         context.clear_cookies()
         context.add_cookies(cookies)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_menu_of_phones_is_accessible(tab, scheme):
+    _, page, problems = tab
+    problems.clear()
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size(PHONE)
+    try:
+        page.goto(TEMPLATE)
+        page.locator("details.menu > summary").click()
+        expect(page.get_by_role("navigation", name="Main").get_by_role("link", name="Daemons")).to_be_visible()
+        assert violations(page) == []
+        assert problems == []
+    finally:
+        page.set_viewport_size(WIDE)
+        page.emulate_media(color_scheme="light")
