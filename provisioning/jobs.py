@@ -23,7 +23,6 @@ from provisioning.work import JobResult, Lease, LeaseLost
 JOB_CHANNEL = "provisioner_job"
 QUEUED = "queued"
 CANCELING = "canceling"
-ENDED = "ended"
 
 MAX_ATTEMPTS = 3
 MAX_ERROR_CHARACTERS = 4000
@@ -309,4 +308,5 @@ def _tell(event: str, job_id: uuid.UUID) -> None:
 
 
 def _tell_end(job_id: uuid.UUID) -> None:
-    tell((JOB_CHANNEL, f"{ENDED}:{job_id}"), (logs.LOG_CHANNEL, f"{job_id}{logs.END_MARK}"))
+    """To those who follow the job's log; a daemon has nothing to do about it."""
+    tell((logs.LOG_CHANNEL, f"{job_id}{logs.END_MARK}"))

@@ -106,7 +106,7 @@ class DirectClient:
             raise Unreachable(str(error)) from error
 
     def _wait(self, listener: psycopg.Connection[Any], timeout: float, has_slot: bool) -> Wakeup:
-        """News of no interest, such as the ends of other daemons' jobs, do not end the wait: a claim in vain costs."""
+        """News of no interest, of jobs when no slot is free, do not end the wait: a claim in vain costs."""
         until = time.monotonic() + timeout
         while True:
             events = [event.partition(":") for event in _notifications(listener)]

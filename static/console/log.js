@@ -5,6 +5,7 @@
     return;
   }
   const NEAR_THE_END = 40;
+  const HAND_MILLISECONDS = 1000;
   const BLOCK = 100; // lines in an element of their own, which is left alone while it is out of sight
   const body = root.querySelector(".log-body");
   const live = root.querySelector(".live");
@@ -68,11 +69,28 @@
     }
   });
 
+  function setFollowing(on) {
+    following = on;
+    followButton?.setAttribute("aria-pressed", on);
+  }
+
+  // Who scrolls away from the end wants to read; who comes back to it, to follow. What scrolls without a hand on wheel,
+  // screen or keys is our own doing. Scrolling goes on for a while after the hand has left.
+  let touchedAt = -HAND_MILLISECONDS;
+  let top = body.scrollTop;
+
+  for (const way of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    body.addEventListener(way, () => (touchedAt = performance.now()), { passive: true });
+  }
+
   body.addEventListener(
-    "wheel",
+    "scroll",
     () => {
-      following = body.scrollTop + body.clientHeight > body.scrollHeight - NEAR_THE_END;
-      followButton?.setAttribute("aria-pressed", following);
+      const upwards = body.scrollTop < top;
+      top = body.scrollTop;
+      if (performance.now() - touchedAt < HAND_MILLISECONDS) {
+        setFollowing(!upwards && top + body.clientHeight > body.scrollHeight - NEAR_THE_END);
+      }
     },
     { passive: true },
   );
@@ -99,8 +117,7 @@
     hitIndex = 0;
     const first = body.querySelector(".hit");
     if (first) {
-      following = false;
-      followButton?.setAttribute("aria-pressed", "false");
+      setFollowing(false);
       reveal(first);
     }
   }
@@ -122,8 +139,7 @@
   function goToLine() {
     const line = location.hash.startsWith("#L") && document.getElementById(location.hash.slice(1));
     if (line && body.contains(line)) {
-      following = false;
-      followButton?.setAttribute("aria-pressed", "false");
+      setFollowing(false);
       reveal(line);
     }
   }
