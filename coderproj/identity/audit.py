@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 
-from coderproj.errors import DomainError
+from coderproj.errors import DomainError, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import (
     ApiKey,
@@ -81,14 +82,16 @@ class Entry:
 def record(actor: Actor, action: AuditAction, instance: models.Model | None = None) -> Iterator[Entry]:
     """Run a change in a transaction and record it there; record a refused attempt with its status and no diff.
 
-    ``instance`` is the object before the change, when there is one. Nothing is recorded as long as neither it nor
-    ``entry.after`` is known.
+    ``instance`` is the object to be changed, when there is one. It is locked and read anew: two changes of the same
+    moment follow each other, and neither undoes the other. Raises NotFound when it has gone meanwhile. Nothing is
+    recorded as long as neither it nor ``entry.after`` is known.
     """
     entry = Entry()
-    if instance is not None:
-        entry = Entry(instance, _target(instance), getattr(instance, "icon", ""), snapshot(instance))
     try:
         with transaction.atomic():
+            if instance is not None:
+                _lock(instance)
+                entry = Entry(instance, _target(instance), getattr(instance, "icon", ""), snapshot(instance))
             yield entry
             _write(actor, action, entry, _diff(entry))
     except DomainError as error:
@@ -96,6 +99,15 @@ def record(actor: Actor, action: AuditAction, instance: models.Model | None = No
         entry.after = None if entry.instance is not None else entry.after
         _write(actor, action, entry, {})
         raise
+
+
+def _lock(instance: models.Model) -> None:
+    """Not for its key: rows that refer to it may be inserted meanwhile."""
+    rows = type(instance)._base_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001 - Django documents it
+    try:
+        instance.refresh_from_db(from_queryset=rows)
+    except ObjectDoesNotExist:
+        raise NotFound from None
 
 
 def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> None:

@@ -127,8 +127,6 @@ def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
     """
     authorize(actor, Action.UPDATE, Resource.GROUP, organization_id=group.organization_id)
     with audit.record(actor, AuditAction.WRITE, group) as entry:
-        if not Group.objects.select_for_update().filter(pk=group.pk).first():
-            raise NotFound
         if change.name and change.name != group.name:
             _refuse_reserved(change.name)
             if group.is_everyone:

@@ -124,8 +124,6 @@ def update_organization(actor: Actor, organization: Organization, changes: Mappi
     """
     authorize(actor, Action.UPDATE, Resource.ORGANIZATION, organization_id=organization.pk)
     with audit.record(actor, AuditAction.WRITE, organization) as entry:
-        if not Organization.objects.select_for_update().filter(pk=organization.pk).first():
-            raise NotFound
         for field, value in changes.items():
             setattr(organization, field, value)
         try:

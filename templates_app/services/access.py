@@ -70,7 +70,6 @@ def update_access_list(
     """
     authorize(actor, Action.CREATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
-        Template.objects.select_for_update().filter(pk=template.pk).first()
         listed = TemplateAccess.objects.filter(template=template)
         users = visible_users(actor) | User.objects.filter(pk__in=listed.filter(user__isnull=False).values("user"))
         user_changes, problems = _changes("user_perms", "user", user_roles, users)

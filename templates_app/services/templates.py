@@ -91,11 +91,11 @@ def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Templat
     access.authorize(actor, Action.UPDATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
         entry.after = template
+        _refuse_deleted(template)
         changed = {name: value for name, value in changes.items() if getattr(template, name) != value}
         if changed:
             for name, value in changed.items():
                 setattr(template, name, value)
-            _lock(template)
             _save_named(template, update_fields=[*changed, "updated_at"])
     return template
 
@@ -107,7 +107,7 @@ def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
     """
     access.authorize(actor, Action.UPDATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
-        _lock(template)
+        _refuse_deleted(template)
         version = TemplateVersion.objects.visible(actor).filter(pk=version_id).first()
         if version is None:
             raise NotFound("Template version not found.")
@@ -124,18 +124,17 @@ def delete(actor: Actor, template: Template) -> None:
     """Delete a template; its name is free again at once. Raises Forbidden."""
     access.authorize(actor, Action.DELETE, template)
     with audit.record(actor, AuditAction.DELETE, template):
-        hit = Template.objects.existing().filter(pk=template.pk).update(deleted=True)
-        if not hit:
-            raise NotFound
+        _refuse_deleted(template)
+        Template.objects.filter(pk=template.pk).update(deleted=True)
 
 
 def _name_taken(organization_id: uuid.UUID, name: str) -> bool:
     return Template.objects.existing().filter(organization_id=organization_id, name__iexact=name).exists()
 
 
-def _lock(template: Template) -> None:
-    """Keep others from changing the template until the transaction ends. Raises NotFound when it was deleted."""
-    if not Template.objects.existing().select_for_update().filter(pk=template.pk).exists():
+def _refuse_deleted(template: Template) -> None:
+    """Raises NotFound for a template that was deleted before its row was locked."""
+    if template.deleted:
         raise NotFound
 
 

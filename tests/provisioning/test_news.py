@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from provisioning import jobs
 from provisioning.daemon.direct import listen
 from provisioning.engine.base import PlanResult
+from provisioning.logs import END_MARK, LOG_CHANNEL
 from provisioning.models import ProvisionerDaemon
 from provisioning.news import tell
 from tests.factories import claim, make_job
@@ -69,10 +70,10 @@ def test_an_end_that_is_told_again_tells_the_listeners_again(transactional_db):
     """Who ended it may have died between the commit and the news."""
     job = make_job()
     lease = claim()
-    listening = listen(jobs.JOB_CHANNEL)
+    listening = listen(LOG_CHANNEL)
     try:
         for _ in range(2):
             jobs.complete(lease, PlanResult())
-        assert heard(listening) == [f"{jobs.ENDED}:{job.pk}"] * 2
+        assert heard(listening) == [f"{job.pk}{END_MARK}"] * 2
     finally:
         listening.close()

@@ -8,9 +8,10 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from coderproj.identity.models import Group, GroupMembership, User
+from coderproj.identity.models import AuditLog, Group, GroupMembership, User
+from templates_app.models import Template
 from tests.api import ApiClient
-from tests.factories import make_organization, make_user
+from tests.factories import make_organization, make_template, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,3 +115,41 @@ def test_a_group_and_a_token_are_deleted_once(org, owner):
         path = f"users/me/keys/{token[:10]}"
         statuses = at_once(*[partial(client.delete, path) for client in clients(owner)])
         assert Counter(statuses) == {204: 1, 404: AT_ONCE - 1}
+
+
+def test_changes_of_the_same_moment_are_recorded_one_after_the_other(org, owner):
+    """What the log calls old is what the change before has left."""
+    template = make_template(user=owner, organization=org)
+    for round_ in range(ROUNDS):
+        texts = [f"text {round_}.{number}" for number in range(AT_ONCE)]
+        began = Template.objects.get(pk=template.pk).description
+        AuditLog.objects.all().delete()
+        calls = [
+            partial(client.patch, f"templates/{template.pk}", {"description": text})
+            for client, text in zip(clients(owner), texts, strict=True)
+        ]
+        assert at_once(*calls) == [200] * AT_ONCE
+        changes = [log.diff["description"] for log in AuditLog.objects.all() if log.diff]
+        became = {change["old"]: change["new"] for change in changes}
+        assert len(became) == len(changes), changes
+        last = began
+        for _ in changes:
+            last = became[last]
+        assert last == Template.objects.get(pk=template.pk).description
+
+
+def test_a_change_leaves_the_rest_as_others_have_just_made_it(org, owner):
+    for number in range(ROUNDS):
+        group = Group.objects.create(organization=org, name=f"g{number}")
+        bodies: list[dict[str, object]] = [
+            {"quota_allowance": 7},
+            {"avatar_url": "/icon/go.svg"},
+            {"name": f"h{number}"},
+        ]
+        calls = [
+            partial(client.patch, f"groups/{group.pk}", body)
+            for client, body in zip(clients(owner), bodies, strict=False)
+        ]
+        assert at_once(*calls) == [200] * len(bodies)
+        group.refresh_from_db()
+        assert (group.quota_allowance, group.avatar_url, group.name) == (7, "/icon/go.svg", f"h{number}")
