@@ -13,6 +13,8 @@ from provisioning.matching import Unmatched, unmatched
 from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob, WorkspaceResource
 
 START = "start"
+# In characters. More than that is read rather than looked at.
+LONGEST_TITLE = 160
 
 
 def seconds_queued(job: ProvisionerJob, now: datetime | None = None) -> float:
@@ -36,7 +38,7 @@ def tags_of(tags: Mapping[str, Any]) -> list[str]:
 
 def job_context(job: ProvisionerJob) -> dict[str, Any]:
     """The context of ``_job_facts.html`` and ``_job_error.html``. At most three queries."""
-    title, _, detail = job.error.strip().partition("\n")
+    title, detail = _title_and_detail(job.error.strip())
     context: dict[str, Any] = {
         "job": job,
         "daemon": daemons_by_id([job.worker_id]).get(job.worker_id),
@@ -44,7 +46,7 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
         "ran": seconds_run(job),
         "tags": tags_of(job.tags),
         "error_title": title,
-        "error_detail": detail.strip(),
+        "error_detail": detail,
     }
     if job.started_at is None and job.completed_at is None:
         queue = queue_of([job.pk])
@@ -55,6 +57,14 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
             "no_match": missing.reason if missing else "",
         }
     return context
+
+
+def _title_and_detail(error: str) -> tuple[str, str]:
+    """The first line of an error, unless that is more than a title, and the rest."""
+    title, _, detail = error.partition("\n")
+    if len(title) > LONGEST_TITLE:
+        return "The job failed", error
+    return title, detail.strip()
 
 
 def daemons_by_id(ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, ProvisionerDaemon]:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from pytest_django.asserts import assertContains
 
 from coderproj.identity.actor import Actor
 from provisioning.figures import daemon_figures, job_figures
@@ -176,12 +177,22 @@ def test_a_waiting_job_tells_its_place_and_why_it_waits(owner, organization):
     assert "Cannot start No daemon that could take it is online" in text
 
 
-def test_a_failed_job_tells_why(owner, organization):
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (
+            "missing parameter: region\nGive it a value.",
+            "<strong>missing parameter: region</strong><p class=detail>Give it a value.</p>",
+        ),
+        ("x" * 161, f"<strong>The job failed</strong><p class=detail>{'x' * 161}</p>"),
+    ],
+)
+def test_a_failed_job_tells_why(owner, organization, error, shown):
     job = make_job(user=owner, organization=organization)
-    finish(job, error="missing parameter: region\nGive it a value.")
-    text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
-    assert "missing parameter: region Give it a value." in text
-    assert "Failed" in text
+    finish(job, error=error)
+    answer = browser(owner).get(f"/jobs/{job.pk}")
+    assertContains(answer, f'<div class="note-text">{shown}</div>', html=True)
+    assert "Failed" in text_of(answer)
 
 
 def test_the_log_comes_as_a_file(owner, organization):
