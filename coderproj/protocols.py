@@ -1,7 +1,9 @@
 """uvicorn's protocols with what we need of them beyond that."""
 
+import uuid
 from typing import Any, cast
 
+from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -13,7 +15,8 @@ from coderproj.api.renderers import to_json
 # An extension of the scope, and the type of a message: ``{"type": FRAMES, "frames": <whole frames>}``.
 FRAMES = "coderproj.websocket.frames"
 BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n"
+    b"x-coder-request-id: %b\r\nx-coder-build-version: %b\r\n\r\n%b"
 )
 
 
@@ -22,7 +25,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         body = to_json(envelope(msg))
-        self.transport.write(BAD_REQUEST % (len(body), body))
+        request_id = str(uuid.uuid4()).encode()
+        self.transport.write(BAD_REQUEST % (len(body), request_id, settings.BUILD_VERSION.encode(), body))
         self.transport.close()
 
 

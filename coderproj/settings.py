@@ -96,7 +96,6 @@ CSRF_TRUSTED_ORIGINS = [ACCESS_URL]
 
 # ------------------------------------------------------------------ Django
 ROOT_URLCONF = "coderproj.urls"
-WSGI_APPLICATION = "coderproj.wsgi.application"
 AUTH_USER_MODEL = "identity.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 APPEND_SLASH = False  # a redirected PATCH arrives as a GET

@@ -44,6 +44,7 @@ INLINE_BODY = 64 * 1024
 # How long a client may send or take nothing before its request is dropped, in seconds.
 STALL = 60.0
 FORWARDED_PROTO = "HTTP_X_FORWARDED_PROTO"
+REQUEST_ID, BUILD_VERSION = b"x-coder-request-id", b"x-coder-build-version"
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -205,7 +206,7 @@ class Exchange:
                 raise
             request_id = str(uuid.uuid4())
             logger.exception("request %s failed outside of Django", request_id)
-            return error_reply(500, INTERNAL, [(b"x-coder-request-id", request_id.encode())])
+            return error_reply(500, INTERNAL, [(REQUEST_ID, request_id.encode())])
 
     def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
         self.status = int(status.split(" ", 1)[0])
@@ -338,13 +339,13 @@ def environ_key(raw_name: bytes) -> str:
 
 
 def error_reply(status: int, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
-    """An error in the envelope, given without Django."""
+    """An error in the envelope, given without Django, with what every answer carries."""
     body = to_json(envelope(message))
-    kept = [(name, value) for name, value in headers if name not in (b"content-length", b"content-type")]
+    kept = {REQUEST_ID: str(uuid.uuid4()).encode(), BUILD_VERSION: settings.BUILD_VERSION.encode(), **dict(headers)}
     return Reply(
         status,
         [
-            *kept,
+            *((name, value) for name, value in kept.items() if name not in (b"content-length", b"content-type")),
             (b"content-type", JSON_CONTENT_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"x-content-type-options", b"nosniff"),

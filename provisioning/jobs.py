@@ -1,7 +1,7 @@
-"""The life of a job. Nothing else writes ``ProvisionerJob`` rows but the claim (``assignments``), which starts it.
+"""The life of a job. Nothing else writes its state but the claim (``assignments``), which starts it.
 
-Every transition is one conditional UPDATE that must hit its row; what belongs to it is written in the same
-transaction; listeners are told after the commit. The automaton is drawn in the model.
+Every transition is a conditional UPDATE that must hit its row, or locks the row before it looks; what belongs to it is
+written in the same transaction; listeners are told after the commit. The automaton is drawn in the model.
 """
 
 import uuid

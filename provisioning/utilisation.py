@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 from django.db import connection
 
 from provisioning.models import ProvisionerDaemon
+from provisioning.outcomes import FAILED, RAN, percentile
 
 DAY = timedelta(days=1)
 # What a job took of the time since a moment.
 SECONDS = "extract(epoch FROM job.completed_at - greatest(job.started_at, %(since)s))"
-FAILED = "job.error <> '' AND job.canceled_at IS NULL"
 WORK_SQL = f"""
 SELECT job.worker_id, count(*), count(*) FILTER (WHERE {FAILED}), sum({SECONDS}),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM job.completed_at - job.started_at))
+       {percentile(0.5, RAN)}
   FROM provisioning_provisionerjob job
  WHERE job.worker_id = ANY(%(daemons)s::uuid[]) AND job.completed_at >= %(since)s AND job.started_at IS NOT NULL
  GROUP BY 1

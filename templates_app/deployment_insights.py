@@ -11,19 +11,8 @@ from django.db import connection
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
-from templates_app.insights import (
-    FAILED,
-    IF_SUCCEEDED,
-    OUTCOMES,
-    RAN,
-    STAGES,
-    WAITED,
-    Outcomes,
-    StageTimes,
-    percentile,
-    seconds,
-    stage_times,
-)
+from provisioning.outcomes import FAILED, IF_SUCCEEDED, RAN, WAITED, percentile, seconds
+from templates_app.insights import OUTCOMES, STAGES, Outcomes, StageTimes, stage_times
 
 DAYS = 30
 TEMPLATES_SHOWN = 20

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import connection
 
+from provisioning.outcomes import ENDED, FAILED, IF_SUCCEEDED, RAN, SUCCEEDED, WAITED, percentile
+
 DAYS = 30
 # Stages are read from the logs of so many newest jobs, errors counted up to so many kinds.
 JOBS_READ = 40
@@ -32,25 +34,6 @@ WITH job AS (
                SELECT id::text FROM templates_app_templateversion WHERE template_id = %(template)s))
 )
 """
-ENDED = "job.completed_at IS NOT NULL"
-SUCCEEDED = f"{ENDED} AND job.canceled_at IS NULL AND job.error = ''"
-FAILED = f"{ENDED} AND job.canceled_at IS NULL AND job.error <> ''"
-IF_SUCCEEDED = f" FILTER (WHERE {SUCCEEDED})"
-RAN = "job.completed_at - job.started_at"
-WAITED = "job.started_at - job.created_at"
-
-
-def seconds(interval: str) -> str:
-    """SQL for an interval's length in seconds. Aggregates are of intervals and turned into seconds at the end: turning
-    each value would take longer than all the rest."""
-    return f"extract(epoch FROM {interval})::double precision"
-
-
-def percentile(share: float, length: str, condition: str = "") -> str:
-    """SQL for a percentile, in seconds, of the jobs for which the FILTER ``condition`` holds."""
-    return seconds(f"percentile_cont({share}) WITHIN GROUP (ORDER BY {length}){condition}")
-
-
 OUTCOMES = f"""
 SELECT job.type = 'template_version_import' AS is_import,
        count(*) FILTER (WHERE {SUCCEEDED}),

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connection
 
+from provisioning.outcomes import IF_SUCCEEDED, RAN, SUCCEEDED, percentile
+
 DAYS = 30
 
 # Runs of these templates since a moment, by the version that each of them is of. Jobs of other kinds, imports above
@@ -27,14 +29,12 @@ OF_FEW = """
    AND job.input->>'template_version_id' = ANY(ARRAY(
            SELECT id::text FROM templates_app_templateversion WHERE template_id = ANY(%(templates)s::uuid[])))
 """
-SUCCEEDED = "job.completed_at IS NOT NULL AND job.canceled_at IS NULL AND job.error = ''"
-SECONDS = "extract(epoch FROM job.completed_at - job.started_at)"
 # Each template by days, and as a whole where the day is null.
 USE_SQL = f"""
 SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, count(DISTINCT job.initiator_id),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY {SECONDS}) FILTER (WHERE {SUCCEEDED}),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY {SECONDS}) FILTER (WHERE {SUCCEEDED}),
-       count(*) FILTER (WHERE {SUCCEEDED})
+       {percentile(0.5, RAN, IF_SUCCEEDED)},
+       {percentile(0.95, RAN, IF_SUCCEEDED)},
+       count(*){IF_SUCCEEDED}
 {RUNS}{OF_FEW}
  GROUP BY GROUPING SETS ((1, 2), (1))
 """
@@ -42,7 +42,7 @@ SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, co
 SUMMARY_SQL = f"""
 WITH run AS MATERIALIZED (
     SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date - %(first)s::date AS day, job.initiator_id,
-           CASE WHEN {SUCCEEDED} THEN job.completed_at - job.started_at END AS lasted
+           CASE WHEN {SUCCEEDED} THEN {RAN} END AS lasted
     {RUNS}
 ), daily AS (
     SELECT template_id, json_object_agg(day, users) AS users
@@ -52,8 +52,8 @@ WITH run AS MATERIALIZED (
      GROUP BY 1
 ), whole AS (
     SELECT template_id,
-           extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY lasted))::double precision,
-           extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY lasted))::double precision,
+           {percentile(0.5, "lasted")},
+           {percentile(0.95, "lasted")},
            count(lasted)
       FROM run
      GROUP BY 1

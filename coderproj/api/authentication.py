@@ -18,7 +18,6 @@ from coderproj import addresses
 from coderproj.api.errors import CHALLENGE
 from coderproj.errors import Forbidden, SignInRequired
 from coderproj.identity.actor import Actor, Client
-from coderproj.identity.models import ApiKey
 from coderproj.identity.tokens import TOUCH_INTERVAL, parse_token
 
 SESSION_COOKIE = "coder_session_token"
@@ -245,8 +244,3 @@ def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, 
             [now, now, client.ip, slid, key_id],
         )
         cursor.execute("UPDATE identity_user SET last_seen_at = %s WHERE id = %s", [now, user_id])
-
-
-def key_of(actor: Actor) -> ApiKey | None:
-    """The key row behind an actor, when there still is one."""
-    return ApiKey.objects.filter(pk=actor.key_id).first()

@@ -1,5 +1,7 @@
 """Setting a deployment up, signing in and out, and tokens. API, pages and commands call these."""
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
@@ -70,7 +72,8 @@ def log_out(actor: Actor) -> None:
     key = ApiKey.objects.filter(pk=actor.key_id).first()
     if key is None:
         return
-    with audit.record(actor, AuditAction.LOGOUT, key):
+    # It may end in another window at the same moment.
+    with suppress(NotFound), audit.record(actor, AuditAction.LOGOUT, key):
         ApiKey.objects.filter(pk=key.pk).delete()
 
 

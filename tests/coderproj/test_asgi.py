@@ -6,12 +6,14 @@ import json
 import socket
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.conf import settings
 
 from coderproj.identity import tokens
 from tests.factories import make_user
@@ -159,6 +161,8 @@ def test_a_body_that_does_not_come(client, monkeypatch):
     answer.begin()
     assert answer.status == 408
     assert json.loads(answer.read())["message"]
+    assert uuid.UUID(answer.headers["X-Coder-Request-Id"])
+    assert answer.headers["X-Coder-Build-Version"] == settings.BUILD_VERSION
     answer.close()
     connection.close()
 
@@ -203,6 +207,8 @@ def test_what_is_no_http_is_refused_in_the_envelope(client):
         answer.begin()
         assert answer.status == 400
         assert json.loads(answer.read())["message"]
+        assert uuid.UUID(answer.headers["X-Coder-Request-Id"])
+        assert answer.headers["X-Coder-Build-Version"] == settings.BUILD_VERSION
         answer.close()
         connection.close()
 

@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from coderproj.identity.models import Organization
 from provisioning.models import ParameterValue, ProvisionerJob
-from templates_app.models import Template
+from templates_app.models import Template, TemplateVersion
 from tests.factories import finish, make_organization, make_template, make_user
 from tests.vocabulary import wait_until
 
@@ -99,6 +100,25 @@ def test_an_archive_and_a_file_of_values_can_be_pushed(owner, folder, tmp_path):
     stored = dict(ParameterValue.objects.values_list("name", "source_value"))
     assert stored == {"region": "eu", "zones": '["a", "b"]', "count": "3"}
     assert Template.objects.get().name == "web"
+    values.write_text("region: us\n")  # the same files, but not the same version
+    run("push", tmp_path / "web.tar.gz", "--parameters", values)
+    assert Template.objects.get().versions.count() == 2
+
+
+@pytest.mark.usefixtures("_daemon")
+def test_files_that_somebody_else_has_pushed_are_nothing_new(owner, folder):
+    run("push", folder)
+    make_user("omar", organizations=(Organization.objects.get(),), site_roles=("owner",))
+    assert "Nothing has changed" in run("push", folder, acting="omar")
+
+
+@pytest.mark.usefixtures("_daemon")
+def test_rollback_passes_over_archived_versions(owner, folder):
+    for name in ("v1", "v2", "v3"):
+        (folder / "main.tf").write_text(f"# {name}\n")
+        run("push", folder, "--version-name", name, "--activate")
+    TemplateVersion.objects.filter(name="v2").update(archived=True)
+    assert "back from v3 to v1" in run("rollback", "web")
 
 
 def test_a_failed_import_is_exit_code_2_with_the_reason(owner, folder):

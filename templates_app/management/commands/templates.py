@@ -64,7 +64,8 @@ class Command(ActingCommand):
         name = options["name"] or source.resolve().name.partition(".")[0]
         template = named_templates(actor, organization, name).first()
         file = store_source(actor, source)
-        if template is not None and not options["force"] and active_file_id(template) == file.pk:
+        is_new = options["force"] or options["parameters"] is not None
+        if template is not None and not is_new and active_file_hash(template) == file.hash:
             self.say(f"Nothing has changed: {name}'s active version {template.active_version.name} has these files.")
             return self._version_answer(actor, template.active_version)
         version = versions.create(
@@ -172,6 +173,7 @@ class Command(ActingCommand):
             job__completed_at__isnull=False,
             job__canceled_at=None,
             job__error="",
+            archived=False,
         )
         version = earlier.order_by("-created_at", "-id").first()
         if version is None:
@@ -206,9 +208,10 @@ def named_version(template: Template, name: str) -> TemplateVersion:
     return version
 
 
-def active_file_id(template: Template) -> Any:
-    """The stored file that the active version was imported from."""
-    return template.active_version.job.file_id
+def active_file_hash(template: Template) -> str:
+    """That of the file which the active version was imported from, whoever has pushed it; empty without one."""
+    file = template.active_version.job.file
+    return file.hash if file else ""
 
 
 def store_source(actor: Actor, source: Path) -> File:

@@ -11,7 +11,7 @@ from django.db import connection
 from coderproj.identity.models import AuditLog, Group, GroupMembership, User
 from templates_app.models import Template
 from tests.api import ApiClient
-from tests.factories import make_organization, make_template, make_user
+from tests.factories import make_organization, make_template, make_user, make_version
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -153,3 +153,26 @@ def test_a_change_leaves_the_rest_as_others_have_just_made_it(org, owner):
         assert at_once(*calls) == [200] * len(bodies)
         group.refresh_from_db()
         assert (group.quota_allowance, group.avatar_url, group.name) == (7, "/icon/go.svg", f"h{number}")
+
+
+def test_a_version_keeps_the_message_that_came_with_another_name(org, owner):
+    for number in range(ROUNDS):
+        version = make_version(user=owner, organization=org, name=f"v{number}")
+        bodies = ({"name": f"w{number}"}, {"message": f"text {number}"})
+        calls = [
+            partial(client.patch, f"templateversions/{version.pk}", body)
+            for client, body in zip(clients(owner), bodies, strict=False)
+        ]
+        assert at_once(*calls) == [200] * len(bodies)
+        version.refresh_from_db()
+        assert (version.name, version.message) == (f"w{number}", f"text {number}")
+
+
+def test_all_windows_of_a_session_are_signed_out(org, owner):
+    for _ in range(ROUNDS):
+        windows = clients(owner)
+        for window in windows:
+            window.headers = windows[0].headers
+        statuses = at_once(*[partial(window.post, "users/logout") for window in windows])
+        assert 200 in statuses
+        assert set(statuses) <= {200, 401}, "whoever came too late is signed out already"
