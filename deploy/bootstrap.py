@@ -51,12 +51,14 @@ def main() -> int:
     options = parser.parse_args()
     use_suitable_python()
     wanted = wanted_parts()
-    if options.again or not is_done(wanted):
+    lacks_part = options.again or not is_done(wanted)
+    if lacks_part or (options.browser and lacks_browser()):
         with Path(__file__).open() as turn:
             wait_for(turn)
-            set_up(wanted, again=options.again)
-    if options.browser:
-        see_to_browser()
+            if lacks_part:
+                set_up(wanted, again=options.again)
+            if options.browser:
+                see_to_browser(again=options.again)
     return 0
 
 
@@ -269,21 +271,30 @@ def pip_settings() -> dict[str, str]:
 # ------------------------------------------------------------------ the browser
 
 
-def see_to_browser() -> None:
+def lacks_browser(*, again: bool = False) -> bool:
+    """Whether there is something to install or to say. Where there is another browser the shell is tried once."""
+    if shutil.which(HEADLESS_SHELL):
+        return False
+    return not has_browser() or (may_apt_install() and (again or "browser" not in read_stamp()))
+
+
+def see_to_browser(*, again: bool = False) -> None:
     """Installs Chromium on Debian for root, its headless shell if there is one; elsewhere says what the browser tests
-    lack. Where there is another browser the shell is tried once."""
-    stamp = read_stamp()
-    if shutil.which(HEADLESS_SHELL) or (has_browser() and "browser" in stamp):
+    lack."""
+    if not lacks_browser(again=again):
         return
-    if os.geteuid() == 0 and "\nID=debian" in f"\n{os_release()}" and shutil.which("apt-get"):
+    if may_apt_install():
         for package in (HEADLESS_SHELL,) if has_browser() else (HEADLESS_SHELL, "chromium"):
             say(f"installing {package} for the browser tests")
             if apt_install(package, "fonts-liberation"):
                 break
-    if has_browser():
-        write_stamp(stamp | {"browser": "seen to"})
-    else:
+        write_stamp(read_stamp() | {"browser": "tried"})
+    if not has_browser():
         say("warning: the browser tests need Chromium: install your distribution's package `chromium`")
+
+
+def may_apt_install() -> bool:
+    return os.geteuid() == 0 and "\nID=debian" in f"\n{os_release()}" and bool(shutil.which("apt-get"))
 
 
 def has_browser() -> bool:

@@ -287,4 +287,16 @@ def test_the_lightest_chromium_is_installed_and_tried_once(
     assert ("warning: the browser tests need Chromium" in capsys.readouterr().out) is not has_one
     setup.see_to_browser()
     assert asked == (tried if has_one else tried * 2)
+    assert setup.lacks_browser() is not has_one
+    setup.see_to_browser(again=True)
+    has_shell = "chromium-headless-shell" in on_path or "chromium-headless-shell" in to_be_had
+    assert asked[-1:] == (tried[-1:] if has_shell or not has_one else ["chromium-headless-shell"])
     assert setup.read_stamp()["packages"] == "x"
+
+
+def test_without_rights_another_chromium_will_do(setup, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", programs(tmp_path / "bin", "apt-get", "chromium"))
+    monkeypatch.setattr(setup.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(setup, "os_release", lambda: "ID=debian\n")
+    assert not setup.lacks_browser()
+    assert not setup.lacks_browser(again=True)
