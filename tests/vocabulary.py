@@ -156,8 +156,10 @@ class DaemonProcess:
         return self.process.wait(seconds)
 
     def runners(self) -> list[int]:
-        """The processes of jobs, and those that wait for one."""
-        return [pid for pid, command in processes() if f"provisioning.daemon.runner {self.pid}" in command]
+        """The processes of jobs, and those that wait for one: the children of what forks them, whose command line they
+        share."""
+        family = [pid for pid, command in processes() if f"provisioning.daemon.nursery {self.pid}" in command]
+        return [pid for pid in family if parent_of(pid) in family]
 
 
 class RemoteDaemonProcess(DaemonProcess):
@@ -205,6 +207,14 @@ def running(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
             daemon.signal(signal.SIGCONT)
             daemon.signal(signal.SIGKILL)
         daemon.process.wait()
+
+
+def parent_of(pid: int) -> int:
+    """The pid of its parent; 0 when it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def processes() -> list[tuple[int, str]]:

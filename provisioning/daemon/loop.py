@@ -14,10 +14,11 @@ import msgspec
 
 from coderproj import __version__
 from provisioning.daemon import messages
+from provisioning.daemon.children import SOURCE_DIRECTORY, Children
 from provisioning.daemon.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
 from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
-from provisioning.daemon.process import SOURCE_DIRECTORY, RunnerProcess, Spares
+from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,8 @@ class Daemon:
         self._finished = threading.Event()
         self._facts = _facts(configuration)
         prepare = messages.Prepare(configuration.provisioners, configuration.engine)
-        self._spares = Spares(
-            min(SPARES, configuration.concurrency),
-            lambda: RunnerProcess(configuration.environment, prepare),
-        )
+        self._children = Children(configuration.environment, prepare)
+        self._spares = Spares(min(SPARES, configuration.concurrency), lambda: RunnerProcess(self._children, prepare))
 
     # ------------------------------------------------------------------ from signal handlers and other threads
     def stop(self) -> None:
@@ -90,6 +89,7 @@ class Daemon:
             self._join(self._bounds.lease)
             self._finished.set()
             self._spares.close()
+            self._children.close()
             self._client.close()
         logger.info("Daemon %s has stopped", self._facts.name)
 

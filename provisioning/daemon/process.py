@@ -5,8 +5,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from provisioning.daemon import messages
+from provisioning.daemon.children import Children
 from provisioning.daemon.descendants import kill_descendants, kill_inside
 
 logger = logging.getLogger(__name__)
 
-SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
 _CHUNK = 256 * 1024
 _LAST_WORDS_SECONDS = 5.0
 # A job that has just been given its process has the machine to itself until it ends, or for so long.
@@ -34,10 +32,10 @@ _STARTING_SECONDS = 1.0  # likewise, while the rest of the system starts
 class RunnerProcess:
     """One ``runner`` with a private folder of its own. ``end`` must be called whatever happens.
 
-    The thread that makes it must outlive it: the kernel takes the thread's end for the daemon's.
+    The thread that makes it must outlive it, see ``Children``. Raises OSError when there can be none.
     """
 
-    def __init__(self, environment: dict[str, str], prepare: messages.Prepare) -> None:
+    def __init__(self, children: Children, prepare: messages.Prepare) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="coderproj-job-"))
         self._sending = threading.Lock()
         self._ending = threading.Lock()
@@ -45,21 +43,19 @@ class RunnerProcess:
         self._is_warm = False
         self._rest: list[bytes] = []
         self._rest_bytes = 0
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        self._stdin, self._stdout = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb", 0)
         try:
-            self._process = subprocess.Popen(
-                (sys.executable, "-m", "provisioning.daemon.runner", str(os.getpid()), str(self.directory)),
-                cwd=SOURCE_DIRECTORY,
-                env=environment | {"TMPDIR": str(self.directory)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-            )
+            self._process = children.fork(self.directory, stdin=theirs_in, stdout=theirs_out)
         except OSError:
+            self._stdin.close()
+            self._stdout.close()
             self._remove_directory()
             raise
-        assert self._process.stdin and self._process.stdout  # noqa: PT018 (for the type checker)
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
         self.send(prepare)
 
     @property
@@ -68,7 +64,7 @@ class RunnerProcess:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self._process.wait(0) is None
 
     def warm_up(self) -> None:
         """Have it do ahead what can be done ahead; once."""
@@ -134,13 +130,14 @@ class RunnerProcess:
                 return
             with suppress(OSError):
                 self._stdin.close()
-        try:
-            status = self._process.wait(_LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:
+        status = self._process.wait(_LAST_WORDS_SECONDS)
+        if status is None:
             self.kill()
-            status = self._process.wait()
+            while (status := self._process.wait(_LAST_WORDS_SECONDS)) is None:
+                pass
         with self._ending:
             self._ended = True
+            self._process.close()
             if status < 0:
                 # It was killed and could not clean up: its children live on, in whatever group they are.
                 kill_inside(self.directory)
@@ -149,9 +146,8 @@ class RunnerProcess:
 
     def how_it_ended(self) -> str:
         """``signal 9: possibly out of memory``, ``exit status 1``; waits for the end."""
-        try:
-            status = self._process.wait(_LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:
+        status = self._process.wait(_LAST_WORDS_SECONDS)
+        if status is None:
             return "it closed its output"
         if status >= 0:
             return f"exit status {status}"

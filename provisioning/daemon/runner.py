@@ -1,7 +1,7 @@
-"""The process of one job: ``python -m provisioning.daemon.runner DAEMON_PID FOLDER``, spoken to in ``messages``.
+"""The process of one job, forked by the ``nursery`` and spoken to in ``messages``.
 
-It is started before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no
-credentials and does not outlive its daemon. No Django.
+It is there before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no credentials
+and does not outlive its daemon. No Django.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from coderproj.errors import DomainError
 from provisioning import archive
@@ -256,10 +256,10 @@ def _text(error: EngineError | DomainError) -> str:
     return str(error)
 
 
-def _belong_to(daemon_pid: int) -> bool:
-    """End with the daemon, adopt what Terraform leaves behind, and be the first to go when memory runs out.
+def _belong_to(parent_pid: int) -> bool:
+    """End with the parent, adopt what Terraform leaves behind, and be the first to go when memory runs out.
 
-    False when the daemon is gone already.
+    False when the parent is gone already.
     """
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
@@ -268,14 +268,15 @@ def _belong_to(daemon_pid: int) -> bool:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-    return os.getppid() == daemon_pid
+    return os.getppid() == parent_pid
 
 
-def main() -> None:
-    runner = Runner(Pipes(), folder=Path(sys.argv[2]))
+def run_job(parent_pid: int, folder: Path) -> NoReturn:
+    """Be the process of a job, with the ends of its pipes as standard input and output."""
+    runner = Runner(Pipes(), folder)
     signal.signal(signal.SIGTERM, lambda *_: runner.vanish())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not _belong_to(int(sys.argv[1])):
+    if not _belong_to(parent_pid):
         runner.vanish()
     os.umask(0o022)
     threading.Thread(target=runner.listen, name="orders", daemon=True).start()
@@ -284,7 +285,3 @@ def main() -> None:
     except BrokenPipeError:
         runner.vanish()
     os._exit(0)  # threads of an engine's libraries must not hold up the end
-
-
-if __name__ == "__main__":
-    main()

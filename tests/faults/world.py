@@ -169,16 +169,17 @@ class World:
                 time.sleep(0.05)
 
     def job_processes(self, worker: Member) -> list[int]:
-        """The runners below a daemon."""
-        found = []
-        for pid in process_tree(worker.pid):
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"provisioning.daemon.runner" in command:
-                found.append(pid)
-        return found
+        """The processes of jobs below a daemon: the children of the one that forks them."""
+        return [pid for pid in process_tree(worker.pid) if _is_forked(pid)]
+
+
+def _is_forked(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        return b"provisioning.daemon.nursery" in command and Path(f"/proc/{parent}/cmdline").read_bytes() == command
+    except OSError:
+        return False
 
 
 def mount_small_disk(folder: Path) -> None:

@@ -12,6 +12,7 @@ from provisioning import jobs
 from provisioning.models import JobStatus, ProvisionerDaemon
 from tests.vocabulary import (
     echo,
+    parent_of,
     processes,
     queue_import,
     run_daemon,
@@ -48,7 +49,7 @@ def runner_of(job, daemon):
 
 
 def folder_of(pid):
-    return Path(environment(pid)["TMPDIR"])
+    return Path(f"/proc/{pid}/cwd").readlink()
 
 
 def environment(pid):
@@ -67,6 +68,21 @@ def test_a_killed_process_fails_its_job_only(log, start_daemon):
         assert job.error == "the job's process ended unexpectedly (signal 9: possibly out of memory)"
         wait_until(lambda: not folder.exists(), what="the removal of the job's folder")
         assert wait_for_job(queue_import(echo()).job).status == JobStatus.SUCCEEDED
+        assert daemon.end() == 0
+
+
+def test_without_what_forks_them_jobs_fail_and_there_is_another(log, start_daemon):
+    with start_daemon(log, **SHORT_LEASE) as daemon:
+        version = queue_import(echo({"hang": True, "ignore_stop": True}))
+        pid = runner_of(version.job, daemon)
+        forked_by, folder = parent_of(pid), folder_of(pid)
+        os.kill(forked_by, signal.SIGKILL)
+        job = wait_for_job(version.job)
+        assert job.status == JobStatus.FAILED
+        assert "the job's process ended unexpectedly" in job.error
+        wait_until(lambda: not folder.exists(), what="the removal of the job's folder")
+        assert wait_for_job(queue_import(echo()).job).status == JobStatus.SUCCEEDED
+        assert forked_by not in {parent_of(pid) for pid in wait_until(daemon.runners)}
         assert daemon.end() == 0
 
 

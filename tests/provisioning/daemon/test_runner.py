@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from provisioning.daemon import messages
+from provisioning.daemon.children import Children
 from provisioning.daemon.configuration import job_environment
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanInput, PlanResult, Resource
-from tests.vocabulary import echo, tar_of, wait_until
+from tests.vocabulary import echo, parent_of, tar_of, wait_until
 
 ENVIRONMENT = job_environment(os.environ, [])
 PREPARE = messages.Prepare(("echo",), {})
@@ -20,10 +21,12 @@ PREPARE = messages.Prepare(("echo",), {})
 
 @pytest.fixture
 def process():
-    process = RunnerProcess(ENVIRONMENT, PREPARE)
+    children = Children(ENVIRONMENT, PREPARE)
+    process = RunnerProcess(children, PREPARE)
     yield process
     process.end()
     assert not process.directory.exists()
+    children.close()
 
 
 def start(process, source, *, is_import=True, provisioner="echo"):
@@ -44,7 +47,7 @@ def events_until(process, *kinds):
 
 def test_the_process_of_a_job_knows_no_django():
     program = (
-        "import sys, provisioning.daemon.runner as r; sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
+        "import sys, provisioning.daemon.nursery as r; sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run((sys.executable, "-c", program), cwd=root, check=False).returncode == 0
@@ -101,8 +104,28 @@ def test_kill_ends_children_in_sessions_of_their_own(process):
     assert child.wait(5) == -signal.SIGKILL
 
 
+def test_processes_are_forked_from_one_and_reaped_when_they_have_been_seen_off():
+    children = Children(ENVIRONMENT, PREPARE)
+    first, second = RunnerProcess(children, PREPARE), RunnerProcess(children, PREPARE)
+    assert parent_of(first.pid) == parent_of(second.pid) != os.getpid()
+    assert os.getpgid(first.pid) == first.pid
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: not first.is_alive)
+    assert Path(f"/proc/{first.pid}").exists(), "its pid is nobody else's"
+    first.end()
+    wait_until(lambda: not Path(f"/proc/{first.pid}").exists())
+    os.kill(parent_of(second.pid), signal.SIGKILL)
+    wait_until(lambda: not second.is_alive)
+    second.end()
+    third = RunnerProcess(children, PREPARE)
+    assert third.is_alive
+    third.end()
+    children.close()
+
+
 def test_spares_replace_what_was_taken_and_what_died():
-    spares = Spares(1, lambda: RunnerProcess(ENVIRONMENT, PREPARE))
+    children = Children(ENVIRONMENT, PREPARE)
+    spares = Spares(1, lambda: RunnerProcess(children, PREPARE))
     spares.start()
     first = spares.take(lambda: False)
     wait_until(lambda: spares._ready)
@@ -115,6 +138,7 @@ def test_spares_replace_what_was_taken_and_what_died():
     spares.close()
     first.end()
     second.end()
+    children.close()
 
 
 def test_secrets_of_the_daemon_stay_with_it():
