@@ -44,6 +44,7 @@ class Nursery:
     """Forks children on request and tells of their ends."""
 
     def __init__(self, orders: socket.socket) -> None:
+        self._pid = os.getpid()
         self._orders = orders
         self._children: dict[int, _Child] = {}  # by the descriptor of its socket
         self._poll = select.poll()
@@ -105,7 +106,7 @@ class Nursery:
             os.chdir(folder)
             os.environ["TMPDIR"] = str(folder)
             tempfile.tempdir = None
-            runner.run_job(os.getppid(), folder)
+            runner.run_job(self._pid, folder)
         except BaseException:  # noqa: BLE001 - whatever it is must not go on as a second nursery
             traceback.print_exc()
         finally:
