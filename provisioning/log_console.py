@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import NamedTuple
 
+from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from provisioning.engine.base import LogLevel, Stage
@@ -60,12 +61,14 @@ class Line:
 
 @dataclass(slots=True)
 class StageLines:
-    """A stage of the log. ``seconds`` is None while it runs, ``first`` is the number of its opening line."""
+    """A stage of the log. ``seconds`` is None while it runs, ``first`` is the number of its opening line, ``count`` of
+    its lines includes those that are not on the page."""
 
     name: str
     first: int
     started_at: datetime
     lines: list[Line] = field(default_factory=list)
+    count: int = 0
     seconds: float | None = None
     state: str = JobStatus.SUCCEEDED
     warnings: int = 0
@@ -75,6 +78,11 @@ class StageLines:
     def is_open(self) -> bool:
         """Whether its lines are shown: where it is too long a log to read, only what went wrong."""
         return self.state != JobStatus.SUCCEEDED or bool(self.warnings)
+
+    @property
+    def left_out(self) -> int:
+        """How many of its lines are not on the page."""
+        return self.count - len(self.lines)
 
     @property
     def html(self) -> SafeString:
@@ -100,7 +108,9 @@ class RailStage:
 
 @dataclass(frozen=True, slots=True)
 class LogConsole:
-    """What the log console shows. ``follow_url`` is empty once the job has ended, and where its log has no address."""
+    """What the log console shows. ``count`` and ``left_out`` are numbers of lines without those that open stages, which
+    nobody is shown; ``last`` is the number of the last line of all. ``follow_url`` is empty once the job has ended, and
+    where its log has no address."""
 
     stages: list[StageLines]
     rail: list[RailStage]
@@ -114,19 +124,20 @@ class LogConsole:
 
 
 def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogConsole:
-    """The log of a job, its end when it is very long. One query."""
+    """The log of a job, its end when it is very long. One query, and one more when lines are left out."""
     start = max(job.log_count - LINES_SHOWN, 0)
     found = ProvisionerJobLog.objects.filter(job_id=job.pk, id__gt=start).order_by("id")
-    rows = [LogRow(*row) for row in found.values_list("id", "created_at", "level", "stage", "output")]
-    stages = list(_stages(rows))
+    shown = [LogRow(*row) for row in found.values_list("id", "created_at", "level", "stage", "output")]
+    rows = [*_outline(job.pk, start), *shown] if start and shown else shown
+    stages = list(_stages(rows, start))
     _finish(job, stages)
     errors = (line.number for stage in stages for line in stage.lines if line.level == LogLevel.ERROR)
-    last = rows[-1].id if rows else 0
+    last = shown[-1].id if shown else 0
     return LogConsole(
         stages=stages,
         rail=_rail(job, stages),
-        count=last,
-        left_out=start,
+        count=sum(stage.count for stage in stages),
+        left_out=sum(stage.left_out for stage in stages),
         last=last,
         started_at=rows[0].created_at if rows else None,
         first_error=next(errors, 0),
@@ -135,20 +146,33 @@ def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogCon
     )
 
 
-def _stages(rows: Iterable[LogRow]) -> Iterator[StageLines]:
-    """The lines in stages, in the order of the log. A stage opens with a line without output, which is not shown."""
+def _outline(job_id: uuid.UUID, last: int) -> Iterator[LogRow]:
+    """Of the lines up to and with the last, the very first and those that open stages: they say when the job and each
+    stage began."""
+    rows = ProvisionerJobLog.objects.filter(Q(output="") | Q(id=1), job_id=job_id, id__lte=last).order_by("id")
+    return (LogRow(*row) for row in rows.values_list("id", "created_at", "level", "stage", "output"))
+
+
+def _stages(rows: Iterable[LogRow], left_out: int) -> Iterator[StageLines]:
+    """The lines in stages, in the order of the log. A stage opens with a line without output, which is not shown. The
+    first ``left_out`` lines are there in outline: what lies between two of its rows are lines with output."""
     stage: StageLines | None = None
     start: datetime | None = None
+    previous = 0
     for row in rows:
         start = start or row.created_at
+        if stage is not None:
+            stage.count += row.id - previous - 1
         if stage is None or stage.name != row.stage:
             if stage is not None:
                 stage.seconds = (row.created_at - stage.started_at).total_seconds()
                 yield stage
             stage = StageLines(row.stage, row.id, row.created_at)
+        previous = row.id
         stage.warnings += row.level == LogLevel.WARN
         stage.errors += row.level == LogLevel.ERROR
-        if row.output:
+        stage.count += bool(row.output)
+        if row.output and row.id > left_out:
             offset = (row.created_at - start).total_seconds()
             stage.lines.append(Line(row.id, row.level, row.output, max(offset, 0)))
     if stage is not None:
@@ -156,12 +180,16 @@ def _stages(rows: Iterable[LogRow]) -> Iterator[StageLines]:
 
 
 def _finish(job: ProvisionerJob, stages: list[StageLines]) -> None:
-    """States that depend on how the job stands: a failed job failed in the stage that has errors, else in its last."""
+    """States that depend on how the job stands: a failed job failed in the stage that has errors, else in its last.
+    While it runs, every stage with errors has failed."""
     if not stages:
         return
     last = stages[-1]
     if job.completed_at is None:
         last.state = JobStatus.RUNNING
+        for stage in stages:
+            if stage.errors:
+                stage.state = JobStatus.FAILED
         return
     last.seconds = max((job.completed_at - last.started_at).total_seconds(), 0)
     if job.status == JobStatus.FAILED:

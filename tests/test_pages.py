@@ -14,6 +14,7 @@ from coderproj.api.authentication import SESSION_COOKIE
 from coderproj.console.views import Page, PublicPage, SignedInPage
 from coderproj.identity import tokens
 from coderproj.identity.models import KeyScope, Membership
+from provisioning import jobs
 from provisioning.models import ProvisionerDaemon, ProvisionerKey
 from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
@@ -158,9 +159,10 @@ def measure(count: int) -> dict[str, list[str]]:
         client = browser(world.owner)
         where = addresses(world)
         # Pages that ask before something is done need something to do.
-        pending = _pending(world)
+        states = {"/cancel": _version(world), "/retry": _version(world, canceled=True)}
         for route in SHOWN:
-            path = route.path(where | pending if "cancel" in route.pattern else where)
+            state = next((state for action, state in states.items() if route.pattern.endswith(action)), {})
+            path = route.path(where | state)
             client.get(path)
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(path)
@@ -169,10 +171,12 @@ def measure(count: int) -> dict[str, list[str]]:
     return found
 
 
-def _pending(world: World) -> dict[str, str]:
-    """A version whose import waits."""
+def _version(world: World, *, canceled: bool = False) -> dict[str, str]:
+    """Another version of the template, whose import waits or was canceled."""
     template = Template.objects.get(pk=world.values["template"])
     version = make_version(user=world.owner, organization=template.organization, template=template, finished=False)
+    if canceled:
+        jobs.cancel(version.job_id)
     return {"version": version.name, "id": str(version.pk), "job": str(version.job_id)}
 
 

@@ -30,6 +30,27 @@ class Series:
         return max((value for value in self.values if value is not None), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A chart of days with its numbers as a table, for ``console/_chart_card.html``.
+
+    ``rows`` are the days with the texts of their ``columns``, newest first; without any there is no table. ``lines``
+    are the names of the chart's lines where it has several, else ``note`` says what it shows. Without a ``chart``,
+    ``none`` says why, and ``none_link`` leads on to ``none_url`` where there is one."""
+
+    key: str
+    title: str
+    chart: SafeString | str
+    summary: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[date, Sequence[object]]]
+    lines: Sequence[str] = ()
+    note: str = ""
+    none: str = ""
+    none_url: str = ""
+    none_link: str = ""
+
+
 def plain(value: float) -> str:
     return f"{value:g}"
 

@@ -1,7 +1,7 @@
 """The base of every page."""
 
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -41,14 +41,20 @@ class Page(View):
     def prepare(self, **route: str) -> None:
         """Find what the address names, before anything is done with it. Raises DomainError."""
 
-    def show(self, template: str, context: dict[str, Any], *, part: str = "", status: int = 200) -> HttpResponse:
-        """The template as an answer. When htmx asks for a part of the page, ``part`` is the template of that part."""
+    @property
+    def wants_part(self) -> bool:
+        """Whether htmx asks for a part of the page. When it restores a page of the history it asks for all of it."""
         htmx: Any = self.request.htmx  # type: ignore[attr-defined]
-        if part and htmx and not htmx.boosted and not htmx.history_restore_request:
-            template = part
-        response = render(self.request, template, {"section": self.section, **context}, status=status)
+        return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+    def show(self, template: str, context: dict[str, Any], *, part: str = "", status: int = 200) -> HttpResponse:
+        """The template as an answer. When htmx asks for a part of the page, ``part`` is the template of that part, and
+        ``is_part`` is true in it."""
+        is_part = bool(part) and self.wants_part
+        context = {"section": self.section, "is_part": is_part, **context}
+        response = render(self.request, part if is_part else template, context, status=status)
         response["Cache-Control"] = "private, no-cache"
-        patch_vary_headers(response, ("HX-Request", "Cookie"))
+        patch_vary_headers(response, ("HX-Request", "HX-History-Restore-Request", "Cookie"))
         return response
 
     def go(self, url: str, message: str = "") -> HttpResponseRedirect:
@@ -78,16 +84,26 @@ class SignedInPage(Page):
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponseBase:
-    """Send the browser to sign in. A part of a page cannot be answered with another page: htmx is told to go."""
+    """Send the browser to sign in, and back to its page afterwards. A part of a page cannot be answered with another
+    page: htmx is told to go."""
+    htmx: Any = getattr(request, "htmx", None)
     came_for = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+    if htmx:
+        came_for = _own_path(request, htmx.current_url)
     url = reverse("sign-in")
     if came_for and came_for != "/":
         url = f"{url}?{urlencode({'next': came_for})}"
-    if getattr(request, "htmx", False):
+    if htmx:
         response = HttpResponse(status=204)
-        response["HX-Redirect"] = reverse("sign-in")
+        response["HX-Redirect"] = url
         return response
     return redirect(url)
+
+
+def _own_path(request: HttpRequest, url: str | None) -> str:
+    """Path and query of an address of this site; empty for any other."""
+    own = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl() if url and own else ""
 
 
 def next_url(request: HttpRequest, default: str) -> str:

@@ -161,8 +161,7 @@ class DaemonPage(SignedInPage):
             "row": row,
             "daemon": self.daemon,
             "month": month,
-            "chart": jobs_chart(daily, days) if month.count else "",
-            "days": list(zip(days, daily, strict=True))[::-1],
+            "history": jobs_card(daily, days, any_job=month.count > 0),
             "finished": jobs_of(self.actor, found.rows),
             "slice": found,
             "keeps_keys": may_keep_keys(self.actor),
@@ -171,10 +170,19 @@ class DaemonPage(SignedInPage):
         return self.show("provisioning/daemon.html", context)
 
 
-def jobs_chart(daily: Sequence[tuple[int, int]], days: Sequence[date]) -> Any:
+def jobs_card(daily: Sequence[tuple[int, int]], days: Sequence[date], *, any_job: bool) -> charts.Card:
     """Jobs finished by day, and those of them that failed."""
     series = [
         Series("finished", [float(count) for count, _ in daily]),
         Series("failed", [float(failed) for _, failed in daily]),
     ]
-    return charts.line_chart(series, days, f"Jobs finished on each of the last {DAYS} days")
+    return charts.Card(
+        key="history",
+        title="Jobs by day",
+        lines=("finished", "failed"),
+        chart=charts.line_chart(series, days, f"Jobs finished on each of the last {DAYS} days") if any_job else "",
+        none=f"It has finished no job in the last {DAYS} days.",
+        summary="Numbers by day",
+        columns=("Finished", "Failed"),
+        rows=list(zip(days, daily, strict=True))[::-1] if any_job else [],
+    )

@@ -13,7 +13,7 @@ from provisioning.log_console import log_console
 from provisioning.models import JobType, ProvisionerJob
 from provisioning.pages.addresses import job_url
 from provisioning.pages.jobs import cancellation_of, is_cancelable
-from provisioning.pages.parts import job_context, raw_log_answer, resources_of
+from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of
 
 JOBS = ("Jobs", "/jobs")
 
@@ -36,6 +36,8 @@ class JobSection(SignedInPage):
 class JobPage(JobSection):
     def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
         row = self.job
+        if facts := facts_answer(self, row):
+            return facts
         kind = kind_of(row)
         context = job_context(row) | {
             "kind": kind,

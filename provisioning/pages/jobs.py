@@ -33,7 +33,12 @@ LISTS = {
     "running": ("Running", "Those that started first come first.", "provisioning/_running.html"),
     "waiting": ("Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
 }
-RESULTS = {"": "All", JobStatus.FAILED.value: "Failed", JobStatus.CANCELED.value: "Canceled"}
+RESULTS = {
+    "": "All",
+    JobStatus.SUCCEEDED.value: "Succeeded",
+    JobStatus.FAILED.value: "Failed",
+    JobStatus.CANCELED.value: "Canceled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class JobsPage(SignedInPage):
             return self._list(request, request.GET["list"])
         result = request.GET.get("status", "")
         result = result if result in RESULTS else ""
-        if getattr(request, "htmx", False):
+        if self.wants_part:
             return self.show("provisioning/jobs.html", self._queue(), part="provisioning/_queue.html")
         finished = slice_of(request, self._finished(result), FINISHED_SIZE)
         context = self._queue(finished.rows) | {

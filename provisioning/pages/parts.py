@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
+from coderproj.console.views import Page
 from provisioning.job_queue import queue_of
 from provisioning.log_console import raw_log
 from provisioning.matching import Unmatched, unmatched
@@ -15,6 +16,8 @@ from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob,
 START = "start"
 # In characters. More than that is read rather than looked at.
 LONGEST_TITLE = 160
+# The id of the facts, which htmx names when it asks for them.
+FACTS = "job-facts"
 
 
 def seconds_queued(job: ProvisionerJob, now: datetime | None = None) -> float:
@@ -57,6 +60,19 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
             "no_match": missing.reason if missing else "",
         }
     return context
+
+
+def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:
+    """What ``_job_facts.html`` asks for again and again while its job waits: itself. None for any other request.
+
+    Once the job waits no more, the rest of the page is told to follow.
+    """
+    if page.request.htmx.target != FACTS:  # type: ignore[attr-defined]
+        return None
+    response = page.show("provisioning/_job_facts.html", job_context(job))
+    if job.started_at or job.completed_at:
+        response["HX-Trigger"] = "job-started"
+    return response
 
 
 def _title_and_detail(error: str) -> tuple[str, str]:

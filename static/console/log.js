@@ -1,4 +1,5 @@
-// The log console: follow a running job, find, levels, times. Without script the server's lines are there to read.
+// The log console: follow a running job, levels, times. Without script the server's lines are there to read.
+// What log_find.js has to know: "log-filtered" (other lines are in sight) and "log-grown" (with the new lines).
 (() => {
   const root = document.getElementById("log");
   if (!root) {
@@ -10,6 +11,7 @@
   const body = root.querySelector(".log-body");
   const live = root.querySelector(".live");
   const counter = document.getElementById("log-count");
+  const unit = document.getElementById("log-unit");
   const icons = document.documentElement.dataset.icons;
   const STATES = {
     running: ["loader-circle", "Running"],
@@ -45,6 +47,24 @@
     status.replaceChildren(symbol(name), element("span", "visually-hidden", word));
   }
 
+  function counted(number, what) {
+    return `${number} ${what}${number === 1 ? "" : "s"}`;
+  }
+
+  // As the pages' filter "duration" says it.
+  function duration(seconds) {
+    if (seconds < 1) {
+      return `${(Math.max(seconds, 0) * 1000).toFixed(0)} ms`;
+    }
+    if (seconds < 59.5) {
+      return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
+    }
+    const whole = Math.round(seconds);
+    const [large, small, units] =
+      whole < 3600 ? [whole / 60, whole % 60, "ms"] : [whole / 3600, (whole % 3600) / 60, "hm"];
+    return `${Math.floor(large)}${units[0]} ${String(Math.floor(small)).padStart(2, "0")}${units[1]}`;
+  }
+
   function toEnd() {
     body.scrollTop = body.scrollHeight;
   }
@@ -60,7 +80,10 @@
     return button;
   }
 
-  toggle("log-debug", (on) => root.classList.toggle("no-debug", !on));
+  toggle("log-debug", (on) => {
+    root.classList.toggle("no-debug", !on);
+    root.dispatchEvent(new Event("log-filtered"));
+  });
   toggle("log-time", (on) => root.classList.toggle("no-time", !on));
   const followButton = toggle("log-follow", (on) => {
     following = on;
@@ -95,104 +118,139 @@
     { passive: true },
   );
 
-  // ---------------------------------------------------------------- find
-  const search = document.getElementById("log-search");
-  const hits = document.getElementById("log-hits");
-  let hitIndex = 0;
-
-  function reveal(line) {
+  // ---------------------------------------------------------------- what one wants to read
+  function read(line) {
+    setFollowing(false);
     line.closest("details").open = true;
     line.scrollIntoView({ block: "center" });
   }
 
-  function find() {
-    const wanted = search.value.toLowerCase();
-    let count = 0;
-    for (const line of body.querySelectorAll(".line")) {
-      const hit = wanted !== "" && line.lastElementChild.textContent.toLowerCase().includes(wanted);
-      line.classList.toggle("hit", hit);
-      count += hit;
+  root.addEventListener("log-found", (event) => read(event.detail));
+
+  // A link to a line opens the stage that it is in, and who follows a link to a line or a stage wants to stay there.
+  function goToTarget() {
+    const target = /^#(L|stage-)\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
+    if (!target || !body.contains(target)) {
+      return;
     }
-    hits.textContent = wanted ? `${count} match${count === 1 ? "" : "es"}` : "";
-    hitIndex = 0;
-    const first = body.querySelector(".hit");
-    if (first) {
+    if (target.matches(".line")) {
+      read(target);
+    } else {
       setFollowing(false);
-      reveal(first);
+      target.open = true;
     }
   }
 
-  search?.addEventListener("input", find);
-  search?.addEventListener("keydown", (event) => {
-    const found = body.querySelectorAll(".hit");
-    if (event.key === "Enter" && found.length) {
-      event.preventDefault();
-      hitIndex = (hitIndex + (event.shiftKey ? found.length - 1 : 1)) % found.length;
-      reveal(found[hitIndex]);
-    } else if (event.key === "Escape") {
-      search.value = "";
-      find();
+  addEventListener("hashchange", goToTarget);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('a[href^="#"]')?.hash === location.hash) {
+      goToTarget(); // once more: the address does not change
     }
   });
-
-  // A link to a line opens the stage that it is in.
-  function goToLine() {
-    const line = location.hash.startsWith("#L") && document.getElementById(location.hash.slice(1));
-    if (line && body.contains(line)) {
-      setFollowing(false);
-      reveal(line);
-    }
-  }
-
-  addEventListener("hashchange", goToLine);
-  goToLine();
+  goToTarget();
 
   // ---------------------------------------------------------------- following
   if (!root.dataset.follow) {
     return;
   }
-  const stages = new Map([...body.querySelectorAll(".stage")].map((stage) => [stage.dataset.name, stage]));
-  let current = [...stages.values()].at(-1);
+  // As in the server's page: a stage is a run of lines of one name, and may come again when a job starts anew. Times are
+  // milliseconds; the state is null as long as the server's word holds.
+  const stages = [...body.querySelectorAll(".stage")].map((shown) => ({
+    shown,
+    name: shown.dataset.name,
+    first: shown.id.replace("stage-", ""),
+    openedAt: Date.parse(shown.dataset.started),
+    count: Number(shown.dataset.count),
+    warnings: Number(shown.dataset.warnings),
+    failed: shown.querySelector(".line.error") !== null,
+    time: "running",
+    state: null,
+  }));
+  let current = stages.at(-1);
+  let total = Number(counter.textContent);
   let waiting = [];
   let frame = 0;
+  let ended = false;
+
+  function describe(stage, time = "") {
+    const warnings = stage.warnings ? [counted(stage.warnings, "warning")] : [];
+    const parts = [...warnings, counted(stage.count, "line"), ...(time ? [time] : [])];
+    stage.shown.querySelector(".meta").textContent = parts.join(", ");
+  }
 
   // The row of stages is replaced when the job starts and ends.
-  function railStatus(name) {
-    return document.getElementById("stages")?.querySelector(`[data-stage="${CSS.escape(name)}"] .status`);
+  function railItem(stage) {
+    return document.querySelector(`#stages a[href="#stage-${stage.first}"]`)?.closest("li");
+  }
+
+  // What was to come becomes what is there; what nobody knew would come goes behind what was.
+  function makeRailItem(stage) {
+    const rail = document.querySelector("#stages ol");
+    const items = [...rail.children];
+    const isToCome = (item) => item.dataset.stage === stage.name && item.querySelector(".todo");
+    const item = items.find(isToCome) ?? document.createElement("li");
+    const last = items.findLast((one) => one.querySelector("a"));
+    item.dataset.stage = stage.name;
+    const link = document.createElement("a");
+    link.href = `#stage-${stage.first}`;
+    const label = element("span", "", stage.name || "Notes");
+    label.append(document.createElement("small"));
+    link.append(element("span", "status"), label);
+    item.replaceChildren(link);
+    if (last) {
+      last.after(item);
+    } else {
+      rail.prepend(item);
+    }
+    document.getElementById("stages").hidden = false;
+    return item;
+  }
+
+  function showInRail(stage) {
+    const item = railItem(stage) ?? makeRailItem(stage);
+    showState(item.querySelector(".status"), stage.state);
+    item.querySelector("small").textContent = stage.time;
   }
 
   function show(stage, state) {
-    showState(stage.querySelector(".status"), state);
-    const status = railStatus(stage.dataset.name);
-    if (status) {
-      showState(status, state);
-    }
+    stage.state = state;
+    showState(stage.shown.querySelector(".status"), state);
+    showInRail(stage);
   }
 
-  function stageOf(name) {
-    if (stages.has(name)) {
-      return stages.get(name);
+  function close(stage, closedAt) {
+    stage.time = duration((closedAt - stage.openedAt) / 1000);
+    show(stage, stage.failed ? "failed" : "succeeded");
+    describe(stage, stage.time);
+  }
+
+  function stageOf(entry) {
+    if (current?.name === entry.stage) {
+      return current;
     }
-    if (current && !current.querySelector(".line.error")) {
-      show(current, "succeeded");
+    const openedAt = Date.parse(entry.created_at);
+    if (current) {
+      close(current, openedAt);
     }
-    const stage = element("details", "stage");
+    const shown = element("details", "stage");
     const summary = document.createElement("summary");
     summary.append(
       symbol("chevron-right", "icon chevron"),
       element("span", "status"),
-      element("span", "name", name || "Notes"),
+      element("span", "name", entry.stage || "Notes"),
       element("span", "meta"),
     );
-    stage.append(summary);
-    stage.dataset.name = name;
-    stage.open = true;
-    body.querySelector(".log-empty")?.remove();
-    body.append(stage);
-    stages.set(name, stage);
-    current = stage;
-    show(stage, "running");
-    return stage;
+    shown.append(summary);
+    shown.id = `stage-${entry.id}`;
+    shown.dataset.name = entry.stage;
+    shown.open = true;
+    document.getElementById("log-nothing")?.remove();
+    body.append(shown);
+    const fresh = { count: 0, warnings: 0, failed: false, time: "running" };
+    current = { ...fresh, shown, name: entry.stage, first: String(entry.id), openedAt };
+    stages.push(current);
+    show(current, "running");
+    return current;
   }
 
   function lineOf(entry) {
@@ -207,54 +265,64 @@
   }
 
   function add(stage, line) {
-    let block = stage.lastElementChild;
+    let block = stage.shown.lastElementChild;
     if (!block.matches(".lines:not(.full)")) {
       block = element("div", "lines");
-      stage.append(block);
+      stage.shown.append(block);
     }
     block.append(line);
     block.classList.toggle("full", block.childElementCount === BLOCK);
+    stage.count += 1;
+    total += 1;
   }
 
   function flush() {
     frame = 0;
     const grown = new Set();
+    const lines = [];
     for (const entry of waiting) {
       started ||= Date.parse(entry.created_at);
-      const stage = stageOf(entry.stage);
+      const stage = stageOf(entry);
+      stage.warnings += entry.log_level === "warn";
       if (entry.output) {
-        add(stage, lineOf(entry));
-        grown.add(stage);
+        lines.push(lineOf(entry));
+        add(stage, lines.at(-1));
       }
       if (entry.log_level === "error") {
+        stage.failed = true;
         show(stage, "failed");
       }
-      counter.textContent = entry.id;
+      grown.add(stage);
     }
     waiting = [];
     for (const stage of grown) {
-      const count = stage.getElementsByClassName("line").length;
-      stage.querySelector(".meta").textContent = `${count} line${count === 1 ? "" : "s"}`;
+      describe(stage, stage.time === "running" ? "" : stage.time);
     }
+    counter.textContent = total;
+    unit.textContent = total === 1 ? "line" : "lines";
+    root.dispatchEvent(new CustomEvent("log-grown", { detail: lines }));
     if (following) {
       toEnd();
     }
   }
 
-  // Once the job has ended, the row of stages that the server sends has the last word.
+  // The server's row of stages may be older than what came since; once the job has ended, it has the last word.
   function settle() {
-    for (const [name, stage] of stages) {
-      const status = railStatus(name);
-      if (status) {
-        const own = stage.querySelector(".status");
+    for (const stage of stages) {
+      const item = ended ? railItem(stage) : null;
+      if (item) {
+        const status = item.querySelector(".status");
+        const own = stage.shown.querySelector(".status");
         own.className = status.className;
         own.replaceChildren(...status.cloneNode(true).childNodes);
-        const count = stage.getElementsByClassName("line").length;
-        const time = status.closest("li").querySelector("small").textContent;
-        stage.querySelector(".meta").textContent = `${count} line${count === 1 ? "" : "s"}, ${time}`;
+        describe(stage, item.querySelector("small").textContent);
+      } else if (!ended && stage.state) {
+        showInRail(stage);
       }
     }
   }
+
+  document.body.addEventListener("htmx:afterSettle", settle);
 
   // A second request would start where the page did: a reconnection says by itself how far it came.
   const source = new EventSource(root.dataset.follow);
@@ -262,7 +330,16 @@
     live.textContent = "Live";
   };
   source.onerror = () => {
-    live.textContent = "Reconnecting";
+    if (source.readyState !== EventSource.CLOSED) {
+      live.textContent = "Reconnecting";
+      return;
+    }
+    // Refused: the browser does not try again.
+    live.classList.add("off");
+    live.textContent = "Not connected";
+    const link = element("a", "link", "Load the page again");
+    link.href = location.pathname + location.search; // without the hash, with which it would only scroll
+    live.after(link);
   };
   source.onmessage = (event) => {
     if (root.dataset.state === "pending") {
@@ -275,12 +352,20 @@
   source.addEventListener("end", () => {
     source.close();
     flush();
+    ended = true;
     live.classList.add("off");
     live.textContent = "Finished";
     followButton?.remove();
-    document.body.addEventListener("htmx:afterSettle", settle, { once: true });
     document.body.dispatchEvent(new Event("job-ended"));
   });
   addEventListener("pagehide", () => source.close());
-  toEnd();
+  // A page that comes back as it was left has lost its stream.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && !ended) {
+      location.reload();
+    }
+  });
+  if (following) {
+    toEnd();
+  }
 })();

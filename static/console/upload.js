@@ -19,11 +19,31 @@
     progress.querySelector("p").textContent = text;
   }
 
-  function fail(texts) {
+  function reset() {
     progress.hidden = true;
-    errors.hidden = false;
-    errors.querySelector("p").textContent = texts.join(" ");
     button.disabled = false;
+  }
+
+  // What came of it: texts, and links.
+  function fail(parts) {
+    reset();
+    errors.hidden = false;
+    errors.querySelector("p").replaceChildren(...parts.flatMap((part) => [part, " "]));
+  }
+
+  // Whoever is not signed in is sent to sign in, and the request follows there by itself.
+  function signInLink(request) {
+    const link = document.createElement("a");
+    const url = new URL(request.responseURL);
+    url.searchParams.set("next", location.pathname + location.search);
+    link.href = url.href;
+    link.className = "link";
+    link.textContent = "Sign in again";
+    return link;
+  }
+
+  function wasSentElsewhere(request) {
+    return request.responseURL && new URL(request.responseURL).pathname !== location.pathname;
   }
 
   function answered(request) {
@@ -31,6 +51,10 @@
     try {
       answer = JSON.parse(request.responseText);
     } catch {
+      if (request.status === 200 && wasSentElsewhere(request)) {
+        fail(["You are signed out, so nothing was uploaded.", signInLink(request)]);
+        return;
+      }
       fail([`The server refused the upload (error ${request.status}).`]);
       return;
     }
@@ -41,6 +65,9 @@
       fail(answer.errors);
     }
   }
+
+  // One may come back to the page as it was left: while an upload was going on.
+  window.addEventListener("pageshow", reset);
 
   form.addEventListener("submit", (event) => {
     if (!input?.files.length) {

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from coderproj.api.throttling import may_upload_now
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
-from coderproj.errors import DomainError, Forbidden, Invalid, NotFound, TooManyRequests
+from coderproj.errors import DomainError, Forbidden, NotFound, TooManyRequests
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import Action, Resource, allowed
@@ -201,36 +201,59 @@ class NewVersion(Uploading, TemplateSection):
 
 
 class RetryVersion(VersionSection):
-    """The same files once more, as a new version; variables that the import asked for can be given values."""
+    """The same files once more, as a new version; variables that the import asked for can be given values. It exists
+    where the version's page leads to it."""
+
+    def prepare(self, **route: Any) -> None:
+        super().prepare(**route)
+        if not self.manages:
+            raise Forbidden
+        if not self.retry_url():
+            raise NotFound
 
     def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
-        context = {"variables": self._variables(), "first_line": self.version.job.error.partition("\n")[0]}
-        return self.show("templates_app/retry.html", self.frame("Retry") | context)
+        return self._form_page(ConsoleForm())
+
+    def _form_page(self, form: ConsoleForm, status: int = 200) -> HttpResponseBase:
+        """The values that were sent stand in the fields again; ``form`` has what was wrong with them."""
+        sent = self.request.POST
+        context = {
+            "form": form,
+            "variables": [(schema, sent.get(f"value-{schema.name}", "")) for schema in self._variables()],
+            "first_line": self.version.job.error.partition("\n")[0],
+        }
+        response = self.show("templates_app/retry.html", self.frame("Retry") | context, status=status)
+        if sent:  # among the values may be secrets
+            response["Cache-Control"] = "no-store"
+        return response
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
-        old = self.version
-        if old.job.file_id is None:
-            raise Invalid("The version has no files to import.")
-        template = old.template
+        old, template = self.version, self.version.template
         values = tuple(
             parameters.GivenValue(name=schema.name, source_value=request.POST[f"value-{schema.name}"])
             for schema in self._variables()
             if request.POST.get(f"value-{schema.name}")
         )
-        version = versions.create(
-            self.actor,
-            old.organization,
-            versions.NewVersion(
-                source=versions.Source(file_id=old.job.file_id),
-                message=old.message or f"{old.name} once more",
-                template_id=template.pk if template is not None and not template.deleted else None,
-                provisioner=old.job.provisioner,
-                tags=old.job.tags,
-                values=values,
-            ),
+        new = versions.NewVersion(
+            source=versions.Source(file_id=old.job.file_id),
+            message=old.message or f"{old.name} once more",
+            template_id=template.pk if template is not None and not template.deleted else None,
+            provisioner=old.job.provisioner,
+            tags=old.job.tags,
+            values=values,
         )
+        try:
+            version = versions.create(self.actor, old.organization, new)
+        except Forbidden:
+            raise
+        except DomainError as error:
+            form = ConsoleForm({})
+            form.refuse(error)
+            return self._form_page(form, error.status_code)
         version.template = template
-        return self.go(version_url(version), f"The files of {old.name} are imported again.")
+        suggested = self.suggested()
+        address = f"{version_url(version)}?{urlencode(suggested)}" if suggested else version_url(version)
+        return self.go(address, f"The files of {old.name} are imported again.")
 
     def _variables(self) -> list[ParameterSchema]:
         return list(ParameterSchema.objects.filter(job=self.version.job, allow_override_source=True))

@@ -84,15 +84,14 @@ class TemplatesPage(SignedInPage):
             "tabs": SHOWN.items(),
             "problem": problem,
         }
-        if not getattr(request, "htmx", False):
+        if not self.wants_part:
             context |= self._around(bool(found.rows or query or show != "active" or found.number > 1))
         return self.show("templates_app/templates.html", context, part="templates_app/_templates.html")
 
     def _templates(self, query: str, show: str) -> TemplateQuerySet:
-        if show == "all" and not query:
-            templates = Template.objects.readable(self.actor)
-        else:
-            templates = search_templates(self.actor, {"q": query})
+        templates = search_templates(self.actor, {"q": query})
+        if show == "all":
+            templates = templates | search_templates(self.actor, {"q": query, "deleted": "true"})
         newest = TemplateVersion.objects.filter(template=OuterRef("pk"), archived=False).order_by("-created_at", "-id")
         if show == "failing":
             status = newest.annotate(status=status_expression("job__")).values("status")[:1]

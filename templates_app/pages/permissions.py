@@ -1,20 +1,22 @@
 """Who may use a template and who may administer it: its access list, and what comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
+from coderproj.console.questions import Question
 from coderproj.errors import DomainError, NotFound
-from coderproj.identity.models import Group, UserStatus
+from coderproj.identity.models import Group, User
 from coderproj.identity.pages.groups import counted
+from coderproj.identity.pages.people import MemberForm
 from coderproj.identity.rbac import Action
-from coderproj.identity.users import visible_users
 from templates_app import effective_access
 from templates_app.models import AccessRole, Template
 from templates_app.pages.addresses import template_url
@@ -22,38 +24,42 @@ from templates_app.pages.base import TemplateSection, manages
 from templates_app.services import access
 
 PAGE_SIZE = 30
-SUGGESTIONS = 8
+MAY = {AccessRole.USE.value: "use", AccessRole.ADMIN.value: "administer"}
 ROLES = [(AccessRole.USE.value, "May use it"), (AccessRole.ADMIN.value, "May administer it")]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the access list. ``members`` is the number of a group's active members, None for a user."""
+    """A line of the access list. ``members`` is the number of a group's active members, None for a user; ``removal``
+    the question before it goes, None where that is not offered."""
 
     kind: str
     id: str
     name: str
     note: str
     role: str
+    removal: Question | None
     members: int | None = None
 
 
-class UserForm(ConsoleForm):
-    username = forms.CharField(label="Username or email", max_length=254)
-    role = forms.ChoiceField(label="Role", choices=ROLES)
+class UserForm(MemberForm):
+    """Who gets which role; the cleaned ``username`` is the user."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"].widget.attrs.update(autocomplete="off", spellcheck="false", list="people")
+    role = forms.ChoiceField(label="Role", choices=ROLES)
 
 
 class GroupForm(ConsoleForm):
-    group = forms.ChoiceField(label="Group")
+    """Which group gets which role; the cleaned ``group`` is its id."""
+
+    group = forms.ChoiceField(
+        label="Group", error_messages={"invalid_choice": "This group is gone, or has been added meanwhile."}
+    )
     role = forms.ChoiceField(label="Role", choices=ROLES)
 
     def __init__(self, groups: Sequence[Group], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, prefix="of-group", **kwargs)
-        self.fields["group"].choices = [(str(group.pk), group.name) for group in groups]  # type: ignore[attr-defined]
+        self.names = {str(group.pk): group.name for group in groups}
+        self.fields["group"].choices = list(self.names.items())  # type: ignore[attr-defined]
 
 
 class TemplatePermissions(TemplateSection):
@@ -68,31 +74,64 @@ class TemplatePermissions(TemplateSection):
         self.may_change = manages(self.actor, self.template, Action.CREATE)
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
-        return self.page(UserForm())
+        return self.page()
 
-    def page(self, form: UserForm, status: int = 200) -> HttpResponseBase:
-        listed = access.access_list(self.actor, self.template, members=counted)
-        entries = [
-            *(
-                Entry("group", str(group.pk), group.name, "", role, group.member_count)  # type: ignore[attr-defined]
-                for group, role in listed.groups
-            ),
-            *(Entry("user", str(user.pk), user.username, user.name or user.email, role) for user, role in listed.users),
-        ]
+    def page(
+        self, *, user_form: UserForm | None = None, group_form: GroupForm | None = None, status: int = 200
+    ) -> HttpResponseBase:
+        """The page; forms that were sent with mistakes take the place of fresh ones."""
+        entries = self.entries()
         context: dict[str, Any] = {"entries": entries, "roles": ROLES, "may_change": self.may_change}
         if self.may_change:
-            context |= self._changing(entries, form) | self._in_effect()
+            context |= self._changing(entries, user_form, group_form) | self._in_effect()
         return self.show("templates_app/permissions.html", self.frame("Permissions") | context, status=status)
 
-    def _changing(self, entries: Sequence[Entry], form: UserForm) -> dict[str, Any]:
+    def entries(self) -> list[Entry]:
+        """The access list, groups first."""
+        listed = access.access_list(self.actor, self.template, members=counted)
+        return [
+            *(self._entry("group", group, group.name, "", role) for group, role in listed.groups),
+            *(self._entry("user", user, user.username, user.name or user.email, role) for user, role in listed.users),
+        ]
+
+    def _entry(self, kind: str, row: Group | User, name: str, note: str, role: str) -> Entry:
+        removal = self._removal(kind, row, name) if self.may_change else None
+        return Entry(kind, str(row.pk), name, note, role, removal, getattr(row, "member_count", None))
+
+    def _removal(self, kind: str, row: Group | User, name: str) -> Question:
+        own = template_url(self.template, "template-permissions")
+        who = "Its members" if kind == "group" else "They"
+        return Question(
+            key=f"remove-{row.pk}",
+            url=f"{template_url(self.template, 'remove-permission')}?{kind}={row.pk}",
+            action="Remove",
+            title=f"Remove {name} from the access list?",
+            consequences=(
+                f"{who} lose {self.template.name} at once, unless something else lets them in.",
+                "Workspaces stay as they are. The entry can be added again.",
+            ),
+            button=f"Remove {name}",
+            back_url=own,
+            back_label=f"Keep {name}",
+            danger=True,
+        )
+
+    def group_form(self, entries: Sequence[Entry], data: Mapping[str, str] | None = None) -> GroupForm | None:
+        """The form that adds one of the groups that are not listed; None when all of them are."""
         listed = {entry.id for entry in entries}
         groups = Group.objects.filter(organization=self.template.organization_id).only("name").order_by("name")
         free = [group for group in groups if str(group.pk) not in listed]
+        return GroupForm(free, data) if free else None
+
+    def _changing(
+        self, entries: Sequence[Entry], user_form: UserForm | None, group_form: GroupForm | None
+    ) -> dict[str, Any]:
         return {
-            "user_form": form,
-            "group_form": GroupForm(free) if free else None,
-            "people_url": template_url(self.template, "template-people"),
+            "user_form": user_form or UserForm(self.actor),
+            "group_form": group_form or self.group_form(entries),
+            "people_url": reverse("people"),
             "change_url": template_url(self.template, "change-permission"),
+            "own_url": template_url(self.template, "template-permissions"),
         }
 
     def _in_effect(self) -> dict[str, Any]:
@@ -100,13 +139,14 @@ class TemplatePermissions(TemplateSection):
         users = effective_access.people(self.template).only("username", "name", "email", "site_roles")
         if query:
             users = users.filter(username__icontains=query)
-        found = slice_of(self.request, users, PAGE_SIZE)
+        address = template_url(self.template, "template-permissions")
+        found = slice_of(self.request, users, PAGE_SIZE, address=address)
         return {"in_effect": effective_access.explain(self.template, found.rows), "slice": found, "q": query}
 
 
 class ChangePermission(TemplatePermissions):
-    """Gives somebody a role, or takes it away: ``user`` or ``group`` with an id, or ``username``; ``role`` may be
-    blank."""
+    """Gives a role to those whom a form names (``username``, ``of-group-group``), or changes that of an entry: ``user``
+    or ``group`` with an id; a blank ``role`` takes it away."""
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         return self.go(template_url(self.template, "template-permissions"))
@@ -115,9 +155,10 @@ class ChangePermission(TemplatePermissions):
         access.authorize(self.actor, Action.CREATE, self.template)
         if "username" in request.POST:
             return self._add_user(request)
-        group = request.POST.get("of-group-group") or request.POST.get("group", "")
-        user = request.POST.get("user", "")
-        role = request.POST.get("of-group-role") or request.POST.get("role", "")
+        if "of-group-group" in request.POST:
+            return self._add_group(request)
+        group, user = request.POST.get("group", ""), request.POST.get("user", "")
+        role = request.POST.get("role", "")
         if not group and not user:
             raise NotFound
         access.update_access_list(
@@ -129,22 +170,31 @@ class ChangePermission(TemplatePermissions):
         return self._done("The access list is changed.")
 
     def _add_user(self, request: HttpRequest) -> HttpResponseBase:
-        form = UserForm(request.POST)
+        form = UserForm(self.actor, request.POST)
         if not form.is_valid():
-            return self.page(form, 400)
-        name = form.cleaned_data["username"].strip()
-        users = visible_users(self.actor).filter(status=UserStatus.ACTIVE)
-        user = users.filter(username__iexact=name).first() or users.filter(email__iexact=name).first()
-        if user is None:
-            form.add_error("username", "You know nobody of that name or address.")
-            return self.page(form, 400)
+            return self.page(user_form=form, status=400)
+        user: User = form.cleaned_data["username"]
         role = form.cleaned_data["role"]
         try:
             access.update_access_list(self.actor, self.template, user_roles={str(user.pk): role}, group_roles={})
         except DomainError as error:
             form.refuse(error)
-            return self.page(form, error.status_code)
-        return self._done(f"{user.username} may now {'administer' if role == AccessRole.ADMIN else 'use'} it.")
+            return self.page(user_form=form, status=error.status_code)
+        return self._done(f"{user.username} may now {MAY[role]} it.")
+
+    def _add_group(self, request: HttpRequest) -> HttpResponseBase:
+        form = self.group_form(self.entries(), request.POST)
+        if form is None:
+            raise NotFound
+        if not form.is_valid():
+            return self.page(group_form=form, status=400)
+        group, role = form.cleaned_data["group"], form.cleaned_data["role"]
+        try:
+            access.update_access_list(self.actor, self.template, user_roles={}, group_roles={group: role})
+        except DomainError as error:
+            form.refuse(error)
+            return self.page(group_form=form, status=error.status_code)
+        return self._done(f"{form.names[group]} may now {MAY[role]} it.")
 
     def _done(self, message: str) -> HttpResponseBase:
         if not Template.objects.visible(self.actor).filter(pk=self.template.pk).exists():
@@ -152,12 +202,26 @@ class ChangePermission(TemplatePermissions):
         return self.go(template_url(self.template, "template-permissions"), message)
 
 
-class SuggestPeople(TemplateSection):
-    """Usernames that begin with what is being typed, for those who may change the access list."""
+class RemovePermission(ChangePermission):
+    """Asks, and takes an entry from the access list: ``user`` or ``group`` with an id, in the address."""
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        if not {"user", "group"} & set(request.GET):
+            return super().get(request, **route)
         access.authorize(self.actor, Action.CREATE, self.template)
-        start = request.GET.get("username", "").strip()
-        users = visible_users(self.actor).filter(status=UserStatus.ACTIVE)
-        names = users.filter(username__istartswith=start).order_by("username").values_list("username", flat=True)
-        return self.show("templates_app/_people.html", {"names": names[:SUGGESTIONS] if start else []})
+        found = next((entry for entry in self.entries() if request.GET.get(entry.kind) == entry.id), None)
+        if found is None:
+            raise NotFound
+        return self.show("console/question.html", self.frame("Remove") | {"question": found.removal})
+
+    def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
+        user, group = request.GET.get("user", ""), request.GET.get("group", "")
+        if not user and not group:
+            raise NotFound
+        access.update_access_list(
+            self.actor,
+            self.template,
+            user_roles={user: ""} if user else {},
+            group_roles={group: ""} if group else {},
+        )
+        return self._done("The access list is changed.")

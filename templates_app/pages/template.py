@@ -5,7 +5,6 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.safestring import SafeString
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.console import charts, markdown
@@ -41,7 +40,6 @@ class TemplateOverview(TemplateSection):
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
         use = statistics.use_of([self.template.pk])[self.template.pk]
-        daily = use.daily_run_times
         active = self.template.active_version
         context: dict[str, Any] = {
             "versions": rows,
@@ -49,10 +47,7 @@ class TemplateOverview(TemplateSection):
             "use": use,
             "change": _change_on_the_week(use.daily_users),
             "cost": _daily_cost(active),
-            "users_chart": users_chart(use.daily_users),
-            "times_chart": times_chart(daily),
-            "days": list(zip(statistics.last_days(), use.daily_users, daily, strict=True))[::-1],
-            "has_times": any(day.count for day in daily),
+            "charts": [users_card(use.daily_users), times_card(use.daily_run_times)],
             "readme": markdown.render(active.readme) if active.readme else "",
             "default_hours": self.template.default_ttl_ms / HOUR_MS,
         }
@@ -128,15 +123,39 @@ def _daily_cost(version: TemplateVersion) -> int:
     return sum(resources.values_list("daily_cost", flat=True))
 
 
-def users_chart(users: list[int]) -> SafeString:
+def users_card(users: list[int]) -> charts.Card:
+    days = statistics.last_days()
     label = f"Daily active developers over {len(users)} days, between {min(users)} and {max(users)}"
-    return charts.line_chart([charts.Series("developers", users)], statistics.last_days(), label)
+    return charts.Card(
+        key="users",
+        title="Daily active developers",
+        note="30 days, weekends shaded",
+        chart=charts.line_chart([charts.Series("developers", users)], days, label),
+        summary="Numbers by day",
+        columns=("Developers",),
+        rows=[(day, (count,)) for day, count in zip(days, users, strict=True)][::-1],
+    )
 
 
-def times_chart(daily: list[statistics.RunTimes]) -> SafeString:
+def times_card(daily: list[statistics.RunTimes]) -> charts.Card:
+    days = statistics.last_days()
     series = [
         charts.Series("p50", [day.p50 for day in daily]),
         charts.Series("p95", [day.p95 for day in daily]),
     ]
     label = f"Build time over {len(daily)} days, median and 95th percentile"
-    return charts.line_chart(series, statistics.last_days(), label, text=duration)
+    rows = [
+        (day, (duration(times.p50), duration(times.p95), times.count))
+        for day, times in zip(days, daily, strict=True)
+        if times.count
+    ]
+    return charts.Card(
+        key="times",
+        title="Build time",
+        lines=("p50", "p95"),
+        chart=charts.line_chart(series, days, label, text=duration) if rows else "",
+        none="No build and no dry run has succeeded in the last 30 days.",
+        summary="Times by day",
+        columns=("p50", "p95", "Builds"),
+        rows=rows[::-1],
+    )

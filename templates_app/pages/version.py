@@ -2,18 +2,19 @@
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
+from coderproj.errors import Forbidden, NotFound
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.log_console import log_console
 from provisioning.models import JobStatus, ParameterSchema
 from provisioning.pages.jobs import is_cancelable
-from provisioning.pages.parts import job_context, raw_log_answer, resources_of
+from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
 from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of
@@ -85,7 +86,6 @@ class VersionSection(SignedInPage):
         version, job, template = self.version, self.version.job, self.version.template
         in_use = template is not None and not template.deleted
         is_active = in_use and template is not None and template.active_version_id == version.pk
-        may_retry = self.manages and job.completed_at is not None and job.status != JobStatus.SUCCEEDED and job.file_id
         return {
             "is_active": is_active,
             "cancellation": cancellation_of(version) if self.manages and is_cancelable(job) else None,
@@ -94,9 +94,28 @@ class VersionSection(SignedInPage):
                 if template is not None and in_use and self.manages and not is_active and is_promotable(version)
                 else None
             ),
-            "retry_url": version_url(version, "retry") if may_retry and self._may_read_source() else "",
+            "retry_url": self.retry_url(),
             "source_url": f"/api/v2/files/{job.file_id}" if job.file_id and self._may_read_source() else "",
         }
+
+    def retry_url(self) -> str:
+        """Where the same files are imported again: empty unless the import ended without success, and the actor may."""
+        job = self.version.job
+        ended_badly = job.completed_at is not None and job.status != JobStatus.SUCCEEDED
+        if not (self.manages and ended_badly and job.file_id and self._may_read_source()):
+            return ""
+        suggested = self.suggested()
+        address = version_url(self.version, "retry")
+        return f"{address}?{urlencode(suggested)}" if suggested else address
+
+    def suggested(self) -> dict[str, str]:
+        """What the address suggests for the fields of a template to be, cut to their lengths; nothing for a version
+        that has a template."""
+        if self.version.template_id is not None:
+            return {}
+        fields: dict[str, Any] = NameForm.base_fields
+        given = {name: self.request.GET.get(name, "")[: field.max_length] for name, field in fields.items()}
+        return {name: value for name, value in given.items() if value}
 
     def _may_read_source(self) -> bool:
         file = self.version.job.file
@@ -131,6 +150,8 @@ class VersionPage(VersionSection):
         address = version_url(version)
         if request.path != address and "id" in route:
             return self.go(f"{address}?{request.GET.urlencode()}" if request.GET else address)
+        if facts := facts_answer(self, job):
+            return facts
         follow = f"/api/v2/templateversions/{version.pk}/logs"
         context = self.frame() | job_context(job)
         context |= {
@@ -138,7 +159,7 @@ class VersionPage(VersionSection):
             "resources": resources_of(job) if job.completed_at else [],
             "schemas": list(ParameterSchema.objects.filter(job=job)),
             "rich_parameters": list(version.rich_parameters.order_by("index")),
-            "naming": self._naming(request),
+            "naming": self._naming(),
             "preview": self._preview(),
             "address": address,
         }
@@ -150,21 +171,28 @@ class VersionPage(VersionSection):
         readable = job.completed_at is None and job.file_id is not None and self._may_read_source()
         return preview_of_file(job.file_id) if job.file_id is not None and readable else None
 
-    def _naming(self, request: HttpRequest) -> NameForm | None:
+    def _naming(self) -> NameForm | None:
         """The form that makes the version a template, where it is none yet and the actor may make one."""
         version = self.version
         may_create = allowed(self.actor, Action.CREATE, Resource.TEMPLATE, organization_id=version.organization_id)
         ended_well = version.job.completed_at is None or version.job.status == JobStatus.SUCCEEDED
         if version.template_id is not None or not may_create or not ended_well:
             return None
-        fields: dict[str, Any] = NameForm.base_fields
-        return NameForm(initial={name: request.GET.get(name, "")[: field.max_length] for name, field in fields.items()})
+        return NameForm(initial=self.suggested())
 
 
 class CancelVersion(VersionSection):
-    """Asks, and cancels the import."""
+    """Asks, and cancels the import. What has ended, or is being canceled, has nothing to ask about; that it ended
+    while one was asked is said in the service's words."""
+
+    def prepare(self, **route: Any) -> None:
+        super().prepare(**route)
+        if not self.manages:
+            raise Forbidden
 
     def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
+        if not is_cancelable(self.version.job):
+            raise NotFound
         context = {"question": cancellation_of(self.version)}
         return self.show("console/question.html", self.frame("Cancel") | context)
 

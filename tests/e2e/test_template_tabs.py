@@ -101,8 +101,9 @@ def test_somebody_is_found_as_one_types_and_let_in(page, scene, sign_in):
     page.get_by_label("What the user may do").select_option("admin")
     page.get_by_role("button", name="Add the user").click()
     expect(page.get_by_text("omar may now administer it.")).to_be_visible()
-    page.get_by_role("button", name="Remove mira from the access list").click()
-    expect(page.get_by_role("button", name="Remove mira from the access list")).to_have_count(0)
+    page.get_by_role("link", name="Remove mira from the access list").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove mira").click()
+    expect(page.get_by_role("link", name="Remove mira from the access list")).to_have_count(0)
     entries = TemplateAccess.objects.filter(template=scene.docker, user__isnull=False)
     assert [(entry.user.username, entry.role) for entry in entries] == [("omar", "admin")]
 
@@ -125,7 +126,7 @@ def test_the_history_says_what_was_changed(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/audit")
     expect(page.get_by_text("contractors: use, Everyone: use")).to_be_visible()
-    page.get_by_role("link", name="Deleted").click()
+    page.get_by_role("button", name="Deleted").click()
     expect(page.get_by_text("Nothing like that was done.")).to_be_visible()
 
 

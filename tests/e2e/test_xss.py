@@ -121,8 +121,8 @@ PATHS = (
     f"{TEMPLATE}/versions/quiet_lovelace3/parameters",
     f"{TEMPLATE}/versions/quiet_lovelace3/resources",
     f"{TEMPLATE}/versions/quiet_lovelace3/settings",
-    f"{TEMPLATE}/versions/quiet_lovelace3/retry",
     f"{TEMPLATE}/versions/wise_dijkstra4",
+    f"{TEMPLATE}/versions/wise_dijkstra4/retry",
     f"{TEMPLATE}/versions/eager_turing4",
     "/jobs",
 )
@@ -140,6 +140,8 @@ def hostile(scene):
     version, everything = scene.active, "\n\n".join(PAYLOADS)
     _template_and_versions(scene, everything)
     _parameters(version, everything)
+    _variables(version)
+    _variables(scene.failed)
     _resources(version)
     _people(scene)
     ProvisionerJob.objects.filter(pk=scene.waiting.pk).update(tags={text(1): text(2), "scope": text(3)})
@@ -174,7 +176,6 @@ def _template_and_versions(scene, everything):
 
 def _parameters(version, everything):
     RichParameter.objects.filter(template_version=version).delete()
-    ParameterSchema.objects.filter(job=version.job_id).delete()
     kinds = ("string", "number", "bool", "list(string)")
     options = [[{"name": text, "value": text, "description": text, "icon": text}] for text in PAYLOADS]
     RichParameter.objects.bulk_create(
@@ -192,6 +193,10 @@ def _parameters(version, everything):
         )
         for number, payload in enumerate(PAYLOADS)
     )
+
+
+def _variables(version):
+    ParameterSchema.objects.filter(job=version.job_id).delete()
     ParameterSchema.objects.bulk_create(
         ParameterSchema(
             job_id=version.job_id,
@@ -293,7 +298,7 @@ def test_what_comes_by_htmx_and_by_the_log_does_not_run_either(page, live_api, h
     expect(page.locator("#preview")).to_contain_text(PAYLOADS[25])
     check(page, live_api.url)
     page.goto(f"{TEMPLATE}/permissions")
-    with page.expect_response(lambda response: "/permissions/people" in response.url):
+    with page.expect_response(lambda response: "/people?" in response.url):
         page.get_by_label("Add a user").press_sequentially("0")
     check(page, live_api.url)
     page.goto(f"{TEMPLATE}/versions/{hostile.running.name}")

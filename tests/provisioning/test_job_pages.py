@@ -124,6 +124,9 @@ def test_finished_jobs_are_filtered_by_the_address(owner, organization):
     failed = text_of(client.get("/jobs?status=failed"))
     assert "Import bad" in failed
     assert "Import good" not in failed
+    succeeded = text_of(client.get("/jobs?status=succeeded"))
+    assert "Import good" in succeeded
+    assert "Import bad" not in succeeded
     assert "No job ended like that." in text_of(client.get("/jobs?status=canceled"))
     assert "Import good" in text_of(client.get("/jobs?status=nonsense"))
 
@@ -132,6 +135,23 @@ def test_the_queue_alone_is_what_htmx_gets(owner):
     answer = browser(owner).get("/jobs", headers={"HX-Request": "true"})
     assert "<html" not in answer.content.decode()
     assert "The queue is empty." in text_of(answer)
+
+
+def test_the_back_button_gets_all_of_the_page(owner, organization):
+    make_version(user=owner, organization=organization, name="good")
+    restore = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    text = text_of(browser(owner).get("/jobs", headers=restore))
+    assert "Succeeded Import good" in text
+    assert "All Succeeded Failed Canceled" in text
+
+
+def test_daemons_and_what_they_are_at_lead_to_their_pages(owner, organization):
+    daemon = make_daemon()
+    job = make_job(user=owner, organization=organization)
+    claim(daemon_id=daemon.pk, tags=job.tags)
+    page = browser(owner).get("/jobs").content.decode().partition('id="daemons"')[2].partition("</section>")[0]
+    assert f'href="/daemons/{daemon.pk}"' in page
+    assert f'href="/jobs/{job.pk}"' in page
 
 
 def test_a_member_sees_their_own_jobs_alone(owner, organization):

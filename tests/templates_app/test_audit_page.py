@@ -37,7 +37,7 @@ def test_who_did_what_and_what_that_changed(owner, organization, web):
     assert f"active version {first} now v2" in text
     assert "users mira: admin" in text
     assert "ada updated the template version v2 name second now v2" in text
-    assert "mira was refused: updated the template web 409" in text
+    assert "mira tried to update the template web refused, 409" in text
     assert "&lt;b&gt;new&lt;/b&gt;" in answer.content.decode()
 
 

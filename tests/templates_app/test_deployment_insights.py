@@ -102,7 +102,8 @@ def test_without_jobs_one_is_led_to_the_templates(owner):
 def test_what_is_missing_is_said(owner, organization):
     make_job(user=owner, organization=organization)
     text = text_of(browser(owner).get("/insights"))
-    assert "No job has been taken yet." in text
+    assert "No job has been taken yet. See the daemons" in text
+    assert "1 person started jobs" in text
     assert "No import of a template has ended" in text
     assert "No job with a log has succeeded" in text
     assert "Success of imports \N{EN DASH} no import has ended" in text
@@ -115,3 +116,5 @@ def test_charts_come_with_numbers(owner, web):
     assert page.count('role="img"') == 2
     assert page.count('<details class="data-table">') == 2
     assert 'href="/templates/acme/web/insights"' in page
+    assert "Numbers by day Day Developers Jobs Failed" in text_of(answer)
+    assert "Times by day, the longest 4.0 s Day p50 p95" in text_of(answer)

@@ -6,6 +6,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group, GroupMembership, Membership, UserStatus
 from templates_app.effective_access import explain, people
 from templates_app.models import AccessRole, Template, TemplateAccess
+from templates_app.pages import permissions
 from tests.factories import make_organization, make_template, make_user
 from tests.pages import browser, text_of
 
@@ -107,6 +108,63 @@ def test_users_and_groups_are_added_changed_and_removed(organization, owner, web
     assert not TemplateAccess.objects.filter(template=web, group=organization.pk).exists()
 
 
+def test_removing_asks_first(organization, owner, web):
+    mira = make_user("mira", organizations=(organization,))
+    TemplateAccess.objects.create(template=web, user=mira, role=AccessRole.USE)
+    TemplateAccess.objects.create(template=web, group_id=organization.pk, role=AccessRole.USE)
+    client = browser(owner)
+    page = client.get(OWN).content.decode()
+    for kind, pk, name, who in (
+        ("user", mira.pk, "mira", "They"),
+        ("group", organization.pk, "Everyone", "Its members"),
+    ):
+        address = f"{OWN}/remove?{kind}={pk}"
+        assert f'href="{address}" data-dialog="remove-{pk}"' in page
+        assert f'<dialog id="remove-{pk}"' in page
+        question = text_of(client.get(address))
+        assert f"Remove {name} from the access list?" in question
+        assert f"{who} lose web at once, unless something else lets them in." in question
+        assert TemplateAccess.objects.filter(**{kind: pk}).exists()
+        assert "The access list is changed." in text_of(client.post(address, follow=True))
+        assert not TemplateAccess.objects.filter(**{kind: pk}).exists()
+        assert client.get(address).status_code == 404
+    assert client.get(f"{OWN}/remove")["Location"] == OWN
+    assert client.post(f"{OWN}/remove").status_code == 404
+
+
+def test_a_mistyped_name_keeps_the_role(owner, web):
+    answer = browser(owner).post(f"{OWN}/change", {"username": "nobody", "role": "admin"})
+    form = answer.content.decode().partition("Add a user</label>")[2].partition("</form>")[0]
+    assert '<option value="admin" selected>' in form
+    assert '<option value="use" selected>' not in form
+
+
+@pytest.mark.parametrize(
+    ("group", "role", "text"),
+    [
+        ("nonsense", "admin", "This group is gone, or has been added meanwhile."),
+        ("", "admin", "This field is required."),
+        (None, "king", "Select a valid choice."),
+    ],
+)
+def test_what_is_wrong_with_a_group_is_said_in_its_form(organization, owner, web, group, role, text):
+    given = {"of-group-group": str(organization.pk) if group is None else group, "of-group-role": role}
+    answer = browser(owner).post(f"{OWN}/change", given)
+    assert answer.status_code == 400
+    form = answer.content.decode().partition("Add a group</label>")[2].partition("</form>")[0]
+    assert text in form
+    assert ('<option value="admin" selected>' in form) == (role == "admin")
+    assert not TemplateAccess.objects.exists()
+
+
+def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(owner, web, monkeypatch):
+    monkeypatch.setattr(permissions, "PAGE_SIZE", 1)
+    make_user(site_roles=("owner",))
+    page = browser(owner).post(f"{OWN}/change", {"username": "nobody", "role": "use"}).content.decode()
+    assert f'action="{OWN}#in-effect"' in page
+    assert f'href="{OWN}?page=2"' in page
+
+
 @pytest.mark.parametrize(("name", "text"), [("nobody", "You know nobody of that name"), ("", "required")])
 def test_an_unknown_name_is_said_beside_the_field(owner, web, name, text):
     answer = browser(owner).post(f"{OWN}/change", {"username": name, "role": "use"})
@@ -142,8 +200,8 @@ def test_names_are_suggested_as_they_are_typed(organization, owner, web):
     make_user("mira", organizations=(organization,))
     make_user("omar", organizations=(organization,))
     client = browser(owner)
-    assert client.get(f"{OWN}/people?username=MI").content.decode().strip() == '<option value="mira"></option>'
-    assert client.get(f"{OWN}/people?username=").content.decode().strip() == ""
+    assert client.get("/people?username=MI").content.decode().strip() == '<option value="mira"></option>'
+    assert client.get("/people?username=").content.decode().strip() == ""
 
 
 def test_readers_look_and_change_nothing(organization, owner, web):
@@ -155,7 +213,9 @@ def test_readers_look_and_change_nothing(organization, owner, web):
     for word in ("Remove", "Add a user", "In effect"):
         assert word not in text
     assert client.post(f"{OWN}/change", {"username": "ada", "role": "use"}).status_code == 403
-    assert client.get(f"{OWN}/people?username=a").status_code == 403
+    assert client.get(f"{OWN}/remove?user={member.pk}").status_code == 403
+    assert client.post(f"{OWN}/remove?user={member.pk}").status_code == 403
+    assert TemplateAccess.objects.filter(user=member).exists()
 
 
 def test_whoever_shuts_themselves_out_is_told(organization, owner, web):
@@ -169,7 +229,7 @@ def test_members_of_other_organizations_are_not_given_away(organization, web):
     admin = make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
     make_user("hidden", organizations=(make_organization("other"),))
     client = browser(admin)
-    assert client.get(f"{OWN}/people?username=hid").content.decode().strip() == ""
+    assert client.get("/people?username=hid").content.decode().strip() == ""
     answer = client.post(f"{OWN}/change", {"username": "hidden", "role": "use"})
     assert "You know nobody of that name" in text_of(answer)
     assert Membership.objects.filter(organization=organization).count() == 2

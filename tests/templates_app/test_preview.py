@@ -27,6 +27,26 @@ data "coder_parameter" "computed" {
 }
 module "below" { source = "./below" }
 """
+OPTIONS = """
+data "coder_parameter" "arch" {
+  name = "arch"
+  option {
+    name  = "ARM"
+    value = "arm64"
+  }
+}
+data "coder_parameter" "size" {
+  name = "size"
+  option {
+    name  = "Small"
+    value = "s"
+  }
+  option {
+    name  = "Large"
+    value = "l"
+  }
+}
+"""
 
 
 def test_variables_and_parameters_that_are_written_out():
@@ -74,13 +94,15 @@ def test_the_page_of_a_waiting_import_shows_it_to_those_who_may_read_the_files()
     organization = make_organization("acme", is_default=True)
     author = make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
     version = make_version(user=author, organization=organization, finished=False)
-    version.job.file = make_file(author, tar_of({"main.tf": MAIN}))
+    version.job.file = make_file(author, tar_of({"main.tf": MAIN, "options.tf": OPTIONS}))
     version.job.save(update_fields=["file"])
     assert preview_of_file(version.job.file.pk)
     text = text_of(browser(author).get(f"/versions/{version.pk}"))
     assert "Found in the files" in text
     assert "token variable , with a hidden default" in text
     assert "hunter2" not in text
+    assert "arch string , required, 1 option " in text
+    assert "size string , required, 2 options" in text
     other = make_user("omar", organizations=(organization,), organization_roles=("organization-admin",))
     text = text_of(browser(other).get(f"/versions/{version.pk}"))
     assert "Found in the files" not in text

@@ -41,6 +41,17 @@ def test_nothing_is_said_in_words(owner, organization):
     assert "Nothing is kept" in text
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 resource is hidden by the template."), (2, "2 resources are hidden by the template.")],
+)
+def test_what_is_hidden_is_counted(owner, organization, count, said):
+    hidden = tuple(base.Resource(name=f"r{number}", type="null_resource", hide=True) for number in range(count))
+    found = base.ImportResult(start=base.PlanResult(resources=hidden), stop=base.PlanResult())
+    make_template(user=owner, organization=organization, name="web", result=found)
+    assert said in text_of(browser(owner).get(f"{OWN}/resources"))
+
+
 def test_before_the_import_succeeds_there_is_nothing_to_see(owner, organization):
     template = make_template(user=owner, organization=organization, name="web")
     failed = make_version(user=owner, organization=organization, template=template, error="no")

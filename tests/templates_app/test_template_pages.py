@@ -42,6 +42,9 @@ def test_the_list_is_searched_and_filtered_by_the_address(owner, organization, w
     assert names("?q=machines") == {"Web machines"}
     assert names("?show=failing") == {"broken"}
     assert names("?show=all") == {"Web machines", "broken", "gone"}
+    assert names("?show=all&q=o") == {"broken", "gone"}
+    assert names("?q=gone") == set()
+    assert names("?show=all&q=deleted:true") == {"gone"}
     assert names("?show=nonsense") == {"Web machines", "broken"}
     assert names("?q=nothing") == set()
 
@@ -60,7 +63,22 @@ def test_htmx_gets_the_list_alone_and_the_back_button_the_page(owner, web):
     assert "HX-Request" in part["Vary"]
     back = client.get("/templates?q=web", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
     assert "<html" in back.content.decode()
-    assert "Daemons online" in text_of(back)
+    text = text_of(back)
+    assert "Daemons online 0 of 0" in text
+    assert "Jobs running 0 0 waiting" in text
+    assert "New template" in text
+    assert "HX-History-Restore-Request" in back["Vary"]
+
+
+def test_a_filter_is_sent_with_what_is_typed(owner, web):
+    page = browser(owner).get("/templates?show=failing&q=web").content.decode()
+    form = page.partition('<form class="toolbar"')[2].partition("</form>")[0]
+    assert 'id="q" name="q" type="search" autocomplete="off" value="web"' in form
+    assert '<button name="show" value="failing" aria-current="true">Import failing</button>' in form
+    assert '<button name="show" value="all">All</button>' in form
+    # What Enter sends, and what a search while typing adds.
+    assert form.index('name="show" value="failing" tabindex="-1"') < form.index('name="show" value="active"')
+    assert """hx-vals='{"show": "failing"}'""" in form
 
 
 def test_a_deleted_template_has_no_page(owner, web):

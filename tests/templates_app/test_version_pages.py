@@ -1,14 +1,19 @@
 """Pages of versions: their import and what can be done next; new versions, retries, naming a template."""
 
+import html
+import re
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from provisioning.engine.base import ParameterSchema
 from provisioning.models import File, ParameterValue
+from templates_app import starters
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.creating import _name_of
-from tests.factories import finish, make_template, make_user, make_version
+from templates_app.services import versions
+from tests.factories import claim, finish, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.vocabulary import tar_of
 
@@ -47,8 +52,9 @@ def test_a_member_may_only_look(organization, owner, web):
     assert answer.status_code == 200
     assert "Cancel the import" not in text_of(answer)
     assert "Download the files" not in text_of(answer)
-    assert client.post("/templates/acme/web/versions/next/cancel").status_code == 403
-    assert client.post("/templates/acme/web/versions/next/retry").status_code in {403, 404}
+    for action in ("cancel", "retry"):
+        assert client.get(f"/templates/acme/web/versions/next/{action}").status_code == 403
+        assert client.post(f"/templates/acme/web/versions/next/{action}").status_code == 403
 
 
 def test_a_version_with_a_template_has_one_address(owner, web):
@@ -204,6 +210,73 @@ def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
     assert (new.job.file_id, new.job.tags, new.template_id) == (old.job.file_id, old.job.tags, web.pk)
     values = ParameterValue.objects.filter(scope_id=new.job_id)
     assert [(value.name, value.source_value) for value in values] == [("region", "eu")]
+
+
+def test_a_retry_that_is_refused_keeps_what_was_typed(owner, organization, web, monkeypatch):
+    schemas = (ParameterSchema(name="region"), ParameterSchema(name="token"))
+    make_version(user=owner, organization=organization, template=web, name="bad", schemas=schemas, error="no")
+    monkeypatch.setattr(versions, "made_up_name", lambda: "bad")  # every name that is tried is taken
+    given = {"value-region": "eu", "value-token": "s3cr3t"}
+    answer = browser(owner).post("/templates/acme/web/versions/bad/retry", given)
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    assert 'role="alert"' in page
+    assert 'name="value-region" value="eu"' in page
+    assert 'name="value-token" value="s3cr3t"' in page
+    assert answer["Cache-Control"] == "no-store"
+    assert TemplateVersion.objects.filter(template=web).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("retry", {}),
+        ("retry", {"finished": False}),
+        ("cancel", {}),
+        ("cancel", {"error": "no"}),
+    ],
+)
+def test_what_the_state_rules_out_does_not_exist(owner, organization, web, action, fields):
+    make_version(user=owner, organization=organization, template=web, name="next", **fields)
+    client = browser(owner)
+    address = f"/templates/acme/web/versions/next/{action}"
+    assert client.get(address).status_code == 404
+    assert client.post(address).status_code == {"retry": 404, "cancel": 400}[action]
+    assert TemplateVersion.objects.filter(template=web).count() == 2
+
+
+def test_an_import_that_is_being_canceled_is_not_canceled_again(owner, organization, web):
+    version = make_version(user=owner, organization=organization, template=web, name="next", finished=False)
+    claim(tags=version.job.tags)
+    client = browser(owner)
+    client.post("/templates/acme/web/versions/next/cancel")
+    assert client.get("/templates/acme/web/versions/next/cancel").status_code == 404
+
+
+def test_the_names_of_a_starter_outlive_an_import_that_failed(owner):
+    client = browser(owner)
+    address = client.post("/templates/new", {"starter": "docker"})["Location"]
+    version = TemplateVersion.objects.get()
+    finish(version.job, error="no daemon could")
+    page = client.get(address).content.decode()
+    retry = html.unescape(re.search(r'href="([^"]+/retry[^"]*)"', page)[1])
+    assert retry.partition("?")[2] == address.partition("?")[2] != ""
+    again = client.post(retry)["Location"]
+    assert again.partition("?")[2] == address.partition("?")[2]
+    new = TemplateVersion.objects.exclude(pk=version.pk).get()
+    finish(new.job)
+    naming = client.get(again).content.decode()
+    assert 'name="name" value="docker"' in naming
+    assert f'name="icon" value="{starters.find("docker").icon}"' in naming
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [("", "No message."), ("Done!", "Done!"), ("One.", "One."), ("Two", "Two.")]
+)
+def test_a_message_ends_like_a_sentence(owner, organization, web, message, shown):
+    make_version(user=owner, organization=organization, template=web, name="next")
+    TemplateVersion.objects.filter(name="next").update(message=message)
+    assert f" {shown} Pushed " in text_of(browser(owner).get("/templates/acme/web/versions/next"))
 
 
 # ---------------------------------------------------------------------- starters

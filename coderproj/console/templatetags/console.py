@@ -20,6 +20,7 @@ from coderproj.identity.navigation import may_enter_admin
 register = template.Library()
 
 DASH = "\N{EN DASH}"
+SENTENCE_ENDS = (".", "!", "?", "\N{HORIZONTAL ELLIPSIS}", ":")
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -210,6 +211,12 @@ def initials(name: str) -> str:
 def short_id(identifier: object) -> str:
     """The first eight characters of a UUID."""
     return str(identifier)[:8]
+
+
+@register.filter
+def sentence(text: str) -> str:
+    """The text with a full stop, unless its end has one or another mark."""
+    return text if text.rstrip().endswith(SENTENCE_ENDS) else f"{text.rstrip()}."
 
 
 @register.filter

@@ -61,6 +61,16 @@ _finders: dict[str, Finder] = {
     "group_acl": _groups,
     "organization_id": _organizations,
 }
+# What people tried where they were refused; the words for what they did are those of the API.
+TRIED = {
+    AuditAction.CREATE: "create",
+    AuditAction.WRITE: "update",
+    AuditAction.DELETE: "delete",
+    AuditAction.LOGIN: "log in with",
+    AuditAction.LOGOUT: "log out of",
+    AuditAction.START: "start",
+    AuditAction.STOP: "stop",
+}
 # What fields are called where their names do not say it.
 _labels: dict[str, str] = {}
 # The pages of objects, by the type that the audit log gives them.
@@ -89,7 +99,7 @@ def events_of(rows: Iterable[AuditLog]) -> list[Event]:
     return [
         Event(
             row=row,
-            verb=VERBS[AuditAction(row.action)],
+            verb=_verb(row),
             what=KINDS.get(row.resource_type, row.resource_type.replace("_", " ")),
             refused=row.status_code >= 400,
             changes=list(_changes(row, names)),
@@ -97,6 +107,11 @@ def events_of(rows: Iterable[AuditLog]) -> list[Event]:
         )
         for row in listed
     ]
+
+
+def _verb(row: AuditLog) -> str:
+    action = AuditAction(row.action)
+    return VERBS[action] if row.status_code < 400 else f"tried to {TRIED[action]}"
 
 
 def _address(row: AuditLog) -> str:

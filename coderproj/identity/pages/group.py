@@ -11,7 +11,7 @@ from coderproj.api.identifiers import parse_uuid
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import DomainError, Forbidden
+from coderproj.errors import DomainError, Forbidden, NotFound
 from coderproj.identity import groups
 from coderproj.identity.groups import GroupChange
 from coderproj.identity.models import Group, User
@@ -42,11 +42,11 @@ class GroupSection(SignedInPage):
         """The group's page; forms that were sent with mistakes take the place of fresh ones."""
         group = self.group
         members = groups.active_members(group)
-        found = slice_of(self.request, members, PAGE_SIZE)
+        found = slice_of(self.request, members, PAGE_SIZE, address=group_url(group))
         reach = reach_of(self.actor, group)
         context: dict[str, Any] = {
             "group": group,
-            "members": found.rows,
+            "members": [(user, self.removal(user)) for user in found.rows],
             "slice": found,
             "member_count": members.count(),
             "reach": reach,
@@ -59,6 +59,26 @@ class GroupSection(SignedInPage):
             context["member_form"] = member_form or MemberForm(self.actor)
             context["people_url"] = f"{reverse('people')}?organization={group.organization_id}"
         return self.show("identity/group.html", context, status=status)
+
+    def removal(self, user: User) -> Question | None:
+        """The question before a member is removed, or None where it is not offered."""
+        group = self.group
+        if group.is_everyone or not self.may(Action.UPDATE):
+            return None
+        return Question(
+            key=f"remove-{user.pk}",
+            url=f"{group_url(group, 'remove-group-member')}?user={user.pk}",
+            action="Remove",
+            title=f"Remove {user.username} from {group.name}?",
+            consequences=(
+                "They lose what the group gives access to at once, unless something else lets them in.",
+                "Its quota no longer counts for them. They can be added again.",
+            ),
+            button=f"Remove {user.username}",
+            back_url=group_url(group),
+            back_label=f"Keep {user.username}",
+            danger=True,
+        )
 
     def deletion(self, reach: list[Reachable]) -> Question | None:
         """The question before the group is deleted, or None where it is not offered."""
@@ -145,16 +165,29 @@ class AddMember(GroupForms):
 
 
 class RemoveMember(GroupForms):
-    """Removes the member of the id ``user``."""
+    """Asks, and removes the member of the id ``user``."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        if "user" not in request.GET:
+            return super().get(request, group)
+        member = self._member()
+        if member is None:
+            raise NotFound
+        question = self.removal(member)
+        if question is None:
+            raise Forbidden
+        trail = [GROUPS, (self.group.name, group_url(self.group)), ("Remove", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
-        wanted = request.POST.get("user", "")
-        members = groups.active_members(self.group)
-        known = parse_uuid(wanted)
-        member = members.filter(pk=known).first() if known else None
-        self.change(GroupChange(remove_users=[wanted]))
+        member = self._member()
+        self.change(GroupChange(remove_users=[request.GET.get("user", "")]))
         name = member.username if member else "The user"
         return self.go(group_url(self.group), f"{name} is no longer in {self.group.name}.")
+
+    def _member(self) -> User | None:
+        known = parse_uuid(self.request.GET.get("user", ""))
+        return groups.active_members(self.group).filter(pk=known).first() if known else None
 
 
 class DeleteGroup(GroupSection):

@@ -140,7 +140,7 @@ class OrganizationSection(SignedInPage):
             members = organizations.members_of(self.actor, organization)
             if query:
                 members = members.filter(Q(user__username__icontains=query) | Q(user__email__icontains=query))
-        found = slice_of(self.request, members, PAGE_SIZE)
+        found = slice_of(self.request, members, PAGE_SIZE, address=organization_url(organization))
         assignable = assignable_roles(self.actor, organization.pk)
         context: dict[str, Any] = {
             "organization": organization,

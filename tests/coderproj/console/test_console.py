@@ -49,6 +49,23 @@ def test_one_comes_back_to_this_site_alone(wanted, allowed):
     assert next_url(request, "/") == (wanted if allowed else "/")
 
 
+@pytest.mark.parametrize(
+    ("current", "wanted"),
+    [
+        ("http://testserver/templates?q=web#list", "/login?next=%2Ftemplates%3Fq%3Dweb"),
+        ("http://testserver/", "/login"),
+        ("https://example.com/templates", "/login"),
+        ("http://[", "/login"),
+        (None, "/login"),
+    ],
+)
+def test_whoever_is_signed_out_comes_back_to_the_page_that_asked_for_a_part(current, wanted):
+    make_user()
+    given = {"HX-Request": "true"} | ({"HX-Current-URL": current} if current else {})
+    answer = browser().get("/templates?q=we", headers=given)
+    assert (answer.status_code, answer["HX-Redirect"]) == (204, wanted)
+
+
 # ---------------------------------------------------------------------- errors
 def test_an_unknown_address_is_a_page_of_ours():
     answer = browser(make_user()).get("/no/such/page")

@@ -36,7 +36,7 @@ def test_the_log_tells_what_changed_by_name(owner, history):
 
 
 def test_a_refused_attempt_says_so(owner, history):
-    assert "was refused: deleted the user ada 400" in text_of(browser(owner).get("/audit"))
+    assert "tried to delete the user ada refused, 400" in text_of(browser(owner).get("/audit"))
 
 
 def test_secrets_are_not_told(owner, history):
@@ -74,6 +74,16 @@ def test_a_bad_filter_is_said(owner, history):
 def test_htmx_gets_the_events_alone(owner, history):
     answer = browser(owner).get("/audit?action=create", headers={"HX-Request": "true"})
     assert answer.content.decode().strip().startswith('<ol class="events">')
+
+
+def test_what_leads_back_to_everything_comes_with_the_events(owner, history):
+    client = browser(owner)
+    part = client.get("/audit?action=create", headers={"HX-Request": "true"}).content.decode()
+    assert '<span id="everything" hx-swap-oob="true"><a class="button ghost" href="/audit">' in part
+    part = client.get("/audit", headers={"HX-Request": "true"}).content.decode()
+    assert '<span id="everything" hx-swap-oob="true"></span>' in part
+    page = client.get("/audit?action=create").content.decode()
+    assert page.count('<span id="everything"><a') == page.count('id="everything"') == 1
 
 
 def test_an_administrator_reads_their_organization_alone(owner, history, organization):

@@ -3,6 +3,8 @@
 import pytest
 
 from coderproj.identity.models import EVERYONE, AuditLog, Group, GroupMembership, Membership, Organization
+from coderproj.identity.pages import group as group_pages
+from coderproj.identity.pages import organizations
 from templates_app.models import AccessRole, TemplateAccess
 from tests.factories import make_organization, make_template, make_user
 from tests.pages import browser, text_of
@@ -70,6 +72,15 @@ def test_a_group_is_made_changed_and_deleted(administrator, organization):
     assert not Group.objects.filter(pk=group.pk).exists()
 
 
+def test_the_organization_is_chosen_in_the_form_of_the_search(owner, organization):
+    other = make_organization("other")
+    page = browser(owner).get(f"/groups?q=night&organization={other.pk}").content.decode()
+    form = page.partition('<form class="toolbar"')[2].partition("</form>")[0]
+    assert 'name="q" type="search" autocomplete="off" value="night"' in form
+    assert f'<option value="{other.pk}" selected>' in form
+    assert "hx-vals" not in form
+
+
 def test_members_come_and_go(administrator, member, group, organization):
     client = browser(administrator)
     assert "olga is in night-shift" in text_of(
@@ -79,8 +90,30 @@ def test_members_come_and_go(administrator, member, group, organization):
     assert (again.status_code, "olga is in the group already." in text_of(again)) == (400, True)
     unknown = client.post(f"/groups/{group.pk}/members/add", {"username": "nobody"})
     assert "You know nobody of that name or address." in text_of(unknown)
-    client.post(f"/groups/{group.pk}/members/remove", {"user": str(member.pk)})
+    base = f"/groups/{group.pk}/members/remove"
+    assert "They lose what the group gives access to at once" in text_of(client.get(f"{base}?user={member.pk}"))
+    assert GroupMembership.objects.filter(group=group, user=member).exists()
+    answer = client.post(f"{base}?user={member.pk}", follow=True)
+    assert f"{member.username} is no longer in night-shift." in text_of(answer)
+    assert client.get(f"{base}?user={member.pk}").status_code == 404
+    assert client.get(base).status_code == 302
     assert list(GroupMembership.objects.filter(group=group).values_list("user__username", flat=True)) == ["olga"]
+
+
+def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(administrator, organization, group, monkeypatch):
+    """It has another address than the page, where neither the search nor the pages of the list would be found."""
+    monkeypatch.setattr(organizations, "PAGE_SIZE", 1)
+    client = browser(administrator)
+    own = f"/organizations/{organization.pk}"
+    make_user("zoe", organizations=(organization,))
+    page = client.post(f"{own}/members/add", {"username": "nobody"}).content.decode()
+    assert "You know nobody of that name or address." in page
+    assert f'href="{own}?page=2"' in page
+    assert f'aria-label="Members" action="{own}"' in page
+    monkeypatch.setattr(group_pages, "PAGE_SIZE", 1)
+    GroupMembership.objects.create(group=group, user=administrator)
+    page = client.post(f"/groups/{group.pk}/members/add", {"username": "nobody"}).content.decode()
+    assert f'href="/groups/{group.pk}?page=2"' in page
 
 
 def test_everyone_keeps_name_and_members(owner, organization):
@@ -93,6 +126,7 @@ def test_everyone_keeps_name_and_members(owner, organization):
     assert (everyone.name, everyone.quota_allowance) == (EVERYONE, 5)
     assert client.post(f"/groups/{organization.pk}/members/add", {"username": "ada"}).status_code == 400
     assert client.get(f"/groups/{organization.pk}/delete").status_code == 403
+    assert client.get(f"/groups/{organization.pk}/members/remove?user={owner.pk}").status_code == 403
 
 
 def test_a_group_shows_the_templates_that_one_sees(owner, member, group, organization):
