@@ -174,8 +174,12 @@ DATABASES["default"]["OPTIONS"] = {
 
 # ------------------------------------------------------------------ passwords and sessions
 AUTHENTICATION_BACKENDS = ["coderproj.identity.backends.PasswordBackend"]
+PASSWORD_LENGTH = 8
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_LENGTH},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

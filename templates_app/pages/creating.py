@@ -256,7 +256,7 @@ class RetryVersion(VersionSection):
         return self.go(address, f"The files of {old.name} are imported again.")
 
     def _variables(self) -> list[ParameterSchema]:
-        return list(ParameterSchema.objects.filter(job=self.version.job, allow_override_source=True))
+        return list(ParameterSchema.objects.filter(job=self.version.job).order_by("index"))
 
 
 class CreateTemplate(VersionSection):

@@ -191,7 +191,7 @@ def test_a_name_is_suggested(file, name):
 
 # ---------------------------------------------------------------------- retrying
 def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
-    schemas = (ParameterSchema(name="region", description="Where it runs"),)
+    schemas = (ParameterSchema(name="region", description="Where it runs"), ParameterSchema("token", sensitive=True))
     old = make_version(
         user=owner,
         organization=organization,
@@ -201,15 +201,18 @@ def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
         error="missing parameter: region",
     )
     client = browser(owner)
-    page = text_of(client.get("/templates/acme/web/versions/bad/retry"))
+    answer = client.get("/templates/acme/web/versions/bad/retry")
+    page = text_of(answer)
     assert "Last time: missing parameter: region" in page
     assert "Where it runs" in page
-    answer = client.post("/templates/acme/web/versions/bad/retry", {"value-region": "eu", "value-other": "x"})
+    assert answer.content.decode().count('type="password"') == 1
+    given = {"value-region": "eu", "value-token": "s3cr3t", "value-other": "x"}
+    answer = client.post("/templates/acme/web/versions/bad/retry", given)
     new = TemplateVersion.objects.exclude(pk__in=[old.pk, web.active_version_id]).get()
     assert answer["Location"] == f"/templates/acme/web/versions/{new.name}"
     assert (new.job.file_id, new.job.tags, new.template_id) == (old.job.file_id, old.job.tags, web.pk)
     values = ParameterValue.objects.filter(scope_id=new.job_id)
-    assert [(value.name, value.source_value) for value in values] == [("region", "eu")]
+    assert [(value.name, value.source_value) for value in values] == [("region", "eu"), ("token", "s3cr3t")]
 
 
 def test_a_retry_that_is_refused_keeps_what_was_typed(owner, organization, web, monkeypatch):

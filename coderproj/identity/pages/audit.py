@@ -22,6 +22,8 @@ ACTIONS = {
     AuditAction.DELETE: "Deleted",
     AuditAction.LOGIN: "Signed in",
     AuditAction.LOGOUT: "Signed out",
+    AuditAction.START: "Started",
+    AuditAction.STOP: "Stopped",
 }
 # Filters that the form has no field for: links lead here with them.
 HIDDEN = ("resource_id", "resource_target", "email", "status_code")
@@ -49,7 +51,7 @@ class FilterForm(ConsoleForm):
         types = sorted({policy.resource_type for policy in audit.policies().values()})
         field: Any = self.fields["resource_type"]
         field.choices = [("", "Anything"), *((name, _title(name)) for name in types)]
-        self.fields["q"].widget.attrs["placeholder"] = "Name or id"
+        self.fields["q"].widget.attrs["placeholder"] = "Name or username"
         self.fields["username"].widget.attrs["placeholder"] = "Username"
 
 

@@ -190,6 +190,8 @@ class OrganizationSettings(OrganizationSection):
             return self._form_page(form, 400)
         try:
             organizations.update_organization(self.actor, self.organization, form.cleaned_data)
+        except NotFound:
+            raise
         except DomainError as error:
             form.refuse(error)
             self.organization.refresh_from_db()

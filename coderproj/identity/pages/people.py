@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -18,7 +19,7 @@ from coderproj.identity.users import visible_users
 
 SUGGESTIONS = 8
 # What a new password has to be.
-HARD_TO_GUESS = "At least 8 characters, none of the common ones."
+HARD_TO_GUESS = f"At least {settings.PASSWORD_LENGTH} characters, none of the common ones."
 
 
 def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
