@@ -81,12 +81,15 @@ def page_costs(url: str, data: "PageData", watched: list[int]) -> Iterator[PageC
 
     headers = {"Cookie": f"{SESSION_COOKIE}={data.session}", "Accept-Encoding": "gzip, br"}
     scene = data.scene
-    unfinished = {"template": scene.docker.name, "version": scene.running.name, "job": str(scene.running.job_id)}
+    # What can be canceled has to be running, what can be retried has failed.
+    running = {"template": scene.docker.name, "version": scene.running.name, "job": str(scene.running.job_id)}
+    states = {
+        "cancel": running | {"id": str(scene.running.pk)},
+        "retry": {"version": data.long_log.name, "id": str(data.long_log.pk)},
+    }
     for route in SHOWN:
-        # What can be canceled has to be running.
-        connection = Connection(
-            url, route.path(data.addresses | (unfinished if "cancel" in str(route) else {})), headers
-        )
+        state = states.get(str(route).rpartition("/")[2], {})
+        connection = Connection(url, route.path(data.addresses | state), headers)
         for _ in range(WARM_UP):
             status, _ = connection.ask()
             assert status in {200, 302}, f"{route} answered {status}"
