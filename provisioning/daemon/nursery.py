@@ -85,6 +85,7 @@ class Nursery:
             return True
         if pid == 0:
             self._become_job(Path(os.fsdecode(folder)), stdin, stdout, told)
+        _lead_group(pid)
         os.close(stdin)
         os.close(stdout)
         child = _Child(pid, socket.socket(fileno=told))
@@ -98,7 +99,7 @@ class Nursery:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.setsid()
+            _lead_group(0)
             os.dup2(stdin, 0)
             os.dup2(stdout, 1)
             for descriptor in (stdin, stdout, told, self._woken, self._waker, self._orders.fileno(), *self._children):
@@ -128,6 +129,13 @@ class Nursery:
     def _tell(self, child: _Child, number: int) -> None:
         with suppress(OSError):  # the daemon does not want to know any more
             child.told.send(b"%d" % number)
+
+
+def _lead_group(pid: int) -> None:
+    """Make a child, or with 0 this process, the leader of a group, which can be killed whole. Both sides do so: from
+    the moment on that its pid is told there is such a group."""
+    with suppress(OSError):
+        os.setpgid(pid, 0)
 
 
 def _import_engines(prepare: messages.Prepare) -> None:
