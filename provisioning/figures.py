@@ -17,7 +17,7 @@ RUN_TYPES = (JobType.DRY_RUN, JobType.BUILD)
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """Jobs now, and how those of the last 24 hours ended; ``users_today`` started a build or a dry run (UTC)."""
+    """Jobs now; builds and dry runs of the last 24 hours by how they ended; ``users_today`` started one (UTC)."""
 
     running: int
     waiting: int
@@ -35,7 +35,7 @@ class JobFigures:
 
     @property
     def success_rate(self) -> float | None:
-        """Percent; None when no job came to its end."""
+        """Percent; None when none came to its end."""
         return 100 * self.succeeded / self.ended if self.ended else None
 
 
@@ -44,8 +44,8 @@ def job_figures(actor: Actor) -> JobFigures:
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     active = Q(completed_at=None)
-    ended = Q(completed_at__isnull=False)
-    runs = Q(type__in=RUN_TYPES, created_at__gte=today)
+    runs = Q(type__in=RUN_TYPES)
+    ended = Q(completed_at__isnull=False) & runs
     jobs = ProvisionerJob.objects.visible(actor).filter(active | Q(completed_at__gte=now - RECENT))
     return JobFigures(
         **jobs.aggregate(
@@ -53,7 +53,7 @@ def job_figures(actor: Actor) -> JobFigures:
             waiting=Count("id", filter=active & Q(started_at=None)),
             succeeded=Count("id", filter=ended & Q(error="", canceled_at=None)),
             failed=Count("id", filter=ended & ~Q(error="")),
-            users_today=Count("initiator", distinct=True, filter=runs),
+            users_today=Count("initiator", distinct=True, filter=runs & Q(created_at__gte=today)),
         )
     )
 

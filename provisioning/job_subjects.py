@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from coderproj.identity.actor import Actor
 from provisioning.models import JobType, ProvisionerJob
 
@@ -23,12 +25,24 @@ class Subject:
 
 
 Finder = Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
+Condition = Callable[[Actor, str], Q]
 _finders: list[Finder] = []
+_conditions: list[Condition] = []
 
 
-def register(finder: Finder) -> None:
-    """Have ``finder`` asked for the subjects of jobs, by their ids; called once."""
+def register(finder: Finder, condition: Condition) -> None:
+    """Have ``finder`` asked for the subjects of jobs, by their ids, and ``condition`` for the jobs whose template has a
+    text in its name; called once."""
     _finders.append(finder)
+    _conditions.append(condition)
+
+
+def about_templates(actor: Actor, text: str) -> Q:
+    """The jobs that work for a template with the text in its name, of templates that the actor may see."""
+    found = Q(pk__in=[])
+    for condition in _conditions:
+        found |= condition(actor, text)
+    return found
 
 
 def subjects_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID, Subject]:

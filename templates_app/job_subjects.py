@@ -3,11 +3,16 @@
 import uuid
 from collections.abc import Mapping, Sequence
 
+from django.db.models import Q, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
 from coderproj.identity.actor import Actor
 from provisioning import job_subjects
+from provisioning.figures import RUN_TYPES
 from provisioning.job_subjects import Subject
 from provisioning.models import JobType, ProvisionerJob
-from templates_app.models import TemplateVersion
+from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
 
 SHOWN_FIELDS = (
@@ -50,6 +55,16 @@ def _subject(job: ProvisionerJob, version: TemplateVersion) -> Subject:
     )
 
 
+def about_templates(actor: Actor, text: str) -> Q:
+    """The jobs of versions whose template has the text in its name or display name, deleted ones included."""
+    templates = Template.objects.readable(actor).filter(Q(name__icontains=text) | Q(display_name__icontains=text))
+    versions = TemplateVersion.objects.filter(template__in=templates)
+    runs = ProvisionerJob.objects.alias(version_id=KeyTextTransform("template_version_id", "input")).filter(
+        type__in=RUN_TYPES, version_id__in=versions.annotate(text=Cast("pk", TextField())).values("text")
+    )
+    return Q(pk__in=versions.values("job")) | Q(pk__in=runs.values("pk"))
+
+
 def register() -> None:
     """Called once, with the pages' addresses."""
-    job_subjects.register(subjects_of)
+    job_subjects.register(subjects_of, about_templates)

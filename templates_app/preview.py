@@ -26,10 +26,11 @@ PROBLEMS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class FoundProblem:
-    """What is wrong with the files, and where: ``main.tf:12``, empty when it is about the whole."""
+    """What is wrong with the files, and in which line of which; ``file`` is empty when it is about the whole."""
 
     text: str
-    place: str = ""
+    file: str = ""
+    line: int = 0
     source_line: str = ""
 
 
@@ -67,7 +68,12 @@ def preview_of(archive: bytes) -> Preview | None:
             module = read_module(folder)
         except TemplateSyntaxError as error:
             found = (
-                FoundProblem(problem.summary, str(problem.location), problem.source_line.strip())
+                FoundProblem(
+                    text=problem.summary,
+                    file=problem.location.file,
+                    line=problem.location.line,
+                    source_line=problem.source_line.strip(),
+                )
                 for problem in error.problems[:PROBLEMS_SHOWN]
             )
             return Preview(problems=tuple(found))

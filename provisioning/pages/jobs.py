@@ -5,16 +5,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from coderproj.api import filtering
+from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
+from coderproj.errors import Invalid
+from provisioning.filters import JobFilter
 from provisioning.job_queue import queue_of
-from provisioning.job_subjects import Subject, kind_of, subjects_of
+from provisioning.job_subjects import KINDS, Subject, kind_of, subjects_of
 from provisioning.matching import Unmatched, unmatched
 from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import job_url
@@ -34,11 +39,12 @@ LISTS = {
     "waiting": ("Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
 }
 RESULTS = {
-    "": "All",
     JobStatus.SUCCEEDED.value: "Succeeded",
     JobStatus.FAILED.value: "Failed",
     JobStatus.CANCELED.value: "Canceled",
 }
+# The id of the finished jobs, which htmx names when it asks for them.
+FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +74,41 @@ class DaemonRow:
     tags: list[str]
 
 
+class FinishedForm(ConsoleForm):
+    """The filters of the API that people use most, for finished jobs; all of them work in the address."""
+
+    status = forms.ChoiceField(required=False, label="Result", choices=[("", "Any"), *RESULTS.items()])
+    type = forms.ChoiceField(
+        required=False, label="Kind", choices=[("", "Any"), *((key.value, name) for key, name in KINDS.items())]
+    )
+    template = forms.CharField(
+        required=False, label="Template", widget=forms.TextInput({"type": "search", "placeholder": "Part of its name"})
+    )
+    initiator = forms.CharField(
+        required=False,
+        label="Started by",
+        widget=forms.TextInput({"type": "search", "placeholder": "Username, or me", "spellcheck": "false"}),
+    )
+
+
 class JobsPage(SignedInPage):
     """Running, waiting and finished jobs that one may see; with ``?list=``, all of one kind that have not ended. htmx
-    asks for what changes alone, again and again."""
+    asks for what has not ended alone, again and again, and for the finished ones that a filter leaves."""
 
     section = "jobs"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if request.GET.get("list") in LISTS:
             return self._list(request, request.GET["list"])
-        result = request.GET.get("status", "")
-        result = result if result in RESULTS else ""
+        if self.wants_part and request.htmx.target != FINISHED:  # type: ignore[attr-defined]
+            return self.show("provisioning/jobs.html", self._queue([])[0], part="provisioning/_queue.html")
+        context, finished = self._finished()
         if self.wants_part:
-            return self.show("provisioning/jobs.html", self._queue(), part="provisioning/_queue.html")
-        finished = slice_of(request, self._finished(result), FINISHED_SIZE)
-        context = self._queue(finished.rows) | {
-            "slice": finished,
-            "result": result,
-            "results": RESULTS.items(),
-        }
-        return self.show("provisioning/jobs.html", context)
+            rows = self._rows(finished)
+        else:
+            queue, rows = self._queue(finished)
+            context |= queue
+        return self.show("provisioning/jobs.html", context | {"finished": rows}, part="provisioning/_finished.html")
 
     def _list(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         label, order, part = LISTS[kind]
@@ -104,22 +125,22 @@ class JobsPage(SignedInPage):
         }
         return self.show("provisioning/job_list.html", context, part=part)
 
-    def _queue(self, finished: Sequence[ProvisionerJob] = ()) -> dict[str, Any]:
-        """Jobs that have not ended, and the daemons; with rows for others, which are then looked up together."""
+    def _queue(self, others: Sequence[ProvisionerJob]) -> tuple[dict[str, Any], list[JobRow]]:
+        """Jobs that have not ended, and the daemons; and rows for others, which are looked up with them."""
         running = list(self._active("running")[:SHOWN_AT_MOST])
         waiting = list(self._active("waiting")[:SHOWN_AT_MOST])
-        rows = {row.job.pk: row for row in self._rows([*running, *waiting, *finished])}
+        rows = {row.job.pk: row for row in self._rows([*running, *waiting, *others])}
         running_rows = [rows[job.pk] for job in running]
         waiting_rows = [rows[job.pk] for job in waiting]
-        return {
+        context = {
             "running": running_rows,
             "waiting": waiting_rows,
             **self._counted("running", running),
             **self._counted("waiting", waiting),
-            "finished": [rows[job.pk] for job in finished],
             "stuck": [row for row in waiting_rows if row.no_match],
             "daemons": daemon_rows(running_rows),
         }
+        return context, [rows[job.pk] for job in others]
 
     def _counted(self, kind: str, shown: Sequence[ProvisionerJob]) -> dict[str, Any]:
         """How many there are of that kind, and where all are shown when these are not all."""
@@ -134,12 +155,25 @@ class JobsPage(SignedInPage):
             return jobs.filter(started_at__isnull=False).order_by("started_at", "id")
         return jobs.filter(started_at=None).order_by("-priority", "created_at", "id")
 
-    def _finished(self, result: str) -> "QuerySet[ProvisionerJob]":
-        jobs: Any = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
-        if result:
-            jobs = jobs.with_status().filter(current_status=result)
-        found: QuerySet[ProvisionerJob] = jobs.select_related("initiator").only(*SHOWN_FIELDS)
-        return found.order_by("-completed_at", "id")
+    def _finished(self) -> tuple[dict[str, Any], Sequence[ProvisionerJob]]:
+        """The form of the filters, and the jobs that have ended of the page that is asked for, newest first."""
+        given = {name: value for name in FinishedForm.base_fields if (value := self.request.GET.get(name, "").strip())}
+        visible = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
+        problem = ""
+        try:
+            jobs = filtering.apply(JobFilter, self.actor, given, visible)
+        except Invalid as error:
+            jobs = visible.none()
+            problem = " ".join(found.detail for found in error.problems)
+        shown = jobs.select_related("initiator").only(*SHOWN_FIELDS).order_by("-completed_at", "id")
+        found = slice_of(self.request, shown, FINISHED_SIZE, address=reverse("jobs"))
+        context = {
+            "form": FinishedForm(initial=given),
+            "filtered": bool(given),
+            "problem": problem,
+            "slice": found,
+        }
+        return context, found.rows
 
     def _rows(self, jobs: Sequence[ProvisionerJob]) -> list[JobRow]:
         """Rows for jobs of any state: at most six queries, however many they are."""

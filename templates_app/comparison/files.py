@@ -2,19 +2,13 @@
 
 import difflib
 import enum
-import io
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from provisioning.archive.rules import Members, read_tar
+from templates_app.source import NotShown, lines_of, read_all
 
 CONTEXT_LINES = 3
-# Comparing takes time that grows with the square of what differs: files beyond this are only said to differ.
-MAX_TEXT_BYTES = 256 * 1024
-MAX_LINES = 4000
-MAX_LINE_CHARACTERS = 2000
 # Below this share of common words two lines are two lines, not one that changed.
 SIMILAR = 0.4
 
@@ -79,38 +73,21 @@ class FileChange:
 
 def compare_files(before: bytes, after: bytes) -> tuple[FileChange, ...]:
     """The files that differ between two tar archives, by path. Raises Invalid for a broken archive."""
-    old, new = _contents(before), _contents(after)
+    old, new = read_all(before), read_all(after)
     return tuple(
         _compare(path, old.get(path), new.get(path)) for path in sorted(old | new) if old.get(path) != new.get(path)
     )
-
-
-def _contents(archive: bytes) -> dict[str, bytes]:
-    if not archive:
-        return {}
-    return {
-        member.path: b"".join(content)
-        for member, content in read_tar(io.BytesIO(archive), Members())
-        if not member.is_directory
-    }
 
 
 def _compare(path: str, before: bytes | None, after: bytes | None) -> FileChange:
     change = Change.ADDED if before is None else Change.REMOVED if after is None else Change.CHANGED
     old, new = before or b"", after or b""
     sizes = (len(old), len(new))
-    if max(sizes) > MAX_TEXT_BYTES:
-        return FileChange(path, change, *sizes, note="too large to compare line by line")
     try:
-        if b"\0" in old + new:
-            raise ValueError("a NUL character")
-        old_lines, new_lines = old.decode().splitlines(), new.decode().splitlines()
-    except ValueError:
-        return FileChange(path, change, *sizes, note="not a text file")
-    if max(len(old_lines), len(new_lines)) > MAX_LINES:
-        return FileChange(path, change, *sizes, note=f"more than {MAX_LINES} lines")
-    if max(map(len, itertools.chain(old_lines, new_lines)), default=0) > MAX_LINE_CHARACTERS:
-        return FileChange(path, change, *sizes, note=f"has lines of more than {MAX_LINE_CHARACTERS} characters")
+        # Comparing takes time that grows with the square of what differs: longer files are only said to differ.
+        old_lines, new_lines = lines_of(old), lines_of(new)
+    except NotShown as reason:
+        return FileChange(path, change, *sizes, note=str(reason))
     hunks = tuple(_hunks(old_lines, new_lines))
     note = "" if hunks or not (old or new) else "only line ends differ"
     return FileChange(path, change, *sizes, hunks, note)

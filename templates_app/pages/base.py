@@ -21,17 +21,19 @@ TEMPLATES = ("Templates", "/templates")
 @dataclass(frozen=True, slots=True)
 class Tab:
     """A section of a template or of a version. ``route`` takes the names that lead there; ``managers`` alone see it
-    when that is set, and only actors for whom ``offered`` says so, given the organization's id."""
+    when that is set, with ``source`` those who may read the files, and only actors for whom ``offered`` says so, given
+    the organization's id."""
 
     key: str
     label: str
     route: str
     managers: bool = False
+    source: bool = False
     offered: Callable[[Actor, uuid.UUID], bool] | None = None
 
-    def is_for(self, actor: Actor, organization_id: uuid.UUID, *, manages: bool) -> bool:
+    def is_for(self, actor: Actor, organization_id: uuid.UUID, *, manages: bool, reads_source: bool = False) -> bool:
         """Whether the actor gets to see it."""
-        if self.managers and not manages:
+        if (self.managers and not manages) or (self.source and not reads_source):
             return False
         return self.offered is None or self.offered(actor, organization_id)
 

@@ -41,12 +41,16 @@ class TemplateAudit(TemplateSection):
         if who:
             rows = rows.filter(username__iexact=who)
         found = slice_of(request, rows.order_by("-time", "id"), PAGE_SIZE)
+        address = template_url(self.template, "template-audit")
         context = {
             "events": events_of(found.rows),
             "slice": found,
             "actions": ACTIONS,
             "action": action,
             "who": who,
-            "address": template_url(self.template, "template-audit"),
+            "address": address,
+            "filtered": bool(action or who),
+            "everything_url": address,
+            "nothing": "Nothing has been recorded of this template.",
         }
         return self.show("templates_app/audit.html", self.frame("Audit") | context)

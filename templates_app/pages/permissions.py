@@ -45,7 +45,7 @@ class Entry:
 class UserForm(MemberForm):
     """Who gets which role; the cleaned ``username`` is the user."""
 
-    role = forms.ChoiceField(label="Role", choices=ROLES)
+    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "What the user may do"}))
 
 
 class GroupForm(ConsoleForm):
@@ -54,7 +54,7 @@ class GroupForm(ConsoleForm):
     group = forms.ChoiceField(
         label="Group", error_messages={"invalid_choice": "This group is gone, or has been added meanwhile."}
     )
-    role = forms.ChoiceField(label="Role", choices=ROLES)
+    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "What the group may do"}))
 
     def __init__(self, groups: Sequence[Group], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, prefix="of-group", **kwargs)

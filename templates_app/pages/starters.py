@@ -1,6 +1,5 @@
 """A starter template: its readme, its files, and what it asks for."""
 
-import io
 from functools import cache
 
 from django.http import HttpRequest
@@ -9,9 +8,9 @@ from django.http.response import HttpResponseBase
 from coderproj.console import markdown
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
-from provisioning.archive.rules import Members, read_tar
 from templates_app import starters
 from templates_app.pages.listing import may_create_somewhere
+from templates_app.pages.source import reading
 from templates_app.preview import Preview, preview_of
 
 
@@ -29,11 +28,11 @@ class StarterPage(SignedInPage):
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         starter = self.starter
-        context = {
+        context = reading(starters.archive(starter.slug), request.GET.get("file", "")) | {
             "starter": starter,
             "readme": markdown.render(starter.markdown),
             "preview": _preview(starter.slug),
-            "files": _files(starter.slug),
+            "address": request.path,
             "read_only": not may_create_somewhere(self.actor),
             "trail": [("Starter templates", "/starters"), (starter.name, "")],
         }
@@ -44,9 +43,3 @@ class StarterPage(SignedInPage):
 @cache
 def _preview(slug: str) -> Preview | None:
     return preview_of(starters.archive(slug))
-
-
-@cache
-def _files(slug: str) -> tuple[str, ...]:
-    members = read_tar(io.BytesIO(starters.archive(slug)), Members())
-    return tuple(member.path for member, _ in members if not member.is_directory)

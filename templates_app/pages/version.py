@@ -1,5 +1,6 @@
 """A version: how its import went or goes, what it found, and what can be done next."""
 
+import re
 import uuid
 from typing import Any
 from urllib.parse import urlencode
@@ -23,12 +24,15 @@ from templates_app.preview import Preview, preview_of_file
 from templates_app.querysets import TemplateVersionQuerySet
 from templates_app.services import versions
 
+# As Terraform names a line of the configuration (``on main.tf line 3``), and as we do (``main.tf:3``).
+PLACE = re.compile(r"(?<![\w./-])([\w./-]+\.(?:tf|tofu)(?:\.json)?)(?::| line )(\d+)\b")
 # Tabs of a version, in the order of the page. Their pages derive from ``VersionSection``.
 TABS = [
     Tab("import", "Import", "version"),
     Tab("changes", "Changes", "version-changes"),
     Tab("parameters", "Parameters", "version-parameters"),
     Tab("resources", "Resources", "version-resources"),
+    Tab("files", "Files", "version-files", source=True),
     Tab("settings", "Settings", "version-settings", managers=True),
 ]
 
@@ -64,6 +68,7 @@ class VersionSection(SignedInPage):
         """The context of the version's head and tabs; ``here`` is the last part of the breadcrumbs."""
         version = self.version
         template = version.template
+        may = {"manages": self.manages, "reads_source": self.reads_source}
         trail = [TEMPLATES]
         if template is not None and not template.deleted:
             trail.append((template.display_name or template.name, template_url(template)))
@@ -77,7 +82,7 @@ class VersionSection(SignedInPage):
             "tabs": [
                 (tab.key, tab.label, version_url(version, tab.route))
                 for tab in TABS
-                if tab.is_for(self.actor, version.organization_id, manages=self.manages)
+                if tab.is_for(self.actor, version.organization_id, **may)
             ],
         } | self._actions()
 
@@ -95,14 +100,14 @@ class VersionSection(SignedInPage):
                 else None
             ),
             "retry_url": self.retry_url(),
-            "source_url": f"/api/v2/files/{job.file_id}" if job.file_id and self._may_read_source() else "",
+            "source_url": f"/api/v2/files/{job.file_id}" if self.reads_source else "",
         }
 
     def retry_url(self) -> str:
         """Where the same files are imported again: empty unless the import ended without success, and the actor may."""
         job = self.version.job
         ended_badly = job.completed_at is not None and job.status != JobStatus.SUCCEEDED
-        if not (self.manages and ended_badly and job.file_id and self._may_read_source()):
+        if not (self.manages and ended_badly and self.reads_source):
             return ""
         suggested = self.suggested()
         address = version_url(self.version, "retry")
@@ -117,7 +122,9 @@ class VersionSection(SignedInPage):
         given = {name: self.request.GET.get(name, "")[: field.max_length] for name, field in fields.items()}
         return {name: value for name, value in given.items() if value}
 
-    def _may_read_source(self) -> bool:
+    @property
+    def reads_source(self) -> bool:
+        """Whether there are files that it was imported from, and the actor may read them."""
         file = self.version.job.file
         return file is not None and allowed(self.actor, Action.READ, Resource.FILE, owner_id=file.created_by_id)
 
@@ -163,13 +170,29 @@ class VersionPage(VersionSection):
             "preview": self._preview(),
             "address": address,
         }
+        if self.reads_source:
+            context |= self._source()
         return self.show("templates_app/version.html", context)
+
+    def _source(self) -> dict[str, str]:
+        """Where the files are, and the line of them that the import failed at, when its error names one."""
+        address = version_url(self.version, "version-files")
+        place = PLACE.search(self.version.job.error)
+        if place is None:
+            return {"files_url": address}
+        file, line = place.groups()
+        return {
+            "files_url": address,
+            "source_place": f"{file}:{line}",
+            "source_place_url": f"{address}?{urlencode({'file': file})}#L{line}",
+        }
 
     def _preview(self) -> Preview | None:
         """What the files say at once, while the import has not ended, for those who may read them."""
         job = self.version.job
-        readable = job.completed_at is None and job.file_id is not None and self._may_read_source()
-        return preview_of_file(job.file_id) if job.file_id is not None and readable else None
+        if job.completed_at is not None or job.file_id is None or not self.reads_source:
+            return None
+        return preview_of_file(job.file_id)
 
     def _naming(self) -> NameForm | None:
         """The form that makes the version a template, where it is none yet and the actor may make one."""

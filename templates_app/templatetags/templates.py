@@ -1,4 +1,7 @@
-"""Cells of the list of templates. Tags rather than conditions in the template: there are fifty rows."""
+"""Cells of the list of templates, and lines of files. Tags rather than templates of their own: there are many."""
+
+from collections.abc import Sequence
+from html import escape
 
 from django import template
 from django.utils.html import format_html
@@ -10,6 +13,7 @@ register = template.Library()
 
 DELETED = mark_safe('<span class="tag plain">Deleted</span>')
 NO_IMPORT = mark_safe(f'<span class="muted">{DASH}</span>')  # noqa: S308 - of constants
+LINES_IN_BLOCK = 100
 ENTITY = """{} <span>
   <strong>{}
   {}</strong>
@@ -41,3 +45,20 @@ def import_link(url: str, name: str, state: str) -> SafeString:
         return NO_IMPORT
     chip = status(state, chip=True)
     return format_html('<a href="{}" title="{}">{}</a>', url, name, chip) if url else chip
+
+
+@register.simple_tag
+def source_lines(lines: Sequence[str]) -> SafeString:
+    """The numbered lines of a file, each with an address of its own, in blocks that a browser leaves alone while they
+    are out of sight. Not by a template: there may be thousands."""
+    rows = [
+        f'<div class="line" id="L{number}"><a href="#L{number}">{number}</a><span>{escape(text)}</span></div>'
+        for number, text in enumerate(lines, 1)
+    ]
+    blocks = (rows[start : start + LINES_IN_BLOCK] for start in range(0, len(rows), LINES_IN_BLOCK))
+    html = (
+        f'<div class="lines{" full" if len(block) == LINES_IN_BLOCK else ""}">{"".join(block)}</div>'
+        for block in blocks
+    )
+    # Numbers of our own but for the texts, which are escaped.
+    return mark_safe("".join(html))  # noqa: S308

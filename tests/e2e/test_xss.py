@@ -120,6 +120,7 @@ PATHS = (
     f"{TEMPLATE}/versions/quiet_lovelace3/changes",
     f"{TEMPLATE}/versions/quiet_lovelace3/parameters",
     f"{TEMPLATE}/versions/quiet_lovelace3/resources",
+    f"{TEMPLATE}/versions/quiet_lovelace3/files",
     f"{TEMPLATE}/versions/quiet_lovelace3/settings",
     f"{TEMPLATE}/versions/wise_dijkstra4",
     f"{TEMPLATE}/versions/wise_dijkstra4/retry",

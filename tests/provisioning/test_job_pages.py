@@ -128,7 +128,49 @@ def test_finished_jobs_are_filtered_by_the_address(owner, organization):
     assert "Import good" in succeeded
     assert "Import bad" not in succeeded
     assert "No job ended like that." in text_of(client.get("/jobs?status=canceled"))
-    assert "Import good" in text_of(client.get("/jobs?status=nonsense"))
+    assert "Select a valid choice" in text_of(client.get("/jobs?status=nonsense"))
+
+
+def test_finished_jobs_are_filtered_by_kind_template_and_who_started_them(owner, organization):
+    mira = make_user("mira", organizations=(organization,))
+    web = make_template(user=owner, organization=organization, name="web", display_name="Machines")
+    make_template(user=mira, organization=organization, name="other")
+    run = make_job(user=mira, organization=organization, job_input={"template_version_id": str(web.active_version_id)})
+    finish(run)
+    client = browser(owner)
+
+    def found(query: str) -> set[tuple[str, ...]]:
+        rows = client.get(f"/jobs?{query}").content.decode().partition('id="finished"')[2].partition("<tbody>")[2]
+        cells = re.compile(r'<td class="wide"><a [^>]+>([\w ]+) <span.*?data-label="Started by">(\w+)<', re.DOTALL)
+        return set(cells.findall(rows))
+
+    assert found("") == {("Import", "ada"), ("Import", "mira"), ("Dry run", "mira")}
+    assert found("type=template_version_dry_run") == {("Dry run", "mira")}
+    assert found("template=WEB") == found("template=machi") == {("Import", "ada"), ("Dry run", "mira")}
+    assert found("template=web&initiator=mira") == {("Dry run", "mira")}
+    assert found("initiator=me&status=succeeded") == {("Import", "ada")}
+    assert found("template=none") == set()
+    assert "No job ended like that. Show all of them" in text_of(client.get("/jobs?template=none"))
+    assert "an existing username" in text_of(client.get("/jobs?initiator=nobody"))
+    assert 'name="template" value="web"' in client.get("/jobs?template=web").content.decode()
+
+
+def test_of_templates_that_one_may_not_see_no_filter_tells(owner, organization):
+    mira = make_user("mira", organizations=(organization,))
+    hidden = make_template(user=owner, organization=organization, name="hidden", everyone=False)
+    finish(
+        make_job(user=mira, organization=organization, job_input={"template_version_id": str(hidden.active_version_id)})
+    )
+    client = browser(mira)
+    assert "Dry run" in client.get("/jobs").content.decode().partition("<tbody>")[2]
+    assert "No job ended like that." in text_of(client.get("/jobs?template=hidden"))
+
+
+def test_htmx_gets_the_finished_jobs_alone(owner, organization):
+    make_version(user=owner, organization=organization, name="good")
+    part = browser(owner).get("/jobs?status=succeeded", headers={"HX-Request": "true", "HX-Target": "finished"})
+    assert "<html" not in part.content.decode()
+    assert text_of(part).startswith("Result Job Template")
 
 
 def test_the_queue_alone_is_what_htmx_gets(owner):
@@ -142,7 +184,7 @@ def test_the_back_button_gets_all_of_the_page(owner, organization):
     restore = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
     text = text_of(browser(owner).get("/jobs", headers=restore))
     assert "Succeeded Import good" in text
-    assert "All Succeeded Failed Canceled" in text
+    assert "Result Any Succeeded Failed Canceled" in text
 
 
 def test_daemons_and_what_they_are_at_lead_to_their_pages(owner, organization):

@@ -7,7 +7,7 @@ import pytest
 from provisioning import jobs
 from provisioning.models import JobType
 from tests.api import ApiClient, fields_of
-from tests.factories import claim, finish, make_job, make_organization, make_user
+from tests.factories import claim, finish, make_job, make_organization, make_template, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -137,3 +137,11 @@ def test_filters(member, admin, org):
         [three, two],
         [two],
     ]
+
+
+def test_jobs_of_a_template_are_those_of_its_versions(member, admin, org):
+    web, other = (make_template(user=member, organization=org, name=name) for name in ("web", "other"))
+    run = make_job(user=admin, organization=org, job_input={"template_version_id": str(web.active_version_id)})
+    assert ids(admin, "template=we") == [str(run.pk), str(web.active_version.job_id)]
+    assert ids(admin, "template=other") == [str(other.active_version.job_id)]
+    assert ids(admin, "template=none") == []

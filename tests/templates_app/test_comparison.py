@@ -7,7 +7,7 @@ from coderproj.identity.actor import Actor
 from provisioning.engine import base
 from provisioning.models import ProvisionerJob
 from templates_app.comparison import Change, compare, compare_files
-from templates_app.comparison.files import MAX_LINE_CHARACTERS, MAX_LINES, MAX_TEXT_BYTES
+from templates_app.source import MAX_LINE_CHARACTERS, MAX_LINES, MAX_TEXT_BYTES
 from tests.factories import make_file, make_organization, make_template, make_user, make_version
 from tests.vocabulary import tar_of
 
@@ -80,9 +80,9 @@ def test_lines_with_little_in_common_have_no_marks():
     [
         (b"\xff\xfe", "not a text file"),
         (b"a\0b", "not a text file"),
-        (b"x\n" * (MAX_TEXT_BYTES // 2 + 1), "too large to compare line by line"),
+        (b"x\n" * (MAX_TEXT_BYTES // 2 + 1), "more than 256 KiB"),
         (b"x\n" * (MAX_LINES + 1), f"more than {MAX_LINES} lines"),
-        (b"x" * (MAX_LINE_CHARACTERS + 1), f"has lines of more than {MAX_LINE_CHARACTERS} characters"),
+        (b"x" * (MAX_LINE_CHARACTERS + 1), f"lines of more than {MAX_LINE_CHARACTERS} characters"),
         (b"one\r\n", "only line ends differ"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
@@ -81,6 +82,8 @@ class AuditPage(SignedInPage):
             "slice": page,
             "problem": problem,
             "filtered": bool(given),
+            "everything_url": reverse("audit"),
+            "nothing": "Nothing has been recorded yet. Whatever people change will be listed here.",
             "hidden": [(name, given[name]) for name in HIDDEN if name in given],
         }
         return self.show("identity/audit.html", context, part="identity/_events.html")
