@@ -107,8 +107,12 @@ class Outcomes:
     @property
     def success_rate(self) -> float | None:
         """Percent of those that succeeded or failed; None when there are none."""
-        ended = self.succeeded + self.failed
-        return 100 * self.succeeded / ended if ended else None
+        return 100 * self.succeeded / self.judged if self.judged else None
+
+    @property
+    def judged(self) -> int:
+        """How many succeeded or failed."""
+        return self.succeeded + self.failed
 
     @property
     def count(self) -> int:

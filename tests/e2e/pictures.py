@@ -23,16 +23,22 @@ MORE = {
 }
 
 
-def test_take_pictures(page, scene, sign_in):
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def test_take_a_picture_of_the_first_page_of_all(page):
+    take(page, "first user", "/setup")
+
+
+def test_take_pictures(page, scene, sign_in, problems):
     take(page, "sign in", "/login")
     sign_in(scene.owner)
     parts = add_one_of_each(scene) | {"template": str(scene.docker.pk), "finished": str(scene.dry_run.pk)}
     for name, path in (PAGES | PAGES_OF_ONE | MORE).items():
         take(page, name, path.format_map(parts))
+    take(page, "missing page", "/templates/acme/nothing-like-it")
+    problems.clear()  # the browser reports the status of the last one
 
 
 def take(page, name: str, path: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for look, (scheme, size) in LOOKS.items():
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size(size)
