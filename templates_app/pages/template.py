@@ -24,6 +24,9 @@ from templates_app.pages.base import (
     version_rows,
     versions_of,
 )
+from templates_app.pages.resources import resource_sets
+from templates_app.pages.trying import form_context
+from templates_app.parameter_form import fields_of, initial
 from templates_app.services import access, templates
 
 VERSIONS_ON_OVERVIEW = 8
@@ -33,7 +36,8 @@ HOUR_MS = 3_600_000
 
 
 class TemplateOverview(TemplateSection):
-    """What one wants to know first: is the newest version in use, who uses the template, how long that takes."""
+    """What one wants to know first: is the newest version in use, who uses the template, how long that takes, what a
+    workspace of it consists of, and what developers are asked."""
 
     tab = "overview"
 
@@ -41,6 +45,8 @@ class TemplateOverview(TemplateSection):
         rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
         use = statistics.use_of([self.template.pk])[self.template.pk]
         active = self.template.active_version
+        active.template = self.template
+        fields = fields_of(active)
         context: dict[str, Any] = {
             "versions": rows,
             "notice": notice_of(rows),
@@ -50,6 +56,8 @@ class TemplateOverview(TemplateSection):
             "charts": [users_card(use.daily_users), times_card(use.daily_run_times)],
             "readme": markdown.render(active.readme) if active.readme else "",
             "default_hours": self.template.default_ttl_ms / HOUR_MS,
+            "sets": resource_sets(active)[:1],
+            **form_context(self.actor, active, fields, initial(fields)),
         }
         return self.show("templates_app/template.html", self.frame() | context)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from provisioning.engine import base
 from templates_app.models import Template, TemplateVersion
 from tests.factories import make_template, make_version
 from tests.pages import browser, text_of
@@ -118,6 +119,23 @@ def test_the_readme_of_the_active_version_is_shown(owner, web):
     page = browser(owner).get("/templates/acme/web").content.decode()
     assert "<h2>Hello</h2>" in page
     assert "name: x" not in page
+
+
+def test_what_workspaces_consist_of_and_what_developers_are_asked_is_on_the_overview(owner, organization):
+    box = base.Resource(name="box", type="docker_container")
+    asked = (base.RichParameter(name="region", type="string", default_value="eu"),)
+    found = base.ImportResult(start=base.PlanResult(resources=(box,), rich_parameters=asked), stop=base.PlanResult())
+    template = make_template(user=owner, organization=organization, name="pods", result=found)
+    answer = browser(owner).get("/templates/acme/pods")
+    page, text = answer.content.decode(), text_of(answer)
+    assert "While a workspace runs" in text
+    assert "While it is stopped" not in text
+    assert "box docker_container" in text
+    address = f"/templates/acme/pods/versions/{template.active_version.name}"
+    assert f'action="{address}/dry-run"' in page
+    assert f'hx-post="{address}/parameters/check"' in page
+    assert 'value="eu"' in page
+    assert page.count("button primary") == 1, "uploading a version"
 
 
 def test_what_a_member_may_not_do_is_not_offered(member, owner, organization, web):
