@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from html import escape
 
-from django.utils.html import escape, format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 TOP = 16
@@ -85,12 +86,9 @@ def line_chart(
     series: Sequence[Series], days: Sequence[date], label: str, *, text: Callable[[float], str] = plain
 ) -> SafeString:
     """Lines over days, weekends shaded, with the values of a day on hovering. ``text`` writes a value."""
-    chart = _LineChart(series, days, text)
-    return format_html(
-        '<svg class="chart" width="100%" height="{}" role="img" aria-label="{}">{}</svg>',
-        HEIGHT,
-        label,
-        format_html_join("", "{}", ((part,) for part in chart.parts())),
+    parts = "".join(_LineChart(series, days, text).parts())
+    return mark_safe(  # noqa: S308 - texts are escaped
+        f'<svg class="chart" width="100%" height="{HEIGHT}" role="img" aria-label="{escape(label)}">{parts}</svg>'
     )
 
 
@@ -103,7 +101,8 @@ class _LineChart:
         self.plot = HEIGHT - TOP - BOTTOM
         self.gap = 100 / max(len(days) - 1, 1)
 
-    def parts(self) -> list[SafeString]:
+    def parts(self) -> list[str]:
+        """The elements of the chart, texts escaped; all else are numbers and names of our own."""
         return [*self._weekends(), *self._grid(), self._lines(), *self._scale(), *self._dates(), *self._hovers()]
 
     def _x(self, index: float) -> str:
@@ -112,64 +111,50 @@ class _LineChart:
     def _y(self, value: float) -> str:
         return f"{TOP + self.plot - value / self.ticks[-1] * self.plot:.1f}"
 
-    def _weekends(self) -> list[SafeString]:
+    def _weekends(self) -> list[str]:
         return [
-            format_html(
-                '<rect class="weekend" x="{}" width="{}%" y="{}" height="{}"/>',
-                self._x(index - 0.5),
-                f"{self.gap if index else self.gap / 2:.3f}",
-                TOP,
-                self.plot,
-            )
+            f'<rect class="weekend" x="{self._x(index - 0.5)}" width="{self.gap if index else self.gap / 2:.3f}%" '
+            f'y="{TOP}" height="{self.plot}"/>'
             for index, day in enumerate(self.days)
             if day.weekday() > 4
         ]
 
-    def _grid(self) -> list[SafeString]:
-        return [
-            format_html('<line class="grid" x1="0" x2="100%" y1="{}" y2="{}"/>', self._y(tick), self._y(tick))
-            for tick in self.ticks
-        ]
+    def _grid(self) -> list[str]:
+        heights = (self._y(tick) for tick in self.ticks)
+        return [f'<line class="grid" x1="0" x2="100%" y1="{height}" y2="{height}"/>' for height in heights]
 
-    def _lines(self) -> SafeString:
+    def _lines(self) -> str:
         paths = []
         for number, line in enumerate(self.series, 1):
             path = _path(line.values, self.ticks[-1], 1000, 100)
             if number == 1 and None not in line.values:
-                paths.append(format_html('<path class="area-1" d="{} L1000 100 L0 100Z"/>', path))
-            paths.append(format_html('<path class="line-{}" d="{}"/>', number, path))
-        return format_html(
-            '<svg x="0" y="{}" width="100%" height="{}" viewBox="0 0 1000 100" preserveAspectRatio="none">{}</svg>',
-            TOP,
-            self.plot,
-            format_html_join("", "{}", ((path,) for path in paths)),
+                paths.append(f'<path class="area-1" d="{path} L1000 100 L0 100Z"/>')
+            paths.append(f'<path class="line-{number}" d="{path}"/>')
+        return (
+            f'<svg x="0" y="{TOP}" width="100%" height="{self.plot}" viewBox="0 0 1000 100" '
+            f'preserveAspectRatio="none">{"".join(paths)}</svg>'
         )
 
-    def _scale(self) -> list[SafeString]:
+    def _scale(self) -> list[str]:
         return [
-            format_html('<text x="0" y="{}">{}</text>', f"{float(self._y(tick)) - 4:.1f}", self.text(tick))
+            f'<text x="0" y="{float(self._y(tick)) - 4:.1f}">{escape(self.text(tick))}</text>'
             for tick in self.ticks[1:]
         ]
 
-    def _dates(self) -> list[SafeString]:
+    def _dates(self) -> list[str]:
         """As many dates as fit: the first one, and others that do not run into the edge."""
         step = max(len(self.days) // DATE_LABELS, 1)
         return [
-            format_html(
-                '<text x="{}" y="{}" text-anchor="{}">{}</text>',
-                self._x(index),
-                HEIGHT - 5,
-                "middle" if index else "start",
-                f"{self.days[index]:%-d %b}",
-            )
+            f'<text x="{self._x(index)}" y="{HEIGHT - 5}" text-anchor="{"middle" if index else "start"}">'
+            f"{self.days[index]:%-d %b}</text>"
             for index in range(0, len(self.days) - step // 2, step)
         ]
 
-    def _hovers(self) -> list[SafeString]:
+    def _hovers(self) -> list[str]:
         """For each day: an area to hover over, and what shows then."""
         return [self._hover(index, day) for index, day in enumerate(self.days)]
 
-    def _hover(self, index: int, day: date) -> SafeString:
+    def _hover(self, index: int, day: date) -> str:
         leftmost = index * self.gap < 60
         known = [
             (number, line.name, line.values[index])
@@ -185,8 +170,7 @@ class _LineChart:
             f'<circle class="point dot-{number}" cx="{x}" cy="{self._y(value or 0)}" r="4"/>'
             for number, _, value in known
         )
-        # Numbers of our own but for the texts, which are escaped: a chart has one of these for each day.
-        return mark_safe(  # noqa: S308
+        return (
             f'<g><rect class="hit" x="{self._x(index - 0.5)}" width="{self.gap:.3f}%" y="0" height="{HEIGHT}"/>'
             f'<line class="point rule" x1="{x}" x2="{x}" y1="{TOP}" y2="{TOP + self.plot}"/>{dots}'
             f'<text class="point tip" x="{x}" dx="{8 if leftmost else -8}" y="10" '

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.urls import reverse
-
+from coderproj.console.addresses import page_url
 from coderproj.identity.actor import Actor
 
 
@@ -68,6 +67,6 @@ def navigation_for(actor: Actor) -> list[tuple[str, list[Link]]]:
     sections: dict[Section, list[Link]] = {section: [] for section in Section}
     for entry in sorted(_entries.values(), key=lambda entry: entry.order):
         if entry.offered(actor):
-            url = entry.route if entry.route.startswith("/") else reverse(entry.route)
+            url = entry.route if entry.route.startswith("/") else page_url(entry.route)
             sections[entry.section].append(Link(entry.key, entry.label, entry.icon, url, entry.count(actor)))
     return [(section.value, links) for section, links in sections.items() if links]

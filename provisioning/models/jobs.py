@@ -125,11 +125,8 @@ class ProvisionerJob(models.Model):
                 name="provisioning_job_waiting",
                 condition=Q(started_at=None, completed_at=None, canceled_at=None),
             ),
-            models.Index(
-                fields=["lease_expires_at"],
-                name="provisioning_job_leased",
-                condition=Q(completed_at=None, lease__isnull=False),
-            ),
+            # What has not ended: counted by every page, and looked through for leases that ran out.
+            models.Index(fields=["lease_expires_at"], name="provisioning_job_active", condition=Q(completed_at=None)),
             # Runs of a version: pages of templates ask for those of the last days.
             models.Index(
                 KeyTextTransform("template_version_id", "input"),

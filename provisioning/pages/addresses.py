@@ -1,9 +1,8 @@
 """Where jobs are shown."""
 
-from django.urls import reverse
-
+from coderproj.console.addresses import page_url
 from provisioning.models import ProvisionerJob
 
 
 def job_url(job: ProvisionerJob) -> str:
-    return reverse("job", args=[job.pk])
+    return page_url("job", str(job.pk))

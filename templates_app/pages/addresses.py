@@ -1,16 +1,7 @@
 """Where things are shown."""
 
-from functools import lru_cache
-
-from django.urls import reverse
-
+from coderproj.console.addresses import page_url
 from templates_app.models import Template, TemplateVersion
-
-
-@lru_cache(maxsize=2048)
-def page_url(route: str, *names: str) -> str:
-    """The address of a route. It depends on nothing but the names in it, and lists have hundreds of them."""
-    return reverse(route, args=names)
 
 
 def template_url(template: Template, route: str = "template") -> str:

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
 
 from coderproj.console import charts
+from coderproj.console.addresses import page_url
 from coderproj.console.paging import slice_of
 from coderproj.console.views import SignedInPage
 from coderproj.errors import Invalid
@@ -22,7 +23,7 @@ from provisioning.models.jobs import status_expression
 from templates_app import starters, statistics
 from templates_app.filters import search_templates
 from templates_app.models import Template, TemplateVersion
-from templates_app.pages.addresses import page_url, template_url
+from templates_app.pages.addresses import template_url
 from templates_app.querysets import TemplateQuerySet
 
 PAGE_SIZE = 50
