@@ -34,9 +34,19 @@ def store(actor: Actor, data: bytes, *, sha256: str = "") -> StoredFile:
 def find(actor: Actor, file_id: uuid.UUID) -> File:
     """A file that the actor may read: their own, or any with the right to every file. Raises NotFound."""
     file = File.objects.defer("data").filter(pk=file_id).first()
-    if file is None or not allowed(actor, Action.READ, Resource.FILE, owner_id=file.created_by_id):
+    if file is None or not readable(actor, file.created_by_id):
         raise NotFound
     return file
+
+
+def readable(actor: Actor, author_id: uuid.UUID) -> bool:
+    """Whether the actor may read the files of that author."""
+    return allowed(actor, Action.READ, Resource.FILE, owner_id=author_id)
+
+
+def content(file_id: uuid.UUID) -> bytes:
+    """What is stored, a plain tar. Raises File.DoesNotExist."""
+    return bytes(File.objects.values_list("data", flat=True).get(pk=file_id))
 
 
 def may_upload(actor: Actor) -> bool:

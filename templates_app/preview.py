@@ -11,14 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from coderproj.errors import DomainError
+from provisioning import files
 from provisioning.archive.rules import Members, read_tar
 from provisioning.engine.base import EngineError, ParameterSchema, RichParameter
 from provisioning.engine.hcl import TemplateSyntaxError, read_module
 from provisioning.models import File
+from templates_app.source import MAX_ARCHIVE_BYTES
 
 ENDINGS = (".tf", ".tf.json", ".tofu", ".tofu.json")
 # Reading more than this takes longer than people wait for a page, however it is written: the import will tell.
-MAX_ARCHIVE_BYTES = 8 * 1024 * 1024
 MAX_CONFIGURATION_BYTES = 128 * 1024
 MAX_FILES = 300
 PROBLEMS_SHOWN = 20
@@ -54,8 +55,7 @@ def preview_of_file(file_id: uuid.UUID) -> Preview | None:
     size = File.objects.filter(pk=file_id).values_list("size", flat=True).first()
     if size is None or size > MAX_ARCHIVE_BYTES:
         return None
-    data = File.objects.values_list("data", flat=True).get(pk=file_id)
-    return preview_of(bytes(data))
+    return preview_of(files.content(file_id))
 
 
 def preview_of(archive: bytes) -> Preview | None:
@@ -84,14 +84,14 @@ def preview_of(archive: bytes) -> Preview | None:
 
 def _unpack_configuration(archive: bytes, folder: Path) -> bool:
     """Write the configuration files alone; False when there are too many. Raises Invalid for a broken archive."""
-    size = files = 0
+    size = count = 0
     for member, content in read_tar(io.BytesIO(archive), Members()):
         if member.is_directory or not member.path.endswith(ENDINGS):
             continue
         data = b"".join(content)
         size += len(data)
-        files += 1
-        if size > MAX_CONFIGURATION_BYTES or files > MAX_FILES:
+        count += 1
+        if size > MAX_CONFIGURATION_BYTES or count > MAX_FILES:
             return False
         path = folder / member.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,28 @@
 """The files that a version was imported from, as text to be read. They come as a plain tar, or as no bytes at all."""
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from provisioning.archive.rules import Member, Members, read_tar
 
-# What is read in a browser; whoever wants more downloads the archive.
+# Reading more than this takes longer than people wait for a page; whoever wants more downloads the archive.
+MAX_ARCHIVE_BYTES = 8 * 1024 * 1024
+MAX_FILES = 1000
 MAX_TEXT_BYTES = 256 * 1024
 MAX_LINES = 4000
 MAX_LINE_CHARACTERS = 2000
+TOO_LONG = f"more than {MAX_TEXT_BYTES // 1024} KiB"
+# Where Terraform's users begin to read.
+FIRST = "main.tf"
+# Characters that are not seen, or make those around them look like others: a text must not read differently from what
+# is run.
+_UNSEEN = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 class NotShown(Exception):
-    """A file that is not text, or too long to be read in a browser. The text is the reason, for users."""
+    """An archive or a file that is too long to be read in a browser, or no text. The text is the reason, for users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,40 +33,85 @@ class SourceFile:
     size: int
 
 
-def list_files(archive: bytes) -> list[SourceFile]:
-    """The files by path. Raises Invalid for a broken archive."""
-    return sorted((SourceFile(member.path, member.size) for member, _ in _files(archive)), key=lambda file: file.path)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files of an archive by path, and the one that is to be read with what is in it. ``content`` is empty for a
+    file that is too long to be shown, and ``chosen`` None where there is no such file."""
+
+    files: list[SourceFile]
+    chosen: SourceFile | None
+    content: bytes
+
+    def lines(self) -> list[str]:
+        """The lines of the chosen file. Raises NotShown."""
+        if self.chosen is None:
+            return []
+        if self.chosen.size > MAX_TEXT_BYTES:
+            raise NotShown(TOO_LONG)
+        return lines_of(self.content)
 
 
-def read_file(archive: bytes, path: str) -> bytes:
-    """What is in the file of that path, which ``list_files`` has. Raises Invalid for a broken archive."""
-    return next(b"".join(content) for member, content in _files(archive) if member.path == path)
+def open_source(archive: bytes, wanted: str = "") -> Source:
+    """The files, and the one of the wanted path: without one that where reading begins, ``main.tf`` or else the first.
+
+    Raises Invalid for a broken archive, NotShown for one of too many files.
+    """
+    files: list[SourceFile] = []
+    chosen, content = None, b""
+    for member, chunks in _files(archive):
+        file = SourceFile(member.path, member.size)
+        files.append(file)
+        if file.path == wanted if wanted else chosen is None or _rank(file) < _rank(chosen):
+            chosen = file
+            content = b"".join(chunks) if file.size <= MAX_TEXT_BYTES else b""
+    return Source(sorted(files, key=lambda file: file.path), chosen, content)
+
+
+def _rank(file: SourceFile) -> tuple[bool, bool, str]:
+    return file.path != FIRST, not file.path.endswith(".tf"), file.path
 
 
 def read_all(archive: bytes) -> dict[str, bytes]:
-    """What is in every file, by path. Raises Invalid for a broken archive."""
-    return {member.path: b"".join(content) for member, content in _files(archive)}
+    """What is in every file, by path. Raises as ``open_source``."""
+    return {member.path: b"".join(chunks) for member, chunks in _files(archive)}
+
+
+def check_size(size: int) -> None:
+    """Raises NotShown for an archive of more bytes than are read for a page."""
+    if size > MAX_ARCHIVE_BYTES:
+        raise NotShown(f"more than {MAX_ARCHIVE_BYTES // 1024 // 1024} MiB of files")
 
 
 def _files(archive: bytes) -> Iterator[tuple[Member, Iterator[bytes]]]:
-    if archive:
-        members = read_tar(io.BytesIO(archive), Members())
-        yield from (entry for entry in members if not entry[0].is_directory)
+    if not archive:
+        return
+    count = 0
+    for member, chunks in read_tar(io.BytesIO(archive), Members()):
+        if not member.is_directory:
+            count += 1
+            if count > MAX_FILES:
+                raise NotShown(f"more than {MAX_FILES} files")
+            yield member, chunks
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a text in UTF-8. Raises NotShown."""
+    """The lines of a text in UTF-8, counted as Terraform counts them; characters that are not seen are written out as
+    their number in angle brackets. Raises NotShown."""
     if len(content) > MAX_TEXT_BYTES:
-        raise NotShown(f"more than {MAX_TEXT_BYTES // 1024} KiB")
+        raise NotShown(TOO_LONG)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         raise NotShown("not a text file") from None
     if "\0" in text:
         raise NotShown("not a text file")
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n") if text else []
     if len(lines) > MAX_LINES:
         raise NotShown(f"more than {MAX_LINES} lines")
     if max(map(len, lines), default=0) > MAX_LINE_CHARACTERS:
         raise NotShown(f"lines of more than {MAX_LINE_CHARACTERS} characters")
-    return lines
+    return [_UNSEEN.sub(_written_out, line.removesuffix("\r")) for line in lines]
+
+
+def _written_out(character: re.Match[str]) -> str:
+    return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{ord(character[0]):04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"

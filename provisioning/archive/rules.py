@@ -13,7 +13,8 @@ MAX_COMPONENT_BYTES = 255
 MAX_NAME_BYTES = 1024
 MAX_DROPPED_NAMES = 100
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Characters without a shape, among them those that turn the direction of writing around: names must read as they are.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # A template's working state, which a plan would trust (an archive could bring programs of its own to run),
 # the history of its repository, and what operating systems leave behind.

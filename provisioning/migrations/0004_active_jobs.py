@@ -12,14 +12,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveIndex(
-            model_name="provisionerjob",
-            name="provisioning_job_leased",
-        ),
         migrations.AddIndex(
             model_name="provisionerjob",
             index=models.Index(
                 condition=models.Q(("completed_at", None)), fields=["lease_expires_at"], name="provisioning_job_active"
             ),
+        ),
+        # Last: it keeps everybody from the table until the transaction ends.
+        migrations.RemoveIndex(
+            model_name="provisionerjob",
+            name="provisioning_job_leased",
         ),
     ]

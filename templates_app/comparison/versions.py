@@ -8,10 +8,11 @@ from typing import Any
 from django.db.models import Prefetch
 
 from coderproj.identity.actor import Actor
-from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning import files
 from provisioning.models import File, ParameterSchema, ProvisionerJob, WorkspaceAgent, WorkspaceResource
 from templates_app.comparison.files import Change, FileChange, compare_files
 from templates_app.models import RichParameter, TemplateVersion
+from templates_app.source import NotShown, check_size
 
 RICH_FIELDS = (
     "description",
@@ -57,11 +58,13 @@ class ItemChange:
 
 @dataclass(frozen=True, slots=True)
 class VersionComparison:
-    """What the newer of two versions does differently. ``files`` is None for those who may not read the source."""
+    """What the newer of two versions does differently. ``files`` is None for those who may not read the source, and
+    where ``not_compared`` says why it is too much to be compared for a page."""
 
     files: tuple[FileChange, ...] | None
     parameters: tuple[ItemChange, ...]
     resources: tuple[ItemChange, ...]
+    not_compared: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.files or self.parameters or self.resources)
@@ -72,21 +75,30 @@ def compare(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> Ve
 
     Raises Invalid when a stored archive is broken.
     """
+    try:
+        changed, not_compared = _files(actor, before, after), ""
+    except NotShown as reason:
+        changed, not_compared = None, str(reason)
     return VersionComparison(
-        files=_files(actor, before, after),
+        files=changed,
         parameters=_items(_parameters(before), _parameters(after)),
         resources=_items(_resources(before.job_id), _resources(after.job_id)),
+        not_compared=not_compared,
     )
 
 
 def _files(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> tuple[FileChange, ...] | None:
+    """None when the actor may not read one of them. Raises NotShown."""
     jobs = ProvisionerJob.objects.filter(pk__in=(before.job_id, after.job_id))
-    files = {job: (file, owner) for job, file, owner in jobs.values_list("pk", "file_id", "file__created_by_id")}
-    (old, old_owner), (new, new_owner) = files[before.job_id], files[after.job_id]
-    if not all(allowed(actor, Action.READ, Resource.FILE, owner_id=owner) for owner in (old_owner, new_owner)):
+    columns = jobs.values_list("pk", "file_id", "file__created_by_id", "file__size")
+    stored = {job: (file, author, size) for job, file, author, size in columns}
+    (old, *_), (new, *_) = both = stored[before.job_id], stored[after.job_id]
+    if not all(files.readable(actor, author) for _, author, _ in both if author is not None):
         return None
     if old == new:
         return ()
+    for *_, size in both:
+        check_size(size or 0)
     data = dict(File.objects.filter(pk__in=(old, new)).values_list("pk", "data"))
     return compare_files(bytes(data.get(old, b"")), bytes(data.get(new, b"")))
 

@@ -101,6 +101,7 @@ class VersionChanges(VersionSection):
         resources = [] if unfinished else [item_row(item) for item in found.resources]
         return context | {
             "files": found.files,
+            "not_compared": found.not_compared,
             "parameters": parameters,
             "resources": resources,
             "nothing": found.files == () and not parameters and not resources,

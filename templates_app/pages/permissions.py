@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
@@ -129,7 +128,6 @@ class TemplatePermissions(TemplateSection):
         return {
             "user_form": user_form or UserForm(self.actor),
             "group_form": group_form or self.group_form(entries),
-            "people_url": reverse("people"),
             "change_url": template_url(self.template, "change-permission"),
             "own_url": template_url(self.template, "template-permissions"),
         }

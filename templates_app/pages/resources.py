@@ -20,7 +20,7 @@ from templates_app.pages.version import VersionSection
 @dataclass(frozen=True, slots=True)
 class ResourceSet:
     """What there is in one state of a workspace. ``not_drawn`` are too many for the picture, ``hidden`` are those
-    that the template hides."""
+    that the template hides; ``daily_cost`` is that of all of them, in credits."""
 
     key: str
     title: str
@@ -30,11 +30,22 @@ class ResourceSet:
     graph: SafeString
     not_drawn: int
     hidden: int
+    daily_cost: int
 
-    @property
-    def daily_cost(self) -> int:
-        """Credits a day."""
-        return sum(resource.daily_cost for resource in self.resources)
+
+# Title, what is said beside it, and what is said when there is nothing.
+WORDS = {
+    Transition.START: (
+        "While a workspace runs",
+        "made when it starts",
+        "A workspace of this version consists of nothing.",
+    ),
+    Transition.STOP: (
+        "While it is stopped",
+        "kept when it stops",
+        "Nothing is kept: whatever a workspace holds is gone once it stops.",
+    ),
+}
 
 
 class TemplateResources(TemplateSection):
@@ -63,36 +74,24 @@ class VersionResources(VersionSection):
         return self.show("templates_app/version_resources.html", context)
 
 
-def resource_sets(version: TemplateVersion) -> list[ResourceSet]:
-    """Running and stopped; none for an import that has not succeeded. At most four queries."""
+def resource_sets(version: TemplateVersion, *transitions: Transition) -> list[ResourceSet]:
+    """Of these states, or of a workspace that runs and of one that is stopped; none for an import that has not
+    succeeded. At most four queries."""
     if version.job.status != JobStatus.SUCCEEDED:
         return []
-    rows = WorkspaceResource.objects.filter(job=version.job_id).order_by("name", "type", "id")
-    found = list(rows.prefetch_related("metadata", "agents__apps"))
-    return [
-        _set(
-            "start",
-            "While a workspace runs",
-            "made when it starts",
-            "A workspace of this version consists of nothing.",
-            [row for row in found if row.workspace_transition == Transition.START],
-        ),
-        _set(
-            "stop",
-            "While it is stopped",
-            "kept when it stops",
-            "Nothing is kept: whatever a workspace holds is gone once it stops.",
-            [row for row in found if row.workspace_transition == Transition.STOP],
-        ),
-    ]
+    wanted = transitions or tuple(WORDS)
+    rows = WorkspaceResource.objects.filter(job=version.job_id, workspace_transition__in=wanted)
+    found = list(rows.order_by("name", "type", "id").prefetch_related("metadata", "agents__apps"))
+    return [_set(each, [row for row in found if row.workspace_transition == each]) for each in wanted]
 
 
-def _set(key: str, title: str, sub: str, none: str, rows: list[WorkspaceResource]) -> ResourceSet:
+def _set(transition: Transition, rows: list[WorkspaceResource]) -> ResourceSet:
+    title, sub, none = WORDS[transition]
     shown = [row for row in rows if not row.hide]
     agents = sum(len(row.agents.all()) for row in shown)
     label = f"{len(shown)} resource{'' if len(shown) == 1 else 's'} with {agents} agent{'' if agents == 1 else 's'}"
     return ResourceSet(
-        key=key,
+        key=transition.value,
         title=title,
         sub=sub,
         none=none,
@@ -100,4 +99,5 @@ def _set(key: str, title: str, sub: str, none: str, rows: list[WorkspaceResource
         graph=resource_graph(shown, label),
         not_drawn=max(len(shown) - DRAWN_AT_MOST, 0),
         hidden=len(rows) - len(shown),
+        daily_cost=sum(row.daily_cost for row in rows),
     )

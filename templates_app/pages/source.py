@@ -1,19 +1,15 @@
 """The files that a version was imported from, to be read."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.errors import DomainError, NotFound
-from provisioning.models import ProvisionerJob
+from provisioning import files
 from templates_app.pages.addresses import version_url
 from templates_app.pages.version import VersionSection
-from templates_app.source import NotShown, SourceFile, lines_of, list_files, read_file
-
-# Where Terraform's users begin to read.
-FIRST = "main.tf"
+from templates_app.source import NotShown, check_size, open_source
 
 
 class VersionFiles(VersionSection):
@@ -28,33 +24,30 @@ class VersionFiles(VersionSection):
             raise NotFound
 
     def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
-        data = ProvisionerJob.objects.values_list("file__data", flat=True).get(pk=self.version.job_id)
-        try:
-            context = reading(bytes(data), request.GET.get("file", ""))
-        except DomainError as error:
-            context = {"problem": error.message}
+        context = self._reading(request.GET.get("file", ""))
         context["address"] = version_url(self.version, "version-files")
         return self.show("templates_app/version_files.html", self.frame("Files") | context)
 
+    def _reading(self, wanted: str) -> dict[str, Any]:
+        file = self.version.job.file
+        assert file is not None  # as ``prepare`` has seen
+        try:
+            check_size(file.size)
+            return reading(files.content(file.pk), wanted)
+        except NotShown as reason:
+            return {"archive_not_shown": str(reason)}
+        except DomainError as error:
+            return {"problem": error.message}
+
 
 def reading(archive: bytes, wanted: str) -> dict[str, Any]:
-    """The context of ``_files.html`` and ``_source.html``: the files, the one that is wanted and its lines. When there
-    is none of that name it is said, and another is shown. Raises Invalid for a broken archive."""
-    files = list_files(archive)
-    file = next((file for file in files if file.path == wanted), None)
-    context: dict[str, Any] = {"files": files, "missing": wanted if wanted and file is None else ""}
-    file = file or _first(files)
-    if file is None:
-        return context
-    context["file"] = file
+    """The context of ``_files.html`` and ``_source.html``: the files, and the one that is wanted with its lines. That
+    there is none of that name is said. Raises as ``open_source``."""
+    source = open_source(archive, wanted)
+    context: dict[str, Any] = {"files": source.files, "file": source.chosen}
+    if source.chosen is None:
+        return context | {"missing": wanted}
     try:
-        context["lines"] = lines_of(read_file(archive, file.path))
+        return context | {"lines": source.lines()}
     except NotShown as reason:
-        context["not_shown"] = str(reason)
-    return context
-
-
-def _first(files: Sequence[SourceFile]) -> SourceFile | None:
-    named = (file for file in files if file.path == FIRST)
-    configuration = (file for file in files if file.path.endswith(".tf"))
-    return next(named, None) or next(configuration, None) or next(iter(files), None)
+        return context | {"not_shown": str(reason)}

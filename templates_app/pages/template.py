@@ -13,7 +13,7 @@ from coderproj.console.templatetags.console import duration
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
 from coderproj.identity.rbac import Action
-from provisioning.models import WorkspaceResource
+from provisioning.engine.base import Transition
 from templates_app import statistics
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url
@@ -47,16 +47,17 @@ class TemplateOverview(TemplateSection):
         active = self.template.active_version
         active.template = self.template
         fields = fields_of(active)
+        running = resource_sets(active, Transition.START)
         context: dict[str, Any] = {
             "versions": rows,
             "notice": notice_of(rows),
             "use": use,
             "change": _change_on_the_week(use.daily_users),
-            "cost": _daily_cost(active),
+            "cost": sum(found.daily_cost for found in running),
             "charts": [users_card(use.daily_users), times_card(use.daily_run_times)],
             "readme": markdown.render(active.readme) if active.readme else "",
             "default_hours": self.template.default_ttl_ms / HOUR_MS,
-            "sets": resource_sets(active)[:1],
+            "sets": running,
             **form_context(self.actor, active, fields, initial(fields)),
         }
         return self.show("templates_app/template.html", self.frame() | context)
@@ -123,12 +124,6 @@ def _change_on_the_week(users: list[int]) -> float | None:
     """Percent by which today's number differs from that of a week ago; None when nobody was there then."""
     before = users[-1 - WEEK] if len(users) > WEEK else 0
     return 100 * (users[-1] - before) / before if before else None
-
-
-def _daily_cost(version: TemplateVersion) -> int:
-    """What a workspace costs a day while it runs, in credits."""
-    resources = WorkspaceResource.objects.filter(job=version.job_id, workspace_transition="start")
-    return sum(resources.values_list("daily_cost", flat=True))
 
 
 def users_card(users: list[int]) -> charts.Card:

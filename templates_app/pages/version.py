@@ -1,6 +1,5 @@
 """A version: how its import went or goes, what it found, and what can be done next."""
 
-import re
 import uuid
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +11,8 @@ from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
 from coderproj.errors import Forbidden, NotFound
 from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning import files
+from provisioning.engine.hcl import Location
 from provisioning.log_console import log_console
 from provisioning.models import JobStatus, ParameterSchema
 from provisioning.pages.jobs import is_cancelable
@@ -24,8 +25,6 @@ from templates_app.preview import Preview, preview_of_file
 from templates_app.querysets import TemplateVersionQuerySet
 from templates_app.services import versions
 
-# As Terraform names a line of the configuration (``on main.tf line 3``), and as we do (``main.tf:3``).
-PLACE = re.compile(r"(?<![\w./-])([\w./-]+\.(?:tf|tofu)(?:\.json)?)(?::| line )(\d+)\b")
 # Tabs of a version, in the order of the page. Their pages derive from ``VersionSection``.
 TABS = [
     Tab("import", "Import", "version"),
@@ -38,7 +37,8 @@ TABS = [
 
 
 class VersionSection(SignedInPage):
-    """A page about one version that the actor may see: ``self.version``, and ``self.manages``."""
+    """A page about one version that the actor may see: ``self.version``, ``self.manages``, and ``self.reads_source``
+    where they may read its files."""
 
     section = "templates"
     tab = ""
@@ -126,7 +126,7 @@ class VersionSection(SignedInPage):
     def reads_source(self) -> bool:
         """Whether there are files that it was imported from, and the actor may read them."""
         file = self.version.job.file
-        return file is not None and allowed(self.actor, Action.READ, Resource.FILE, owner_id=file.created_by_id)
+        return file is not None and files.readable(self.actor, file.created_by_id)
 
 
 def _find(
@@ -174,17 +174,16 @@ class VersionPage(VersionSection):
             context |= self._source()
         return self.show("templates_app/version.html", context)
 
-    def _source(self) -> dict[str, str]:
+    def _source(self) -> dict[str, Any]:
         """Where the files are, and the line of them that the import failed at, when its error names one."""
         address = version_url(self.version, "version-files")
-        place = PLACE.search(self.version.job.error)
+        place = Location.named_in(self.version.job.error)
         if place is None:
             return {"files_url": address}
-        file, line = place.groups()
         return {
             "files_url": address,
-            "source_place": f"{file}:{line}",
-            "source_place_url": f"{address}?{urlencode({'file': file})}#L{line}",
+            "source_place": place,
+            "source_place_url": f"{address}?{urlencode({'file': place.file})}#L{place.line}",
         }
 
     def _preview(self) -> Preview | None:

@@ -63,6 +63,7 @@ def find(reference: str) -> Starter | None:
     return next((starter for starter in starters() if starter.id == wanted), None)
 
 
+@cache
 def archive(slug: str) -> bytes:
     """The starter's folder as an uncompressed tar, the same bytes for the same files. Raises KeyError."""
     if all(starter.slug != slug for starter in starters()):

@@ -33,6 +33,7 @@ def test_take_pictures(page, scene, sign_in, problems):
     parts = add_one_of_each(scene) | {"template": str(scene.docker.pk), "finished": str(scene.dry_run.pk)}
     for name, path in (PAGES | PAGES_OF_ONE | MORE).items():
         take(page, name, path.format_map(parts))
+    assert problems == []
     take(page, "missing page", "/templates/acme/nothing-like-it")
     problems.clear()  # the browser reports the status of the last one
 

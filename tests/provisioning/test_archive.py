@@ -104,6 +104,7 @@ REFUSED = [
     (make_tar((special("x", b"V"), None)), "'x' is neither a file nor a directory"),
     (make_tar(("a\nb.tf", b"x")), r"'a\nb.tf' has a control character"),
     (make_tar(("a\x1b[31m.tf", b"x")), "has a control character"),
+    (make_tar(("a\u202eft.tf", b"x")), "has a control character"),
     (pax([(b"path", b"main.tf\0.txt")]) + raw_header(b"x") + END, r"'main.tf\x00.txt' has a control character"),
     (make_tar(("a\\b.tf", b"x")), "has a backslash in its name"),
     (make_tar(("C:evil.tf", b"x")), "has a drive letter"),

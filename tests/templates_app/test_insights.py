@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provisioning import logs
+from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, PlanResult
 from provisioning.models import ProvisionerJob, ProvisionerJobLog
 from templates_app.insights import insights_of
@@ -50,8 +50,13 @@ def test_imports_and_errors_are_counted(owner, organization, web):
     make_version(user=owner, organization=organization, template=web, error="missing parameter: a\nmore")
     make_version(user=owner, organization=organization, template=web, error="missing parameter: a")
     run(owner, web.active_version, error="other")
+    make_version(user=owner, organization=organization, template=web, finished=False)
+    jobs.cancel(make_version(user=owner, organization=organization, template=web, finished=False).job_id)
     found = insights_of(web.pk)
     assert (found.imports.succeeded, found.imports.failed) == (1, 2)
+    assert (found.imports.judged, found.imports.count) == (3, 5)
+    assert "33% 2 of 3 failed" in text_of(browser(owner).get("/templates/acme/web/insights"))
+    assert "2 of 3 failed" in text_of(browser(owner).get("/insights"))
     assert [(error.text, error.count) for error in found.errors] == [("missing parameter: a", 2), ("other", 1)]
 
 

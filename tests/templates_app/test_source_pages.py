@@ -1,12 +1,15 @@
 """The files of a version, and of a starter, to be read."""
 
+import html
 import re
+from urllib.parse import urlencode
 
 import pytest
 
 from provisioning.models import File, ProvisionerJob
+from templates_app import source
 from templates_app.models import TemplateVersion
-from templates_app.source import MAX_LINE_CHARACTERS, MAX_LINES, MAX_TEXT_BYTES
+from templates_app.source import MAX_LINE_CHARACTERS, MAX_LINES, MAX_TEXT_BYTES, lines_of, open_source
 from tests.factories import make_file, make_template, make_user, make_version
 from tests.pages import browser, text_of
 from tests.vocabulary import tar_of
@@ -44,7 +47,8 @@ def test_the_files_are_listed_and_the_main_one_is_shown_with_numbered_lines(owne
     assert listed(page) == ["README.md", "a.tf", "build/Dockerfile", "main.tf"]
     assert 'aria-current="true">main.tf<' in page
     assert "main.tf 3 lines" in text_of(answer)
-    assert '<div class="line" id="L2"><a href="#L2">2</a><span>  default = &quot;&lt;b&gt;&quot;</span></div>' in page
+    line = '<a href="#L2" tabindex="-1">2</a><span>  default = &quot;&lt;b&gt;&quot;</span>'
+    assert f'<div class="line" id="L2">{line}</div>' in page
 
 
 def test_another_file_is_named_by_the_address(owner, version):
@@ -53,9 +57,14 @@ def test_another_file_is_named_by_the_address(owner, version):
     assert "<span>FROM debian</span>" in page
     assert 'aria-current="true">build/Dockerfile<' in page
     assert f'href="{OWN}/files?file=build%2FDockerfile#source"' in page
-    missing = text_of(client.get(f"{OWN}/files?file=gone.tf"))
-    assert "There is no file gone.tf" in missing
-    assert "main.tf 3 lines" in missing
+
+
+def test_a_file_that_is_not_there_is_not_mistaken_for_another(owner, version):
+    """An error may name a file that was never uploaded, and its link a line: that of no other file."""
+    answer = browser(owner).get(f"{OWN}/files?file=gone.tf")
+    assert "There is no file gone.tf" in text_of(answer)
+    assert len(listed(answer.content.decode())) == 4
+    assert 'id="L' not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -79,6 +88,50 @@ def test_long_files_come_in_blocks_of_a_hundred_lines(owner, version):
     page = browser(owner).get(f"{OWN}/files").content.decode()
     assert [block.count('class="line"') for block in page.split('<div class="lines')[1:]] == [100, 100, 50]
     assert page.count('<div class="lines full">') == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\r\nb\n", ["a", "b"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("\n", [""]),
+        ("", []),
+        ("# a\x0cb\u2028c\u0085d\n", ["# a⟨U+000C⟩b⟨U+2028⟩c⟨U+0085⟩d"]),
+        ("# \u202ereversed\u2069\n\ttab", ["# ⟨U+202E⟩reversed⟨U+2069⟩", "\ttab"]),
+    ],
+)
+def test_lines_are_those_of_terraform_and_nothing_in_them_is_hidden(text, lines):
+    assert lines_of(text.encode()) == lines
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"), [("", "main.tf"), ("z.tf", "z.tf"), ("big.tf", "big.tf"), ("gone.tf", None)]
+)
+def test_one_pass_finds_the_file_that_is_read_first_or_wanted(wanted, chosen):
+    files = {"README.md": "r", "big.tf": b"x" * (MAX_TEXT_BYTES + 1), "main.tf": "m", "z.tf": "z"}
+    source = open_source(tar_of(files), wanted)
+    assert [file.path for file in source.files] == sorted(files)
+    assert (source.chosen.path if source.chosen else None) == chosen
+    assert source.content == {"main.tf": b"m", "z.tf": b"z"}.get(chosen or "", b""), "a large file is not read"
+
+
+def test_too_much_is_not_read_for_a_page(owner, organization, version, monkeypatch):
+    client = browser(owner)
+    monkeypatch.setattr(source, "MAX_FILES", 3)
+    answer = client.get(f"{OWN}/files")
+    assert "The version has more than 3 files." in text_of(answer)
+    assert f'href="/api/v2/files/{File.objects.latest("created_at").pk}"' in answer.content.decode()
+    monkeypatch.setattr(source, "MAX_FILES", 4)
+    monkeypatch.setattr(source, "MAX_ARCHIVE_BYTES", 1024)
+    assert "The version has more than 0 MiB of files." in text_of(client.get(f"{OWN}/files"))
+    File.objects.update(size=1024)
+    assert "main.tf 3 lines" in text_of(client.get(f"{OWN}/files"))
+    newer = make_version(user=owner, organization=organization, template=version.template, name="newer")
+    ProvisionerJob.objects.filter(pk=newer.job_id).update(file=make_file(owner, tar_of({"main.tf": "# new"})))
+    text = text_of(client.get("/templates/acme/web/versions/newer/changes"))
+    assert "Not compared: more than 0 MiB of files." in text
+    assert "Developers are asked for the same values." in text
 
 
 def test_an_archive_that_cannot_be_read_says_so(owner, version):
@@ -109,22 +162,26 @@ def test_without_files_there_is_no_such_page(owner, version):
 @pytest.mark.parametrize(
     ("error", "place"),
     [
-        ("Error: Unsupported attribute\n\n  on main.tf line 102, in resource", "main.tf:102"),
-        ("ERROR: A block is not closed. (modules/a/x.tf.json:7)", "modules/a/x.tf.json:7"),
-        ("Error: no such file main.tf", ""),
-        ("Error: on notes.tfvars line 3", ""),
+        ("Error: Unsupported attribute\n\n  on main.tf line 102, in resource", ("main.tf", 102)),
+        ("Error: x\n\n  on my modules/a b.tf line 3, in locals:", ("my modules/a b.tf", 3)),
+        ("ERROR: A block is not closed. (modules/a b/x@1.tf.json:7)", ("modules/a b/x@1.tf.json", 7)),
+        ("Error: no such file main.tf", None),
+        ("Error: on notes.tfvars line 3", None),
+        ("Error: see (https://example.com/a/main.tf:3)", None),
     ],
 )
 def test_an_error_leads_to_the_line_that_it_names(owner, organization, version, error, place):
     make_version(user=owner, organization=organization, template=version.template, name="bad", error=error)
     answer = browser(owner).get("/templates/acme/web/versions/bad")
     assert answer.status_code == 200
-    page = answer.content.decode()
-    found = re.search(r'href="([^"]+)">Open <span class="mono">([^<]+)</span>', page)
-    assert (found[2] if found else "") == place
-    if found:
-        file, line = place.split(":")
-        assert found[1] == f"/templates/acme/web/versions/bad/files?file={file.replace('/', '%2F')}#L{line}"
+    found = re.search(r'href="([^"]+)" title="([^"]+)">Open the line<', answer.content.decode())
+    if place is None:
+        assert found is None
+        return
+    file, line = place
+    assert found
+    assert html.unescape(found[2]) == f"{file}:{line}"
+    assert found[1] == f"/templates/acme/web/versions/bad/files?{urlencode({'file': file})}#L{line}"
 
 
 def test_problems_found_at_once_lead_to_their_lines(owner, organization, version):

@@ -122,15 +122,20 @@ def test_the_readme_of_the_active_version_is_shown(owner, web):
 
 
 def test_what_workspaces_consist_of_and_what_developers_are_asked_is_on_the_overview(owner, organization):
-    box = base.Resource(name="box", type="docker_container")
+    box = base.Resource(name="box", type="docker_container", daily_cost=10)
+    hidden = base.Resource(name="licence", type="null_resource", hide=True, daily_cost=5)
     asked = (base.RichParameter(name="region", type="string", default_value="eu"),)
-    found = base.ImportResult(start=base.PlanResult(resources=(box,), rich_parameters=asked), stop=base.PlanResult())
+    found = base.ImportResult(
+        start=base.PlanResult(resources=(box, hidden), rich_parameters=asked), stop=base.PlanResult()
+    )
     template = make_template(user=owner, organization=organization, name="pods", result=found)
     answer = browser(owner).get("/templates/acme/pods")
     page, text = answer.content.decode(), text_of(answer)
     assert "While a workspace runs" in text
     assert "While it is stopped" not in text
     assert "box docker_container" in text
+    assert "made when it starts, 15 credits a day" in text
+    assert "Daily cost per workspace 15 credits" in text
     address = f"/templates/acme/pods/versions/{template.active_version.name}"
     assert f'action="{address}/dry-run"' in page
     assert f'hx-post="{address}/parameters/check"' in page

@@ -1,11 +1,11 @@
 """A group: its members, its quota, and what it gives access to."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.console.paging import slice_of
@@ -56,9 +56,12 @@ class GroupSection(SignedInPage):
         }
         if context["may_update"]:
             context["form"] = form or fresh_form(group)
-            context["member_form"] = member_form or MemberForm(self.actor)
-            context["people_url"] = f"{reverse('people')}?organization={group.organization_id}"
+            context["member_form"] = member_form or self.member_form()
         return self.show("identity/group.html", context, status=status)
+
+    def member_form(self, data: Mapping[str, Any] | None = None) -> MemberForm:
+        """The form that adds one of the organization's members."""
+        return MemberForm(self.actor, data, organization=self.group.organization_id)
 
     def removal(self, user: User) -> Question | None:
         """The question before a member is removed, or None where it is not offered."""
@@ -149,7 +152,7 @@ class AddMember(GroupForms):
     """Adds somebody by username or address."""
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
-        form = MemberForm(self.actor, request.POST)
+        form = self.member_form(request.POST)
         if not form.is_valid():
             return self.page(member_form=form)
         user: User = form.cleaned_data["username"]

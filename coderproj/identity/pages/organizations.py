@@ -8,7 +8,6 @@ from django.db.models import Count, Q
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.console.forms import ConsoleForm
@@ -159,7 +158,6 @@ class OrganizationSection(SignedInPage):
         }
         if context["may_add"]:
             context["member_form"] = member_form or MemberForm(self.actor)
-            context["people_url"] = reverse("people")
         return self.show("identity/organization.html", context, status=status)
 
     def _may_change(self, member: Membership) -> bool:

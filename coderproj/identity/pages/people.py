@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.api.identifiers import parse_uuid
+from coderproj.console.addresses import page_url
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
@@ -43,14 +44,29 @@ def typed_user(actor: Actor, text: str) -> User | None:
 
 
 class MemberForm(ConsoleForm):
-    """Who is to be a member; the cleaned value is the user."""
+    """Who is to be a member; the cleaned value is the user. Members of ``organization``, or everybody whom the actor
+    knows, are suggested as one types."""
 
-    username = forms.CharField(label="Username or email", max_length=254)
+    username = forms.CharField(
+        max_length=254,
+        widget=forms.TextInput(
+            {
+                "placeholder": "Username or email",
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "list": "people",
+                "hx-trigger": "input changed delay:200ms",
+                "hx-target": "#people",
+                "hx-sync": "this:replace",
+            }
+        ),
+    )
 
-    def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, actor: Actor, *args: Any, organization: uuid.UUID | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.actor = actor
-        self.fields["username"].widget.attrs.update(autocomplete="off", spellcheck="false", list="people")
+        narrowed = f"?organization={organization}" if organization else ""
+        self.fields["username"].widget.attrs["hx-get"] = f"{page_url('people')}{narrowed}"
 
     def clean_username(self) -> User:
         user = typed_user(self.actor, self.cleaned_data["username"])

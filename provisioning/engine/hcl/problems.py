@@ -1,12 +1,22 @@
 """What is wrong with a template, where, and how users read it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from provisioning.engine.base import EngineError
 
 SHOWN_PROBLEMS = 20
 SHOWN_LINE_LENGTH = 200
+
+_CONFIGURATION = r"\.(?:tf|tofu)(?:\.json)?"
+# As errors of ours end, ``(modules/a/main.tf:3)``, and as Terraform writes it, ``on modules/a/main.tf line 3``.
+_NAMED = re.compile(
+    rf"\((?P<ours>[^():\n]+{_CONFIGURATION}):(?P<our_line>\d+)\)"
+    rf"|^\s*on (?P<file>[^:\n]+{_CONFIGURATION}) line (?P<line>\d+)\b",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,6 +28,14 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    @classmethod
+    def named_in(cls, error: str) -> Self | None:
+        """The first place that the error of a job names, if it names one."""
+        found = _NAMED.search(error)
+        if found is None:
+            return None
+        return cls(found["ours"] or found["file"], int(found["our_line"] or found["line"]))
 
 
 @dataclass(frozen=True, slots=True)
