@@ -1,26 +1,34 @@
 """Filters of jobs, for API and pages."""
 
+import uuid
 from typing import Any
 
 import django_filters
 
 from coderproj.api import filtering
-from coderproj.identity.filters import user_named
+from coderproj.api.identifiers import parse_uuid
+from coderproj.errors import Invalid
+from coderproj.identity.models import User
 from coderproj.identity.organizations import find_organization
+from coderproj.identity.users import ME, UnknownUser, visible_users
 from provisioning.job_subjects import about_templates
 from provisioning.models import JobStatus, JobType, ProvisionerJob
 from provisioning.models.jobs import ProvisionerJobQuerySet
 
+# How a job ends.
+ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
+
 
 class JobFilter(filtering.FilterSet):
-    """Jobs by state, kind, people, templates and time."""
+    """Jobs by state, kind, people, templates and time. ``queryset`` are those that the actor may see."""
 
     status = filtering.Choices(choices=JobStatus.choices, method="by_status")
     type = filtering.Choices(choices=[(value, value) for value in JobType.values])
     initiator = django_filters.CharFilter(method="by_initiator", help_text="Who asked for it: `me`, id or username.")
     organization = django_filters.CharFilter(method="by_organization", help_text="Id, name or `default`.")
     template = django_filters.CharFilter(
-        method="by_template", help_text="Part of the name of the template that it works for."
+        method="by_template",
+        help_text="Part of name or display name of the template that it works for, deleted ones included.",
     )
     created_after = filtering.created_after()
     created_before = filtering.created_before()
@@ -36,10 +44,45 @@ class JobFilter(filtering.FilterSet):
         return found
 
     def by_initiator(self, rows: ProvisionerJobQuerySet, name: str, reference: str) -> ProvisionerJobQuerySet:
-        return rows.filter(initiator=user_named(self.actor, name, reference))
+        """Raises Invalid for somebody who is neither a user whom the actor sees nor the initiator of a job that they
+        see: of those, too, the list says who they are, deleted ones included."""
+        ids = self._named(reference)
+        known = visible_users(self.actor).filter(pk__any=ids).exists() or self._asked_for(self.queryset, ids).exists()
+        if not known:
+            raise Invalid.field(name, UnknownUser.message)
+        return self._asked_for(rows, ids)
+
+    def _named(self, reference: str) -> list[uuid.UUID]:
+        """The ids that ``me``, an id or a username in any case can mean. Several: deleted users keep their names."""
+        user_id = self.actor.id if reference == ME else parse_uuid(reference)
+        if user_id:
+            return [user_id]
+        return list(User.objects.filter(username__iexact=reference).values_list("pk", flat=True))
+
+    @staticmethod
+    def _asked_for(rows: Any, ids: list[uuid.UUID]) -> ProvisionerJobQuerySet:
+        found: ProvisionerJobQuerySet = rows.filter(initiator__any=ids)
+        return found
 
     def by_organization(self, rows: ProvisionerJobQuerySet, name: str, reference: str) -> ProvisionerJobQuerySet:
         return rows.filter(organization=find_organization(self.actor, reference))
 
     def by_template(self, rows: ProvisionerJobQuerySet, name: str, text: str) -> ProvisionerJobQuerySet:
         return rows.filter(about_templates(self.actor, text))
+
+
+class FinishedJobFilter(JobFilter):
+    """The same for jobs that have ended, on pages: only how a job can end is a status, and of people whom nobody knows
+    there are no jobs."""
+
+    status = filtering.Choices(
+        choices=[(status.value, status.label) for status in ENDS],
+        method="by_status",
+        error_messages={"invalid_choice": "%(value)s is not how a job ends."},
+    )
+
+    class Meta(JobFilter.Meta):
+        pass
+
+    def by_initiator(self, rows: ProvisionerJobQuerySet, name: str, reference: str) -> ProvisionerJobQuerySet:
+        return self._asked_for(rows, self._named(reference))

@@ -1,4 +1,5 @@
-"""What a job is about, in words and addresses. The apps that order work say it: this one does not know them."""
+"""What a job is about, in words and addresses, and which jobs are about a template. The apps that order work say it:
+this one does not know them. Pages ask, and so does ``JobFilter``, which is the API's as well."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,13 +33,14 @@ _conditions: list[Condition] = []
 
 def register(finder: Finder, condition: Condition) -> None:
     """Have ``finder`` asked for the subjects of jobs, by their ids, and ``condition`` for the jobs whose template has a
-    text in its name; called once."""
+    text in its name or display name; called once, before requests are answered."""
     _finders.append(finder)
     _conditions.append(condition)
 
 
 def about_templates(actor: Actor, text: str) -> Q:
-    """The jobs that work for a template with the text in its name, of templates that the actor may see."""
+    """The jobs that work for a template with the text in its name or display name, deleted ones included, of templates
+    that the actor may see. It says nothing of whether they may see the jobs."""
     found = Q(pk__in=[])
     for condition in _conditions:
         found |= condition(actor, text)

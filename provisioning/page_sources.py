@@ -4,8 +4,6 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 
-from django.urls import reverse
-
 from coderproj.console import search
 from coderproj.console.search import Hit, Source
 from coderproj.identity.actor import Actor
@@ -13,7 +11,7 @@ from coderproj.identity.pages import events
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere
 from provisioning.job_subjects import kind_of
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
-from provisioning.pages.addresses import job_url
+from provisioning.pages.addresses import daemon_url, job_url
 
 # A job is looked for by the beginning of its id: lists show eight digits.
 JOB_ID_START = re.compile(r"[0-9a-f]{8,32}")
@@ -38,11 +36,11 @@ def find_daemons(actor: Actor, text: str, count: int) -> Sequence[Hit]:
     if not allowed_everywhere(actor, Action.READ, Resource.PROVISIONER_DAEMON):
         return []
     daemons = ProvisionerDaemon.objects.filter(name__icontains=text).order_by("name")[:count]
-    return [Hit(reverse("daemon", args=[row.pk]), row.name, row.hostname, "server") for row in daemons]
+    return [Hit(daemon_url(row), row.name, row.hostname, "server") for row in daemons]
 
 
 def _job_page(id_: str) -> str:
-    return reverse("job", args=[id_])
+    return job_url(uuid.UUID(id_))
 
 
 def _daemons_by_id(ids: set[uuid.UUID]) -> Mapping[uuid.UUID, str]:

@@ -27,9 +27,12 @@ class Slice(Generic[Row]):
         return bool(self.previous_url or self.next_url)
 
 
-def slice_of(request: HttpRequest, rows: "QuerySet[Any, Row]", size: int, *, address: str = "") -> Slice[Row]:
+def slice_of(
+    request: HttpRequest, rows: "QuerySet[Any, Row]", size: int, *, address: str = "", fragment: str = ""
+) -> Slice[Row]:
     """The rows of the page that ``?page=`` asks for, from 1; anything else is the first. ``address`` is that of the
-    page, where the request may have another one: a form that is shown again."""
+    page, where the request may have another one: a form that is shown again. ``fragment`` is the id of the element that
+    the neighbours are opened at, where the list does not begin its page."""
     text = request.GET.get(FIELD, "")
     number = min(max(int(text), 1), LAST_PAGE) if text.isascii() and text.isdigit() and len(text) < 9 else 1
     start = (number - 1) * size
@@ -37,12 +40,12 @@ def slice_of(request: HttpRequest, rows: "QuerySet[Any, Row]", size: int, *, add
     return Slice(
         rows=found[:size],
         number=number,
-        previous_url=_url(request, number - 1, address) if number > 1 else "",
-        next_url=_url(request, number + 1, address) if len(found) > size else "",
+        previous_url=_url(request, number - 1, address, fragment) if number > 1 else "",
+        next_url=_url(request, number + 1, address, fragment) if len(found) > size else "",
     )
 
 
-def _url(request: HttpRequest, number: int, address: str) -> str:
+def _url(request: HttpRequest, number: int, address: str, fragment: str) -> str:
     query = request.GET.copy()
     query[FIELD] = str(number)
-    return f"{address}?{query.urlencode()}"
+    return f"{address}?{query.urlencode()}" + (f"#{fragment}" if fragment else "")

@@ -1,7 +1,7 @@
 """The base of every page."""
 
 from typing import Any, ClassVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -54,7 +54,16 @@ class Page(View):
         context = {"section": self.section, "is_part": is_part, **context}
         response = render(self.request, part if is_part else template, context, status=status)
         response["Cache-Control"] = "private, no-cache"
+        if is_part and _is_shown_already(self.request):
+            response["HX-Push-Url"] = "false"  # else Back would lead to where one is
         patch_vary_headers(response, ("HX-Request", "HX-History-Restore-Request", "Cookie"))
+        return response
+
+    def show_all(self, fragment: str = "") -> HttpResponse:
+        """Have htmx, which asked for a part, open the page itself, at the element with that id: what is wrong with the
+        fields of a filter is told beside them, and a part leaves them as they are."""
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = self.request.get_full_path() + (f"#{fragment}" if fragment else "")
         return response
 
     def go(self, url: str, message: str = "") -> HttpResponseRedirect:
@@ -98,6 +107,14 @@ def to_sign_in(request: HttpRequest) -> HttpResponseBase:
         response["HX-Redirect"] = url
         return response
     return redirect(url)
+
+
+def _is_shown_already(request: HttpRequest) -> bool:
+    """Whether the browser's address is what htmx asks for, which it would put into the history once more. Parameters
+    without a value do not count."""
+    came_from = _own_path(request, request.htmx.current_url)  # type: ignore[attr-defined]
+    shown, asked = urlsplit(came_from), urlsplit(request.get_full_path())
+    return shown.path == asked.path and sorted(parse_qsl(shown.query)) == sorted(parse_qsl(asked.query))
 
 
 def _own_path(request: HttpRequest, url: str | None) -> str:

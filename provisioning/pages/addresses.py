@@ -1,8 +1,16 @@
-"""Where jobs are shown."""
+"""Where jobs and daemons are shown."""
+
+import uuid
 
 from coderproj.console.addresses import page_url
-from provisioning.models import ProvisionerJob
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
 
 
-def job_url(job: ProvisionerJob) -> str:
-    return page_url("job", str(job.pk))
+def job_url(job: ProvisionerJob | uuid.UUID) -> str:
+    """The page of a job."""
+    return page_url("job", str(job.pk if isinstance(job, ProvisionerJob) else job))
+
+
+def daemon_url(daemon: ProvisionerDaemon | uuid.UUID) -> str:
+    """The page of a daemon."""
+    return page_url("daemon", str(daemon.pk if isinstance(daemon, ProvisionerDaemon) else daemon))

@@ -1,6 +1,6 @@
 """The queue: what runs, what waits and why, what has finished, and the daemons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,16 +13,16 @@ from django.urls import reverse
 
 from coderproj.api import filtering
 from coderproj.console.forms import ConsoleForm
-from coderproj.console.paging import slice_of
+from coderproj.console.paging import Slice, slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import Invalid
-from provisioning.filters import JobFilter
+from coderproj.errors import DomainError, Invalid
+from provisioning.filters import ENDS, FinishedJobFilter, JobFilter
 from provisioning.job_queue import queue_of
 from provisioning.job_subjects import KINDS, Subject, kind_of, subjects_of
 from provisioning.matching import Unmatched, unmatched
-from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
-from provisioning.pages.addresses import job_url
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
+from provisioning.pages.addresses import daemon_url, job_url
 from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
 
 SHOWN_AT_MOST = 25
@@ -38,13 +38,11 @@ LISTS = {
     "running": ("Running", "Those that started first come first.", "provisioning/_running.html"),
     "waiting": ("Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
 }
-RESULTS = {
-    JobStatus.SUCCEEDED.value: "Succeeded",
-    JobStatus.FAILED.value: "Failed",
-    JobStatus.CANCELED.value: "Canceled",
-}
-# The id of the finished jobs, which htmx names when it asks for them.
+# The id of the finished jobs, which htmx names when it asks for them, and that of their heading, which links lead to.
 FINISHED = "finished"
+FINISHED_HEADING = "finished-heading"
+# Finished jobs of all organizations are shown: the other filters of the API work in the address.
+FILTERS = tuple(name for name in JobFilter.base_filters if name != "organization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +67,20 @@ class DaemonRow:
     """A daemon with its state and the jobs that it runs, as far as the actor may see them."""
 
     daemon: ProvisionerDaemon
+    url: str
     state: str
     jobs: list[JobRow]
     tags: list[str]
 
 
 class FinishedForm(ConsoleForm):
-    """The filters of the API that people use most, for finished jobs; all of them work in the address."""
+    """The filters that people use most, for finished jobs. ``given`` are all that the address has, of FILTERS: those
+    without a field are carried on by ``hidden``, and a choice that is not offered, such as several at once, is one
+    more."""
 
-    status = forms.ChoiceField(required=False, label="Result", choices=[("", "Any"), *RESULTS.items()])
+    status = forms.ChoiceField(
+        required=False, label="Result", choices=[("", "Any"), *((end.value, end.label) for end in ENDS)]
+    )
     type = forms.ChoiceField(
         required=False, label="Kind", choices=[("", "Any"), *((key.value, name) for key, name in KINDS.items())]
     )
@@ -90,6 +93,32 @@ class FinishedForm(ConsoleForm):
         widget=forms.TextInput({"type": "search", "placeholder": "Username, or me", "spellcheck": "false"}),
     )
 
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__(given)
+        self.given = given
+        for name in ("status", "type"):
+            self._offer(name, given.get(name, ""))
+
+    def _offer(self, name: str, value: str) -> None:
+        field: Any = self.fields[name]
+        words = dict(field.choices)
+        if value not in words:
+            label = " or ".join(words.get(part, part) for part in value.split(","))
+            field.choices = [*field.choices, (value, label)]
+
+    @property
+    def hidden(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in self.given.items() if name not in self.fields]
+
+    def refuse(self, error: DomainError) -> None:
+        """Show what is wrong with the filters: at their fields, or naming those that have none."""
+        self.full_clean()
+        for problem in error.problems:
+            if problem.field in self.fields:
+                self.add_error(problem.field, problem.detail)
+            else:
+                self.add_error(None, f"{problem.field}: {problem.detail}")
+
 
 class JobsPage(SignedInPage):
     """Running, waiting and finished jobs that one may see; with ``?list=``, all of one kind that have not ended. htmx
@@ -100,22 +129,36 @@ class JobsPage(SignedInPage):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if request.GET.get("list") in LISTS:
             return self._list(request, request.GET["list"])
-        if self.wants_part and request.htmx.target != FINISHED:  # type: ignore[attr-defined]
-            return self.show("provisioning/jobs.html", self._queue([])[0], part="provisioning/_queue.html")
-        context, finished = self._finished()
-        if self.wants_part:
-            rows = self._rows(finished)
-        else:
-            queue, rows = self._queue(finished)
-            context |= queue
-        return self.show("provisioning/jobs.html", context | {"finished": rows}, part="provisioning/_finished.html")
+        if not self.wants_part:
+            return self._whole()
+        return self._finished_part() if request.htmx.target == FINISHED else self._queue_part()  # type: ignore[attr-defined]
+
+    def _whole(self) -> HttpResponseBase:
+        form, found = self._filtered()
+        running, waiting, finished = self._rows(self._first("running"), self._first("waiting"), found.rows)
+        queue = queue_context(running, waiting, self._counts(running, waiting), daemon_rows(running))
+        return self.show("provisioning/jobs.html", queue | finished_context(form, found, finished))
+
+    def _queue_part(self) -> HttpResponseBase:
+        running, waiting = self._rows(self._first("running"), self._first("waiting"))
+        queue = queue_context(running, waiting, self._counts(running, waiting), daemon_rows(running))
+        return self.show("provisioning/jobs.html", queue, part="provisioning/_queue.html")
+
+    def _finished_part(self) -> HttpResponseBase:
+        form, found = self._filtered()
+        if form.errors:
+            return self.show_all(FINISHED_HEADING)
+        (finished,) = self._rows(found.rows)
+        context = finished_context(form, found, finished)
+        return self.show("provisioning/jobs.html", context, part="provisioning/_finished.html")
 
     def _list(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         label, order, part = LISTS[kind]
         jobs = self._active(kind)
         found = slice_of(request, jobs, LIST_SIZE)
+        (rows,) = self._rows(found.rows)
         context = {
-            kind: self._rows(found.rows),
+            kind: rows,
             f"{kind}_count": jobs.count(),
             "slice": found,
             "label": label,
@@ -125,28 +168,14 @@ class JobsPage(SignedInPage):
         }
         return self.show("provisioning/job_list.html", context, part=part)
 
-    def _queue(self, others: Sequence[ProvisionerJob]) -> tuple[dict[str, Any], list[JobRow]]:
-        """Jobs that have not ended, and the daemons; and rows for others, which are looked up with them."""
-        running = list(self._active("running")[:SHOWN_AT_MOST])
-        waiting = list(self._active("waiting")[:SHOWN_AT_MOST])
-        rows = {row.job.pk: row for row in self._rows([*running, *waiting, *others])}
-        running_rows = [rows[job.pk] for job in running]
-        waiting_rows = [rows[job.pk] for job in waiting]
-        context = {
-            "running": running_rows,
-            "waiting": waiting_rows,
-            **self._counted("running", running),
-            **self._counted("waiting", waiting),
-            "stuck": [row for row in waiting_rows if row.no_match],
-            "daemons": daemon_rows(running_rows),
-        }
-        return context, [rows[job.pk] for job in others]
+    def _first(self, kind: str) -> Sequence[ProvisionerJob]:
+        """The first jobs of one of LISTS."""
+        return list(self._active(kind)[:SHOWN_AT_MOST])
 
-    def _counted(self, kind: str, shown: Sequence[ProvisionerJob]) -> dict[str, Any]:
-        """How many there are of that kind, and where all are shown when these are not all."""
-        count = len(shown) if len(shown) < SHOWN_AT_MOST else self._active(kind).count()
-        url = f"{reverse('jobs')}?list={kind}" if count > len(shown) else ""
-        return {f"{kind}_count": count, f"all_{kind}_url": url}
+    def _counts(self, running: Sequence[JobRow], waiting: Sequence[JobRow]) -> dict[str, int]:
+        """How many there are of each of LISTS, by the first ones: a query where there may be more."""
+        shown = {"running": len(running), "waiting": len(waiting)}
+        return {kind: count if count < SHOWN_AT_MOST else self._active(kind).count() for kind, count in shown.items()}
 
     def _active(self, kind: str) -> "QuerySet[ProvisionerJob]":
         """Jobs of one of LISTS, in its order."""
@@ -155,38 +184,36 @@ class JobsPage(SignedInPage):
             return jobs.filter(started_at__isnull=False).order_by("started_at", "id")
         return jobs.filter(started_at=None).order_by("-priority", "created_at", "id")
 
-    def _finished(self) -> tuple[dict[str, Any], Sequence[ProvisionerJob]]:
-        """The form of the filters, and the jobs that have ended of the page that is asked for, newest first."""
-        given = {name: value for name in FinishedForm.base_fields if (value := self.request.GET.get(name, "").strip())}
-        visible = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
-        problem = ""
+    def _filtered(self) -> "tuple[FinishedForm, Slice[ProvisionerJob]]":
+        """The filters, and of the jobs that they leave those of the page that is asked for, newest first; none, where
+        the form has errors."""
+        given = {name: value for name in FILTERS if (value := self.request.GET.get(name, "").strip())}
+        form = FinishedForm(given)
+        jobs = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
         try:
-            jobs = filtering.apply(JobFilter, self.actor, given, visible)
+            jobs = filtering.apply(FinishedJobFilter, self.actor, given, jobs)
         except Invalid as error:
-            jobs = visible.none()
-            problem = " ".join(found.detail for found in error.problems)
+            form.refuse(error)
+            jobs = jobs.none()
         shown = jobs.select_related("initiator").only(*SHOWN_FIELDS).order_by("-completed_at", "id")
-        found = slice_of(self.request, shown, FINISHED_SIZE, address=reverse("jobs"))
-        context = {
-            "form": FinishedForm(initial=given),
-            "filtered": bool(given),
-            "problem": problem,
-            "slice": found,
-        }
-        return context, found.rows
+        address = reverse("jobs")
+        return form, slice_of(self.request, shown, FINISHED_SIZE, address=address, fragment=FINISHED_HEADING)
 
-    def _rows(self, jobs: Sequence[ProvisionerJob]) -> list[JobRow]:
-        """Rows for jobs of any state: at most six queries, however many they are."""
+    def _rows(self, *lists: Sequence[ProvisionerJob]) -> list[list[JobRow]]:
+        """The rows of each of these lists of jobs, of any state: at most six queries, however many they are."""
         now = datetime.now(UTC)
+        jobs = [job for listed in lists for job in listed]
         subjects = subjects_of(self.actor, jobs)
         daemons = daemons_by_id(job.worker_id for job in jobs)
-        waiting = [job for job in jobs if job.started_at is None and job.completed_at is None]
-        queue = queue_of([job.pk for job in waiting])
-        stuck = unmatched(waiting)
-        return [
-            JobRow(
+        to_start = [job for job in jobs if job.started_at is None and job.completed_at is None]
+        queue = queue_of([job.pk for job in to_start])
+        stuck = unmatched(to_start)
+
+        def row_of(job: ProvisionerJob) -> JobRow:
+            kind = kind_of(job)
+            return JobRow(
                 job=job,
-                kind=kind_of(job),
+                kind=kind,
                 subject=subjects[job.pk],
                 url=job_url(job),
                 daemon=daemons[job.worker_id].name if job.worker_id in daemons else "",
@@ -195,10 +222,40 @@ class JobsPage(SignedInPage):
                 position=queue.position(job.pk),
                 tags=tags_of(job.tags),
                 no_match=stuck.get(job.pk),
-                cancellation=cancellation_of(job, kind_of(job)) if is_cancelable(job) else None,
+                cancellation=cancellation_of(job, kind) if is_cancelable(job) else None,
             )
-            for job in jobs
-        ]
+
+        return [[row_of(job) for job in listed] for listed in lists]
+
+
+def queue_context(
+    running: Sequence[JobRow], waiting: Sequence[JobRow], counts: Mapping[str, int], daemons: Sequence[DaemonRow]
+) -> dict[str, Any]:
+    """What ``_queue.html`` shows: the first jobs of LISTS, how many there are, and where all are shown when these are
+    not all."""
+    rows = {"running": running, "waiting": waiting}
+    more = {kind: counts[kind] > len(rows[kind]) for kind in LISTS}
+    return {
+        **rows,
+        **{f"{kind}_count": counts[kind] for kind in LISTS},
+        **{f"all_{kind}_url": f"{reverse('jobs')}?list={kind}" if more[kind] else "" for kind in LISTS},
+        "stuck": [row for row in waiting if row.no_match],
+        "daemons": daemons,
+    }
+
+
+def finished_context(form: FinishedForm, found: "Slice[ProvisionerJob]", finished: Sequence[JobRow]) -> dict[str, Any]:
+    """What ``_finished.html`` and the form of its filters show. ``told`` is said when a filter is applied."""
+    jobs = "job" if len(finished) == 1 else "jobs"
+    return {
+        "form": form,
+        "hidden": form.hidden,
+        "filtered": bool(form.given),
+        "everything_url": f"{reverse('jobs')}#{FINISHED_HEADING}",
+        "finished": finished,
+        "slice": found,
+        "told": f"{len(finished)} finished {jobs} on this page",
+    }
 
 
 def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
@@ -211,7 +268,7 @@ def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
     for daemon in daemons:
         jobs = [row for row in running if row.job.worker_id == daemon.pk]
         state = "stale" if daemon.pk not in online else "busy" if daemon.pk in at_work else "idle"
-        rows.append(DaemonRow(daemon, state, jobs, tags_of(daemon.tags)))
+        rows.append(DaemonRow(daemon, daemon_url(daemon), state, jobs, tags_of(daemon.tags)))
     return rows
 
 

@@ -63,14 +63,15 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
 
 
 def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:
-    """What ``_job_facts.html`` asks for again and again while its job waits: itself. None for any other request.
+    """What ``_job_facts.html`` asks for again and again until its job has ended: itself. None for any other request.
 
-    Once the job waits no more, the rest of the page is told to follow.
+    When the job is in another state than the one that the page shows, the rest of the page is told to follow: it was
+    taken, or was lost with its daemon and waits again.
     """
     if page.request.htmx.target != FACTS:  # type: ignore[attr-defined]
         return None
     response = page.show("provisioning/_job_facts.html", job_context(job))
-    if job.started_at or job.completed_at:
+    if page.request.GET.get("shown") != job.status:
         response["HX-Trigger"] = "job-started"
     return response
 

@@ -81,6 +81,80 @@ def test_everything_is_a_click_away_once_the_audit_log_is_filtered(page: Page, s
     expect(page.get_by_label("Did")).to_have_value("")
 
 
+@pytest.mark.parametrize(
+    ("address", "label", "typed", "filtered"),
+    [("/jobs", "Template", "docker", "template=docker"), ("/audit", "Who", "ada", "username=ada")],
+)
+def test_one_step_back_from_a_filter_is_the_page_without_it(
+    page: Page, scene, sign_in, address, label, typed, filtered
+):
+    """Enter changes the field and sends the form, which is asked for once; the button sends it again, and all of that
+    is one step."""
+    sign_in(scene.owner)
+    page.goto(address)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if filtered in request.url else None)
+    field = page.get_by_label(label, exact=True)
+    field.press_sequentially(typed)
+    field.press("Enter")
+    expect(page).to_have_url(re.compile(filtered))
+    page.wait_for_timeout(200)  # longer than a change waits to be sent
+    assert len(asked) == 1
+    with page.expect_response(re.compile(filtered)):
+        page.get_by_role("button", name="Filter", exact=True).click()
+    everything = page.get_by_role("link", name="Show everything")
+    expect(everything).to_have_count(1)
+    page.go_back()
+    expect(page).to_have_url(re.compile(f"{address}$"))
+    expect(field).to_have_value("")
+    expect(everything).to_have_count(0)
+
+
+def test_a_filter_of_jobs_says_how_many_it_left_and_leads_back(page: Page, scene, sign_in):
+    sign_in(scene.owner)
+    page.goto("/jobs")
+    told = page.locator("#told")
+    expect(told).to_have_text(re.compile(r"^\d+ finished jobs on this page$"))
+    before = told.inner_text()
+    told.evaluate("line => { line.standing = true; }")
+    page.get_by_label("Template", exact=True).fill("nothing-like-it")
+    page.get_by_label("Template", exact=True).press("Enter")
+    expect(told).to_have_text("0 finished jobs on this page")
+    assert told.evaluate("line => line.standing === true")
+    page.get_by_role("link", name="Show everything").click()
+    expect(page).to_have_url(re.compile("/jobs#finished-heading$"))
+    expect(told).to_have_text(before)
+
+
+def test_what_is_wrong_with_a_filter_goes_with_it(page: Page, scene, sign_in, looks_right):
+    sign_in(scene.owner)
+    page.goto("/jobs?status=running")
+    result = page.get_by_label("Result", exact=True)
+    expect(result).to_have_accessible_description("Result: running is not how a job ends.")
+    looks_right(page)
+    result.select_option(label="Succeeded")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page).to_have_url(re.compile("status=succeeded&.*#finished-heading$"))
+    expect(result).not_to_have_attribute("aria-invalid", "true")
+    page.locator("form.filters").evaluate(
+        "form => form.insertAdjacentHTML('beforeend', '<input type=hidden name=worker value=odd>')"
+    )
+    result.select_option(label="Failed")
+    expect(page.get_by_role("alert")).to_have_text("worker: Enter a valid UUID.")
+    expect(page).to_have_url(re.compile("status=failed&.*worker=odd#finished-heading$"))
+
+
+def test_on_a_phone_the_filters_stay_in_sight(page: Page, scene, sign_in):
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in(scene.owner)
+    page.goto("/jobs#finished-heading")
+    expect(page.get_by_role("heading", name="Finished")).to_be_in_viewport()
+    bar, heading = (page.locator(it).bounding_box() for it in (".top-bar", "#finished-heading"))
+    assert bar["y"] == 0
+    assert bar["height"] <= heading["y"] < 200
+    expect(page.get_by_label("Template", exact=True)).to_be_in_viewport()
+
+
 def test_a_list_that_may_be_old_says_so(page: Page, scene, sign_in, problems):
     sign_in(scene.owner)
     page.goto("/jobs")

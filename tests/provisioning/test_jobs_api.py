@@ -4,8 +4,10 @@ import uuid
 
 import pytest
 
+from coderproj.identity.models import User
 from provisioning import jobs
 from provisioning.models import JobType
+from templates_app.models import Template
 from tests.api import ApiClient, fields_of
 from tests.factories import claim, finish, make_job, make_organization, make_template, make_user
 
@@ -145,3 +147,30 @@ def test_jobs_of_a_template_are_those_of_its_versions(member, admin, org):
     assert ids(admin, "template=we") == [str(run.pk), str(web.active_version.job_id)]
     assert ids(admin, "template=other") == [str(other.active_version.job_id)]
     assert ids(admin, "template=none") == []
+
+
+def test_jobs_are_found_by_display_names_and_for_deleted_templates(member, admin, org):
+    web = make_template(user=member, organization=org, name="web", display_name="Machines")
+    Template.objects.filter(pk=web.pk).update(deleted=True)
+    assert ids(admin, "template=machi") == [str(web.active_version.job_id)]
+
+
+def test_an_initiator_is_somebody_whom_one_sees_or_whose_job_one_sees(member, admin, org):
+    gone = make_user("gone", organizations=(org,))
+    job = make_job(user=gone, organization=org)
+    stranger = make_user("stranger", organizations=(make_organization("other"),))
+    User.objects.filter(pk=gone.pk).update(deleted=True)
+    assert ids(admin, "initiator=GONE") == ids(admin, f"initiator={gone.pk}") == [str(job.pk)]
+    assert ids(admin, "initiator=mel") == []
+    # Whether they exist is none of the business of somebody who sees neither them nor their job.
+    hidden = {(user, name) for user in (admin, member) for name in ("stranger", str(stranger.pk), "nobody")}
+    for user, name in hidden | {(member, "gone"), (member, str(gone.pk))}:
+        answer = ApiClient(user).get("organizations/acme/provisionerjobs", QUERY_STRING=f"initiator={name}")
+        assert (answer.status_code, fields_of(answer)) == (400, ["initiator"])
+
+
+def test_other_filters_do_not_decide_whose_names_are_known(member, admin, org):
+    gone = make_user("gone", organizations=(org,))
+    make_job(user=gone, organization=org)
+    User.objects.filter(pk=gone.pk).update(deleted=True)
+    assert ids(admin, "status=failed&initiator=gone") == []

@@ -189,30 +189,50 @@ def test_what_is_left_out_is_said_to_be(short_logs):
     assert "1 line is left out." in text
 
 
-def test_the_facts_of_a_job_that_waits_are_asked_for_alone_until_it_starts():
+AGAIN = {"HX-Request": "true", "HX-Target": "job-facts"}
+
+
+def facts_of(job: ProvisionerJob, shown: str):
+    """What htmx gets in place of the facts of a page that shows this status."""
+    return browser(job.initiator).get(f"/jobs/{job.pk}?shown={shown}", headers=AGAIN)
+
+
+def test_the_facts_of_a_job_are_asked_for_alone_until_it_has_ended():
     job = make_job()
-    assert f'hx-get="/jobs/{job.pk}" hx-trigger="every 3s"' in page_of(job).content.decode()
-    again = {"HX-Request": "true", "HX-Target": "job-facts"}
-    part = page_of(job, **again)
+    page = page_of(job).content.decode()
+    assert f"""hx-get="/jobs/{job.pk}" hx-vals='{{"shown": "pending"}}' hx-trigger="every 3s\"""" in page
+    part = facts_of(job, "pending")
     assert text_of(part).startswith("Job Status Pending")
     assert "Place in queue 1 of 1" in text_of(part)
     assert "Cannot start" in text_of(part)
-    assert "every 3s" in part.content.decode()
     assert "HX-Trigger" not in part
-    claim(tags=job.tags)
-    part = page_of(job, **again)
+    lease = claim(tags=job.tags)
+    part = facts_of(job, "pending")
     assert text_of(part).startswith("Job Status Running")
-    assert "every 3s" not in part.content.decode()
+    assert """hx-vals='{"shown": "running"}' hx-trigger="every 15s\"""" in part.content.decode()
     assert part["HX-Trigger"] == "job-started"
-    assert "every 3s" not in page_of(job).content.decode()
+    assert "HX-Trigger" not in facts_of(job, "running")
+    jobs.complete(lease, PlanResult())
+    part = facts_of(job, "running")
+    assert part["HX-Trigger"] == "job-started"
+    assert "hx-trigger" not in part.content.decode()
+
+
+def test_a_job_that_was_lost_and_waits_again_is_shown_to():
+    job = make_job()
+    claim(tags=job.tags)
+    jobs.requeue(job.pk, "ada took it away")
+    part = facts_of(job, "running")
+    assert text_of(part).startswith("Job Status Pending")
+    assert part["HX-Trigger"] == "job-started"
 
 
 def test_so_they_are_on_the_page_of_a_version(owner, organization):
     version = make_version(user=owner, organization=organization, name="next", finished=False)
     client = browser(owner)
     path = f"/versions/{version.pk}"
-    assert f'hx-get="{path}" hx-trigger="every 3s"' in client.get(path).content.decode()
-    part = client.get(path, headers={"HX-Request": "true", "HX-Target": "job-facts"})
+    assert f'hx-get="{path}" hx-vals=' in client.get(path).content.decode()
+    part = client.get(f"{path}?shown=pending", headers=AGAIN)
     assert text_of(part).startswith("Job Status Pending")
 
 
