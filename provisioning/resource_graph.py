@@ -10,7 +10,7 @@ from html import escape
 from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
 
-from provisioning.models import WorkspaceResource
+from provisioning.models import WorkspaceAgent, WorkspaceResource
 
 WIDTH = 204
 HEIGHT = 48
@@ -74,7 +74,8 @@ def symbol_of(resource_type: str) -> str:
 
 def resource_graph(resources: Sequence[WorkspaceResource], label: str) -> SafeString:
     """The picture of resources whose agents and apps were fetched; ``label`` says in words what it shows."""
-    ordered = sorted(resources, key=lambda resource: not resource.agents.all())
+    held = [(resource, list(resource.agents.all())) for resource in resources]
+    ordered = sorted(held, key=lambda pair: not pair[1])  # those with agents first
     nodes = _layout(ordered[:DRAWN_AT_MOST])
     if not nodes:
         return SafeString()
@@ -89,22 +90,22 @@ def resource_graph(resources: Sequence[WorkspaceResource], label: str) -> SafeSt
     )
 
 
-def _layout(resources: Sequence[WorkspaceResource]) -> list[_Node]:
-    """Every box gets as many rows as hang on it, and stands in their middle."""
+def _layout(resources: Sequence[tuple[WorkspaceResource, Sequence[WorkspaceAgent]]]) -> list[_Node]:
+    """Of resources with their agents: every box gets as many rows as hang on it, and stands in their middle."""
     nodes: list[_Node] = []
     row = 0.0
-    for resource in resources:
-        agents = list(resource.agents.all())
-        sizes = [max(len(agent.apps.all()), 1) for agent in agents]
+    for resource, agents in resources:
+        apps = [list(agent.apps.all()) for agent in agents]
+        sizes = [max(len(of_agent), 1) for of_agent in apps]
         classes = "agent" if agents else ""
         size = sum(sizes) or 1
         owner = _Node(resource.name, resource.type, symbol_of(resource.type), 0, row + (size - 1) / 2, classes=classes)
         nodes.append(owner)
-        for agent, rows in zip(agents, sizes, strict=True):
+        for agent, of_agent, rows in zip(agents, apps, sizes, strict=True):
             platform = f"{agent.operating_system}/{agent.architecture}"
             holder = _Node(agent.name, platform, "square-terminal", 1, row + (rows - 1) / 2, owner)
             nodes.append(holder)
-            for index, app in enumerate(agent.apps.all()):
+            for index, app in enumerate(of_agent):
                 share = f"app, for {app.sharing_level}"
                 nodes.append(_Node(app.display_name or app.slug, share, "app-window", 2, row + index, holder))
             row += rows

@@ -3,17 +3,21 @@
 A *run* is a job that a developer waits for: a workspace build, or a dry run of a version.
 """
 
+import hashlib
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.db import connection
 
 from provisioning.outcomes import IF_SUCCEEDED, RAN, SUCCEEDED, percentile
 
 DAYS = 30
+# As long a list shows what it found before.
+FRESH_SECONDS = 10
 
 # Runs of these templates since a moment, by the version that each of them is of. Jobs of other kinds, imports above
 # all, are left out before their input is read.
@@ -117,8 +121,19 @@ def use_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Use]:
 
 
 def summaries_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Summary]:
-    """``use_of`` in short, for lists of many templates: one query."""
+    """``use_of`` in short, for lists of many templates: one query, which goes through all runs of the days, and whose
+    answer is therefore given again for FRESH_SECONDS."""
     days = last_days()
+    names = "".join(sorted(template.hex for template in templates))
+    key = f"summaries-{days[0]}-{hashlib.sha256(names.encode()).hexdigest()}"
+    found: Mapping[uuid.UUID, Summary] | None = cache.get(key)
+    if found is None:
+        found = _summarize(templates, days)
+        cache.set(key, found, FRESH_SECONDS)
+    return found
+
+
+def _summarize(templates: Collection[uuid.UUID], days: Sequence[date]) -> dict[uuid.UUID, Summary]:
     with connection.cursor() as cursor:
         cursor.execute(SUMMARY_SQL, _since(days[0], templates))
         found = {

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from templates_app import statistics
 from tests import emptying
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
@@ -39,6 +40,12 @@ def _quick_passwords(settings):
 def _no_rate_limits(settings):
     """Tests make more requests than people do; those of the limits set them."""
     settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = 0
+
+
+@pytest.fixture(autouse=True)
+def _statistics_of_now(monkeypatch):
+    """Lists may show figures of some seconds ago; tests look at once."""
+    monkeypatch.setattr(statistics, "FRESH_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)

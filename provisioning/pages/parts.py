@@ -5,13 +5,21 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import Prefetch
 from django.http import HttpResponse, StreamingHttpResponse
 
 from coderproj.console.views import Page
 from provisioning.job_queue import queue_of
 from provisioning.log_console import raw_log
 from provisioning.matching import Unmatched, unmatched
-from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob, WorkspaceResource
+from provisioning.models import (
+    DEFAULT_TAGS,
+    ProvisionerDaemon,
+    ProvisionerJob,
+    WorkspaceAgent,
+    WorkspaceApp,
+    WorkspaceResource,
+)
 
 START = "start"
 # In characters. More than that is read rather than looked at.
@@ -93,7 +101,14 @@ def daemons_by_id(ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, Pro
 def resources_of(job: ProvisionerJob) -> list[WorkspaceResource]:
     """What a workspace consists of while it runs, with agents and apps. Three queries."""
     rows = WorkspaceResource.objects.filter(job=job, workspace_transition=START, hide=False)
-    return list(rows.prefetch_related("agents__apps").order_by("name", "type", "id"))
+    return list(rows.prefetch_related(shown_agents()).order_by("name", "type", "id"))
+
+
+def shown_agents() -> "Prefetch[Any]":
+    """The agents of resources with their apps, by name, with the columns that pages show of them. Two queries."""
+    apps = WorkspaceApp.objects.only("agent", "slug", "display_name", "sharing_level").order_by("slug")
+    agents = WorkspaceAgent.objects.only("resource", "name", "operating_system", "architecture").order_by("name")
+    return Prefetch("agents", agents.prefetch_related(Prefetch("apps", apps)))
 
 
 def raw_log_answer(job: ProvisionerJob, name: str) -> StreamingHttpResponse:

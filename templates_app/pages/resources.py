@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from provisioning.engine.base import Transition
 from provisioning.models import JobStatus, WorkspaceResource
+from provisioning.pages.parts import shown_agents
 from provisioning.resource_graph import DRAWN_AT_MOST, resource_graph
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url
@@ -81,7 +82,7 @@ def resource_sets(version: TemplateVersion, *transitions: Transition) -> list[Re
         return []
     wanted = transitions or tuple(WORDS)
     rows = WorkspaceResource.objects.filter(job=version.job_id, workspace_transition__in=wanted)
-    found = list(rows.order_by("name", "type", "id").prefetch_related("metadata", "agents__apps"))
+    found = list(rows.order_by("name", "type", "id").prefetch_related("metadata", shown_agents()))
     return [_set(each, [row for row in found if row.workspace_transition == each]) for each in wanted]
 
 

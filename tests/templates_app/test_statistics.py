@@ -109,6 +109,17 @@ def test_a_summary_says_the_same_in_short(template):
     assert (sum(short[idle.pk].daily_users), short[idle.pk].run_times) == (0, statistics.RunTimes())
 
 
+def test_a_summary_is_given_again_for_a_while(template, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(statistics, "FRESH_SECONDS", 60)
+    run(template.active_version)
+    assert statistics.summaries_of([template.pk])[template.pk].users_today == 1
+    run(template.active_version, make_user())
+    with django_assert_num_queries(0):
+        assert statistics.summaries_of([template.pk])[template.pk].users_today == 1
+    other = make_template(user=template.created_by, organization=template.organization)
+    assert statistics.summaries_of([template.pk, other.pk])[template.pk].users_today == 2
+
+
 def test_runs_whose_input_names_no_version_count_for_nobody(template):
     run(template.active_version)
     ProvisionerJob.objects.update(input={"template_version_id": "no version"})
