@@ -26,7 +26,11 @@ def client(live_api: LiveApi, settings):
     settings.ROOT_URLCONF = "tests.provisioning.streaming.urls"
     _, token = tokens.issue(user=make_user())
     headers = {"Coder-Session-Token": token}
-    with httpx.Client(base_url=f"{live_api.url}/api/v2", headers=headers, trust_env=False, timeout=30) as client:
+    # As many idle connections may stay as there are threads in a test: httpcore closes what it holds to be
+    # surplus also when another thread has just been given it, whose read then fails or waits for nothing.
+    limits = httpx.Limits(max_connections=40, max_keepalive_connections=40, keepalive_expiry=None)
+    base = f"{live_api.url}/api/v2"
+    with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=30, limits=limits) as client:
         yield client
 
 
