@@ -43,6 +43,12 @@ def _no_rate_limits(settings):
 
 
 @pytest.fixture(autouse=True)
+def _static_files_when_asked_for(settings):
+    """Every test's client would look for all of them first, which takes longer than most tests. Servers did so once."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True)
 def _statistics_of_now(monkeypatch):
     """Lists may show figures of some seconds ago; tests look at once."""
     monkeypatch.setattr(statistics, "FRESH_SECONDS", 0)
