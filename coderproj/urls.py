@@ -142,11 +142,11 @@ api = [
 admin.autodiscover()
 
 urlpatterns = [
+    path("api/v2/", include(api)),  # first, as it is asked for most
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg")),
     path("healthz", system.healthz),
     path("readyz", system.readyz),
     path("swagger", openapi.swagger),
-    path("api/v2/", include(api)),
     path("api/v2", system.RootView.as_view(schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),
     path("", Home.as_view(), name="home"),

@@ -20,6 +20,7 @@ from provisioning.models import (
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 TEMPLATES, VERSIONS, USERS, DEEP_VERSIONS, LONG_LOG, SHORT_LOG = 50, 40, 20_000, 10_000, 100_000, 200
+MANY_TEMPLATES = 1_000
 # A statement has at most 65,535 parameters.
 BATCH = 2_000
 SECRET = "s" * 22
@@ -45,8 +46,7 @@ def fixed(kind: str, number: int) -> uuid.UUID:
 
 def seed() -> Seeded:
     """Fill an empty database."""
-    organization = Organization.objects.create(id=fixed("organization", 0), name="bench", is_default=True)
-    Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
+    organization = make_organization(0, "bench", is_default=True)
     users = User.objects.bulk_create(
         (
             User(id=fixed("user", n), username=f"user-{n}", email=f"user-{n}@example.test", password="!")
@@ -84,6 +84,25 @@ def seed() -> Seeded:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return Seeded(f"key{1:07}-{SECRET}", organization.pk, templates[0].pk, rich.pk, long.pk, deep.pk)
+
+
+def seed_many() -> uuid.UUID:
+    """Add an organization of 1,000 templates, of as many versions each, for the same user. Answers its id."""
+    organization = make_organization(1, "many")
+    author = User.objects.get(pk=fixed("user", 1))
+    Membership.objects.create(organization=organization, user=author)
+    for n in range(MANY_TEMPLATES):
+        make_template(organization, author, 1_000 + n, VERSIONS)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return organization.pk
+
+
+def make_organization(number: int, name: str, *, is_default: bool = False) -> Organization:
+    """An organization with its group of everyone."""
+    organization = Organization.objects.create(id=fixed("organization", number), name=name, is_default=is_default)
+    Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
+    return organization
 
 
 def make_template(organization: Organization, author: User, number: int, versions: int) -> Template:
