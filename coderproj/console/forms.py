@@ -1,5 +1,6 @@
 """Forms of pages."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -26,3 +27,35 @@ class ConsoleForm(forms.Form):
         if unnamed:
             details = " ".join(problem.detail for problem in error.problems)
             self.add_error(None, " ".join(filter(None, (error.message, error.detail, details))))
+
+
+class FiltersForm(ConsoleForm):
+    """The fields of a list's filters. ``given`` are all that the address has: those without a field are carried on by
+    ``hidden``, and a choice that is not offered, such as several at once, is one more."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__(given)
+        self.given = given
+        for name, field in self.fields.items():
+            if isinstance(field, forms.ChoiceField):
+                self._offer(field, given.get(name, ""))
+
+    def _offer(self, field: forms.ChoiceField, value: str) -> None:
+        offered: Any = field.choices
+        words = dict(offered)
+        if value not in words:
+            label = " or ".join(words.get(part, part) for part in value.split(","))
+            field.choices = [*words.items(), (value, label)]
+
+    @property
+    def hidden(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in self.given.items() if name not in self.fields]
+
+    def refuse(self, error: DomainError) -> None:
+        """Show what is wrong with the filters: at their fields, or naming those that have none."""
+        self.full_clean()
+        for problem in error.problems:
+            if problem.field in self.fields:
+                self.add_error(problem.field, problem.detail)
+            else:
+                self.add_error(None, f"{problem.field}: {problem.detail}")

@@ -12,11 +12,11 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from coderproj.api import filtering
-from coderproj.console.forms import ConsoleForm
+from coderproj.console.forms import FiltersForm
 from coderproj.console.paging import Slice, slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import DomainError, Invalid
+from coderproj.errors import Invalid
 from provisioning.filters import ENDS, FinishedJobFilter, JobFilter
 from provisioning.job_queue import queue_of
 from provisioning.job_subjects import KINDS, Subject, kind_of, subjects_of
@@ -73,10 +73,8 @@ class DaemonRow:
     tags: list[str]
 
 
-class FinishedForm(ConsoleForm):
-    """The filters that people use most, for finished jobs. ``given`` are all that the address has, of FILTERS: those
-    without a field are carried on by ``hidden``, and a choice that is not offered, such as several at once, is one
-    more."""
+class FinishedForm(FiltersForm):
+    """The filters that people use most, for finished jobs."""
 
     status = forms.ChoiceField(
         required=False, label="Result", choices=[("", "Any"), *((end.value, end.label) for end in ENDS)]
@@ -92,32 +90,6 @@ class FinishedForm(ConsoleForm):
         label="Started by",
         widget=forms.TextInput({"type": "search", "placeholder": "Username, or me", "spellcheck": "false"}),
     )
-
-    def __init__(self, given: Mapping[str, str]) -> None:
-        super().__init__(given)
-        self.given = given
-        for name in ("status", "type"):
-            self._offer(name, given.get(name, ""))
-
-    def _offer(self, name: str, value: str) -> None:
-        field: Any = self.fields[name]
-        words = dict(field.choices)
-        if value not in words:
-            label = " or ".join(words.get(part, part) for part in value.split(","))
-            field.choices = [*field.choices, (value, label)]
-
-    @property
-    def hidden(self) -> list[tuple[str, str]]:
-        return [(name, value) for name, value in self.given.items() if name not in self.fields]
-
-    def refuse(self, error: DomainError) -> None:
-        """Show what is wrong with the filters: at their fields, or naming those that have none."""
-        self.full_clean()
-        for problem in error.problems:
-            if problem.field in self.fields:
-                self.add_error(problem.field, problem.detail)
-            else:
-                self.add_error(None, f"{problem.field}: {problem.detail}")
 
 
 class JobsPage(SignedInPage):

@@ -1,13 +1,11 @@
 """The audit log: who did what, to what, when, and what that changed."""
 
-from typing import Any
-
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from coderproj.console.forms import ConsoleForm
+from coderproj.console.forms import FiltersForm
 from coderproj.console.paging import slice_of
 from coderproj.console.views import SignedInPage
 from coderproj.errors import Invalid, NotFound
@@ -28,6 +26,8 @@ ACTIONS = {
 }
 # Filters that the form has no field for: links lead here with them.
 HIDDEN = ("resource_id", "resource_target", "email", "status_code")
+# The id of the list's heading, which links lead to.
+HEADING = "list-heading"
 
 
 def _title(resource_type: str) -> str:
@@ -35,25 +35,25 @@ def _title(resource_type: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-class FilterForm(ConsoleForm):
-    """The filters of the API that people use most; all of them work in the address."""
+def _types() -> list[tuple[str, str]]:
+    """What can be chosen: the apps have said by now what is audited."""
+    types = sorted({policy.resource_type for policy in audit.policies().values()})
+    return [("", "Anything"), *((name, _title(name)) for name in types)]
 
-    q = forms.CharField(required=False, label="Search", widget=forms.TextInput({"type": "search"}))
-    username = forms.CharField(required=False, label="Who")
+
+class FilterForm(FiltersForm):
+    """The filters of the API that people use most."""
+
+    q = forms.CharField(
+        required=False, label="Search", widget=forms.TextInput({"type": "search", "placeholder": "Name or username"})
+    )
+    username = forms.CharField(required=False, label="Who", widget=forms.TextInput({"placeholder": "Username"}))
     action = forms.ChoiceField(
         required=False, label="Did", choices=[("", "Anything"), *((key.value, name) for key, name in ACTIONS.items())]
     )
-    resource_type = forms.ChoiceField(required=False, label="To")
+    resource_type = forms.ChoiceField(required=False, label="To", choices=_types)
     date_from = forms.CharField(required=False, label="From", widget=forms.TextInput({"type": "date"}))
     date_to = forms.CharField(required=False, label="Until", widget=forms.TextInput({"type": "date"}))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        types = sorted({policy.resource_type for policy in audit.policies().values()})
-        field: Any = self.fields["resource_type"]
-        field.choices = [("", "Anything"), *((name, _title(name)) for name in types)]
-        self.fields["q"].widget.attrs["placeholder"] = "Name or username"
-        self.fields["username"].widget.attrs["placeholder"] = "Username"
 
 
 class AuditPage(SignedInPage):
@@ -69,21 +69,22 @@ class AuditPage(SignedInPage):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         names = (*FilterForm.base_fields, *HIDDEN)
         given = {name: value for name in names if (value := request.GET.get(name, "").strip())}
-        problem = ""
+        form = FilterForm(given)
         try:
             rows = search_rows(self.actor, given)
         except Invalid as error:
+            if self.wants_part:
+                return self.show_all(HEADING)
             rows = AuditLog.objects.none()
-            problem = " ".join(f"{found.field}: {found.detail}" for found in error.problems)
+            form.refuse(error)
         page = slice_of(request, rows, PAGE_SIZE)
         context = {
-            "form": FilterForm(initial=given),
+            "form": form,
+            "hidden": form.hidden,
             "events": events_of(page.rows),
             "slice": page,
-            "problem": problem,
             "filtered": bool(given),
             "everything_url": reverse("audit"),
             "nothing": "Nothing has been recorded yet. Whatever people change will be listed here.",
-            "hidden": [(name, given[name]) for name in HIDDEN if name in given],
         }
         return self.show("identity/audit.html", context, part="identity/_events.html")

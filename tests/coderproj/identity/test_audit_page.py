@@ -67,8 +67,30 @@ def test_filters_are_those_of_the_api(query, found, owner, history):
     assert ("Nothing like that was done." in text_of(page)) == (found == 0)
 
 
-def test_a_bad_filter_is_said(owner, history):
-    assert "date_from: Enter a valid date." in text_of(browser(owner).get("/audit?date_from=yesterday"))
+def test_a_bad_filter_is_said_by_the_name_of_its_field(owner, history):
+    text = text_of(browser(owner).get("/audit?date_from=yesterday&status_code=ok"))
+    assert "From: Enter a valid date." in text
+    assert "status_code: " in text
+    assert "created the group" not in text
+
+
+def test_htmx_opens_the_page_that_says_what_is_wrong(owner, history):
+    answer = browser(owner).get("/audit?date_from=yesterday", headers={"HX-Request": "true"})
+    assert answer.status_code == 204
+    assert answer["HX-Redirect"] == "/audit?date_from=yesterday#list-heading"
+
+
+def test_the_filters_of_the_address_are_shown_and_carried_on(owner, history):
+    """Also what the form does not offer: a link or a person has written it."""
+    page = (
+        browser(owner)
+        .get("/audit?action=create,write&username=ada&status_code=201&date_from=2000-01-01")
+        .content.decode()
+    )
+    assert '<option value="create,write" selected>Created or Changed</option>' in page
+    assert 'name="username" value="ada"' in page
+    assert '<input type="hidden" name="status_code" value="201">' in page
+    assert 'name="date_from" value="2000-01-01"' in page
 
 
 def test_htmx_gets_the_events_alone(owner, history):
