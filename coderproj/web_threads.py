@@ -51,11 +51,11 @@ class Threads:
 
     async def run(self, function: Callable[[], Result]) -> Result:
         """What the function returns or raises, in a copy of the caller's context."""
-        if self._closed:
-            raise RuntimeError("The threads have ended.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         work = Work(future, functools.partial(contextvars.copy_context().run, function))
         with self._lock:
+            if self._closed:
+                raise RuntimeError("The threads have ended.")
             if self._idle:
                 self._idle.pop().put(work)
             elif self._started < self._limit:

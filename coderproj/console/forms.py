@@ -31,20 +31,23 @@ class ConsoleForm(forms.Form):
 
 class FiltersForm(ConsoleForm):
     """The fields of a list's filters. ``given`` are all that the address has: those without a field are carried on by
-    ``hidden``, and a choice that is not offered, such as several at once, is one more."""
+    ``hidden``, and a choice that is not offered is one more. Those of ``SEVERAL`` take several at once, with commas."""
+
+    SEVERAL: tuple[str, ...] = ()
 
     def __init__(self, given: Mapping[str, str]) -> None:
         super().__init__(given)
         self.given = given
         for name, field in self.fields.items():
             if isinstance(field, forms.ChoiceField):
-                self._offer(field, given.get(name, ""))
+                value = given.get(name, "")
+                self._offer(field, value, value.split(",") if name in self.SEVERAL else [value])
 
-    def _offer(self, field: forms.ChoiceField, value: str) -> None:
+    def _offer(self, field: forms.ChoiceField, value: str, parts: list[str]) -> None:
         offered: Any = field.choices
         words = dict(offered)
         if value not in words:
-            label = " or ".join(words.get(part, part) for part in value.split(","))
+            label = " or ".join(words.get(part, part) for part in parts)
             field.choices = [*words.items(), (value, label)]
 
     @property

@@ -76,6 +76,8 @@ class DaemonRow:
 class FinishedForm(FiltersForm):
     """The filters that people use most, for finished jobs."""
 
+    SEVERAL = ("status", "type")
+
     status = forms.ChoiceField(
         required=False, label="Result", choices=[("", "Any"), *((end.value, end.label) for end in ENDS)]
     )
