@@ -13,7 +13,7 @@ read       a path that may be read and executed below (repeated)
 write      a path that may be changed below (repeated)
 network    ``1`` leaves the network open
 confine    ``1`` applies the network namespace, Landlock and capabilities
-cpu        seconds of processor time
+cpu        seconds of processor time; SIGXCPU, and an eighth later (at least a second) SIGKILL
 file       bytes of the largest file
 memory     bytes of address space
 set        ``NAME=value`` of the child's environment (repeated)
@@ -137,7 +137,8 @@ def apply_limits(*, cpu: int, file: int, memory: int) -> None:
     """Resource limits of this process and its children: seconds, bytes, bytes; 0 leaves a limit as it is."""
     _lower(resource.RLIMIT_CORE, 0)
     if cpu:
-        _lower(resource.RLIMIT_CPU, cpu)
+        # At the first SIGXCPU says why the process ends. Programs of Go take no notice of it and end at the second.
+        _lower(resource.RLIMIT_CPU, cpu, cpu + max(1, cpu // 8))
     if file:
         _lower(resource.RLIMIT_FSIZE, file)
     if memory:
@@ -192,11 +193,12 @@ def carry_out_orders(path: str) -> None:
         os.write(channel, b"%d\n" % library.run(arguments))
 
 
-def _lower(limit: int, value: int) -> None:
-    hard = resource.getrlimit(limit)[1]
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(limit, (value, value))
+def _lower(limit: int, soft: int, hard: int | None = None) -> None:
+    hard = soft if hard is None else hard
+    present = resource.getrlimit(limit)[1]
+    if present != resource.RLIM_INFINITY:
+        soft, hard = min(soft, present), min(hard, present)
+    resource.setrlimit(limit, (soft, hard))
 
 
 def _checked(result: int, what: str) -> int:

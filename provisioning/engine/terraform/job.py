@@ -213,15 +213,17 @@ class Job:
             on_stderr=lambda raw: errors.extend(line.output for line in reader.stderr(raw)),
         )
         if ended.status != 0:
-            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or ended.why}"))
+            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or self._crash('', ended)}"))
         return b"\n".join(lines)
 
     def _crash(self, words: str, ended: Ended) -> str:
         """Why Terraform ended without a diagnostic of its own, in words that name the limit it ran into."""
         limits = self._settings.limits
         # Bubblewrap passes a signal on as a shell does.
-        killed = ended.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        if killed and ended.cpu_seconds >= 0.95 * limits.cpu_seconds - 0.1:
+        number = ended.status - 128 if ended.status > 128 else -ended.status
+        killed = number == signal.SIGKILL
+        # Limits count whole clock ticks, the time that a process took is exact: the two differ on a busy machine.
+        if number == signal.SIGXCPU or (killed and ended.cpu_seconds >= 0.9 * limits.cpu_seconds):
             return f"it used more than {limits.cpu_seconds} seconds of processor time"
         if killed:
             return "it was killed, as happens when the machine runs out of memory"

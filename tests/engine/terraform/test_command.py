@@ -162,7 +162,13 @@ def test_a_command_dies_with_its_parent(tmp_path: Path) -> None:
 
 def test_processor_time_is_limited(shell: Run) -> None:
     ended = shell("while :; do :; done", limits=Limits(cpu_seconds=1))
-    assert ended.status in (-signal.SIGXCPU, -signal.SIGKILL)
+    assert ended.status == -signal.SIGXCPU
+
+
+def test_a_command_that_ignores_the_limit_of_processor_time_is_killed(shell: Run) -> None:
+    ended = shell("trap '' XCPU; while :; do :; done", limits=Limits(cpu_seconds=1))
+    assert ended.status == -signal.SIGKILL
+    assert 1 < ended.cpu_seconds < 4
 
 
 def test_the_size_of_files_is_limited(shell: Run) -> None:

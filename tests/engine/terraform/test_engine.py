@@ -1,6 +1,7 @@
 """Templates planned by the real Terraform, in the sandbox."""
 
 import json
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -212,9 +213,14 @@ def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_plan_that_eats_the_machine_ends_with_the_reason(tmp_path: Path, expression: str, reason: str) -> None:
+@pytest.mark.parametrize("binary", ["terraform", discovery.LIBRARY])
+def test_a_plan_that_eats_the_machine_ends_with_the_reason(
+    tmp_path: Path, binary: str, expression: str, reason: str
+) -> None:
+    if (shutil.which(binary) if binary == "terraform" else discovery.library()) is None:
+        pytest.skip(f"there is no {binary} on this machine")
     limits = replace(SETTINGS.limits, memory_bytes=3 << 30, cpu_seconds=1 if "processor" in reason else 20)
-    engine = TerraformEngine(replace(SETTINGS, limits=limits))
+    engine = TerraformEngine(replace(SETTINGS, binary=binary, limits=limits))
     content = f'resource "terraform_data" "x" {{\n  input = length({expression})\n}}\n'
     with pytest.raises(EngineError) as caught:
         plan_import(engine, template(tmp_path, content))
