@@ -58,19 +58,36 @@ class Threads:
                 raise RuntimeError("The threads have ended.")
             if self._idle:
                 self._idle.pop().put(work)
-            elif self._started < self._limit:
-                self._started += 1
-                name = f"web_{self._started}"
-                threading.Thread(target=self._serve, args=[Desk(work)], name=name, daemon=True).start()
-            else:
+            elif not self._start(work):
                 self._backlog.append(work)
         return await future
 
+    def _start(self, work: Work) -> bool:
+        """Start one more thread with its first work, if there may be one more.
+
+        Raises RuntimeError when the machine gives none and there is no other to wait for.
+        """
+        if self._started == self._limit:
+            return False
+        name = f"web_{self._started + 1}"
+        thread = threading.Thread(target=self._serve, args=[Desk(work)], name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine, or this account, has no more threads just now
+            if not self._started:
+                raise
+            return False
+        self._started += 1
+        return True
+
     def close(self) -> None:
-        """Ends each thread after what it is doing; what none has begun is never done."""
+        """Ends each thread after what it is doing; what none has begun is never done, and its future canceled."""
         with self._lock:
             self._closed = True
-            self._backlog.clear()
+            while self._backlog:
+                future = self._backlog.popleft().future
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    future.get_loop().call_soon_threadsafe(future.cancel)
             while self._idle:
                 self._idle.pop().put(None)
 

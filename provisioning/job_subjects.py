@@ -15,14 +15,15 @@ KINDS = {JobType.IMPORT: "Import", JobType.DRY_RUN: "Dry run", JobType.BUILD: "W
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a job is about. ``log_url`` is the API's address of its log; empty texts where there is nothing to say or
-    the actor may not see it."""
+    """What a job is about. ``log_url`` is the API's address of its log, ``files_url`` the page of the files that it
+    works on, for those who may read them; empty texts where there is nothing to say or the actor may not see it."""
 
     name: str = ""
     url: str = ""
     template: str = ""
     template_url: str = ""
     log_url: str = ""
+    files_url: str = ""
 
 
 Finder = Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]

@@ -63,6 +63,7 @@ def _subject(job: ProvisionerJob, version: TemplateVersion) -> Subject:
         url=version_url(version),
         template=(template.display_name or template.name) if template else "",
         template_url=template_url(shown) if shown else "",
+        files_url=version_url(version, "version-files"),
         log_url=f"{log}/logs" if job.type == JobType.IMPORT else f"{log}/dry-run/{job.pk}/logs",
     )
 

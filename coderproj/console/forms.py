@@ -56,9 +56,9 @@ class FiltersForm(ConsoleForm):
 
     def refuse(self, error: DomainError) -> None:
         """Show what is wrong with the filters: at their fields, or naming those that have none."""
-        self.full_clean()
+        refused = set(self.errors)  # a field that the form refuses itself has its reason already
         for problem in error.problems:
-            if problem.field in self.fields:
-                self.add_error(problem.field, problem.detail)
-            else:
+            if problem.field not in self.fields:
                 self.add_error(None, f"{problem.field}: {problem.detail}")
+            elif problem.field not in refused:
+                self.add_error(problem.field, problem.detail)

@@ -7,13 +7,13 @@ from django.http.response import HttpResponseBase
 
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
-from provisioning import job_administration
+from provisioning import files, job_administration
 from provisioning.job_subjects import Subject, kind_of, subjects_of
 from provisioning.log_console import log_console
 from provisioning.models import JobType, ProvisionerJob
 from provisioning.pages.addresses import job_url
 from provisioning.pages.jobs import cancellation_of, is_cancelable
-from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of
+from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 
 JOBS = ("Jobs", "/jobs")
 
@@ -26,7 +26,8 @@ class JobSection(SignedInPage):
     subject: Subject
 
     def prepare(self, job: uuid.UUID) -> None:  # type: ignore[override]
-        found = ProvisionerJob.objects.visible(self.actor).select_related("initiator").filter(pk=job).first()
+        rows = ProvisionerJob.objects.visible(self.actor).select_related("initiator", "file").defer("file__data")
+        found = rows.filter(pk=job).first()
         if found is None:
             raise NotFound
         self.job = found
@@ -47,6 +48,8 @@ class JobPage(JobSection):
             "resources": resources_of(row) if row.type != JobType.IMPORT or row.completed_at else [],
             "cancellation": cancellation_of(row, kind) if is_cancelable(row) else None,
         }
+        if self.subject.files_url and row.file and files.readable(self.actor, row.file.created_by_id):
+            context |= source_context(row, self.subject.files_url)
         return self.show("provisioning/job.html", context)
 
 

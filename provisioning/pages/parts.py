@@ -4,11 +4,13 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Prefetch
 from django.http import HttpResponse, StreamingHttpResponse
 
 from coderproj.console.views import Page
+from provisioning.engine.hcl import Location
 from provisioning.job_queue import queue_of
 from provisioning.log_console import raw_log
 from provisioning.matching import Unmatched, unmatched
@@ -68,6 +70,18 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
             "no_match": missing.reason if missing else "",
         }
     return context
+
+
+def source_context(job: ProvisionerJob, files_url: str) -> dict[str, Any]:
+    """Where the files are, and the line of them that the job failed at, when its error names one."""
+    place = Location.named_in(job.error)
+    if place is None:
+        return {"files_url": files_url}
+    return {
+        "files_url": files_url,
+        "source_place": place,
+        "source_place_url": f"{files_url}?{urlencode({'file': place.file})}#L{place.line}",
+    }
 
 
 def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:

@@ -12,11 +12,10 @@ from coderproj.console.views import SignedInPage
 from coderproj.errors import Forbidden, NotFound
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning import files
-from provisioning.engine.hcl import Location
 from provisioning.log_console import log_console
 from provisioning.models import JobStatus, ParameterSchema
 from provisioning.pages.jobs import is_cancelable
-from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of
+from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
 from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of
@@ -171,20 +170,8 @@ class VersionPage(VersionSection):
             "address": address,
         }
         if self.reads_source:
-            context |= self._source()
+            context |= source_context(job, version_url(version, "version-files"))
         return self.show("templates_app/version.html", context)
-
-    def _source(self) -> dict[str, Any]:
-        """Where the files are, and the line of them that the import failed at, when its error names one."""
-        address = version_url(self.version, "version-files")
-        place = Location.named_in(self.version.job.error)
-        if place is None:
-            return {"files_url": address}
-        return {
-            "files_url": address,
-            "source_place": place,
-            "source_place_url": f"{address}?{urlencode({'file': place.file})}#L{place.line}",
-        }
 
     def _preview(self) -> Preview | None:
         """What the files say at once, while the import has not ended, for those who may read them."""

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coderproj.postgres import EmbeddedPostgres
 from tests.bench.load import Connection, Load, load
@@ -110,18 +111,17 @@ class Bench:
     def goal(self, text: str, met: bool) -> None:
         self.goals.append((text, met))
 
+    def read(self, path: str) -> Any:
+        """The JSON of one answer."""
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", headers=self.headers)) as response:
+            return json.load(response)
+
     def check_same_answers(self, paths: dict[str, str]) -> None:
         """A comparison of different answers would say nothing."""
-        import urllib.request
-
         for name, path in paths.items():
             if name.startswith("logs"):
                 continue  # the framework's variant has fewer fields
-            bodies = []
-            for prefix in ("/api/v2/", "/api/plain/"):
-                request = urllib.request.Request(f"{self.url}{prefix}{path}", headers=self.headers)
-                with urllib.request.urlopen(request) as response:
-                    bodies.append(json.load(response))
+            bodies = [self.read(f"{prefix}{path}") for prefix in ("/api/v2/", "/api/plain/")]
             if len(bodies[0]) != len(bodies[1]):
                 raise AssertionError(f"{name}: different answers")
 
@@ -168,11 +168,7 @@ class Bench:
 
     def deep_page(self, path: str) -> None:
         """The page after 9,900 versions costs what the first one costs."""
-        import urllib.request
-
-        request = urllib.request.Request(f"{self.url}/api/v2/{path}?limit=1&offset=9899", headers=self.headers)
-        with urllib.request.urlopen(request) as response:
-            after = json.load(response)[0]["id"]
+        after = self.read(f"/api/v2/{path}?limit=1&offset=9899")[0]["id"]
         first, deep = self.compare(f"/api/v2/{path}?limit=25", f"/api/v2/{path}?limit=25&after_id={after}")
         ratio = median(deep, "cpu_ms") / median(first, "cpu_ms")
         print(f"page at depth 9,900: {ratio:.2f}x the first page's CPU")
@@ -186,7 +182,11 @@ class Bench:
 
         many = seed_many()
         connection.close()
-        shorter, longer = self.compare(*(f"/api/v2/organizations/{one}/templates" for one in (few, many)))
+        paths = [f"/api/v2/organizations/{one}/templates" for one in (few, many)]
+        lengths = [len(self.read(path)) for path in paths]
+        if lengths != [50, 1000]:
+            raise AssertionError(f"lists of {lengths} templates")
+        shorter, longer = self.compare(*paths)
         beside, whole = median(shorter, "cpu_ms"), median(longer, "cpu_ms")
         print(f"list of 1,000: {whole:.1f} ms CPU; the list of 50 beside it {beside:.2f} ms, alone {alone:.2f} ms")
         ratio = whole / min(beside, alone)

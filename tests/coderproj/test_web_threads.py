@@ -141,11 +141,50 @@ def test_closing_lets_threads_end_what_they_do_and_begins_nothing():
         await first
         with pytest.raises(RuntimeError, match="have ended"):
             await threads.run(name)
-        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
 
     asyncio.run(ask())
     assert done == ["first"]
     assert ended([one for one in threading.enumerate() if one not in before and one.name.startswith("web_")])
+
+
+def test_where_no_thread_can_be_started_another_one_does_the_work(threads, monkeypatch):
+    start = threading.Thread.start
+    limit = ["web_1"]
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("web_") and thread.name not in limit:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    async def ask(count: int) -> list[str]:
+        barrier = threading.Barrier(2)
+
+        def meet() -> str:
+            if len(limit) == 2:  # both threads are needed at once
+                barrier.wait(5)
+            return name()
+
+        return await asyncio.gather(*(threads.run(meet) for _ in range(count)))
+
+    assert asyncio.run(ask(2)) == ["web_1", "web_1"]
+    limit.append("web_2")
+    assert sorted(asyncio.run(ask(2))) == ["web_1", "web_2"]
+
+
+@pytest.mark.parametrize("threads", [1], indirect=True)
+def test_without_any_thread_the_caller_is_told(threads, monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            asyncio.run(threads.run(name))
+    assert asyncio.run(threads.run(name)) == "web_1"
 
 
 def test_idle_threads_end_when_closed():

@@ -171,17 +171,30 @@ def test_without_files_there_is_no_such_page(owner, version):
     ],
 )
 def test_an_error_leads_to_the_line_that_it_names(owner, organization, version, error, place):
-    make_version(user=owner, organization=organization, template=version.template, name="bad", error=error)
-    answer = browser(owner).get("/templates/acme/web/versions/bad")
-    assert answer.status_code == 200
-    found = re.search(r'href="([^"]+)" title="([^"]+)">Open the line<', answer.content.decode())
-    if place is None:
-        assert found is None
-        return
-    file, line = place
-    assert found
-    assert html.unescape(found[2]) == f"{file}:{line}"
-    assert found[1] == f"/templates/acme/web/versions/bad/files?{urlencode({'file': file})}#L{line}"
+    bad = make_version(user=owner, organization=organization, template=version.template, name="bad", error=error)
+    for page in ("/templates/acme/web/versions/bad", f"/jobs/{bad.job_id}"):
+        answer = browser(owner).get(page)
+        assert answer.status_code == 200
+        found = re.search(r'href="([^"]+)" title="([^"]+)">Open the line<', answer.content.decode())
+        if place is None:
+            assert found is None
+            continue
+        file, line = place
+        assert found
+        assert html.unescape(found[2]) == f"{file}:{line}"
+        assert found[1] == f"/templates/acme/web/versions/bad/files?{urlencode({'file': file})}#L{line}"
+
+
+def test_a_job_leads_to_files_only_who_may_read_them(owner, organization, version):
+    member = make_user("mira", organizations=(organization,))
+    error = "Error: x\n\n  on main.tf line 2, in locals:"
+    bad = make_version(user=member, organization=organization, template=version.template, name="bad", error=error)
+    for author, is_led in ((member, True), (owner, False)):
+        ProvisionerJob.objects.filter(pk=bad.job_id).update(file=make_file(author, tar_of(FILES)))
+        answer = browser(member).get(f"/jobs/{bad.job_id}")
+        assert (answer.status_code, "Open the line" in answer.content.decode()) == (200, is_led)
+    ProvisionerJob.objects.filter(pk=bad.job_id).update(file=None)
+    assert "Open the line" not in browser(owner).get(f"/jobs/{bad.job_id}").content.decode()
 
 
 def test_problems_found_at_once_lead_to_their_lines(owner, organization, version):
