@@ -88,7 +88,7 @@ def about_templates(actor: Actor, text: str) -> Q:
     not know that they are few, might go through all jobs that ended to find them. Of many it soon finds enough.
     """
     versions = TemplateVersion.objects.filter(
-        template_condition(actor, Action.READ, "template__", listing=True),
+        template_condition(actor, Action.READ, "template__"),
         Q(template__name__icontains=text) | Q(template__display_name__icontains=text),
     )
     found = list(versions.values_list("pk", "job"))

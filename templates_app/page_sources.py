@@ -16,7 +16,7 @@ def find_templates(actor: Actor, text: str, count: int) -> Sequence[Hit]:
     matches = Q(name__icontains=text) | Q(display_name__icontains=text)
     if template_id := parse_uuid(text):
         matches |= Q(pk=template_id)
-    rows = Template.objects.visible_list(actor).filter(matches).select_related("organization").order_by("name", "id")
+    rows = Template.objects.visible(actor).filter(matches).select_related("organization").order_by("name", "id")
     return [
         Hit(template_url(row), row.display_name or row.name, row.description, "layout-template") for row in rows[:count]
     ]

@@ -16,30 +16,27 @@ if TYPE_CHECKING:
 NOBODY = Q(pk__in=())
 
 
-def access_list(actor: Actor, roles: tuple[str, ...], template: str, *, listing: bool) -> Q:
+def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Q:
     """Whether the template that the field ``template`` names lists the actor, or a group of theirs, with such a role.
 
-    Groups count while the actor is a member of their organization; a user's own entry counts anywhere. For a
-    ``listing`` the access lists are read once and kept as a hash; else they are looked up for the row.
+    Groups count while the actor is a member of their organization; a user's own entry counts anywhere. Access lists
+    are looked up for the row: read as a whole first, they make even a short list pay for all templates that there are.
     """
     from templates_app.models import TemplateAccess
 
     entries = TemplateAccess.objects.filter(Q(user_id=actor.id) | Q(group_id__any=actor.group_ids), role__in=roles)
-    if listing:
-        return Q(**{f"{template}__in": entries.values("template_id")})
     return Q(Exists(entries.filter(template=OuterRef(template))))
 
 
-def template_condition(actor: Actor, action: Action, prefix: str = "", *, listing: bool = False) -> Q:
-    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``);
-    ``listing`` is for queries that find many."""
+def template_condition(actor: Actor, action: Action, prefix: str = "") -> Q:
+    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``)."""
     if actor.scope != KeyScope.ALL:
         return NOBODY
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return Q()
     roles = ("use", "admin") if action == Action.READ else ("admin",)
     organizations = organizations_where(actor, action, Resource.TEMPLATE)
-    listed = access_list(actor, roles, f"{prefix}id", listing=listing)
+    listed = access_list(actor, roles, f"{prefix}id")
     return listed | Q(**{f"{prefix}organization_id__any": organizations})
 
 
@@ -55,10 +52,6 @@ class TemplateQuerySet(models.QuerySet["Template"]):
     def visible(self, actor: Actor) -> "TemplateQuerySet":
         """Existing templates that the actor may read."""
         return self.existing().readable(actor)
-
-    def visible_list(self, actor: Actor) -> "TemplateQuerySet":
-        """``visible``, for reading many."""
-        return self.existing().filter(template_condition(actor, Action.READ, listing=True))
 
     def with_statistics(self) -> "TemplateQuerySet":
         """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one

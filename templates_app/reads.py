@@ -42,7 +42,7 @@ def _template_by_name(actor: Actor, organization: OrganizationReference, name: s
 
 
 def _templates_of_organization(actor: Actor, organization: OrganizationReference) -> OfOneRow:
-    rows = Template.objects.visible_list(actor).filter(organization=OuterRef("pk")).most_used_first()
+    rows = Template.objects.visible(actor).filter(organization=OuterRef("pk")).most_used_first()
     return organization_named(actor, organization).values_list(json_list(rows, TemplateSerializer()))
 
 

@@ -65,7 +65,7 @@ class Prepared:
         pool = connection.pool
         if connection.connection is None and pool is not None:
             with connection.wrap_database_errors:
-                borrowed = connection.get_new_connection({})
+                borrowed = connection.borrow()
                 try:
                     return self._answer(borrowed, parameters)
                 finally:

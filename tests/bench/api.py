@@ -178,13 +178,13 @@ class Bench:
         """A list of 1,000 against one of 50: beside it, and in ``alone`` ms when there were no others."""
         from django.db import connection
 
-        from tests.bench.seed import seed_many
+        from tests.bench.seed import MANY_TEMPLATES, TEMPLATES, seed_many
 
         many = seed_many()
         connection.close()
         paths = [f"/api/v2/organizations/{one}/templates" for one in (few, many)]
         lengths = [len(self.read(path)) for path in paths]
-        if lengths != [50, 1000]:
+        if lengths != [TEMPLATES + 1, MANY_TEMPLATES]:
             raise AssertionError(f"lists of {lengths} templates")
         shorter, longer = self.compare(*paths)
         beside, whole = median(shorter, "cpu_ms"), median(longer, "cpu_ms")
