@@ -7,6 +7,7 @@ many of them: here libpq is called with texts that are ready to be sent, and wha
 
 import binascii
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -33,8 +34,12 @@ PLACEHOLDER = re.compile(r"%(s|%)")
 NAME = re.compile(r"%\((\w+)\)s")
 
 Row = tuple[Any, ...]
-# The statements that a connection of the pool has prepared already.
-_prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
+# Seconds after which a statement is prepared anew. PostgreSQL goes by what a statement cost at its first uses when it
+# chooses between the plan that it keeps and planning every time: where tables have grown since, it would plan thousands
+# of times, which takes longer than the statement.
+FRESH = 60.0
+# The statements that a connection of the pool has prepared already, and when they are to be prepared anew.
+_prepared: WeakKeyDictionary[Any, dict[bytes, float]] = WeakKeyDictionary()
 
 
 class Prepared:
@@ -91,18 +96,21 @@ class Prepared:
             return raw.pgconn.exec_params(self._numbered, parameters)
         known = _prepared.get(raw)
         if known is None:
-            known = _prepared[raw] = set()
-        if self._name in known:
-            result = raw.pgconn.exec_prepared(self._name, parameters)
-            if result.error_field(DiagnosticField.SQLSTATE) not in OUTDATED:
-                return result
-            known.discard(self._name)
-            self._loaders = None
+            known = _prepared[raw] = {}
+        fresh_until = known.get(self._name)
+        now = time.monotonic()
+        if fresh_until is not None:
+            if now < fresh_until:
+                result = raw.pgconn.exec_prepared(self._name, parameters)
+                if result.error_field(DiagnosticField.SQLSTATE) not in OUTDATED:
+                    return result
+                self._loaders = None
+            del known[self._name]
             raw.pgconn.exec_(b"DEALLOCATE " + self._name)
         result = raw.pgconn.prepare(self._name, self._numbered)
         if result.status != ExecStatus.COMMAND_OK:
             return result
-        known.add(self._name)
+        known[self._name] = now + FRESH
         return raw.pgconn.exec_prepared(self._name, parameters)
 
     def _through_django(self, parameters: Sequence[bytes | None]) -> Row | None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
 
+from coderproj.database import prepared
 from coderproj.database.prepared import Prepared, PreparedCommand, as_text
 
 EXAMPLE = uuid.UUID(int=7)
@@ -49,6 +50,24 @@ def test_it_is_prepared_again_when_it_is_gone():
         row_of(statement, 1)
         transaction.set_rollback(True)  # psycopg forgets its statements, and ours with them
     assert row_of(statement, 3) == (3,)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("fresh", "uses"), [(60.0, 7), (0.0, 1)])
+def test_it_is_prepared_anew_after_a_while(monkeypatch, fresh, uses):
+    """PostgreSQL chooses between the kept plan and planning every time by what it saw since then."""
+    monkeypatch.setattr(prepared, "FRESH", fresh)
+    statement = Prepared(f"SELECT %s AS after_{uses}", [1])
+    connection.ensure_connection()
+    for number in range(7):
+        assert row_of(statement, number) == (number,)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT custom_plans + generic_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE %s AND name LIKE 'prepared%%'",
+            [f"%AS after_{uses}"],
+        )
+        assert cursor.fetchall() == [(uses,)]
 
 
 @pytest.mark.django_db(transaction=True)
