@@ -55,13 +55,13 @@ def people(template: Template) -> UserQuerySet:
 def explain(template: Template, users: Sequence[User]) -> list[Access]:
     """Why these people have access. Three queries, however many they are."""
     ids = [user.pk for user in users]
-    entries = list(TemplateAccess.objects.filter(template=template).select_related("group"))
+    entries = list(TemplateAccess.objects.filter(template=template).select_related("group").order_by())
     roles_by_group = {entry.group_id: entry for entry in entries if entry.group_id}
     own = {entry.user_id: entry.role for entry in entries if entry.user_id}
-    memberships = Membership.objects.filter(user__in=ids, organization=template.organization_id)
+    memberships = Membership.objects.filter(user__in=ids, organization=template.organization_id).order_by()
     organization_roles = {row.user_id: row.roles for row in memberships}
     groups: dict[uuid.UUID, list[TemplateAccess]] = {}
-    for row in GroupMembership.objects.filter(user__in=ids, group__in=list(roles_by_group)):
+    for row in GroupMembership.objects.filter(user__in=ids, group__in=list(roles_by_group)).order_by():
         groups.setdefault(row.user_id, []).append(roles_by_group[row.group_id])
     if template.organization_id in roles_by_group:
         for member in organization_roles:

@@ -13,7 +13,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
-from templates_app.querysets import TemplateVersionQuerySet
+from templates_app.querysets import TemplateVersionQuerySet, template_condition
 
 TEMPLATES = ("Templates", "/templates")
 
@@ -67,7 +67,8 @@ def find_template(actor: Actor, organization: str, name: str) -> Template:
 
 def manages(actor: Actor, template: Template, action: Action = Action.UPDATE) -> bool:
     """Whether the actor may do this with the template."""
-    return Template.objects.manageable(actor, action).filter(pk=template.pk).exists()
+    condition = template_condition(actor, action)
+    return not condition or Template.objects.existing().filter(condition, pk=template.pk).exists()
 
 
 class TemplateSection(SignedInPage):

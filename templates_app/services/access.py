@@ -50,7 +50,7 @@ def access_list(
 ) -> AccessList:
     """The access list of a readable template: active users by username, and the groups that the actor may read by
     name, with what ``members`` adds to them. Five queries, however long it is."""
-    entries = TemplateAccess.objects.filter(template=template)
+    entries = TemplateAccess.objects.filter(template=template).order_by()
     roles = {entry.user_id or entry.group_id: entry.role for entry in entries}
     users = User.objects.existing().filter(pk__in=sorted(filter(None, roles)), status=UserStatus.ACTIVE)
     groups = visible_groups(actor).filter(pk__in=sorted(filter(None, roles)))
