@@ -165,6 +165,10 @@ DATABASES = {"default": env.database(default=EmbeddedPostgres(DATA_DIR / "postgr
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections
 DATABASES["default"]["OPTIONS"] = {
     "application_name": "coderproj",
+    # Idle connections of the pool are not dropped unnoticed on their way, and dead ones are found out (seconds).
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
     **DATABASES["default"]["OPTIONS"],
     "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 20, minimum=2), "timeout": 15},
     "server_side_binding": True,

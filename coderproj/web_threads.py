@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+ENDED = "The threads have ended."
+
+
+class NoThread(RuntimeError):
+    """No thread will run the function: they have ended, or the machine has none to give."""
 
 
 @dataclass(slots=True)
@@ -50,12 +55,12 @@ class Threads:
         self._closed = False
 
     async def run(self, function: Callable[[], Result]) -> Result:
-        """What the function returns or raises, in a copy of the caller's context."""
+        """What the function returns or raises, in a copy of the caller's context. Raises NoThread."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         work = Work(future, functools.partial(contextvars.copy_context().run, function))
         with self._lock:
             if self._closed:
-                raise RuntimeError("The threads have ended.")
+                raise NoThread(ENDED)
             if self._idle:
                 self._idle.pop().put(work)
             elif not self._start(work):
@@ -65,7 +70,7 @@ class Threads:
     def _start(self, work: Work) -> bool:
         """Start one more thread with its first work, if there may be one more.
 
-        Raises RuntimeError when the machine gives none and there is no other to wait for.
+        Raises NoThread when the machine gives none and there is no other to wait for.
         """
         if self._started == self._limit:
             return False
@@ -73,21 +78,21 @@ class Threads:
         thread = threading.Thread(target=self._serve, args=[Desk(work)], name=name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the machine, or this account, has no more threads just now
+        except RuntimeError as error:  # the machine, or this account, has no more threads just now
             if not self._started:
-                raise
+                raise NoThread(str(error)) from error
             return False
         self._started += 1
         return True
 
     def close(self) -> None:
-        """Ends each thread after what it is doing; what none has begun is never done, and its future canceled."""
+        """Ends each thread after what it is doing; what none has begun is never done: NoThread."""
         with self._lock:
             self._closed = True
             while self._backlog:
                 future = self._backlog.popleft().future
                 with contextlib.suppress(RuntimeError):  # the loop has ended
-                    future.get_loop().call_soon_threadsafe(future.cancel)
+                    future.get_loop().call_soon_threadsafe(_settle, future, None, NoThread(ENDED))
             while self._idle:
                 self._idle.pop().put(None)
 

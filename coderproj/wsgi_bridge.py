@@ -24,7 +24,7 @@ from coderproj import addresses
 from coderproj.api.errors import INTERNAL, envelope
 from coderproj.api.renderers import JSON_CONTENT_TYPE, to_json
 from coderproj.request_body import PIECE, RequestBody, prepare_unmeasured
-from coderproj.web_threads import Threads
+from coderproj.web_threads import NoThread, Threads
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +126,9 @@ class WSGIBridge:
     async def _run(self, exchange: "Exchange") -> Reply | None:
         try:
             return await self.threads.run(exchange.run)
+        except NoThread as error:
+            logger.error("no thread for a request: %s", error)
+            return error_reply(503, "The server has no thread for this request.")
         finally:
             exchange.abandon()
 

@@ -8,7 +8,7 @@ from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning.models import File
+from provisioning.models import File, ProvisionerJob
 
 TAR = "application/x-tar"
 
@@ -42,6 +42,12 @@ def find(actor: Actor, file_id: uuid.UUID) -> File:
 def readable(actor: Actor, author_id: uuid.UUID) -> bool:
     """Whether the actor may read the files of that author."""
     return allowed(actor, Action.READ, Resource.FILE, owner_id=author_id)
+
+
+def source_of(actor: Actor, job: ProvisionerJob) -> File | None:
+    """The file that the job works on, if it has one that the actor may read."""
+    file = job.file
+    return file if file is not None and readable(actor, file.created_by_id) else None
 
 
 def content(file_id: uuid.UUID) -> bytes:

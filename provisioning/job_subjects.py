@@ -16,7 +16,8 @@ KINDS = {JobType.IMPORT: "Import", JobType.DRY_RUN: "Dry run", JobType.BUILD: "W
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a job is about. ``log_url`` is the API's address of its log, ``files_url`` the page of the files that it
-    works on, for those who may read them; empty texts where there is nothing to say or the actor may not see it."""
+    works on, which not everybody who sees the job may read (``files.source_of``). Empty texts where there is nothing to
+    say or the actor may not see it."""
 
     name: str = ""
     url: str = ""

@@ -20,7 +20,7 @@ def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Q:
     """Whether the template that the field ``template`` names lists the actor, or a group of theirs, with such a role.
 
     Groups count while the actor is a member of their organization; a user's own entry counts anywhere. Access lists
-    are looked up for the row: read as a whole first, they make even a short list pay for all templates that there are.
+    can be looked up for the row: read as a whole first, they make even a short list pay for all that there are.
     """
     from templates_app.models import TemplateAccess
 

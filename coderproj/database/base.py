@@ -4,20 +4,23 @@ A server that went away, or that ended a connection, leaves something to read on
 """
 
 import select
-from collections import deque
 from typing import Any
 
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
+from django.utils.asyncio import async_unsafe
+from psycopg_pool import ConnectionPool
 
 from coderproj.database.creation import DatabaseCreation
 
 
-class LastInFirstOut(deque[Any]):
-    """The idle connections of a pool. The one that came back last goes out first: what its server process needs is
-    still in the processor's caches, and those that are not needed stay idle until the pool closes them."""
+class Pool(ConnectionPool[Any]):
+    """Gives out the connection that came back last: what its server process needs is still in the processor's caches,
+    and those that nobody needs stay idle until the pool closes them, the longest idle first."""
 
-    def popleft(self) -> Any:
-        return self.pop()
+    def _get_ready_connection(self, timeout: float | None) -> Any:
+        self._pool.rotate(1)  # the first one is taken; the pool's lock is held
+        return super()._get_ready_connection(timeout)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -25,16 +28,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     creation_class = DatabaseCreation
     _connection_pools: dict[str, Any]
+    _configure_connection: Any
 
     @property
     def pool(self) -> Any:
-        """Django's pool of connections; None where there is none."""
-        is_new = self.alias not in self._connection_pools
-        pool: Any = super().pool
-        if is_new and pool is not None:
-            with pool._lock:  # noqa: SLF001 - the pool has no setting for the order
-                pool._pool = LastInFirstOut(pool._pool)  # noqa: SLF001
-        return pool
+        """The pool of connections, made as Django makes its own; None where there is none."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if options and self.alias != NO_DB_ALIAS and self.alias not in self._connection_pools:
+            arguments = self.get_connection_params() | {"autocommit": True}
+            pool = Pool(kwargs=arguments, open=False, configure=self._configure_connection, **options)
+            self._connection_pools.setdefault(self.alias, pool)
+        return super().pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         while True:
@@ -44,6 +48,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)  # which replaces a closed one
 
+    @async_unsafe
     def borrow(self) -> Any:
         """A live connection of the pool as it is, for one statement: ``pool.putconn`` gives it back."""
         pool = self.pool

@@ -37,7 +37,7 @@ Row = tuple[Any, ...]
 # Seconds after which a statement is prepared anew. PostgreSQL goes by what a statement cost at its first uses when it
 # chooses between the plan that it keeps and planning every time: where tables have grown since, it would plan thousands
 # of times, which takes longer than the statement.
-FRESH = 60.0
+FRESH = 600.0
 # The statements that a connection of the pool has prepared already, and when they are to be prepared anew.
 _prepared: WeakKeyDictionary[Any, dict[bytes, float]] = WeakKeyDictionary()
 
@@ -104,12 +104,12 @@ class Prepared:
                 result = raw.pgconn.exec_prepared(self._name, parameters)
                 if result.error_field(DiagnosticField.SQLSTATE) not in OUTDATED:
                     return result
-                self._loaders = None
             del known[self._name]
             raw.pgconn.exec_(b"DEALLOCATE " + self._name)
         result = raw.pgconn.prepare(self._name, self._numbered)
         if result.status != ExecStatus.COMMAND_OK:
             return result
+        self._loaders = None  # the columns may have changed meanwhile
         known[self._name] = now + FRESH
         return raw.pgconn.exec_prepared(self._name, parameters)
 

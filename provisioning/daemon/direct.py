@@ -157,7 +157,6 @@ def reachable() -> Iterator[None]:
 
 def listen(channel: str) -> psycopg.Connection[Any]:
     """A connection outside of the pool that is told of ``channel``."""
-    options = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
-    listener = psycopg.connect(autocommit=True, **(options | connection.get_connection_params()))
+    listener = psycopg.connect(autocommit=True, **({"connect_timeout": 10} | connection.get_connection_params()))
     listener.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
     return listener

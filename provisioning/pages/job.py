@@ -48,7 +48,7 @@ class JobPage(JobSection):
             "resources": resources_of(row) if row.type != JobType.IMPORT or row.completed_at else [],
             "cancellation": cancellation_of(row, kind) if is_cancelable(row) else None,
         }
-        if self.subject.files_url and row.file and files.readable(self.actor, row.file.created_by_id):
+        if self.subject.files_url and files.source_of(self.actor, row):
             context |= source_context(row, self.subject.files_url)
         return self.show("provisioning/job.html", context)
 

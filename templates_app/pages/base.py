@@ -10,10 +10,10 @@ from coderproj.console.templatetags.console import age
 from coderproj.console.views import SignedInPage
 from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
-from coderproj.identity.rbac import Action, Resource, allowed
+from coderproj.identity.rbac import Action, Resource, allowed, allowed_everywhere
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
-from templates_app.querysets import TemplateVersionQuerySet, template_condition
+from templates_app.querysets import TemplateVersionQuerySet
 
 TEMPLATES = ("Templates", "/templates")
 
@@ -66,9 +66,10 @@ def find_template(actor: Actor, organization: str, name: str) -> Template:
 
 
 def manages(actor: Actor, template: Template, action: Action = Action.UPDATE) -> bool:
-    """Whether the actor may do this with the template."""
-    condition = template_condition(actor, action)
-    return not condition or Template.objects.existing().filter(condition, pk=template.pk).exists()
+    """Whether the actor may do this with the existing template."""
+    if allowed_everywhere(actor, action, Resource.TEMPLATE):
+        return True
+    return Template.objects.manageable(actor, action).filter(pk=template.pk).exists()
 
 
 class TemplateSection(SignedInPage):

@@ -124,8 +124,7 @@ class VersionSection(SignedInPage):
     @property
     def reads_source(self) -> bool:
         """Whether there are files that it was imported from, and the actor may read them."""
-        file = self.version.job.file
-        return file is not None and files.readable(self.actor, file.created_by_id)
+        return files.source_of(self.actor, self.version.job) is not None
 
 
 def _find(

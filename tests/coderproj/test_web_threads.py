@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from coderproj.web_threads import Threads
+from coderproj.web_threads import NoThread, Threads
 
 LANGUAGE = contextvars.ContextVar("LANGUAGE", default="en")
 
@@ -139,9 +139,9 @@ def test_closing_lets_threads_end_what_they_do_and_begins_nothing():
         threads.close()
         may_end.set()
         await first
-        with pytest.raises(RuntimeError, match="have ended"):
+        with pytest.raises(NoThread, match="have ended"):
             await threads.run(name)
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(NoThread, match="have ended"):
             await second
 
     asyncio.run(ask())
@@ -182,7 +182,7 @@ def test_without_any_thread_the_caller_is_told(threads, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="new thread"):
+        with pytest.raises(NoThread, match="new thread"):
             asyncio.run(threads.run(name))
     assert asyncio.run(threads.run(name)) == "web_1"
 

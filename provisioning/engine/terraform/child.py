@@ -45,6 +45,20 @@ class Ended:
         except ValueError:
             return f"killed by signal {-self.status}"
 
+    def reason(self, limits: Limits, words: str = "") -> str:
+        """Why it ended without a diagnostic of its own, naming the limit that it ran into; ``words`` are its last."""
+        # Bubblewrap passes a signal on as a shell does.
+        number = self.status - 128 if self.status > 128 else -self.status
+        # What ignores SIGXCPU is killed an eighth later. Limits count whole clock ticks, ``cpu_seconds`` are exact: the
+        # two differ on a busy machine.
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and self.cpu_seconds >= limits.cpu_seconds):
+            return f"it used more than {limits.cpu_seconds} seconds of processor time"
+        if number == signal.SIGKILL:
+            return "it was killed, as happens when the machine runs out of memory"
+        if "out of memory" in words or "cannot allocate" in words:
+            return f"it ran out of memory ({limits.memory_bytes >> 20} MiB)"
+        return f"{self.why}: {words}" if words else self.why
+
 
 class Child:
     """A running process: its pipes, its group and, when it takes several commands, the channel of its answers.

@@ -72,7 +72,7 @@ class ModuleFetcher:
         found: dict[str, str] = {}
         for diagnostic in diagnostics:
             found |= self._remember(_calls_in(diagnostic, wanted), shortened(str(diagnostic), 300))
-        reason = shortened(str(diagnostics[0]), 300) if diagnostics else ended.why
+        reason = shortened(str(diagnostics[0]), 300) if diagnostics else ended.reason(self._settings.limits)
         return found or self._remember(wanted, reason)
 
     def _known_reason(self, call: ModuleCall) -> str:

@@ -85,7 +85,7 @@ class ProviderInstaller:
         if not found and diagnostics and "provider" not in diagnostics[0].summary.lower():
             # Not about providers: the template is at fault, and its plan would say the same.
             raise EngineError(shortened(str(diagnostics[0])))
-        reason = shortened(str(diagnostics[0])) if diagnostics else ended.why
+        reason = shortened(str(diagnostics[0])) if diagnostics else ended.reason(self._settings.limits)
         return found or {address: self._remember(address, reason) for address in wanted}
 
     def _explain(self, address: str, diagnostic: Diagnostic) -> str:

@@ -1,7 +1,6 @@
 """One template being planned: its values, modules and providers, then the plans."""
 
 import json
-import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -24,7 +23,6 @@ from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.plan import plan_result
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.stub import StubProvider
-from provisioning.engine.terraform.command import Ended
 from provisioning.engine.terraform.commands import Commands
 from provisioning.engine.terraform.environment import (
     environment_parameters,
@@ -187,7 +185,7 @@ class Job:
             on_stderr=lambda raw: _forward(reader.stderr(raw), stage, log),
         )
         if ended.status != 0:
-            reason = reader.reason() or self._crash(reader.last_words, ended)
+            reason = reader.reason() or shortened(ended.reason(self._settings.limits, reader.last_words))
             raise EngineError(f"plan for {transition} failed: {reason}")
         text = self._answer(commands, (*_SHOW, str(target)), f"the plan for {transition} cannot be read")
         try:
@@ -213,23 +211,8 @@ class Job:
             on_stderr=lambda raw: errors.extend(line.output for line in reader.stderr(raw)),
         )
         if ended.status != 0:
-            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or self._crash('', ended)}"))
+            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or ended.reason(self._settings.limits)}"))
         return b"\n".join(lines)
-
-    def _crash(self, words: str, ended: Ended) -> str:
-        """Why Terraform ended without a diagnostic of its own, in words that name the limit it ran into."""
-        limits = self._settings.limits
-        # Bubblewrap passes a signal on as a shell does.
-        number = ended.status - 128 if ended.status > 128 else -ended.status
-        killed = number == signal.SIGKILL
-        # Limits count whole clock ticks, the time that a process took is exact: the two differ on a busy machine.
-        if number == signal.SIGXCPU or (killed and ended.cpu_seconds >= 0.9 * limits.cpu_seconds):
-            return f"it used more than {limits.cpu_seconds} seconds of processor time"
-        if killed:
-            return "it was killed, as happens when the machine runs out of memory"
-        if "out of memory" in words or "cannot allocate" in words:
-            return f"it ran out of memory ({limits.memory_bytes >> 20} MiB)"
-        return shortened(f"{ended.why}: {words}" if words else ended.why)
 
 
 def _forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:

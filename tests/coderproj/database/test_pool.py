@@ -41,6 +41,15 @@ def test_the_connection_that_came_back_last_goes_out_first(pooled):
     assert [backend(pooled) for _ in range(3)] == [pids[0]] * 3
 
 
+def test_the_longest_idle_connection_is_closed_first(pooled):
+    pooled.pool.resize(1, 2)
+    used = backend(pooled)
+    pooled.pool._shrink_pool()  # notes that one was not needed
+    pooled.pool._shrink_pool()
+    assert len(pooled.pool._pool) == 1
+    assert backend(pooled) == used
+
+
 def test_connections_that_the_server_ended_are_replaced(pooled):
     ended = {backend(pooled)}
     one, other = pooled.borrow(), pooled.borrow()

@@ -53,7 +53,7 @@ def test_it_is_prepared_again_when_it_is_gone():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("fresh", "uses"), [(60.0, 7), (0.0, 1)])
+@pytest.mark.parametrize(("fresh", "uses"), [(600.0, 7), (0.0, 1)])
 def test_it_is_prepared_anew_after_a_while(monkeypatch, fresh, uses):
     """PostgreSQL chooses between the kept plan and planning every time by what it saw since then."""
     monkeypatch.setattr(prepared, "FRESH", fresh)
@@ -71,7 +71,9 @@ def test_it_is_prepared_anew_after_a_while(monkeypatch, fresh, uses):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_prepared_again_when_its_columns_have_changed():
+@pytest.mark.parametrize("fresh", [600.0, 0.0])
+def test_it_is_prepared_again_when_its_columns_have_changed(monkeypatch, fresh):
+    monkeypatch.setattr(prepared, "FRESH", fresh)
     statement = Prepared("SELECT * FROM (SELECT * FROM pets) pets", [])
     try:
         with connection.cursor() as cursor:

@@ -171,6 +171,26 @@ def test_a_command_that_ignores_the_limit_of_processor_time_is_killed(shell: Run
     assert 1 < ended.cpu_seconds < 4
 
 
+@pytest.mark.parametrize(
+    ("ended", "words", "reason"),
+    [
+        (Ended(-signal.SIGXCPU, 10.2), "", "it used more than 10 seconds of processor time"),
+        (Ended(-signal.SIGXCPU, 9.4), "", "it used more than 10 seconds of processor time"),
+        (Ended(128 + signal.SIGXCPU), "", "it used more than 10 seconds of processor time"),
+        (Ended(-signal.SIGKILL, 11.0), "Planning", "it used more than 10 seconds of processor time"),
+        (Ended(128 + signal.SIGKILL, 11.0), "", "it used more than 10 seconds of processor time"),
+        (Ended(-signal.SIGKILL, 9.5), "", "it was killed, as happens when the machine runs out of memory"),
+        (Ended(128 + signal.SIGKILL, 0.1), "", "it was killed, as happens when the machine runs out of memory"),
+        (Ended(2), "fatal error: out of memory", "it ran out of memory (64 MiB)"),
+        (Ended(1), "panic: nil", "exit status 1: panic: nil"),
+        (Ended(255), "", "exit status 255"),
+        (Ended(-signal.SIGSEGV), "", "killed by SIGSEGV"),
+    ],
+)
+def test_the_reason_of_an_end_names_the_limit(ended, words, reason):
+    assert ended.reason(Limits(cpu_seconds=10, memory_bytes=64 << 20), words) == reason
+
+
 def test_the_size_of_files_is_limited(shell: Run) -> None:
     shell("head -c 100000 /dev/zero > big", limits=Limits(file_bytes=1000))
     assert (shell.directory / "big").stat().st_size == 1000
