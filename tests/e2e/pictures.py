@@ -18,6 +18,7 @@ LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PH
 TALLEST = 2400
 MORE = {
     "finished job": "/jobs/{finished}",
+    "failed job": "/jobs/{failed}",
     "admin template": "/admin/templates_app/template/{template}/change/",
     "admin users": "/admin/identity/user/",
 }
@@ -30,7 +31,11 @@ def test_take_a_picture_of_the_first_page_of_all(page):
 def test_take_pictures(page, scene, sign_in, problems):
     take(page, "sign in", "/login")
     sign_in(scene.owner)
-    parts = add_one_of_each(scene) | {"template": str(scene.docker.pk), "finished": str(scene.dry_run.pk)}
+    parts = add_one_of_each(scene) | {
+        "template": str(scene.docker.pk),
+        "finished": str(scene.dry_run.pk),
+        "failed": str(scene.failed.job_id),
+    }
     for name, path in (PAGES | PAGES_OF_ONE | MORE).items():
         take(page, name, path.format_map(parts))
     assert problems == []
