@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings
 
 from coderproj.identity import tokens
+from coderproj.web_threads import NoThread, Threads
 from tests.factories import make_user
 from tests.live import LiveApi
 from tests.provisioning.streaming.urls import Endless, Upload, first_has_arrived
@@ -191,6 +192,18 @@ def test_a_fault_outside_of_django_is_an_error_in_the_envelope(client, monkeypat
     assert answer.headers["X-Coder-Request-Id"]
     assert "internals" not in answer.text
     assert answer.json()["message"]
+
+
+def test_without_a_thread_the_answer_is_503_in_the_envelope(client, monkeypatch):
+    async def refuse(threads: Threads, function: object) -> None:
+        raise NoThread("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Threads, "run", refuse)
+        answer = client.post("/echo", json={})
+    assert answer.status_code == 503
+    assert answer.json()["message"] == "The server has no thread for this request."
+    assert client.post("/echo", json={}).status_code == 200
 
 
 def test_header_names_with_underscores_are_dropped(client):
