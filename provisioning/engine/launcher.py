@@ -13,7 +13,7 @@ read       a path that may be read and executed below (repeated)
 write      a path that may be changed below (repeated)
 network    ``1`` leaves the network open
 confine    ``1`` applies the network namespace, Landlock and capabilities
-cpu        seconds of processor time; SIGXCPU, and an eighth later (at least a second) SIGKILL
+cpu        seconds of processor time; SIGXCPU, and a quarter later (at least a second) SIGKILL
 file       bytes of the largest file
 memory     bytes of address space
 set        ``NAME=value`` of the child's environment (repeated)
@@ -138,7 +138,7 @@ def apply_limits(*, cpu: int, file: int, memory: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     if cpu:
         # At the first SIGXCPU says why the process ends. Programs of Go take no notice of it and end at the second.
-        _lower(resource.RLIMIT_CPU, cpu, cpu + max(1, cpu // 8))
+        _lower(resource.RLIMIT_CPU, cpu, cpu + max(1, cpu // 4))
     if file:
         _lower(resource.RLIMIT_FSIZE, file)
     if memory:

@@ -49,7 +49,7 @@ class Ended:
         """Why it ended without a diagnostic of its own, naming the limit that it ran into; ``words`` are its last."""
         # Bubblewrap passes a signal on as a shell does.
         number = self.status - 128 if self.status > 128 else -self.status
-        # What ignores SIGXCPU is killed an eighth later. Limits count whole clock ticks, ``cpu_seconds`` are exact: the
+        # What ignores SIGXCPU is killed a quarter later. Limits count whole clock ticks, ``cpu_seconds`` are exact: the
         # two differ on a busy machine.
         if number == signal.SIGXCPU or (number == signal.SIGKILL and self.cpu_seconds >= limits.cpu_seconds):
             return f"it used more than {limits.cpu_seconds} seconds of processor time"
