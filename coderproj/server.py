@@ -15,6 +15,7 @@ from django.conf import settings
 
 from coderproj import addresses
 from coderproj.asgi import Application
+from coderproj.one_processor import on_one_processor
 from coderproj.protocols import FrameProtocol, HttpProtocol
 
 # Clients say little: a WebSocket message to us may have this many bytes.
@@ -115,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
-    server.run()
+    with on_one_processor() if settings.WEB_ONE_PROCESSOR else contextlib.nullcontext():
+        server.run()
 
 
 if __name__ == "__main__":
