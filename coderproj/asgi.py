@@ -4,7 +4,6 @@ Run it with ``coderproj.server``, which knows the settings that it needs.
 """
 
 import os
-import warnings
 
 import django
 
@@ -12,8 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
 django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - Django has to be set up first
-from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 
+from coderproj.handler import Handler  # noqa: E402
 from coderproj.wsgi_bridge import Receive, Scope, Send, WSGIBridge  # noqa: E402
 from provisioning.streaming.carriers import HUB  # noqa: E402
 from provisioning.streaming.hub import Hub  # noqa: E402
@@ -49,21 +48,13 @@ class Application:
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         self.hub = scope["state"][HUB] = Hub(conninfo(), streams_per_user=settings.STREAMS_PER_USER)
-        self._bridge = WSGIBridge(load_django(), settings.WEB_THREADS)
+        self._bridge = WSGIBridge(Handler(), settings.WEB_THREADS)
         await self.hub.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.hub.stop()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def load_django() -> WSGIHandler:
-    """Django with its middleware."""
-    with warnings.catch_warnings():
-        # Where static files were not collected, they are served from their source folders.
-        warnings.filterwarnings("ignore", message="No directory at")
-        return WSGIHandler()
 
 
 application = Application()

@@ -1,4 +1,4 @@
-"""Django's WSGI application under an ASGI server: pages and API on a fixed pool of threads.
+"""Django, which is synchronous, under an ASGI server: pages and API on a fixed pool of threads.
 
 Written for Django, whose responses are known before they are sent, so that an ordinary request crosses between the
 event loop and its thread exactly once each way. What a general adapter gets wrong matters here: a client that goes
@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 from coderproj import addresses
 from coderproj.api.errors import INTERNAL, envelope
@@ -34,6 +35,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Environ = dict[str, Any]
+RequestHandler = Callable[[Environ], HttpResponseBase]
 Result = TypeVar("Result")
 
 # Set in the environ of a request that asks for a WebSocket, and of every request that may be handed over.
@@ -81,10 +83,11 @@ class Gone(ConnectionResetError):
 
 
 class WSGIBridge:
-    """``application`` is called as WSGI on one of ``threads`` threads; the bridge itself is an ASGI application."""
+    """``handler`` answers the environ of a request on one of ``threads`` threads; the bridge itself is an ASGI
+    application."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], threads: int) -> None:
-        self.application = application
+    def __init__(self, handler: RequestHandler, threads: int) -> None:
+        self.handler = handler
         self.threads = Threads(threads)
 
     def close(self) -> None:
@@ -93,7 +96,7 @@ class WSGIBridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of type ``http``."""
-        exchange = Exchange(self.application, scope, receive, send)
+        exchange = Exchange(self.handler, scope, receive, send)
         try:
             await exchange.read_short_body()
         except TimeoutError:
@@ -115,7 +118,7 @@ class WSGIBridge:
         """Answer a request of type ``websocket``: a view hands it over, or it is refused with a JSON error."""
         if (await receive())["type"] != "websocket.connect":
             return
-        reply = await self._run(Exchange(self.application, scope, receive, send))
+        reply = await self._run(Exchange(self.handler, scope, receive, send))
         if reply is None:
             return
         if reply.stream is not None:
@@ -136,8 +139,8 @@ class WSGIBridge:
 class Exchange:
     """One request. Methods without ``async`` run in its thread."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], scope: Scope, receive: Receive, send: Send) -> None:
-        self.application = application
+    def __init__(self, handler: RequestHandler, scope: Scope, receive: Receive, send: Send) -> None:
+        self.handler = handler
         self.scope = scope
         self.receive = receive
         self.send = send
@@ -197,11 +200,11 @@ class Exchange:
             if isinstance(self.input, io.BufferedReader) and not self.environ.get("CONTENT_LENGTH"):
                 self.input = prepare_unmeasured(self.environ, self.input, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
             self.environ["wsgi.input"] = self.input
-            response = self.application(self.environ, self._start_response)
+            response = self.handler(self.environ)
             try:
                 return self._answer(response)
             finally:
-                getattr(response, "close", lambda: None)()
+                response.close()
         except Gone:
             return None
         except Exception:
@@ -211,11 +214,11 @@ class Exchange:
             logger.exception("request %s failed outside of Django", request_id)
             return error_reply(500, INTERNAL, [(REQUEST_ID, request_id.encode())])
 
-    def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        self.status = int(status.split(" ", 1)[0])
-        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-    def _answer(self, response: Iterable[bytes]) -> Reply:
+    def _answer(self, response: HttpResponseBase) -> Reply:
+        self.status = response.status_code
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+        cookies = response.cookies.values()
+        self.headers += [(b"set-cookie", cookie.OutputString().encode("latin-1")) for cookie in cookies]
         if isinstance(response, Handover):
             return Reply(self.status, self.headers, b"", response.stream)
         if self.scope["type"] == "websocket" and self.status < 400:
@@ -223,14 +226,14 @@ class Exchange:
         measured = any(name == b"content-length" for name, _ in self.headers)
         if self.environ["REQUEST_METHOD"] == "HEAD" or self.status in WITHOUT_BODY:
             return Reply(self.status, self.headers, b"")
-        if getattr(response, "streaming", True) and self.scope["type"] == "http":
+        if response.streaming and self.scope["type"] == "http":
             return self._send_pieces(response, measured)
         body = b"".join(response)
         if not measured:
             self.headers.append((b"content-length", b"%d" % len(body)))
         return Reply(self.status, self.headers, body)
 
-    def _send_pieces(self, response: Iterable[bytes], measured: bool) -> Reply:
+    def _send_pieces(self, response: HttpResponseBase, measured: bool) -> Reply:
         """Send each piece as it comes; small pieces of an answer of known length (a file) are put together."""
         pending = bytearray()
         for piece in response:

@@ -183,10 +183,10 @@ def test_errors_are_json_and_tell_nothing(client):
 
 
 def test_a_fault_outside_of_django_is_an_error_in_the_envelope(client, monkeypatch, live_api):
-    def broken(environ, start_response):
+    def broken(environ):
         raise RuntimeError("internals")
 
-    monkeypatch.setattr(live_api.server.app._bridge, "application", broken)
+    monkeypatch.setattr(live_api.server.app._bridge, "handler", broken)
     answer = client.get("/echo")
     assert answer.status_code == 500
     assert answer.headers["X-Coder-Request-Id"]
