@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
@@ -16,28 +17,34 @@ if TYPE_CHECKING:
 NOBODY = Q(pk__in=())
 
 
-def access_list(actor: Actor, roles: tuple[str, ...], template: str) -> Q:
+def access_list(actor: Actor, roles: tuple[str, ...], template: str, *, of_one: bool) -> Q:
     """Whether the template that the field ``template`` names lists the actor, or a group of theirs, with such a role.
 
-    Groups count while the actor is a member of their organization; a user's own entry counts anywhere. Access lists
-    can be looked up for the row: read as a whole first, they make even a short list pay for all that there are.
+    Groups count while the actor is a member of their organization; a user's own entry counts anywhere. The list
+    ``of_one`` template is looked up. For many it is an EXISTS, which PostgreSQL may answer from a table of all lists
+    that it makes first: good for a list, but a third of what one template costs.
     """
     from templates_app.models import TemplateAccess
 
-    entries = TemplateAccess.objects.filter(Q(user_id=actor.id) | Q(group_id__any=actor.group_ids), role__in=roles)
-    return Q(Exists(entries.filter(template=OuterRef(template))))
+    entries = TemplateAccess.objects.filter(
+        Q(user_id=actor.id) | Q(group_id__any=actor.group_ids), role__in=roles, template=OuterRef(template)
+    )
+    if of_one:
+        return Q(Coalesce(Subquery(entries.order_by().values(listed=Value(True))[:1]), Value(False)))
+    return Q(Exists(entries))
 
 
-def template_condition(actor: Actor, action: Action, prefix: str = "") -> Q:
-    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``)."""
+def template_condition(actor: Actor, action: Action, prefix: str = "", *, of_one: bool = False) -> Q:
+    """The WHERE of "the actor may do this with the template". ``prefix`` reaches the template (``template__``);
+    ``of_one`` is for queries that name the template or the version."""
     if actor.scope != KeyScope.ALL:
         return NOBODY
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return Q()
     roles = ("use", "admin") if action == Action.READ else ("admin",)
     organizations = organizations_where(actor, action, Resource.TEMPLATE)
-    listed = access_list(actor, roles, f"{prefix}id")
-    return listed | Q(**{f"{prefix}organization_id__any": organizations})
+    listed = access_list(actor, roles, f"{prefix}id", of_one=of_one)
+    return Q(**{f"{prefix}organization_id__any": organizations}) | listed
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -52,6 +59,10 @@ class TemplateQuerySet(models.QuerySet["Template"]):
     def visible(self, actor: Actor) -> "TemplateQuerySet":
         """Existing templates that the actor may read."""
         return self.existing().readable(actor)
+
+    def visible_one(self, actor: Actor) -> "TemplateQuerySet":
+        """The same, for a query that names one template."""
+        return self.existing().filter(template_condition(actor, Action.READ, of_one=True))
 
     def with_statistics(self) -> "TemplateQuerySet":
         """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one
@@ -88,7 +99,7 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def _condition(actor: Actor, action: Action) -> Q:
         if actor.scope != KeyScope.ALL:
             return NOBODY
-        condition = Q(template__isnull=False) & template_condition(actor, action, "template__")
+        condition = Q(template__isnull=False) & template_condition(actor, action, "template__", of_one=True)
         if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
             return condition | Q(template=None)
         unattached = Q(created_by_id=actor.id) | Q(

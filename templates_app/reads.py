@@ -32,12 +32,12 @@ def _as_seen_by(actor: Actor) -> TemplateVersionSerializer:
 
 
 def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
-    return _one_template(Template.objects.visible(actor).with_statistics().filter(pk=template_id))
+    return _one_template(Template.objects.visible_one(actor).with_statistics().filter(pk=template_id))
 
 
 def _template_by_name(actor: Actor, organization: OrganizationReference, name: str) -> OfOneRow:
     found = organization_named(actor, organization).values("pk")
-    rows = Template.objects.visible(actor).with_statistics()
+    rows = Template.objects.visible_one(actor).with_statistics()
     return _one_template(rows.filter(organization_id=Subquery(found[:1]), name__iexact=name))
 
 
@@ -58,7 +58,7 @@ def _versions_of_template(
         rows = rows[offset or 0 : (offset or 0) + limit]
     elif offset is not None:
         rows = rows[offset:]
-    template = Template.objects.visible(actor).filter(pk=template_id)
+    template = Template.objects.visible_one(actor).filter(pk=template_id)
     return template.values_list(json_list(rows, _as_seen_by(actor)), known)
 
 
@@ -68,7 +68,7 @@ def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
 
 
 def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfOneRow:
-    template = Template.objects.visible(actor).filter(pk=template_id)
+    template = Template.objects.visible_one(actor).filter(pk=template_id)
     rows = TemplateVersion.objects.filter(template=OuterRef("pk"), name=name)
     return template.values_list(json_list(rows, _as_seen_by(actor)))
 
