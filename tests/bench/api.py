@@ -24,8 +24,8 @@ from tests.bench.load import Connection, Load, load
 if TYPE_CHECKING:  # importing it needs Django to be set up
     from tests.bench.seed import Seeded
 
-ROUNDS = 3
-SECONDS = 1.5
+ROUNDS = 5
+SECONDS = 1.0
 CONSTANT = "/api/constant"
 
 

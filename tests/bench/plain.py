@@ -96,12 +96,14 @@ def constant(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b'{"message":"constant"}', content_type="application/json")
 
 
+API, *REST = product
 urlpatterns = [
+    API,  # first, as in the product
     path("api/constant", constant),
     path("api/plain/organizations/<uuid:organization>/templates", Templates.as_view()),
     path("api/plain/templates/<uuid:pk>", OneTemplate.as_view()),
     path("api/plain/templates/<uuid:template>/versions", Versions.as_view()),
     path("api/plain/templateversions/<uuid:version>/resources", Resources.as_view()),
     path("api/plain/templateversions/<uuid:version>/logs", Logs.as_view()),
-    *product,
+    *REST,
 ]
