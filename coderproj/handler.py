@@ -26,19 +26,27 @@ class Handler(BaseHandler):
             # Where static files were not collected, they are served from their source folders.
             warnings.filterwarnings("ignore", message="No directory at")
             self.load_middleware()
-        leave_out_idle_receivers()
 
     def __call__(self, environ: Environ) -> HttpResponseBase:
-        """The response to a request, whatever happens; the caller closes it, which ends the request."""
+        """The response to a request, also to one that failed; the caller closes it, which ends the request.
+
+        Raises what is no Exception (SystemExit), for which Django has no response; that ends the request, too.
+        """
         signals.request_started.send(sender=Handler, environ=environ)
-        return self.get_response(WSGIRequest(environ))
+        try:
+            response = self.get_response(WSGIRequest(environ))
+        except BaseException:
+            signals.request_finished.send(sender=Handler)
+            raise
+        response._handler_class = Handler  # type: ignore[attr-defined]  # noqa: SLF001 - the sender when it is closed
+        return response
 
 
 def leave_out_idle_receivers() -> None:
-    """Disconnect those of Django's receivers that have nothing to do in this process.
+    """Disconnect those of Django's receivers that have nothing to do in a process of the web server.
 
-    Connections that are too old are closed at the end of each request; at its start a thread of ours has none. The
-    cache is in memory and holds no connection. Queries are kept for DEBUG only.
+    Connections that are too old are closed at the end of each request; at its start a thread has none. The cache is in
+    memory and holds no connection. Queries are kept for DEBUG only.
     """
     signals.request_started.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_caches)

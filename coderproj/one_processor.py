@@ -20,45 +20,56 @@ logger = logging.getLogger(__name__)
 
 STATISTICS = Path("/proc/stat")
 THREADS = Path("/proc/self/task")
-# Seconds between two looks at what others do.
+# Seconds between two looks at what others do, on average.
 INTERVAL = 5.0
 # Another processor is taken when others use that much less of it, as a share of its time: moving costs cold caches.
 WORTH_MOVING = 0.25
+# How often that is done then: two processes that met on one processor shall not both leave it for the same other one.
+CHANCE = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
 def on_one_processor() -> Iterator[None]:
-    """While the block runs, all threads of this process run on one processor of those that it may use.
+    """While the block runs, all threads of this process run on one processor of those that it may use, and so do
+    processes that they start.
 
-    Where the system does not let it, they run as before, and the log says so.
+    Where the system does not let it, or does not tell what its processors do, they run as before.
     """
     allowed = os.sched_getaffinity(0)
-    first = random.choice(sorted(allowed))  # noqa: S311 - several processes that start together shall differ
-    if len(allowed) == 1 or not _stay_on({first}):
-        yield
-        return
     done = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(first, allowed, done), name="one-processor", daemon=True)
-    keeper.start()
+    keeper = threading.Thread(target=_keep, args=(allowed, done), name="one-processor", daemon=True)
+    if len(allowed) > 1:
+        keeper.start()
     try:
         yield
     finally:
         done.set()
-        keeper.join()
-        _stay_on(allowed)
+        if len(allowed) > 1:
+            keeper.join()
 
 
-def _keep(current: int, allowed: set[int], done: threading.Event) -> None:
-    """Move to the best processor, again and again until ``done``."""
-    busy, own = busy_seconds(), time.process_time()
-    while not done.wait(INTERVAL):
-        busy_before, own_before = busy, own
-        busy, own = busy_seconds(), time.process_time()
-        worked = {processor: busy[processor] - busy_before.get(processor, 0) for processor in allowed & busy.keys()}
-        current = best_processor(current, worked, own - own_before, INTERVAL)
-        if not _stay_on({current}):
-            return
+def _keep(allowed: set[int], done: threading.Event) -> None:
+    """Stay on the processor that is the best, until ``done``; then be free again."""
+    try:
+        busy, own, since = busy_seconds(), time.process_time(), time.monotonic()
+        if not allowed <= busy.keys():
+            raise LookupError("the system does not tell what all its processors do")
+        current = random.choice(sorted(allowed))  # noqa: S311 - processes that start together shall differ
+        _stay_on({current})
+        while not done.wait(random.uniform(0.5, 1.5) * INTERVAL):  # noqa: S311
+            before, own_before, since_before = busy, own, since
+            busy, own, since = busy_seconds(), time.process_time(), time.monotonic()
+            worked = {processor: busy[processor] - before.get(processor, 0) for processor in allowed & busy.keys()}
+            best = best_processor(current, worked, own - own_before, since - since_before)
+            if random.random() < CHANCE:  # noqa: S311
+                current = best
+            _stay_on({current})
+    except (OSError, LookupError, ValueError) as error:
+        # Forbidden, or it may use other processors now, or there is nothing readable about them.
+        logger.warning("the web server does not keep to one processor: %s", error)
+    with contextlib.suppress(OSError):
+        _stay_on(allowed)  # as many of them as it still may use
 
 
 def best_processor(current: int, worked: Mapping[int, float], own: float, seconds: float) -> int:
@@ -79,13 +90,8 @@ def busy_seconds() -> dict[int, float]:
     return busy
 
 
-def _stay_on(processors: set[int]) -> bool:
-    """Have every thread run there, and those that they start; whether the system has let us."""
-    try:
-        for thread in THREADS.iterdir():
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.sched_setaffinity(int(thread.name), processors)
-    except OSError as error:  # forbidden, or the processors that this process may use have been changed meanwhile
-        logger.warning("the web server does not keep to one processor: %s", error)
-        return False
-    return True
+def _stay_on(processors: set[int]) -> None:
+    """Have every thread run there, and those that they start. Raises OSError."""
+    for thread in THREADS.iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread.name), processors)

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from coderproj import addresses
 from coderproj.asgi import Application
+from coderproj.handler import leave_out_idle_receivers
 from coderproj.one_processor import on_one_processor
 from coderproj.protocols import FrameProtocol, HttpProtocol
 
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=settings.PORT)
     options = parser.parse_args(arguments)
+    leave_out_idle_receivers()
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()

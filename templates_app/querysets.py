@@ -84,6 +84,10 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         those in organizations where the actor may create templates."""
         return self.filter(self._condition(actor, Action.READ))
 
+    def visible_one(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """The same, for a query that names one version."""
+        return self.filter(self._condition(actor, Action.READ, of_one=True))
+
     def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":
         """Versions that the actor may change, cancel or promote."""
         return self.filter(self._condition(actor, Action.UPDATE))
@@ -96,10 +100,11 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         return self.filter(created_at__gte=created_at).exclude(before)
 
     @staticmethod
-    def _condition(actor: Actor, action: Action) -> Q:
+    def _condition(actor: Actor, action: Action, *, of_one: bool = False) -> Q:
         if actor.scope != KeyScope.ALL:
             return NOBODY
-        condition = Q(template__isnull=False) & template_condition(actor, action, "template__", of_one=True)
+        of_template = template_condition(actor, action, "template__", of_one=of_one)
+        condition = Q(template__isnull=False) & of_template
         if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
             return condition | Q(template=None)
         unattached = Q(created_by_id=actor.id) | Q(

@@ -63,7 +63,7 @@ def _versions_of_template(
 
 
 def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
-    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
     return version.values_list(json_object(_as_seen_by(actor)))
 
 
@@ -75,19 +75,19 @@ def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfO
 
 def _resources(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = WorkspaceResource.objects.filter(job=OuterRef("job_id")).order_by(*ResourceSerializer.Meta.list_order)
-    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
     return version.values_list(json_list(rows, ResourceSerializer()), COMPLETED)
 
 
 def _schema(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = ParameterSchema.objects.filter(job=OuterRef("job_id")).order_by("index")
-    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
     return version.values_list(json_list(rows, ParameterSchemaSerializer()), COMPLETED)
 
 
 def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = RichParameter.objects.filter(template_version=OuterRef("pk")).order_by("index")
-    version = TemplateVersion.objects.visible(actor).filter(pk=version_id)
+    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
     return version.values_list(json_list(rows, RichParameterSerializer()), COMPLETED)
 
 
@@ -101,11 +101,11 @@ def _log_of_version(
 ) -> OfOneRow:
     bounds = {"after_id": after_id, "before_id": before_id, "after_time": after_time, "before_time": before_time}
     page = PageOfLog(F("job_id"), **bounds)
-    return TemplateVersion.objects.visible(actor).filter(pk=version_id).values_list(page, "job_id")
+    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list(page, "job_id")
 
 
 def _job_of_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
-    return TemplateVersion.objects.visible(actor).filter(pk=version_id).values_list("job_id")
+    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list("job_id")
 
 
 TEMPLATE = Read(_template)

@@ -63,14 +63,14 @@ class OneTemplate(Plain, generics.RetrieveAPIView[Template]):
     serializer_class = TemplateSerializer
 
     def get_queryset(self) -> Any:
-        return Template.objects.visible(self.request.user).with_statistics().select_related("created_by")  # type: ignore[arg-type]
+        return Template.objects.visible_one(self.request.user).with_statistics().select_related("created_by")  # type: ignore[arg-type]
 
 
 class Versions(Plain, generics.ListAPIView[TemplateVersion]):
     serializer_class = TemplateVersionSerializer
 
     def get_queryset(self) -> Any:
-        template = Template.objects.visible(self.request.user).get(pk=self.kwargs["template"])  # type: ignore[arg-type]
+        template = Template.objects.visible_one(self.request.user).get(pk=self.kwargs["template"])  # type: ignore[arg-type]
         rows = template.versions.select_related("job", "created_by").prefetch_related("created_by__memberships")
         return rows.order_by("created_at", "id")[: int(self.request.query_params.get("limit", 25))]
 

@@ -1,8 +1,10 @@
 """The web process on one processor."""
 
 import os
+import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,55 +16,99 @@ needs_two = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="this pr
 STAT = "cpu  0 0 0 0 0 0 0 0 0 0\n{lines}intr 12 0 3\n"
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def places() -> set[int]:
+    """The processors that this thread may use."""
+    return os.sched_getaffinity(0)
+
+
 @needs_two
 def test_all_threads_run_on_one_processor_and_are_free_again_afterwards() -> None:
     done = threading.Event()
-    places: dict[str, set[int]] = {}
-
-    def wait() -> None:
-        done.wait(20)
-
-    before = os.sched_getaffinity(0)
-    old = threading.Thread(target=wait)
+    before = places()
+    old = threading.Thread(target=done.wait)
     old.start()
     with on_one_processor():
-        new = threading.Thread(target=wait)
+        until(lambda: len(places()) == 1 and os.sched_getaffinity(old.native_id or 0) == places())
+        new = threading.Thread(target=done.wait)
         new.start()
-        for name, thread in (("old", old), ("new", new)):
-            places[name] = os.sched_getaffinity(thread.native_id or 0)
-        places["own"] = os.sched_getaffinity(0)
-    assert len(places["own"]) == 1
-    assert places["old"] == places["new"] == places["own"]
-    assert places["own"] < before
-    assert os.sched_getaffinity(0) == os.sched_getaffinity(old.native_id or 0) == before
+        assert os.sched_getaffinity(new.native_id or 0) == places() < before
+    assert places() == os.sched_getaffinity(old.native_id or 0) == before
     done.set()
     old.join()
     new.join()
 
 
-@needs_two
-def test_it_moves_to_where_others_do_less(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    allowed = os.sched_getaffinity(0)
-    statistics = tmp_path / "stat"
-    worked = dict.fromkeys(allowed, 0)
+class Statistics:
+    """What the system is said to tell."""
 
-    def tell() -> None:
-        lines = "".join(f"cpu{number} {ticks} 0 0 0 0 0 0 0 0 0\n" for number, ticks in worked.items())
-        statistics.with_suffix(".new").write_text(STAT.format(lines=lines))
-        statistics.with_suffix(".new").rename(statistics)
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "stat"
+        self.worked = dict.fromkeys(os.sched_getaffinity(0), 0)
+        self.write()
 
-    tell()
-    monkeypatch.setattr(one_processor, "STATISTICS", statistics)
+    def write(self) -> None:
+        lines = "".join(f"cpu{number} {ticks} 0 0 0 0 0 0 0 0 0\n" for number, ticks in self.worked.items())
+        self.path.with_suffix(".new").write_text(STAT.format(lines=lines))
+        self.path.with_suffix(".new").rename(self.path)
+
+
+@pytest.fixture
+def statistics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Statistics:
+    told = Statistics(tmp_path)
+    monkeypatch.setattr(one_processor, "STATISTICS", told.path)
     monkeypatch.setattr(one_processor, "INTERVAL", 0.05)
+    return told
+
+
+@needs_two
+def test_it_moves_to_where_others_do_less(statistics: Statistics) -> None:
     with on_one_processor():
-        (first,) = os.sched_getaffinity(0)
-        deadline = time.monotonic() + 20
-        while (places := os.sched_getaffinity(0)) == {first} and time.monotonic() < deadline:
-            worked[first] += 1000  # somebody else works there
-            tell()
-            time.sleep(0.02)
-        assert first not in places
-        assert len(places) == 1
+        until(lambda: len(places()) == 1)
+        (first,) = places()
+
+        def moved() -> bool:
+            statistics.worked[first] += 1000  # somebody else works there
+            statistics.write()
+            return first not in places()
+
+        until(moved)
+        assert len(places()) == 1
+
+
+@needs_two
+@pytest.mark.parametrize("broken", ["", "cpu0 nonsense\n"])
+def test_it_is_free_again_when_the_system_no_longer_tells(
+    statistics: Statistics, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    before = places()
+    with on_one_processor():
+        until(lambda: len(places()) == 1)
+        if broken:
+            statistics.path.write_text(broken)
+        else:
+            statistics.path.unlink()
+        until(lambda: places() == before)
+    (message,) = caplog.messages
+    assert message.startswith("the web server does not keep to one processor: ")
+
+
+@needs_two
+def test_a_system_that_tells_of_other_processors_only_changes_nothing(
+    statistics: Statistics, caplog: pytest.LogCaptureFixture
+) -> None:
+    statistics.worked.popitem()
+    statistics.write()
+    before = places()
+    with on_one_processor():
+        until(lambda: bool(caplog.messages))
+        assert places() == before
 
 
 @pytest.mark.parametrize("refused", [PermissionError(1, "no"), OSError(22, "not these")])
@@ -73,10 +119,29 @@ def test_a_system_that_does_not_let_it_changes_nothing(
         raise refused
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    monkeypatch.setattr(one_processor, "busy_seconds", lambda: {0: 0.0, 1: 0.0})
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1})
     with on_one_processor():
-        pass
+        until(lambda: bool(caplog.messages))
     assert caplog.messages == [f"the web server does not keep to one processor: {refused}"]
+
+
+def test_processes_that_met_on_one_processor_part() -> None:
+    """Two of them, busy all the time, on two processors, that look at nearly the same moment."""
+    for attempt in range(50):
+        chance = random.Random(attempt)
+        at = [0, 0]
+        for _ in range(60):
+            together = at[0] == at[1]
+            if not together:
+                break
+            used = {at[0]: 5.0, 1 - at[0]: 0.0}
+            moves = [best_processor(place, used, 2.5, 5.0) for place in at]
+            assert moves == [1 - at[0]] * 2
+            at = [
+                move if chance.random() < one_processor.CHANCE else place for move, place in zip(moves, at, strict=True)
+            ]
+        assert at[0] != at[1]
 
 
 @pytest.mark.parametrize(

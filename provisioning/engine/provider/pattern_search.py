@@ -5,6 +5,7 @@ process of its own, which is ended in time. This file is also that process's pro
 """
 
 import json
+import os
 import re
 import resource
 import subprocess
@@ -67,6 +68,7 @@ def _in_a_process(source: str, value: str, seconds: float) -> bool:
 
 def _main() -> None:
     """Read the question from standard input, write the answer to standard output."""
+    os.nice(10)  # a web process may keep to one processor, and this one starts on it: requests go first
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     given = json.load(sys.stdin)
     try:
