@@ -2,8 +2,8 @@
 
 The interpreter lets one of its threads run at a time. Left to the scheduler, the event loop and the threads of the
 requests wake one another on different processors, and what they share (every object that both touch) travels from one
-processor's caches to the other's: a read takes 10 to 30 % more processor time that way
-(docs/benchmarks.md). More processors are used by more web processes, each on its own.
+processor's caches to the other's: a read takes 10 to 30 % more processor time that way (docs/benchmarks.md). More
+processors are used by more web processes, each on its own.
 """
 
 import contextlib
@@ -36,17 +36,14 @@ def on_one_processor() -> Iterator[None]:
 
     Where the system does not let it, or does not tell what its processors do, they run as before.
     """
-    allowed = os.sched_getaffinity(0)
     done = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(allowed, done), name="one-processor", daemon=True)
-    if len(allowed) > 1:
-        keeper.start()
+    keeper = threading.Thread(target=_keep, args=(os.sched_getaffinity(0), done), name="one-processor", daemon=True)
+    keeper.start()
     try:
         yield
     finally:
         done.set()
-        if len(allowed) > 1:
-            keeper.join()
+        keeper.join()
 
 
 def _keep(allowed: set[int], done: threading.Event) -> None:
@@ -68,8 +65,8 @@ def _keep(allowed: set[int], done: threading.Event) -> None:
     except (OSError, LookupError, ValueError) as error:
         # Forbidden, or it may use other processors now, or there is nothing readable about them.
         logger.warning("the web server does not keep to one processor: %s", error)
-    with contextlib.suppress(OSError):
-        _stay_on(allowed)  # as many of them as it still may use
+    with contextlib.suppress(OSError):  # it may use none of them any more: the system has moved it already
+        _stay_on(allowed)
 
 
 def best_processor(current: int, worked: Mapping[int, float], own: float, seconds: float) -> int:

@@ -100,6 +100,24 @@ def test_it_is_free_again_when_the_system_no_longer_tells(
 
 
 @needs_two
+def test_it_is_free_again_when_it_may_no_longer_use_its_processor(
+    statistics: Statistics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, set_affinity = places(), os.sched_setaffinity
+
+    def refuse_one(thread: int, processors: set[int]) -> None:
+        if len(processors) == 1:
+            raise OSError(22, "not this one")
+        set_affinity(thread, processors)
+
+    with on_one_processor():
+        until(lambda: len(places()) == 1)
+        monkeypatch.setattr(os, "sched_setaffinity", refuse_one)
+        until(lambda: places() == before)
+    assert caplog.messages == ["the web server does not keep to one processor: [Errno 22] not this one"]
+
+
+@needs_two
 def test_a_system_that_tells_of_other_processors_only_changes_nothing(
     statistics: Statistics, caplog: pytest.LogCaptureFixture
 ) -> None:
