@@ -27,6 +27,8 @@ WORTH_MOVING = 0.25
 # How often that is done then: two processes that met on one processor shall not both leave it for the same other one.
 CHANCE = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
+# The processors that this process may use, since it keeps to one of them.
+_allowed: set[int] = set()
 
 
 @contextlib.contextmanager
@@ -37,13 +39,29 @@ def on_one_processor() -> Iterator[None]:
     Where the system does not let it, or does not tell what its processors do, they run as before.
     """
     done = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(os.sched_getaffinity(0), done), name="one-processor", daemon=True)
+    _allowed.update(os.sched_getaffinity(0))
+    keeper = threading.Thread(target=_keep, args=(set(_allowed), done), name="one-processor", daemon=True)
     keeper.start()
     try:
         yield
     finally:
         done.set()
         keeper.join()
+        _allowed.clear()
+
+
+@contextlib.contextmanager
+def anywhere() -> Iterator[None]:
+    """While the block runs, this thread may use any processor: for work without the interpreter's lock, of longer than
+    a few milliseconds."""
+    before = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):  # then it stays where it is
+        os.sched_setaffinity(0, _allowed or before)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the next look brings it back
+            os.sched_setaffinity(0, before)
 
 
 def _keep(allowed: set[int], done: threading.Event) -> None:

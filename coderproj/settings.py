@@ -128,6 +128,8 @@ INSTALLED_APPS = [
 ]
 
 # The first two serve every request; the others serve pages only and step aside for /api/.
+PASSWORD_HASHERS = ["coderproj.identity.hashers.PasswordHasher"]
+
 MIDDLEWARE = [
     "coderproj.middleware.RequestIdMiddleware",
     "coderproj.middleware.ApiPathMiddleware",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coderproj import one_processor
-from coderproj.one_processor import best_processor, busy_seconds, on_one_processor
+from coderproj.one_processor import anywhere, best_processor, busy_seconds, on_one_processor
 
 needs_two = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="this process may use one processor only")
 STAT = "cpu  0 0 0 0 0 0 0 0 0 0\n{lines}intr 12 0 3\n"
@@ -127,6 +127,19 @@ def test_a_system_that_tells_of_other_processors_only_changes_nothing(
     with on_one_processor():
         until(lambda: bool(caplog.messages))
         assert places() == before
+
+
+@needs_two
+def test_a_thread_may_leave_for_long_work() -> None:
+    before = places()
+    with anywhere():
+        assert places() == before  # nothing to leave
+    with on_one_processor():
+        until(lambda: len(places()) == 1)
+        (one,) = places()
+        with anywhere():
+            assert places() == before
+        assert places() == {one}
 
 
 @pytest.mark.parametrize("refused", [PermissionError(1, "no"), OSError(22, "not these")])
