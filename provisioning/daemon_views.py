@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.serializers import AnswerSerializer
+from coderproj.api.serializers import AnswerSerializer, MomentField, moment_text
 from coderproj.api.views import ApiView
 from coderproj.identity.organizations import find_organization
 from coderproj.identity.rbac import Action, Resource, authorize
@@ -17,7 +17,7 @@ from provisioning.models import ProvisionerDaemon
 class OptionalTimeSerializer(serializers.Serializer[Any]):
     """A time as the Go SDK decodes it here: not a text but an object."""
 
-    Time = serializers.DateTimeField()
+    Time = MomentField()
     Valid = serializers.BooleanField()
 
 
@@ -33,7 +33,7 @@ class ProvisionerDaemonSerializer(AnswerSerializer):
         fields = ["id", "created_at", "updated_at", "name", "provisioners", "tags", "version"]
 
     def get_updated_at(self, daemon: ProvisionerDaemon) -> dict[str, Any]:
-        return {"Time": daemon.last_seen_at, "Valid": True}
+        return {"Time": moment_text(daemon.last_seen_at), "Valid": True}
 
 
 class DaemonAnswer(ProvisionerDaemonSerializer):

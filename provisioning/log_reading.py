@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, Func, TextField, Value
 
+from coderproj.api.json_sql import MOMENT_END, moment_sql
 from provisioning.engine.base import LogLevel, LogSource
 from provisioning.log_window import LogWindow
 from provisioning.models import ProvisionerJob, ProvisionerJobLog
@@ -22,9 +23,8 @@ def word(column: str, words: Iterable[str]) -> str:
 
 # One ProvisionerJobLog, compact, fields in the order of its serializer.
 LINE_JSON = (
-    """concat('{"id":', id, ',"created_at":"', """
-    """to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), """
-    f"""'","log_source":', {word("source", LogSource)}, ',"log_level":', {word("level", LogLevel)}, """
+    f"""concat('{{"id":', id, ',"created_at":"', {moment_sql("created_at")}, """
+    f"""'{MOMENT_END}","log_source":', {word("source", LogSource)}, ',"log_level":', {word("level", LogLevel)}, """
     """',"stage":', to_json(stage), ',"output":', to_json(output), '}')"""
 )
 PAGE_LINES = 500

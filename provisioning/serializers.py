@@ -6,7 +6,7 @@ from django.db.models import Case, F, TextField, Value, When
 from rest_framework import serializers
 
 from coderproj.api.json_sql import Constant, StoredJson
-from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, StrictTextField
+from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, MomentField, StrictTextField
 from provisioning.models import (
     JobStatus,
     ParameterSchema,
@@ -54,7 +54,7 @@ class LogSerializer(serializers.Serializer[Any]):
     """One line of a job's log; ``id`` is its number within the job, from 1."""
 
     id = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
+    created_at = MomentField()
     log_source = serializers.ChoiceField(choices=["provisioner_daemon", "provisioner"])
     log_level = serializers.ChoiceField(choices=["trace", "debug", "info", "warn", "error"])
     stage = serializers.CharField()
@@ -209,8 +209,8 @@ class ComputedValueSerializer(serializers.Serializer[Any]):
     """The value that wins for a variable. A sensitive one's value is not shown."""
 
     id = serializers.UUIDField()
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    created_at = MomentField()
+    updated_at = MomentField()
     scope = serializers.CharField()
     scope_id = serializers.UUIDField()
     name = serializers.CharField()

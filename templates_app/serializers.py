@@ -11,6 +11,7 @@ from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
     BodyUUIDField,
+    MomentField,
     StrictBooleanField,
     StrictIntegerField,
     StrictTextField,
@@ -112,7 +113,7 @@ class TemplateVersionSerializer(AnswerSerializer):
 class RichParameterSerializer(AnswerSerializer):
     """The union of the documented computed value and what real clients read."""
 
-    updated_at = serializers.DateTimeField(source="created_at")
+    updated_at = MomentField(source="created_at")
     scope = serializers.SerializerMethodField()
     scope_id = serializers.UUIDField(source="template_version.job_id")
     schema_id = serializers.UUIDField(source="id")
@@ -220,7 +221,7 @@ class StarterSerializer(serializers.Serializer[Any]):
 
 
 class DailyUsersSerializer(serializers.Serializer[Any]):
-    date = serializers.DateTimeField()
+    date = MomentField()
     amount = serializers.IntegerField()
 
 

@@ -24,8 +24,8 @@ An example. Of this serializer ::
 ``Pet.objects.values_list(json_object(PetSerializer()))`` is one column of text, in PostgreSQL's words ::
 
     SELECT concat('{"id":"', pet.id,                                   -- UUIDField: quoted as it is
-                  '","born_at":"', to_char(pet.born_at AT TIME ZONE 'UTC', '…"Z"'),
-                  '","name":', to_json(pet.name::text),                -- text: escaped
+                  '","born_at":"', replace((pet.born_at AT TIME ZONE 'UTC')::text, ' ', 'T'),
+                  'Z","name":', to_json(pet.name::text),               -- text: escaped
                   ',"owner_name":', to_json(owner.username::text),     -- F("owner__username") made the join
                   ',"age":', coalesce((2026 - pet.year)::text, 'null'),  -- an expression: it might be NULL
                   ',"toys":', (SELECT concat('[', string_agg(rows_.row_, ','), ']')
@@ -141,7 +141,7 @@ def _written(expression: Any, sql: str) -> tuple[str, str, str]:
         case Json() | JsonList() | Constant():
             return "", sql, ""
         case Timestamp():
-            return '"', sql, '"'
+            return '"', sql, MOMENT_END + '"'
     match expression.output_field:
         case UUIDField() | ForeignKey():  # foreign keys of ours hold UUIDs
             return '"', sql, '"'
@@ -197,10 +197,20 @@ class Constant(Value):
         return f"{sql}::text", list(parameters)
 
 
-class Timestamp(Func):
-    """A time as the API writes it, without the quotes: UTC, microseconds, ``Z``."""
+# What follows ``moment_sql``: among the constant texts it costs nothing.
+MOMENT_END = "Z"
 
-    template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+def moment_sql(moment: str) -> str:
+    """SQL for a time as the API writes it (``serializers.moment_text``), without quotes and MOMENT_END. Less than half
+    of the price of ``to_char``. Like psycopg it counts on an ISO ``DateStyle``."""
+    return f"replace(({moment} AT TIME ZONE 'UTC')::text, ' ', 'T')"
+
+
+class Timestamp(Func):
+    """A time: ``moment_sql``."""
+
+    template = moment_sql("%(expressions)s")
     output_field = TextField()
 
 

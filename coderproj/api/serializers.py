@@ -1,6 +1,7 @@
 """The base of serializers that describe answers, and fields that several of them use."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from django.db import models
 from rest_framework import serializers
@@ -8,11 +9,29 @@ from rest_framework import serializers
 from coderproj.api.identifiers import NIL, parse_uuid
 
 
+class MomentField(serializers.DateTimeField):
+    """A time of an answer; ``json_sql.moment_sql`` is the same in SQL."""
+
+    def to_representation(self, value: datetime | None) -> str | None:  # type: ignore[override]
+        return None if value is None else moment_text(value)
+
+
+def moment_text(moment: datetime) -> str:
+    """RFC 3339, in UTC with ``Z``, up to microseconds, without zeros at the end of the fraction (contract, times)."""
+    text = moment.astimezone(UTC).isoformat().removesuffix("+00:00")
+    return f"{text.rstrip('0') if moment.microsecond else text}Z"
+
+
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     """Describes an answer. Fields are written in the order of the original's structures.
 
     With ``Meta.omit_absent`` a field without a value is left out: ids and times are never ``""``.
     """
+
+    serializer_field_mapping: ClassVar = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: MomentField,
+    }
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         values = super().to_representation(instance)

@@ -2,14 +2,17 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import cached_property
+
+from coderproj.api.serializers import moment_text
 
 # A batch is sent in one piece, so this is also the grain of flow control.
 BATCH_BYTES = 64 * 1024
 
-# The time's place within ``{"id":1,"created_at":"2026-01-31T12:00:00.000000Z",…``.
-TIME_MARK = b'"created_at":"'
-TIME_LENGTH = len("2026-01-31T12:00:00.000000Z")
+# The time's place within ``{"id":1,"created_at":"2026-01-31T12:00:00.25Z",…``.
+TIME_BEGIN = b'"created_at":"'
+TIME_END = b'Z"'
 
 
 class Batch:
@@ -37,9 +40,11 @@ class Batch:
         start = bisect_right(self.ids, line_id)
         return Batch(self.ids[start:], self.lines[start:])
 
-    def later_than(self, moment: bytes) -> "Batch | None":
-        """The lines written after ``moment``, a time as it stands in the lines; None when there are none."""
-        kept = [index for index, line in enumerate(self.lines) if time_of(line) > moment]
+    def later_than(self, moment: datetime) -> "Batch | None":
+        """The lines written after ``moment``; None when there are none."""
+        # Without the Z texts sort as the times do: 12:00:00 < 12:00:00.2 < 12:00:00.25.
+        limit = moment_text(moment).removesuffix("Z").encode()
+        kept = [index for index, line in enumerate(self.lines) if time_of(line) > limit]
         if not kept:
             return None
         return Batch([self.ids[index] for index in kept], [self.lines[index] for index in kept])
@@ -77,8 +82,9 @@ def frame_header(size: int) -> bytes:
 
 
 def time_of(line: bytes) -> bytes:
-    start = line.index(TIME_MARK) + len(TIME_MARK)
-    return line[start : start + TIME_LENGTH]
+    """The time of a line, without its Z."""
+    start = line.index(TIME_BEGIN) + len(TIME_BEGIN)
+    return line[start : line.index(TIME_END, start)]
 
 
 def pack(rows: Iterable[tuple[int, str]]) -> Iterator[Batch]:

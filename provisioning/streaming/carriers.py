@@ -86,7 +86,6 @@ class LogStream:
 
     async def _batches(self, hub: Hub, follower: Follower, progress: "Progress") -> AsyncGenerator[Batch | None]:
         """The batches to send, with None whenever something else has to be said."""
-        moment = self.after_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode() if self.after_time else None
         async with aclosing(hub.follow(self.job_id, self.after, follower)) as following:
             while True:
                 progress.is_sending = False
@@ -95,8 +94,8 @@ class LogStream:
                 progress.steps += 1
                 if batch is END:
                     return
-                if moment is not None and batch is not None:
-                    batch = batch.later_than(moment)
+                if self.after_time is not None and batch is not None:
+                    batch = batch.later_than(self.after_time)
                     if batch is None:
                         continue
                 yield batch

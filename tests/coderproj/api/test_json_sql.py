@@ -1,13 +1,15 @@
 """Expressions that build JSON text: nulls, escapes, and what they refuse."""
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from django.db.models import BinaryField, F, FloatField, Value
 from django.db.models.functions import Cast, NullIf
 
-from coderproj.api.json_sql import JsonObject, StoredJson, json_list
+from coderproj.api.json_sql import JsonObject, StoredJson, Timestamp, json_list
+from coderproj.api.serializers import MomentField, moment_text
 from coderproj.identity.models import Organization, User
 from provisioning.models import ProvisionerJob
 from provisioning.serializers import ProvisionerJobSerializer
@@ -69,3 +71,22 @@ def test_an_empty_list_and_stored_json():
     rows = ProvisionerJob.objects.filter(pk=job.pk, error="none")
     (text,) = User.objects.filter(pk=job.initiator_id).values_list(json_list(rows, ProvisionerJobSerializer()))
     assert text == ("[]",)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC), "2026-01-31T12:00:00Z"),
+        (datetime(2026, 1, 31, 12, 0, 50, tzinfo=UTC), "2026-01-31T12:00:50Z"),
+        (datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC), "2026-01-31T12:00:00.25Z"),
+        (datetime(2026, 1, 31, 12, 0, 0, 100, tzinfo=UTC), "2026-01-31T12:00:00.0001Z"),
+        (datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC), "2026-01-31T12:00:00.123456Z"),
+        (datetime(2026, 1, 31, 0, 30, tzinfo=timezone(timedelta(hours=2))), "2026-01-30T22:30:00Z"),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_times_are_utc_without_zeros_at_the_end_in_python_and_in_sql(moment: datetime, text: str):
+    make_organization(name="acme")
+    assert moment_text(moment) == text
+    assert MomentField().to_representation(moment) == text
+    assert built({"at": Timestamp(Value(moment))}) == {"at": text}
