@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from coderproj.api.compiled import Read
+from coderproj.api.compiled import FinalRead, Read
 from coderproj.api.json_sql import json_list, json_object
 from coderproj.identity.actor import Actor
 from coderproj.identity.organizations import organization_named
@@ -116,6 +116,7 @@ VERSION = Read(_version)
 JOB_OF_VERSION = Read(_job_of_version)
 LOG_OF_VERSION = Read(_log_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
-RESOURCES = Read(_resources)
-SCHEMA = Read(_schema)
-RICH_PARAMETERS = Read(_rich_parameters)
+# What an import found does not change after its end.
+RESOURCES = FinalRead(_resources, visible=JOB_OF_VERSION)
+SCHEMA = FinalRead(_schema, visible=JOB_OF_VERSION)
+RICH_PARAMETERS = FinalRead(_rich_parameters, visible=JOB_OF_VERSION)

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from coderproj.api.kept import KEPT_ANSWERS
 from coderproj.api.permissions import Public, SignedIn
 from tests.api import ApiClient
 from tests.routes import Route, api_routes
@@ -38,6 +39,7 @@ def queries_of(world: World, route: Route) -> list[str]:
     path = world.path(route.pattern)
     answer = api.get(path)
     assert answer.status_code == 200, answer.raw
+    KEPT_ANSWERS.clear()  # what is kept in memory does not show what making it takes
     with CaptureQueriesContext(connection) as captured:
         api.get(path)
     return [query["sql"] for query in captured.captured_queries]

@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from coderproj.api.authentication import ACTOR_SQL, RememberedActor
+from coderproj.api.kept import KEPT_ANSWERS
 from coderproj.api.renderers import JSON_CONTENT_TYPE
 from coderproj.database.prepared import Prepared, as_text
 from coderproj.errors import NotFound
@@ -168,6 +169,26 @@ class Read:
             sources = [_key_id, *sources, _remembered]
             values = ["", *values, ""]
         return Statement(sql, values, sources)
+
+
+@dataclass(slots=True)
+class FinalRead(Read):
+    """A read of what will never change again, and is the same for whoever may see it, once its last column says so.
+
+    From then on the row is kept in memory, and ``visible``, a read with the same arguments, says who may have it."""
+
+    visible: Read = field(kw_only=True)
+
+    def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
+        key = (self.rows, arguments)
+        kept = KEPT_ANSWERS.get(key)
+        if kept is not None:
+            self.visible.row(actor, *arguments)
+            return kept
+        row = Read.row(self, actor, *arguments)
+        if row[-1]:
+            KEPT_ANSWERS.keep(key, row)
+        return row
 
 
 def _key_id(actor: Actor, arguments: tuple[Any, ...]) -> str:

@@ -1,0 +1,102 @@
+"""What an import found is kept in memory once the import has ended; who may see it is asked each time."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from coderproj.api.kept import KeptAnswers
+from provisioning.models import WorkspaceResource
+from templates_app.models import RichParameter, TemplateAccess
+from tests.api import ApiClient
+from tests.factories import finish, make_organization, make_template, make_user, make_version
+from tests.templates_app.test_versions_api import FOUND
+
+pytestmark = pytest.mark.django_db
+ENDPOINTS = ("resources", "rich-parameters", "schema")
+
+
+@pytest.fixture
+def organization():
+    return make_organization(is_default=True)
+
+
+@pytest.fixture
+def admin(organization):
+    return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
+
+
+@pytest.fixture
+def template(admin, organization):
+    return make_template(user=admin, organization=organization, result=FOUND)
+
+
+@pytest.fixture
+def member(organization):
+    return make_user("mel", organizations=(organization,))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_second_read_asks_only_who_may_see_it(endpoint, template, admin, member):
+    path = f"templateversions/{template.active_version_id}/{endpoint}"
+    first = ApiClient(admin).get(path)
+    assert first.status_code == 200
+    with CaptureQueriesContext(connection) as captured:
+        second = ApiClient(member).get(path)
+    assert second.status_code == 200
+    assert second.raw == first.raw
+    tables = ("workspaceresource", "richparameter", "parameterschema")
+    assert not [query for query in captured.captured_queries if any(table in query["sql"] for table in tables)]
+    assert any("templates_app_templateaccess" in query["sql"] for query in captured.captured_queries)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_what_is_kept_is_for_those_who_may_see_it(endpoint, template, member):
+    path = f"templateversions/{template.active_version_id}/{endpoint}"
+    api = ApiClient(member)
+    assert api.get(path).status_code == 200
+    assert ApiClient(make_user("eve")).get(path).status_code == 404
+    TemplateAccess.objects.all().delete()
+    assert api.get(path).status_code == 404
+
+
+def test_nothing_is_kept_before_the_end(admin, organization, template):
+    version = make_version(user=admin, organization=organization, template=template, finished=False)
+    api = ApiClient(admin)
+    for endpoint in ENDPOINTS:
+        assert api.get(f"templateversions/{version.pk}/{endpoint}").status_code in (400, 412)
+    finish(version.job, result=FOUND)
+    resources, parameters, _ = [api.get(f"templateversions/{version.pk}/{endpoint}").body for endpoint in ENDPOINTS]
+    assert len(resources) == WorkspaceResource.objects.filter(job=version.job).count() > 0
+    assert len(parameters) == RichParameter.objects.filter(template_version=version).count() > 0
+
+
+def test_versions_and_kinds_are_kept_apart(admin, organization, template):
+    other = make_version(user=admin, organization=organization, template=template)
+    api = ApiClient(admin)
+    for _ in range(2):
+        answers = {
+            (version, endpoint): len(api.get(f"templateversions/{version}/{endpoint}").body)
+            for version in (template.active_version_id, other.pk)
+            for endpoint in ("resources", "rich-parameters")
+        }
+        assert list(answers.values()) == [len(FOUND.start.resources) + len(FOUND.stop.resources), 2, 0, 0]
+
+
+def test_those_used_longest_ago_make_room():
+    kept = KeptAnswers(80)
+    for name in "abcdefgh":
+        kept.keep(name, (bytes(10), True))
+    assert kept.get("a") == (bytes(10), True)
+    kept.keep("i", (bytes(10), True))
+    assert [name for name in "abcdefghi" if kept.get(name) is None] == ["b"]
+    kept.clear()
+    assert kept.get("a") is None
+
+
+def test_a_large_answer_is_not_kept_and_none_is_without_room():
+    kept = KeptAnswers(80)
+    kept.keep("large", (bytes(11), True))
+    assert kept.get("large") is None
+    nothing = KeptAnswers(0)
+    nothing.keep("small", (b"[]", True))
+    assert nothing.get("small") is None
