@@ -101,7 +101,7 @@ def _log_of_version(
 ) -> OfOneRow:
     bounds = {"after_id": after_id, "before_id": before_id, "after_time": after_time, "before_time": before_time}
     page = PageOfLog(F("job_id"), **bounds)
-    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list(page, "job_id")
+    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list(page, "job_id", COMPLETED)
 
 
 def _job_of_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
@@ -114,9 +114,9 @@ TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
 VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
 VERSION = Read(_version)
 JOB_OF_VERSION = Read(_job_of_version)
-LOG_OF_VERSION = Read(_log_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
-# What an import found does not change after its end.
+# What an import found and wrote does not change after its end: its lease is gone.
+LOG_OF_VERSION = FinalRead(_log_of_version, visible=JOB_OF_VERSION)
 RESOURCES = FinalRead(_resources, visible=JOB_OF_VERSION)
 SCHEMA = FinalRead(_schema, visible=JOB_OF_VERSION)
 RICH_PARAMETERS = FinalRead(_rich_parameters, visible=JOB_OF_VERSION)

@@ -175,7 +175,9 @@ class Read:
 class FinalRead(Read):
     """A read of what will never change again, and is the same for whoever may see it, once its last column says so.
 
-    From then on the row is kept in memory, and ``visible``, a read with the same arguments, says who may have it."""
+    From then on the row is kept in memory, and ``visible``, a read with the first of the arguments, says who may have
+    it.
+    """
 
     visible: Read = field(kw_only=True)
 
@@ -183,7 +185,7 @@ class FinalRead(Read):
         key = (self.rows, arguments)
         kept = KEPT_ANSWERS.get(key)
         if kept is not None:
-            self.visible.row(actor, *arguments)
+            self.visible.row(actor, arguments[0])
             return kept
         row = Read.row(self, actor, *arguments)
         if row[-1]:

@@ -136,7 +136,7 @@ class VersionLogsView(CompiledReadView, OfVersion, FollowableLogs):
         return job_id
 
     def read_log(self, window: LogWindow) -> HttpResponseBase:
-        page, job_id = reads.LOG_OF_VERSION.row(
+        page, job_id, _ = reads.LOG_OF_VERSION.row(
             self.actor, self.version_id, window.after_id, window.before_id, window.after_time, window.before_time
         )
         return log_response(job_id, window, LogPage.of(page))

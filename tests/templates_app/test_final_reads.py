@@ -4,15 +4,22 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from coderproj.api.kept import KeptAnswers
+from coderproj.api.kept import ENTRY_BYTES, KeptAnswers
+from provisioning import jobs, logs
+from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.models import WorkspaceResource
 from templates_app.models import RichParameter, TemplateAccess
 from tests.api import ApiClient
-from tests.factories import finish, make_organization, make_template, make_user, make_version
+from tests.factories import claim, finish, make_organization, make_template, make_user, make_version
 from tests.templates_app.test_versions_api import FOUND
 
 pytestmark = pytest.mark.django_db
-ENDPOINTS = ("resources", "rich-parameters", "schema")
+RESULTS = ("resources", "rich-parameters", "schema")
+ENDPOINTS = (*RESULTS, "logs")
+
+
+def line(output: str) -> LogLine:
+    return LogLine(LogSource.ENGINE, LogLevel.INFO, "Planning", output, 1_800_000_000.0)
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def test_a_second_read_asks_only_who_may_see_it(endpoint, template, admin, membe
         second = ApiClient(member).get(path)
     assert second.status_code == 200
     assert second.raw == first.raw
-    tables = ("workspaceresource", "richparameter", "parameterschema")
+    tables = ("workspaceresource", "richparameter", "parameterschema", "joblog")
     assert not [query for query in captured.captured_queries if any(table in query["sql"] for table in tables)]
     assert any("templates_app_templateaccess" in query["sql"] for query in captured.captured_queries)
 
@@ -62,10 +69,10 @@ def test_what_is_kept_is_for_those_who_may_see_it(endpoint, template, member):
 def test_nothing_is_kept_before_the_end(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     api = ApiClient(admin)
-    for endpoint in ENDPOINTS:
+    for endpoint in RESULTS:
         assert api.get(f"templateversions/{version.pk}/{endpoint}").status_code in (400, 412)
     finish(version.job, result=FOUND)
-    resources, parameters, _ = [api.get(f"templateversions/{version.pk}/{endpoint}").body for endpoint in ENDPOINTS]
+    resources, parameters, _ = [api.get(f"templateversions/{version.pk}/{endpoint}").body for endpoint in RESULTS]
     assert len(resources) == WorkspaceResource.objects.filter(job=version.job).count() > 0
     assert len(parameters) == RichParameter.objects.filter(template_version=version).count() > 0
 
@@ -82,8 +89,27 @@ def test_versions_and_kinds_are_kept_apart(admin, organization, template):
         assert list(answers.values()) == [len(FOUND.start.resources) + len(FOUND.stop.resources), 2, 0, 0]
 
 
+def test_a_log_is_kept_once_the_import_has_ended_and_each_part_by_itself(admin, organization, template):
+    version = make_version(user=admin, organization=organization, template=template, finished=False)
+    api = ApiClient(admin)
+    path = f"templateversions/{version.pk}/logs"
+    assert api.get(path).body == []
+    lease = claim()
+    logs.append(version.job_id, lease.token, [line("one"), line("two")])
+    assert [found["output"] for found in api.get(path).body] == ["one", "two"]
+    logs.append(version.job_id, lease.token, [line("three")])
+    jobs.complete(lease, FOUND)
+    for _ in range(2):
+        assert [found["output"] for found in api.get(path).body] == ["one", "two", "three"]
+        assert [found["output"] for found in api.get(f"{path}?after=1").body] == ["two", "three"]
+        assert [found["output"] for found in api.get(f"{path}?before=2").body] == ["one"]
+    with pytest.raises(logs.LeaseLostWhileLogging):
+        logs.append(version.job_id, lease.token, [line("four")])
+
+
 def test_those_used_longest_ago_make_room():
-    kept = KeptAnswers(80)
+    size = 10 + ENTRY_BYTES
+    kept = KeptAnswers(8 * size)
     for name in "abcdefgh":
         kept.keep(name, (bytes(10), True))
     assert kept.get("a") == (bytes(10), True)
@@ -94,7 +120,7 @@ def test_those_used_longest_ago_make_room():
 
 
 def test_a_large_answer_is_not_kept_and_none_is_without_room():
-    kept = KeptAnswers(80)
+    kept = KeptAnswers(8 * ENTRY_BYTES + 80)
     kept.keep("large", (bytes(11), True))
     assert kept.get("large") is None
     nothing = KeptAnswers(0)
