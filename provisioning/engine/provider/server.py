@@ -6,7 +6,7 @@ fork.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +36,8 @@ _SERVICE: Final = "tfplugin6.Provider"
 class ProviderServer:
     """Serves one provider from ``__enter__`` to ``__exit__``; each server has a socket of its own.
 
-    The socket's directory must exist and should be private to the job. Raises ValueError for a path that is
-    too long for a socket and OSError when the socket cannot be made.
+    ``provider`` may be exchanged while nobody asks. The socket's directory must exist and should be private to the
+    job. Raises ValueError for a path that is too long for a socket and OSError when the socket cannot be made.
     """
 
     def __init__(self, provider: Provider, socket_path: Path) -> None:
@@ -45,14 +45,14 @@ class ProviderServer:
         if length > MAX_SOCKET_PATH_BYTES:
             raise ValueError(f"a socket's path may have {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}")
         self.socket_path = socket_path.absolute()
-        self._provider = provider
+        self.provider = provider
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="provider")
         self._server: grpc.Server | None = None
 
     def start(self) -> None:
         server = grpc.server(
             self._threads,
-            handlers=_handlers(self._provider),
+            handlers=_handlers(self),
             options=[
                 ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
@@ -113,23 +113,26 @@ def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> s
     )
 
 
-def _handlers(provider: Provider) -> list[grpc.GenericRpcHandler]:
-    calls: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-        "GetProviderSchema": (pb.GetProviderSchema, provider.get_provider_schema),
-        "ValidateProviderConfig": (pb.ValidateProviderConfig, provider.validate_provider_config),
-        "ValidateResourceConfig": (pb.ValidateResourceConfig, provider.validate_resource_config),
-        "ValidateDataResourceConfig": (pb.ValidateDataResourceConfig, provider.validate_data_resource_config),
-        "UpgradeResourceState": (pb.UpgradeResourceState, provider.upgrade_resource_state),
-        "ConfigureProvider": (pb.ConfigureProvider, provider.configure_provider),
-        "ReadResource": (pb.ReadResource, provider.read_resource),
-        "PlanResourceChange": (pb.PlanResourceChange, provider.plan_resource_change),
-        "ApplyResourceChange": (pb.ApplyResourceChange, provider.apply_resource_change),
-        "ReadDataSource": (pb.ReadDataSource, provider.read_data_source_config),
-        "StopProvider": (pb.StopProvider, provider.stop_provider),
-    }
+# By the name of the call: its messages, and the provider's method.
+_CALLS: Final[Mapping[str, tuple[Any, str]]] = {
+    "GetProviderSchema": (pb.GetProviderSchema, "get_provider_schema"),
+    "ValidateProviderConfig": (pb.ValidateProviderConfig, "validate_provider_config"),
+    "ValidateResourceConfig": (pb.ValidateResourceConfig, "validate_resource_config"),
+    "ValidateDataResourceConfig": (pb.ValidateDataResourceConfig, "validate_data_resource_config"),
+    "UpgradeResourceState": (pb.UpgradeResourceState, "upgrade_resource_state"),
+    "ConfigureProvider": (pb.ConfigureProvider, "configure_provider"),
+    "ReadResource": (pb.ReadResource, "read_resource"),
+    "PlanResourceChange": (pb.PlanResourceChange, "plan_resource_change"),
+    "ApplyResourceChange": (pb.ApplyResourceChange, "apply_resource_change"),
+    "ReadDataSource": (pb.ReadDataSource, "read_data_source_config"),
+    "StopProvider": (pb.StopProvider, "stop_provider"),
+}
+
+
+def _handlers(server: ProviderServer) -> list[grpc.GenericRpcHandler]:
     return [
         grpc.method_handlers_generic_handler(
-            _SERVICE, {name: _unary(message, call) for name, (message, call) in calls.items()}
+            _SERVICE, {name: _unary(server, message, method) for name, (message, method) in _CALLS.items()}
         ),
         # What Terraform's plugin library asks of every plugin process. We end with the job, not when asked
         # to, and have no output to pass on.
@@ -142,9 +145,9 @@ def _handlers(provider: Provider) -> list[grpc.GenericRpcHandler]:
     ]
 
 
-def _unary(message: Any, call: Callable[[Any], Any]) -> grpc.RpcMethodHandler:
+def _unary(server: ProviderServer, message: Any, method: str) -> grpc.RpcMethodHandler:
     def handle(request: Any, _context: grpc.ServicerContext) -> Any:
-        return call(request)
+        return getattr(server.provider, method)(request)
 
     return grpc.unary_unary_rpc_method_handler(
         handle,

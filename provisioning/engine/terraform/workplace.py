@@ -15,7 +15,7 @@ from typing import Self
 from provisioning.engine import sandbox
 from provisioning.engine.base import EngineError
 from provisioning.engine.provider.base import Provider
-from provisioning.engine.provider.server import CODER_ADDRESSES, reattach_config, serve
+from provisioning.engine.provider.server import CODER_ADDRESSES, ProviderServer, reattach_config, serve
 from provisioning.engine.sandbox import Access, SandboxKind
 from provisioning.engine.terraform import command, environment
 from provisioning.engine.terraform.command import Command, Ended, OnLine
@@ -98,6 +98,7 @@ class Workplace:
         self._stop = stop
         self._given_up = Event()
         self._servers = ExitStack()
+        self._coder_servers: dict[int, ProviderServer] = {}
         self._deadline = time.monotonic() + settings.limits.wall_seconds
         self._others = 0  # stubs of providers that are not familiar
         self._spares: dict[int, tuple[Spare, _Surroundings]] = {}
@@ -163,8 +164,13 @@ class Workplace:
 
     # ------------------------------------------------------------------ providers
     def serve_coder(self, slot: int, provider: Provider) -> dict[str, Path]:
-        """Serve our own provider for the plan in ``slot``; returns its socket by address. Raises as ``serve_stub``."""
-        return dict.fromkeys(CODER_ADDRESSES, self._serve(self._coder_socket(slot), provider))
+        """Serve our own provider for the plan in ``slot``, in place of one of an earlier plan; returns its socket by
+        address. Raises as ``serve_stub``."""
+        server = self._coder_servers.get(slot)
+        if server is None:
+            server = self._coder_servers[slot] = self._serve(self._coder_socket(slot), provider)
+        server.provider = provider
+        return dict.fromkeys(CODER_ADDRESSES, server.socket_path)
 
     def serve_stub(self, address: str, provider: Provider) -> dict[str, Path]:
         """Serve a stand-in for ``address`` to all plans; returns its socket by address.
@@ -175,11 +181,10 @@ class Workplace:
         if path is None:
             path = self.folder / f"other{self._others}.sock"
             self._others += 1
-        return _in_both_registries(address, self._serve(path, provider))
+        return _in_both_registries(address, self._serve(path, provider).socket_path)
 
     def clear(self) -> None:
-        """Stop serving, and remove the files of what was planned."""
-        self._servers.close()
+        """Remove the files of what was planned."""
         for path in self.folder.glob("*.tfplan"):
             path.unlink()
 
@@ -188,12 +193,11 @@ class Workplace:
         for spare, _ in self._spares.values():
             spare.give_back_memory()
 
-    def _serve(self, path: Path, provider: Provider) -> Path:
+    def _serve(self, path: Path, provider: Provider) -> ProviderServer:
         try:
-            self._servers.enter_context(serve(provider, path))
+            return self._servers.enter_context(serve(provider, path))
         except (ValueError, OSError) as error:
             raise EngineError(f"a provider cannot be served: {error}") from error
-        return path
 
     def _coder_socket(self, slot: int) -> Path:
         return self.folder / f"coder{slot}.sock"

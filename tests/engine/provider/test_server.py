@@ -48,6 +48,22 @@ def test_it_answers_the_protocol(tmp_path, provider):
         assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_its_provider_can_be_exchanged(tmp_path, provider):
+    request = pb.ReadDataSource.Request(type_name="coder_workspace", config=pb.DynamicValue(msgpack=encode({})))
+
+    def name(channel):
+        read = pb.ReadDataSource.Response.FromString(call(channel, "ReadDataSource", request.SerializeToString()))
+        return decode(read.state.msgpack)["name"]
+
+    with (
+        serve(provider, tmp_path / "p.sock") as server,
+        grpc.insecure_channel(f"unix:{server.socket_path}") as channel,
+    ):
+        assert name(channel) == "default"
+        server.provider = CoderProvider(WorkspaceContext(workspace_name="mine"))
+        assert name(channel) == "mine"
+
+
 def test_it_answers_several_calls_at_once(tmp_path, provider):
     with (
         serve(provider, tmp_path / "p.sock") as server,

@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from provisioning.engine import sandbox
-from provisioning.engine.base import Canceled, EngineError, Limits, PlanInput
+from provisioning.engine.base import Canceled, EngineError, Limits, PlanInput, WorkspaceContext
 from provisioning.engine.sandbox import Access, Program, SandboxKind
 from provisioning.engine.terraform import EngineSettings, TerraformEngine, discovery
 from provisioning.engine.terraform.child import Ended, LimitExceededError, OutOfTimeError
@@ -162,6 +162,22 @@ def test_a_warm_job_leaves_nothing_behind(tmp_path: Path) -> None:
     assert wait_for(lambda: not any(is_alive(pid) for pid in pids))
     assert wait_for(lambda: list(scratch.iterdir()) == [])
     assert engine._ready == {}
+
+
+def test_a_warm_job_is_answered_from_its_own_input(tmp_path: Path) -> None:
+    engine, _, _ = warm_engine(tmp_path)
+    content = (
+        'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
+        'data "coder_workspace" "me" {}\n'
+        'data "coder_parameter" "size" {\n  name    = "choice"\n  default = "a"\n}\n'
+        'resource "terraform_data" "named" {\n  count = data.coder_workspace.me.name == "mine" ? 1 : 0\n}\n'
+        'resource "terraform_data" "sized" {\n  count = data.coder_parameter.size.value == "b" ? 1 : 0\n}\n'
+        'resource "terraform_data" "stopping" {\n  count = 1 - data.coder_workspace.me.start_count\n}\n'
+    )
+    given = PlanInput(context=WorkspaceContext(workspace_name="mine"), rich_parameter_values={"choice": "b"})
+    result = engine.plan_import(template(tmp_path, content), given, log=Recorder(), stop=Event())
+    assert [resource.name for resource in result.start.resources] == ["named", "sized"]
+    assert [resource.name for resource in result.stop.resources] == ["named", "sized", "stopping"]
 
 
 def test_what_is_ready_and_not_used_is_ended(tmp_path: Path) -> None:
