@@ -135,14 +135,15 @@ def complete(lease: Lease, result: JobResult) -> None:
     """
     if isinstance(result, ImportResult):
         with transaction.atomic():
-            if job := _end(lease, JobEnd.COMPLETE, types=IMPORTS):
+            if _end(lease, JobEnd.COMPLETE, types=IMPORTS):
+                job = _bare(lease)
                 results.store_resources(job, result)
                 for outcome in _import_outcomes.values():
                     outcome.completed(job, result)
     elif result.resources:
         with transaction.atomic():
-            if job := _end(lease, JobEnd.COMPLETE, types=PLANS):
-                results.store_resources(job, result)
+            if _end(lease, JobEnd.COMPLETE, types=PLANS):
+                results.store_resources(_bare(lease), result)
     else:  # one statement is a transaction by itself
         _end(lease, JobEnd.COMPLETE, types=PLANS)
 
@@ -258,11 +259,9 @@ RETURNING id
 """)
 
 
-def _end(
-    lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] = (*IMPORTS, *PLANS)
-) -> ProvisionerJob | None:
-    """The job that this call has ended, with its id alone (other fields are read when they are looked at); None when
-    the same lease had ended it so before. Raises LeaseLost, and WrongResult for a job of none of the types.
+def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] = (*IMPORTS, *PLANS)) -> bool:
+    """Whether this call has ended the job: False when the same lease had ended it so before. Raises LeaseLost, and
+    WrongResult for a job of none of the types.
     """
     row = END.row(job=lease.job_id, token=lease.token, error=error, how=how.value, types=list(types))
     if row is None:
@@ -270,9 +269,14 @@ def _end(
             raise WrongResult
         _ended_before(lease, how)
         _tell_end(lease.job_id)  # the first call may have come to its end before it could
-        return None
+        return False
     _tell_end(lease.job_id)
-    return ProvisionerJob.from_db(connection.alias, ("id",), row)
+    return True
+
+
+def _bare(lease: Lease) -> ProvisionerJob:
+    """The job with its id alone: other fields are read when they are looked at."""
+    return ProvisionerJob.from_db(connection.alias, ("id",), (lease.job_id,))
 
 
 def _ended_before(lease: Lease, how: JobEnd) -> None:
