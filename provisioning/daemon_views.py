@@ -7,10 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.serializers import AnswerSerializer, MomentField, moment_text
+from coderproj.api.serializers import AnswerSerializer, MomentField
 from coderproj.api.views import ApiView
 from coderproj.identity.organizations import find_organization
 from coderproj.identity.rbac import Action, Resource, authorize
+from coderproj.moments import moment_text
 from provisioning.models import ProvisionerDaemon
 
 

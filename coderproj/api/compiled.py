@@ -7,6 +7,9 @@ For a remembered actor (``authentication.RememberedActor``) the same statement a
 they were: it finds a row only if the key, the user, the memberships and the groups read now, in the same snapshot, are
 what is remembered, to the letter. So nothing of an actor is trusted for longer than a request, and authentication
 costs no query of its own.
+
+A ``FinalRead`` is of what does not change any more: it is made once, and later only the proof and the right to see it
+are asked for.
 """
 
 import uuid
@@ -71,7 +74,7 @@ class Marks:
                 self.sources[mark] = source
                 return mark
             case datetime():
-                moment = value.replace(microsecond=len(self.sources) % 1_000_000, year=1000 + len(self.sources))
+                moment = datetime(1000 + len(self.sources), 1, 1, tzinfo=value.tzinfo)
                 self.sources[moment] = source
                 return moment
         raise TypeError(f"cannot compile an argument of type {type(value).__name__}")
@@ -175,20 +178,21 @@ class Read:
 class FinalRead(Read):
     """A read of what will never change again, and is the same for whoever may see it, once its last column says so.
 
-    From then on the row is kept in memory, and ``visible``, a read with the first of the arguments, says who may have
-    it.
+    From then on the row is kept in memory, and ``visible``, a read with the first argument, says who may have it. Parts
+    of it, for which there are further arguments that are not None, are read each time.
     """
 
     visible: Read = field(kw_only=True)
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
-        key = (self.rows, arguments)
-        kept = KEPT_ANSWERS.get(key)
-        if kept is not None:
-            self.visible.row(actor, arguments[0])
+        thing, *bounds = arguments
+        key = (self.rows, thing)
+        is_whole = all(bound is None for bound in bounds)
+        if is_whole and (kept := KEPT_ANSWERS.get(key)) is not None:
+            self.visible.row(actor, thing)
             return kept
-        row = Read.row(self, actor, *arguments)
-        if row[-1]:
+        row = Read.row(self, actor, *arguments)  # ``super()`` does not know the class that ``slots`` makes
+        if is_whole and row[-1]:
             KEPT_ANSWERS.keep(key, row)
         return row
 

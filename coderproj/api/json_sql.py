@@ -202,13 +202,13 @@ MOMENT_END = "Z"
 
 
 def moment_sql(moment: str) -> str:
-    """SQL for a time as the API writes it (``serializers.moment_text``), without quotes and MOMENT_END. Less than half
+    """SQL for a time as the API writes it (``moments.moment_text``), without quotes and MOMENT_END. Less than half
     of the price of ``to_char``. Like psycopg it counts on an ISO ``DateStyle``."""
     return f"replace(({moment} AT TIME ZONE 'UTC')::text, ' ', 'T')"
 
 
 class Timestamp(Func):
-    """A time: ``moment_sql``."""
+    """A time: ``moment_sql``. As a member it gets MOMENT_END; within another expression it would have none."""
 
     template = moment_sql("%(expressions)s")
     output_field = TextField()

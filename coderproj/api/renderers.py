@@ -32,7 +32,7 @@ class CompactJSONRenderer(renderers.BaseRenderer):
 
 
 def to_json(data: Any) -> bytes:
-    """``data`` as the API writes it: times in UTC with ``Z``, UUIDs as text, lazy texts and lists evaluated."""
+    """``data`` as the API writes it: UUIDs as text, lazy texts and lists evaluated. Times come as ``moment_text``."""
     return msgspec.json.encode(data, enc_hook=_plain) + b"\n"
 
 

@@ -1,25 +1,20 @@
 """The base of serializers that describe answers, and fields that several of them use."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
 from rest_framework import serializers
 
 from coderproj.api.identifiers import NIL, parse_uuid
+from coderproj.moments import moment_text
 
 
 class MomentField(serializers.DateTimeField):
-    """A time of an answer; ``json_sql.moment_sql`` is the same in SQL."""
+    """A time of an answer, as ``moment_text`` writes it."""
 
-    def to_representation(self, value: datetime | None) -> str | None:  # type: ignore[override]
-        return None if value is None else moment_text(value)
-
-
-def moment_text(moment: datetime) -> str:
-    """RFC 3339, in UTC with ``Z``, up to microseconds, without zeros at the end of the fraction (contract, times)."""
-    text = moment.astimezone(UTC).isoformat().removesuffix("+00:00")
-    return f"{text.rstrip('0') if moment.microsecond else text}Z"
+    def to_representation(self, value: datetime) -> str:
+        return moment_text(value)
 
 
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):

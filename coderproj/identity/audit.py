@@ -23,6 +23,7 @@ from coderproj.identity.models import (
     Organization,
     User,
 )
+from coderproj.moments import moment_text
 
 Snapshot = dict[str, Any]
 SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
@@ -159,7 +160,7 @@ def _plain(value: Any) -> Any:
         case uuid.UUID():
             return str(value)
         case datetime():
-            return value.isoformat()
+            return moment_text(value)
         case bytes() | memoryview():
             return bytes(value).hex()
     return value

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 
-from coderproj.api.serializers import moment_text
+from coderproj.moments import moment_text
 
 # A batch is sent in one piece, so this is also the grain of flow control.
 BATCH_BYTES = 64 * 1024

@@ -5,8 +5,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from coderproj.api.kept import ENTRY_BYTES, KeptAnswers
+from coderproj.identity.models import ApiKey
 from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, LogLine, LogSource
+from provisioning.log_reading import PAGE_LINES
 from provisioning.models import WorkspaceResource
 from templates_app.models import RichParameter, TemplateAccess
 from tests.api import ApiClient
@@ -66,6 +68,21 @@ def test_what_is_kept_is_for_those_who_may_see_it(endpoint, template, member):
     assert api.get(path).status_code == 404
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_caller_who_is_remembered_is_asked_again(endpoint, template, member):
+    path = f"templateversions/{template.active_version_id}/{endpoint}"
+    api = ApiClient(member)
+    assert [api.get(path).status_code for _ in range(2)] == [200, 200]
+    ApiKey.objects.filter(user=member).delete()
+    assert api.get(path).status_code == 401
+
+
+def test_what_a_failed_import_found_is_nothing(admin, organization, template):
+    version = make_version(user=admin, organization=organization, template=template, error="it failed")
+    api = ApiClient(admin)
+    assert [api.get(f"templateversions/{version.pk}/resources").body for _ in range(2)] == [[], []]
+
+
 def test_nothing_is_kept_before_the_end(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     api = ApiClient(admin)
@@ -105,6 +122,18 @@ def test_a_log_is_kept_once_the_import_has_ended_and_each_part_by_itself(admin, 
         assert [found["output"] for found in api.get(f"{path}?before=2").body] == ["one"]
     with pytest.raises(logs.LeaseLostWhileLogging):
         logs.append(version.job_id, lease.token, [line("four")])
+
+
+def test_a_long_log_is_whole_when_its_first_page_is_kept(admin, organization, template):
+    version = make_version(user=admin, organization=organization, template=template, finished=False)
+    lease = claim()
+    logs.append(version.job_id, lease.token, [line(f"line {n}") for n in range(PAGE_LINES + 7)])
+    jobs.complete(lease, FOUND)
+    api = ApiClient(admin)
+    for _ in range(2):
+        assert [found["id"] for found in api.get(f"templateversions/{version.pk}/logs").body] == list(
+            range(1, PAGE_LINES + 8)
+        )
 
 
 def test_those_used_longest_ago_make_room():

@@ -5,7 +5,7 @@ from provisioning.engine.hcl import read_module
 from provisioning.engine.terraform.job import Job
 from provisioning.engine.terraform.workplace import Workplace
 
-# One of everything that templates are made of.
+# One of everything that templates are made of. No provider needs a stub: those would be served until the job comes.
 _TEMPLATE = """
 terraform {
   required_providers {

@@ -9,8 +9,9 @@ from django.db.models import BinaryField, F, FloatField, Value
 from django.db.models.functions import Cast, NullIf
 
 from coderproj.api.json_sql import JsonObject, StoredJson, Timestamp, json_list
-from coderproj.api.serializers import MomentField, moment_text
+from coderproj.api.serializers import MomentField
 from coderproj.identity.models import Organization, User
+from coderproj.moments import moment_text
 from provisioning.models import ProvisionerJob
 from provisioning.serializers import ProvisionerJobSerializer
 from templates_app.models import TemplateVersion

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
+from django.db.models import TextChoices
+from psycopg.types.numeric import Int4
 
 from coderproj.database import prepared
 from coderproj.database.prepared import Prepared, PreparedCommand, as_text
@@ -133,3 +135,24 @@ def test_a_lost_connection_is_an_operational_error():
         row_of(Prepared("SELECT 1", []))
     connection.close()
     assert row_of(Prepared("SELECT 1", [])) == (1,)
+
+
+class Colour(TextChoices):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Colour.RED, b"red"),
+        (Int4(7), b"7"),
+        (True, b"true"),
+        (uuid.UUID(int=10), b"0" * 31 + b"a"),
+        ([uuid.UUID(int=10)], b"{" + b"0" * 31 + b"a}"),
+        ([Colour.RED, 'a"b'], rb'{"red","a\"b"}'),
+        (None, None),
+    ],
+)
+def test_values_of_derived_classes_are_written_as_those_of_their_bases(value, text):
+    assert as_text(value) == text
+    assert as_text(value) == text
