@@ -45,15 +45,20 @@ class Account:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, folder: Path) -> bool:
-        """Whether this account can enter `folder`; asked of the kernel, so that access lists count too."""
+        """Whether this account can enter `folder`; asked of the kernel, so that access lists count too. A program
+        that was killed has not answered. Raises EmbeddedPostgresError when there is no answer."""
         if not self.change:
             return os.access(folder, os.X_OK)
-        try:
-            return subprocess.run(["test", "-x", folder], cwd="/", check=False, **self.popen).returncode == 0
-        except OSError as error:
-            raise EmbeddedPostgresError(
-                f"cannot run a program as {self.name} ({error}): run as an ordinary user, or set DATABASE_URL"
-            ) from error
+        for _ in range(3):
+            try:
+                status = subprocess.run(["test", "-x", folder], cwd="/", check=False, **self.popen).returncode
+            except OSError as error:
+                raise EmbeddedPostgresError(
+                    f"cannot run a program as {self.name} ({error}): run as an ordinary user, or set DATABASE_URL"
+                ) from error
+            if status in (0, 1):
+                return status == 0
+        raise EmbeddedPostgresError(f"cannot tell whether {self.name} can enter {folder}: test ended with {status}")
 
     def runs(self, program: Path) -> bool:
         """Whether this account can run `program`."""

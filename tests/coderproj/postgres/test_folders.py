@@ -1,6 +1,7 @@
 """The embedded database: the folders and programs that it takes, and those that it refuses."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,22 @@ def test_a_folder_that_the_account_cannot_reach_is_replaced_by_one_it_can(
     with make(closed / "pg") as server:
         assert run(server, "SELECT n FROM kept") == [(7,)], "the record decides from then on"
     assert closed.stat().st_mode & 0o777 == 0o711
+
+
+@only_root
+@pytest.mark.parametrize(("statuses", "reached"), [([-9, 0], True), ([143, 1], False), ([-9, 137, 2], None)])
+def test_a_look_that_was_cut_short_is_taken_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, statuses: list[int], reached: bool | None
+) -> None:
+    account = places.server_account(home / "data")
+    ends = iter(statuses)
+    monkeypatch.setattr(places.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], next(ends)))
+    if reached is None:
+        with pytest.raises(EmbeddedPostgresError, match="test ended with 2"):
+            account.reaches(home)
+    else:
+        assert account.reaches(home) is reached
+    assert list(ends) == []
 
 
 @only_root
