@@ -167,6 +167,16 @@ def test_the_short_way_answers_with_the_same_headers(world, name, settings):
     assert int(short.headers["X-RateLimit-Remaining"]) == int(long.headers["X-RateLimit-Remaining"]) - 1
 
 
+@pytest.mark.parametrize("roles", [[], ["owner"], ["auditor", "template-admin"], ["auditor", "no such role"]])
+def test_the_roles_of_an_author_are_those_of_the_serializer(world, roles):
+    _, admin, template = world
+    User.objects.filter(pk=admin.pk).update(site_roles=roles)
+    answer = ApiClient(make_user(site_roles=("owner",))).get(f"templateversions/{template.active_version_id}")
+    version = TemplateVersion.objects.get(pk=template.active_version_id)
+    assert ordered(answer.raw) == plain(TemplateVersionSerializer(version))
+    assert [role["name"] for role in answer.body["created_by"]["roles"]] == [r for r in roles if r != "no such role"]
+
+
 @pytest.mark.parametrize("reference", ["{id}", "{name}", "default", "DEFAULT"])
 def test_a_list_finds_its_organization_by_any_reference(world, reference):
     organization, admin, template = world

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from coderproj.api.identifiers import UUID_PATTERN
 from coderproj.api.json_sql import Json, JsonList
+from coderproj.api.renderers import to_json
 from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
@@ -48,15 +49,15 @@ class QuotedId(Json):
 
 
 class RoleList(Json):
-    """``role_list`` in SQL, of an array of role names."""
+    """``role_list`` in SQL, of an array of role names. Most people have none, and need no look at the list."""
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         names, parameters = compiler.compile(self.source_expressions[0])
         # Role names and titles are ours, not a request's.
-        titles = " ".join(f"WHEN '{role.name}' THEN '{role.display_name}'" for role in ROLES.values())
-        rows = f"SELECT name, CASE name WHEN '' THEN '' {titles} END AS display_name FROM unnest({names}) name"  # noqa: S608
-        array = f"concat('[', string_agg(row_to_json(roles_)::text, ','), ']') FROM ({rows}) roles_"
-        return f"(SELECT {array})", parameters
+        roles = [(name, to_json(role).decode().strip()) for name in ROLES for role in role_list([name])]
+        known = " ".join(f"WHEN '{name}' THEN '{role}'" for name, role in roles)
+        some = f"SELECT concat('[', string_agg(CASE name {known} END, ','), ']') FROM unnest({names}) name"  # noqa: S608
+        return f"CASE WHEN {names} = '{{}}' THEN '[]' ELSE ({some}) END", [*parameters, *parameters]
 
 
 def user_context(actor: Actor) -> dict[str, Any]:
