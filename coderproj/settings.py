@@ -268,6 +268,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "AppHealth": "provisioning.models.AppHealth",
         "JobStatus": "provisioning.models.JobStatus",
         "UserStatus": "coderproj.identity.models.UserStatus",
         "SourceScheme": "provisioning.models.SourceScheme",

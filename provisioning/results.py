@@ -16,6 +16,7 @@ from provisioning.engine.base import (
 from provisioning.engine.hcl import allowed_texts
 from provisioning.logs import printable
 from provisioning.models import (
+    AppHealth,
     DestinationScheme,
     ProvisionerJob,
     SourceScheme,
@@ -138,5 +139,5 @@ def _app(agent: WorkspaceAgent, app: App) -> WorkspaceApp:
         healthcheck_url=app.healthcheck.url,
         healthcheck_interval=app.healthcheck.interval,
         healthcheck_threshold=app.healthcheck.threshold,
-        health="initializing" if app.healthcheck.url else "disabled",
+        health=AppHealth.INITIALIZING if app.healthcheck.url else AppHealth.DISABLED,
     )

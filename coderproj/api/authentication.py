@@ -45,11 +45,17 @@ REMEMBERED_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # n
 MEMORY = 4096
 
 
+# By statement, its parameters with those that follow from the actor.
+Parameters = dict[object, list[bytes | None]]
+
+
 @dataclass(slots=True)
 class Proof:
-    """``facts``: all that ACTOR_SQL found, as one text. ``given``: a statement of this request has found the same."""
+    """``facts``: all that ACTOR_SQL found, as one text. ``given``: a statement of this request has found the same.
+    ``parameters`` are those that statements have made of these facts already."""
 
     facts: str
+    parameters: Parameters = field(default_factory=dict)
     given: bool = False
 
 
@@ -73,6 +79,7 @@ class Memory:
     facts: str
     expires_at: datetime
     last_used: datetime
+    parameters: Parameters = field(default_factory=dict)
 
 
 class Memories:
@@ -226,7 +233,7 @@ def remembered_actor(request: HttpRequest) -> RememberedActor | None:
         group_ids=actor.group_ids,
         scope=actor.scope,
         key_id=actor.key_id,
-        proof=Proof(memory.facts),
+        proof=Proof(memory.facts, memory.parameters),
     )
 
 

@@ -13,7 +13,7 @@ are asked for.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,8 @@ from coderproj.database.prepared import Prepared, as_text
 from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
 
-Source = Callable[[Actor, tuple[Any, ...]], Any]
+# Where the value of a parameter comes from: it follows from the actor, or is the argument of that index.
+Source = Callable[[Actor], Any] | int
 Rows = Callable[..., QuerySet[Any, Any]]
 
 # The read's own statement goes in where the comment is. Its parameters stand between the key's id and what the actor is
@@ -56,26 +57,22 @@ class Marks:
 
     def of_argument(self, index: int, value: Any) -> Any:
         """A stand-in of the argument's type. Django writes the numbers of LIMIT and OFFSET into the text."""
-
-        def source(actor: Actor, arguments: tuple[Any, ...]) -> Any:
-            return arguments[index]
-
         match value:
             case None:
                 return None
             case uuid.UUID():
-                return self.of_id(source)
+                return self.of_id(index)
             case int():
                 number = 900_000_000 + len(self.limits)
-                self.limits[str(number)] = self.sources[number] = source
+                self.limits[str(number)] = self.sources[number] = index
                 return number
             case str():
                 mark = f"mark {uuid.uuid4()}"
-                self.sources[mark] = source
+                self.sources[mark] = index
                 return mark
             case datetime():
                 moment = datetime(1000 + len(self.sources), 1, 1, tzinfo=value.tzinfo)
-                self.sources[moment] = source
+                self.sources[moment] = index
                 return moment
         raise TypeError(f"cannot compile an argument of type {type(value).__name__}")
 
@@ -88,37 +85,58 @@ class MarkedActor(Actor):
 
     def __init__(self, actor: Actor, marks: Marks) -> None:
         super().__init__(
-            id=marks.of_id(lambda actor, _: actor.id),
+            id=marks.of_id(lambda actor: actor.id),
             username=actor.username,
             site_roles=actor.site_roles,
             scope=actor.scope,
-            group_ids=marks.of_ids(lambda actor, _: list(actor.group_ids)),
+            group_ids=marks.of_ids(lambda actor: list(actor.group_ids)),
         )
         object.__setattr__(self, "marks", marks)
 
     @property
     def organization_ids(self) -> frozenset[uuid.UUID]:
-        return self.marks.of_ids(lambda actor, _: list(actor.organization_ids))
+        return self.marks.of_ids(lambda actor: list(actor.organization_ids))
 
     def organizations_where(self, granted: Callable[[frozenset[str]], bool]) -> frozenset[uuid.UUID]:
-        return self.marks.of_ids(lambda actor, _: list(actor.organizations_where(granted)))
+        return self.marks.of_ids(lambda actor: list(actor.organizations_where(granted)))
 
 
 class Statement:
-    """SQL with, for each parameter, where its value comes from: a function, or what is always sent."""
+    """SQL with, for each parameter, where its value comes from, or None for what is always sent."""
 
     def __init__(self, sql: str, parameters: Sequence[Any], sources: Sequence[Source | None]) -> None:
         pairs = list(zip(parameters, sources, strict=True))
         self._constant = [as_text(value) if source is None else None for value, source in pairs]
-        self._sources = [(place, source) for place, source in enumerate(sources) if source is not None]
+        self._of_actor = [(place, source) for place, source in enumerate(sources) if callable(source)]
+        self._of_arguments = [(place, source) for place, source in enumerate(sources) if isinstance(source, int)]
         # Numbers that a request gives may be larger than those they were compiled with.
-        self._prepared = Prepared(sql, [int(v) if source and isinstance(v, int) else v for v, source in pairs])
+        examples = [int(value) if isinstance(value, int) and source is not None else value for value, source in pairs]
+        self._prepared = Prepared(sql, examples)
 
     def row(self, actor: Actor, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        return self._prepared.first_row(self.parameters(actor, arguments))
+
+    def parameters(self, actor: Actor, arguments: tuple[Any, ...]) -> list[bytes | None]:
+        """All parameters as texts. What follows from a remembered actor is kept with what is remembered: working it
+        out took longer than sending the statement."""
+        kept = actor.proof.parameters if isinstance(actor, RememberedActor) else {}
+        values = kept.get(self)
+        if values is None:
+            values = kept[self] = self._from_actor(
+                actor, shared={text: text for other in kept.values() for text in other}
+            )
+        values = values.copy()
+        for place, index in self._of_arguments:
+            values[place] = as_text(arguments[index])
+        return values
+
+    def _from_actor(self, actor: Actor, shared: Mapping[bytes | None, bytes | None]) -> list[bytes | None]:
+        """Parameters without those of arguments. Most statements have the same texts: they are in memory once."""
         values = self._constant.copy()
-        for place, source in self._sources:
-            values[place] = as_text(source(actor, arguments))
-        return self._prepared.first_row(values)
+        for place, source in self._of_actor:
+            text = as_text(source(actor))
+            values[place] = shared.get(text, text)
+        return values
 
 
 @dataclass(slots=True)
@@ -186,7 +204,7 @@ class FinalRead(Read):
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
         thing, *bounds = arguments
-        key = (self.rows, thing)
+        key = (self.rows, thing.int)  # the hash of a UUID is made in Python
         is_whole = all(bound is None for bound in bounds)
         if is_whole and (kept := KEPT_ANSWERS.get(key)) is not None:
             self.visible.row(actor, thing)
@@ -197,11 +215,11 @@ class FinalRead(Read):
         return row
 
 
-def _key_id(actor: Actor, arguments: tuple[Any, ...]) -> str:
+def _key_id(actor: Actor) -> str:
     return actor.key_id
 
 
-def _remembered(actor: Actor, arguments: tuple[Any, ...]) -> str:
+def _remembered(actor: Actor) -> str:
     assert isinstance(actor, RememberedActor)
     return actor.proof.facts
 

@@ -28,9 +28,10 @@ An example. Of this serializer ::
                   'Z","name":', to_json(pet.name::text),               -- text: escaped
                   ',"owner_name":', to_json(owner.username::text),     -- F("owner__username") made the join
                   ',"age":', coalesce((2026 - pet.year)::text, 'null'),  -- an expression: it might be NULL
-                  ',"toys":', (SELECT concat('[', string_agg(rows_.row_, ','), ']')
-                                 FROM (SELECT concat('{"id":"', …, '}') FROM toy WHERE toy.pet_id = pet.id
-                                        ORDER BY …) rows_(row_)),      -- Meta.list_order of ToySerializer
+                  ',"toys":', concat('[', array_to_string(ARRAY(
+                      SELECT concat('{"id":"', …, '}') FROM toy WHERE toy.pet_id = pet.id
+                       ORDER BY …                                       -- Meta.list_order of ToySerializer
+                  ), ','), ']'),
                   '}')
       FROM pet JOIN owner ON …
 
@@ -39,6 +40,7 @@ leaves it out. ``prefix`` is what leads from the query's rows to the serializer'
 ``VisitSerializer`` has ``pet = PetSerializer()``.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -71,11 +73,11 @@ class Json(Func):
 
 
 class JsonObject(Json):
-    """One JSON object of named expressions, without blanks, put together by ``concat``.
+    """One JSON object of named expressions, put together by ``concat``.
 
     How a value is written follows from its field: texts are escaped, ids quoted, numbers as they are. ``concat`` skips
     NULL: with ``omit_absent`` a member without a value is left out (the first one always has a value), else it is
-    ``null``. Building text is several times cheaper than ``row_to_json`` and ``json_strip_nulls``.
+    ``null``. Building text is several times cheaper than ``row_to_json`` with ``json_strip_nulls``.
     """
 
     def __init__(self, members: dict[str, Any], *, omit_absent: bool = False) -> None:
@@ -85,9 +87,19 @@ class JsonObject(Json):
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         text = _Concatenation()
+        self.add_to(text, compiler)
+        return text.sql(), text.parameters
+
+    def add_to(self, text: "_Concatenation", compiler: Any) -> None:
+        """An object within an object is written into the same text, not put together by itself first."""
         for key, expression in zip(self.keys, self.source_expressions, strict=True):
+            is_first = key == self.keys[0]
             # Names come from serializers, never from a request.
-            name = f'{"," if key != self.keys[0] else "{"}"{key}":'
+            name = f'{"{" if is_first else ","}"{key}":'
+            if isinstance(expression, JsonObject):
+                text.add_text(name)
+                expression.add_to(text, compiler)
+                continue
             sql, parameters = compiler.compile(expression)
             before, written, after = _written(expression, sql)
             if not _may_be_null(expression, compiler):
@@ -95,14 +107,13 @@ class JsonObject(Json):
                 text.add(written, parameters)
                 text.add_text(after)
             elif self.omit_absent:
-                if not text.pieces:
+                if is_first:
                     raise TypeError(f"the first member, {key!r}, may be absent: nothing could follow it")
                 text.add(_joined(name + before, written, after), parameters)
             else:
                 text.add_text(name)
                 text.add(f"coalesce({_joined(before, written, after)}, 'null')", parameters)
         text.add_text("}")
-        return text.sql(), text.parameters
 
 
 class _Concatenation:
@@ -149,9 +160,28 @@ def _written(expression: Any, sql: str) -> tuple[str, str, str]:
             return "", sql, ""
         case BooleanField():
             return "", f"({sql})::text", ""
-        case CharField() | TextField():
-            return "", f"to_json(({sql})::text)", ""
+        case CharField() | TextField() as field:
+            return "", text_sql(f"({sql})::text", _known(field) if isinstance(expression, Col) else ()), ""
     raise TypeError(f"do not know how to write a {type(expression.output_field).__name__} as JSON")
+
+
+# Comparing a text with so many known ones still takes less than an escape.
+MOST_KNOWN = 6
+PLAIN_WORD = re.compile(r"[\w-]*", re.ASCII)
+
+
+def _known(field: "CharField[Any, Any] | TextField[Any, Any]") -> list[str]:
+    """What a column of text is likely to hold: one of its choices, or nothing."""
+    choices = [str(word) for word, _ in field.flatchoices]
+    words = [*([""] if field.blank else []), *(choices if len(choices) <= MOST_KNOWN else [])]
+    # A collation might find two spellings equal.
+    return [word for word in words if PLAIN_WORD.fullmatch(word) and field.db_collation is None]
+
+
+def text_sql(text: str, known: Iterable[str] = ()) -> str:
+    """SQL for a text as JSON. These texts, which need no escapes, are known: that takes a third of an escape."""
+    words = "".join(f""" WHEN '{word}' THEN '"{word}"'::json""" for word in known)
+    return f"CASE {text}{words} ELSE to_json({text}) END" if words else f"to_json({text})"
 
 
 def _joined(before: str, sql: str, after: str) -> str:
@@ -175,15 +205,15 @@ def _may_be_null(expression: Any, compiler: Any) -> bool:
 class JsonList(Subquery):
     """The rows of a subquery of one column of JSON text as a JSON array, in the subquery's order."""
 
-    template = "(SELECT concat('[', string_agg(rows_.row_, ','), ']') FROM (%(subquery)s) rows_(row_))"
+    template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
     output_field = TextField()
 
 
 class StoredJson(Json):
-    """A JSON column without the blanks that PostgreSQL puts into it. Nulls within it are left out: none of ours has
-    any."""
+    """A JSON column as PostgreSQL writes it. Its blanks stay: to parse it for their sake took a twentieth of a list of
+    versions."""
 
-    template = "json_strip_nulls((%(expressions)s)::json)::text"
+    template = "(%(expressions)s)::text"
 
 
 class Constant(Value):

@@ -21,7 +21,10 @@ class KeptAnswers:
 
     def get(self, key: Hashable) -> Row | None:
         with self._lock:
-            return self._rows.get(key)
+            try:
+                return self._rows[key]
+            except KeyError:
+                return None
 
     def keep(self, key: Hashable, row: Row) -> None:
         """One that is larger than an eighth of the limit is not kept: it would push out too many."""

@@ -74,6 +74,9 @@ class ApiView(APIView):
         return Response(envelope(message), status=status)
 
 
+_response_headers: dict[type, dict[str, str]] = {}
+
+
 class CompiledReadView(ApiView):
     """A view whose ``get`` answers from a ``compiled.Read``.
 
@@ -89,6 +92,14 @@ class CompiledReadView(ApiView):
         # Django would keep the bound ``get`` under this name, a ring with the view.
         return self.get(request, *args, **kwargs)  # type: ignore[attr-defined]
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Those of Django REST framework, which finds them out for each answer, though a class has always the same."""
+        headers = _response_headers.get(type(self))
+        if headers is None:
+            headers = _response_headers[type(self)] = super().default_response_headers
+        return headers.copy()
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answer = self._short_way(request, args, kwargs) if request.method == "GET" else None
         return answer or super().dispatch(request, *args, **kwargs)
@@ -103,10 +114,12 @@ class CompiledReadView(ApiView):
         short.parser_context.clear()  # a ring with the request
         short.user = actor  # type: ignore[assignment]
         try:
-            if not all(permission.has_permission(short, self) for permission in self.get_permissions()):
-                return None
-            if not all(throttle.allow_request(short, self) for throttle in self.get_throttles()):
-                return None
+            for permission in self.get_permissions():
+                if not permission.has_permission(short, self):
+                    return None
+            for throttle in self.get_throttles():
+                if not throttle.allow_request(short, self):
+                    return None
             answer: HttpResponseBase = self.get(short, *args, **kwargs)  # type: ignore[attr-defined]
         except Exception:  # noqa: BLE001 - the long way says what is wrong
             return None

@@ -32,6 +32,10 @@ class Transition(StrEnum):
     DELETE = "delete"
 
 
+# Who may open an app: its owner, everybody who is signed in, everybody.
+SHARING_LEVELS = ("owner", "authenticated", "public")
+
+
 class Stage(StrEnum):
     """The stages of a job, in the order in which they appear in its log. Clients show them as they are."""
 
@@ -134,7 +138,7 @@ class App:
     icon: str = ""
     subdomain: bool = False
     external: bool = False
-    sharing_level: str = "owner"
+    sharing_level: str = SHARING_LEVELS[0]
     healthcheck: AppHealthcheck = AppHealthcheck()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import (
+    SHARING_LEVELS,
     Agent,
     App,
     AppHealthcheck,
@@ -21,7 +22,6 @@ from .base import (
 )
 
 SENSITIVE_VALUE = "(sensitive value)"
-SHARING_LEVELS = ("owner", "authenticated", "public")
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 _SLUG = re.compile(r"[a-z0-9](-?[a-z0-9])*")

@@ -13,6 +13,7 @@ from provisioning.models.parameters import (
     SourceScheme,
 )
 from provisioning.models.resources import (
+    AppHealth,
     WorkspaceAgent,
     WorkspaceApp,
     WorkspaceResource,
@@ -21,6 +22,7 @@ from provisioning.models.resources import (
 
 __all__ = [
     "DEFAULT_TAGS",
+    "AppHealth",
     "DestinationScheme",
     "File",
     "JobEnd",

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 
+from provisioning.engine.base import SHARING_LEVELS, Transition
 from provisioning.models.jobs import ProvisionerJob
 
 
@@ -13,7 +14,9 @@ class WorkspaceResource(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     job = models.ForeignKey(ProvisionerJob, on_delete=models.CASCADE, related_name="resources")
-    workspace_transition = models.CharField(max_length=8)
+    workspace_transition = models.CharField(
+        max_length=8, choices=[(one.value, one.name.capitalize()) for one in Transition]
+    )
     type = models.CharField(max_length=192)
     name = models.CharField(max_length=64)
     hide = models.BooleanField(default=False)
@@ -44,6 +47,13 @@ class WorkspaceResourceMetadata(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class AppHealth(models.TextChoices):
+    DISABLED = "disabled"
+    INITIALIZING = "initializing"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
 
 
 class AgentLifecycle(models.TextChoices):
@@ -103,11 +113,13 @@ class WorkspaceApp(models.Model):
     url = models.TextField(blank=True, default="")
     external = models.BooleanField(default=False)
     subdomain = models.BooleanField(default=False)
-    sharing_level = models.CharField(max_length=16, default="owner")
+    sharing_level = models.CharField(
+        max_length=16, choices=[(level, level.capitalize()) for level in SHARING_LEVELS], default=SHARING_LEVELS[0]
+    )
     healthcheck_url = models.TextField(blank=True, default="")
     healthcheck_interval = models.IntegerField(default=0)
     healthcheck_threshold = models.IntegerField(default=0)
-    health = models.CharField(max_length=16, default="disabled")
+    health = models.CharField(max_length=16, choices=AppHealth.choices, default=AppHealth.DISABLED)
 
     class Meta:
         ordering = ["agent", "slug"]

@@ -43,6 +43,23 @@ def test_an_object_may_have_any_number_of_members():
     assert built(members) == dict.fromkeys(members, "acme")
 
 
+@pytest.mark.parametrize("text", ["", "active", "suspended", AWKWARD[:16], "Active"])
+def test_a_text_is_the_same_whether_it_is_one_of_its_choices_or_not(text: str):
+    user = make_user()
+    User.objects.filter(pk=user.pk).update(status=text, avatar_url=text)
+    (built,) = User.objects.values_list(JsonObject({"status": F("status"), "avatar": F("avatar_url")}), flat=True)
+    assert json.loads(built) == {"status": text, "avatar": text}
+
+
+def test_objects_within_objects_are_one_text():
+    make_organization(name="acme")
+    inner = {f"member_{n}": F("name") for n in range(60)}
+    members = {"first": JsonObject(inner), "id": F("pk"), "second": JsonObject({"deep": JsonObject(inner)})}
+    expected = dict.fromkeys(inner, "acme")
+    organization = str(Organization.objects.get().pk)
+    assert built(members) == {"first": expected, "id": organization, "second": {"deep": expected}}
+
+
 def test_a_row_that_an_outer_join_does_not_find_is_null():
     organization = make_organization()
     make_version(user=make_user(organizations=(organization,)), organization=organization)
@@ -68,7 +85,7 @@ def test_an_empty_list_and_stored_json():
     organization = make_organization(name="acme")
     job = make_job(user=make_user(organizations=(organization,)), tags={"scope": "é", "owner": ""})
     (text,) = ProvisionerJob.objects.values_list(JsonObject({"tags": StoredJson(F("tags"))}), flat=True)
-    assert text == '{"tags":{"owner":"","scope":"é"}}'
+    assert json.loads(text) == {"tags": {"owner": "", "scope": "é"}}
     rows = ProvisionerJob.objects.filter(pk=job.pk, error="none")
     (text,) = User.objects.filter(pk=job.initiator_id).values_list(json_list(rows, ProvisionerJobSerializer()))
     assert text == ("[]",)
