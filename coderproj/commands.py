@@ -1,7 +1,7 @@
 """What our management commands share: acting as somebody, answering as text or JSON, exit codes."""
 
 import json
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import IO, Any, cast
@@ -29,9 +29,15 @@ class ActionCommand(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="answer in JSON")
+        self.add_options(parser)
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         self.add_actions(actions)
+        for action in actions.choices.values():
+            self.add_options(action, default=SUPPRESS)  # what was said before the action stays said
+
+    def add_options(self, parser: ArgumentParser, **default: Any) -> None:
+        """Add the options that may stand before or behind the action."""
+        parser.add_argument("--json", action="store_true", help="answer in JSON", **default)
 
     def add_actions(self, actions: Any) -> None:
         """Add a parser for each action. Every command defines it."""
@@ -84,9 +90,10 @@ class ActionCommand(BaseCommand):
 class ActingCommand(ActionCommand):
     """A command that acts as a user through the services: its actions are ``act_<action>(actor, options)``."""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--as", dest="acting", metavar="USER", help="act as this user (default: the first owner)")
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser, **default: Any) -> None:
+        super().add_options(parser, **default)
+        text = "act as this user (default: the first owner)"
+        parser.add_argument("--as", dest="acting", metavar="USER", help=text, **default)
 
     def act(self, options: dict[str, Any]) -> Any:
         return self.action(options)(self._actor(options), options)

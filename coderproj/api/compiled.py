@@ -204,13 +204,15 @@ class FinalRead(Read):
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
         thing, *bounds = arguments
+        if not KEPT_ANSWERS.limit or any(bound is not None for bound in bounds):
+            return Read.row(self, actor, *arguments)  # ``super()`` does not know the class that ``slots`` makes
         key = (self.rows, thing.int)  # the hash of a UUID is made in Python
-        is_whole = all(bound is None for bound in bounds)
-        if is_whole and (kept := KEPT_ANSWERS.get(key)) is not None:
+        kept = KEPT_ANSWERS.get(key)
+        if kept is not None:
             self.visible.row(actor, thing)
             return kept
-        row = Read.row(self, actor, *arguments)  # ``super()`` does not know the class that ``slots`` makes
-        if is_whole and row[-1]:
+        row = Read.row(self, actor, *arguments)
+        if row[-1]:
             KEPT_ANSWERS.keep(key, row)
         return row
 

@@ -16,6 +16,7 @@ class KeptAnswers:
 
     def __init__(self, limit: int) -> None:
         """``limit`` is the size of all together, in bytes; 0 keeps nothing."""
+        self.limit = limit
         self._rows: LRUCache[Hashable, Row] = LRUCache(limit, getsizeof=_size)
         self._lock = threading.Lock()
 
@@ -28,7 +29,7 @@ class KeptAnswers:
 
     def keep(self, key: Hashable, row: Row) -> None:
         """One that is larger than an eighth of the limit is not kept: it would push out too many."""
-        if _size(row) <= self._rows.maxsize // 8:
+        if _size(row) <= self.limit // 8:
             with self._lock:
                 self._rows[key] = row
 

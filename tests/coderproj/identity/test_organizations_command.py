@@ -1,5 +1,7 @@
 """``manage.py organizations``, as somebody at a terminal uses it."""
 
+import json
+
 import pytest
 from django.core.management import CommandError
 
@@ -47,3 +49,16 @@ def test_what_cannot_be_done_is_exit_code_1_with_the_reason(people, org, argumen
         run("organizations", *arguments)
     assert failure.value.returncode == 1
     assert Organization.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json", "--as", "stranger", "list"],
+        ["--as", "stranger", "list", "--json"],
+        ["list", "--json", "--as", "stranger"],
+        ["--as", "owner", "list", "--as", "stranger", "--json"],
+    ],
+)
+def test_common_options_stand_before_or_behind_the_action(people, org, other_org, arguments):
+    assert [row["name"] for row in json.loads(run("organizations", *arguments))] == ["other"]
