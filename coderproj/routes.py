@@ -73,7 +73,9 @@ class Routes:
         for segment in text.split("/"):
             if segment.startswith("<str:") and segment.endswith(">"):
                 names.append(segment[5:-1])
-                node.anything = node = node.anything or Node()
+                if node.anything is None:
+                    node.anything = Node()
+                node = node.anything
             elif "<" in segment:
                 raise TypeError(f"not a whole segment of any text: {text}")
             else:

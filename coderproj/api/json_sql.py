@@ -205,8 +205,14 @@ def _may_be_null(expression: Any, compiler: Any) -> bool:
 class JsonList(Subquery):
     """The rows of a subquery of one column of JSON text as a JSON array, in the subquery's order."""
 
-    template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
+    template = "(SELECT concat('[', string_agg(rows_.row_, ','), ']') FROM (%(subquery)s) rows_(row_))"
     output_field = TextField()
+
+
+class ShortJsonList(JsonList):
+    """The same for a few rows within each of many: 3 % less for a version's resources, 4 % more for a list of 1,000."""
+
+    template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
 
 
 class StoredJson(Json):
@@ -271,12 +277,15 @@ def _member(serializer: Any, name: str, member: Any, prefix: str) -> Any:
     return F(prefix + source)
 
 
-def _related_list(model: type[Model], member: serializers.ListSerializer[Any], source: str, prefix: str) -> JsonList:
+def _related_list(
+    model: type[Model], member: serializers.ListSerializer[Any], source: str, prefix: str
+) -> ShortJsonList:
     relation: Any = model._meta.get_field(source)
     child = relation.related_model
     rows = child._default_manager.filter(**{relation.field.name: OuterRef(f"{prefix}pk")})
-    order = getattr(member.child.Meta, "list_order", ("pk",))  # type: ignore[union-attr]
-    return json_list(rows.order_by(*order), member.child)
+    serializer: Any = member.child
+    order = getattr(serializer.Meta, "list_order", ("pk",))
+    return ShortJsonList(rows.order_by(*order).values_list(json_object(serializer), flat=True))
 
 
 def json_list(rows: QuerySet[Any], serializer: Any) -> JsonList:

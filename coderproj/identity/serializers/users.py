@@ -7,7 +7,7 @@ from django.db.models import F, OuterRef
 from rest_framework import serializers
 
 from coderproj.api.identifiers import UUID_PATTERN
-from coderproj.api.json_sql import Json, JsonList
+from coderproj.api.json_sql import Json, ShortJsonList
 from coderproj.api.renderers import to_json
 from coderproj.api.serializers import (
     AnswerSerializer,
@@ -92,12 +92,12 @@ class UserSerializer(AnswerSerializer):
         memberships = sorted(user.memberships.all(), key=lambda row: row.pk)
         return [str(row.organization_id) for row in memberships if shown is None or row.organization_id in shown]
 
-    def sql_organization_ids(self, prefix: str) -> JsonList:
+    def sql_organization_ids(self, prefix: str) -> ShortJsonList:
         rows = Membership.objects.filter(user=OuterRef(f"{prefix}pk")).order_by("pk")
         shown = self.context.get("organizations")
         if shown is not None:
             rows = rows.filter(organization_id__any=shown)
-        return JsonList(rows.values_list(QuotedId("organization_id"), flat=True))
+        return ShortJsonList(rows.values_list(QuotedId("organization_id"), flat=True))
 
     def get_roles(self, user: User) -> list[dict[str, str]]:
         return role_list(user.site_roles)
