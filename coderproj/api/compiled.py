@@ -122,9 +122,8 @@ class Statement:
         kept = actor.proof.parameters if isinstance(actor, RememberedActor) else {}
         values = kept.get(self)
         if values is None:
-            values = kept[self] = self._from_actor(
-                actor, shared={text: text for other in kept.values() for text in other}
-            )
+            others = list(kept.values())  # at once: other threads may add to it
+            values = kept[self] = self._from_actor(actor, shared={text: text for other in others for text in other})
         values = values.copy()
         for place, index in self._of_arguments:
             values[place] = as_text(arguments[index])
