@@ -5,12 +5,15 @@ for the API's hundred routes that took a twentieth of a short read. The routes s
 and the first one in their order that matches is found, as by Django.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from django.urls import ResolverMatch, URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
+
+ANYTHING = re.compile(r"<str:(\w+)>")
 
 
 @dataclass(slots=True)
@@ -56,7 +59,8 @@ class Routes:
 
     @classmethod
     def below(cls, prefix: str) -> Self:
-        """The routes that the URL configuration includes below the prefix. Raises TypeError for others than these."""
+        """The routes that the URL configuration includes below the prefix, ahead of all else and without arguments for
+        all of them. Raises TypeError for routes of another kind."""
         routes = cls(prefix)
         for included in get_resolver().url_patterns:
             if isinstance(included, URLResolver) and str(included.pattern) == prefix:
@@ -71,8 +75,8 @@ class Routes:
             raise TypeError(f"not a plain route: {pattern}")
         text, names, node = str(route), [], self._root
         for segment in text.split("/"):
-            if segment.startswith("<str:") and segment.endswith(">"):
-                names.append(segment[5:-1])
+            if anything := ANYTHING.fullmatch(segment):
+                names.append(anything[1])
                 if node.anything is None:
                     node.anything = Node()
                 node = node.anything

@@ -79,7 +79,7 @@ class Memory:
     facts: str
     expires_at: datetime
     last_used: datetime
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters
 
 
 class Memories:
@@ -203,7 +203,9 @@ def actor_for_token(token: str, client: Client) -> Actor:
         client=client,
     )
     if last_used is not None:
-        memories.put(token, Memory(actor, facts, expires_at, last_used))
+        known = memories.get(token)
+        parameters = known.parameters if known is not None and known.facts == facts else {}
+        memories.put(token, Memory(actor, facts, expires_at, last_used, parameters))
     return actor
 
 

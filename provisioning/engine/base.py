@@ -32,8 +32,12 @@ class Transition(StrEnum):
     DELETE = "delete"
 
 
-# Who may open an app: its owner, everybody who is signed in, everybody.
-SHARING_LEVELS = ("owner", "authenticated", "public")
+class SharingLevel(StrEnum):
+    """Who may open an app: its owner, everybody who is signed in, everybody."""
+
+    OWNER = "owner"
+    AUTHENTICATED = "authenticated"
+    PUBLIC = "public"
 
 
 class Stage(StrEnum):
@@ -138,7 +142,7 @@ class App:
     icon: str = ""
     subdomain: bool = False
     external: bool = False
-    sharing_level: str = SHARING_LEVELS[0]
+    sharing_level: SharingLevel = SharingLevel.OWNER
     healthcheck: AppHealthcheck = AppHealthcheck()
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import (
-    SHARING_LEVELS,
     Agent,
     App,
     AppHealthcheck,
@@ -19,6 +18,7 @@ from .base import (
     ResourceMetadata,
     RichParameter,
     RichParameterOption,
+    SharingLevel,
 )
 
 SENSITIVE_VALUE = "(sensitive value)"
@@ -140,7 +140,7 @@ def app(name: str, values: Values) -> App:
             f'app "{name}" has the invalid slug "{slug}": '
             "a slug consists of lower-case letters and digits, with single dashes between them"
         )
-    sharing_level = values.text("share").lower()
+    share = values.text("share").lower()
     check = next(values.blocks("healthcheck"), Values({}, {}))
     return App(
         slug=slug,
@@ -150,7 +150,7 @@ def app(name: str, values: Values) -> App:
         icon=values.text("icon"),
         subdomain=values.boolean("subdomain"),
         external=values.boolean("external"),
-        sharing_level=sharing_level if sharing_level in SHARING_LEVELS else SHARING_LEVELS[0],
+        sharing_level=SharingLevel(share) if share in list(SharingLevel) else SharingLevel.OWNER,
         healthcheck=AppHealthcheck(
             url=check.text("url"), interval=check.integer("interval"), threshold=check.integer("threshold")
         ),

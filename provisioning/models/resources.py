@@ -4,7 +4,7 @@ import uuid
 
 from django.db import models
 
-from provisioning.engine.base import SHARING_LEVELS, Transition
+from provisioning.engine.base import SharingLevel, Transition
 from provisioning.models.jobs import ProvisionerJob
 
 
@@ -114,7 +114,9 @@ class WorkspaceApp(models.Model):
     external = models.BooleanField(default=False)
     subdomain = models.BooleanField(default=False)
     sharing_level = models.CharField(
-        max_length=16, choices=[(level, level.capitalize()) for level in SHARING_LEVELS], default=SHARING_LEVELS[0]
+        max_length=16,
+        choices=[(level.value, level.name.capitalize()) for level in SharingLevel],
+        default=SharingLevel.OWNER.value,
     )
     healthcheck_url = models.TextField(blank=True, default="")
     healthcheck_interval = models.IntegerField(default=0)

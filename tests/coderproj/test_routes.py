@@ -4,10 +4,12 @@ import itertools
 from typing import Any
 
 import pytest
+from django.core.handlers.base import BaseHandler
 from django.http import HttpResponse
+from django.test import RequestFactory
 from django.urls import Resolver404, ResolverMatch, URLPattern, include, path, re_path, resolve
 
-from coderproj.handler import API_ROUTE
+from coderproj.handler import API_ROUTE, Handler
 from coderproj.routes import Routes
 from coderproj.urls import api
 
@@ -82,8 +84,23 @@ def test_the_first_of_two_routes_that_match_is_found():
 
 
 @pytest.mark.parametrize(
-    "route", [path("<int:number>", view), path("a<str:b>", view), re_path("a", view), path("more/", include([]))]
+    "route",
+    [
+        path("<int:number>", view),
+        path("a<str:b>", view),
+        path("<str:a>.<str:b>", view),
+        re_path("a", view),
+        path("more/", include([])),
+    ],
 )
 def test_other_kinds_of_routes_are_refused(route: Any):
     with pytest.raises(TypeError):
         Routes("v/").add(route)
+
+
+def test_the_web_servers_handler_finds_views_this_way(monkeypatch):
+    request = RequestFactory().get(f"/{API_ROUTE}buildinfo")
+    monkeypatch.setattr(BaseHandler, "resolve_request", None)
+    match = Handler().resolve_request(request)
+    assert request.resolver_match is match
+    assert described(match) == by_django(request.path_info)

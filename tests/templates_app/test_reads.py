@@ -63,6 +63,11 @@ def ordered(raw: bytes) -> Any:
     return json.loads(raw, object_pairs_hook=lambda pairs: pairs)
 
 
+def compact(raw: bytes) -> bool:
+    """Whether there is no blank between tokens."""
+    return raw == json.dumps(json.loads(raw), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
 def rich_version(template: Template) -> TemplateVersion:
     return template.versions.order_by("created_at")[1]
 
@@ -132,6 +137,7 @@ def test_a_compiled_read_equals_its_serializer(world, name):
     assert answer.status_code == 200
     assert ordered(answer.raw) == plain(serializer)
     assert answer.body
+    assert compact(answer.raw)
 
 
 @pytest.mark.parametrize("name", READS)

@@ -164,7 +164,7 @@ def test_other_methods_take_the_long_way(api, template):
 def test_only_so_many_are_remembered(monkeypatch):
     monkeypatch.setattr(authentication, "MEMORY", 3)
     memories = authentication.Memories()
-    memory = authentication.Memory(None, "", datetime.now(UTC), datetime.now(UTC))  # type: ignore[arg-type]
+    memory = authentication.Memory(None, "", datetime.now(UTC), datetime.now(UTC), {})  # type: ignore[arg-type]
     for n in range(5):
         memories.put(f"token {n}", memory)
     assert [memories.get(f"token {n}") is memory for n in range(5)] == [False, False, True, True, True]
@@ -184,3 +184,19 @@ def test_a_request_is_freed_as_soon_as_it_is_answered(api, template):
         assert known() is None
     finally:
         gc.enable()
+
+
+def test_parameters_of_the_caller_are_kept_and_those_of_a_request_are_not(api, member, organization, template):
+    token = api.headers["HTTP_CODER_SESSION_TOKEN"]
+    kept = authentication.memories.get(token).parameters
+    other = make_template(user=member, organization=organization, name="other")
+    for one in (template, other, template):
+        assert api.get(f"templates/{one.pk}").body["name"] == one.name
+    (values,) = kept.values()
+    assert values.count(None) == 1, "the place of the template's id"
+    assert member.pk.hex.encode() in values
+    assert api.get("templates/nonsense").status_code == 400, "goes the long way, which remembers anew"
+    assert authentication.memories.get(token).parameters is kept
+    Membership.objects.filter(user=member).update(roles=["organization-admin"])
+    assert api.get(f"templates/{template.pk}").status_code == 200
+    assert authentication.memories.get(token).parameters is not kept
