@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from coderproj.api.json_sql import Constant, StoredJson
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, MomentField, StrictTextField
+from provisioning.engine.base import LogLevel, LogSource
 from provisioning.models import (
     JobStatus,
     ParameterSchema,
@@ -55,8 +56,8 @@ class LogSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     created_at = MomentField()
-    log_source = serializers.ChoiceField(choices=["provisioner_daemon", "provisioner"])
-    log_level = serializers.ChoiceField(choices=["trace", "debug", "info", "warn", "error"])
+    log_source = serializers.ChoiceField(choices=[(one.value, one.name) for one in LogSource])
+    log_level = serializers.ChoiceField(choices=[(one.value, one.name) for one in LogLevel])
     stage = serializers.CharField()
     output = serializers.CharField()
 

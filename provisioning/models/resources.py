@@ -7,6 +7,9 @@ from django.db import models
 from provisioning.engine.base import SharingLevel, Transition
 from provisioning.models.jobs import ProvisionerJob
 
+TRANSITIONS = [(one.value, one.name.capitalize()) for one in Transition]
+SHARING_LEVELS = [(one.value, one.name.capitalize()) for one in SharingLevel]
+
 
 class WorkspaceResource(models.Model):
     """A managed resource of a job's plan."""
@@ -14,9 +17,7 @@ class WorkspaceResource(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     job = models.ForeignKey(ProvisionerJob, on_delete=models.CASCADE, related_name="resources")
-    workspace_transition = models.CharField(
-        max_length=8, choices=[(one.value, one.name.capitalize()) for one in Transition]
-    )
+    workspace_transition = models.CharField(max_length=8, choices=TRANSITIONS)
     type = models.CharField(max_length=192)
     name = models.CharField(max_length=64)
     hide = models.BooleanField(default=False)
@@ -113,11 +114,7 @@ class WorkspaceApp(models.Model):
     url = models.TextField(blank=True, default="")
     external = models.BooleanField(default=False)
     subdomain = models.BooleanField(default=False)
-    sharing_level = models.CharField(
-        max_length=16,
-        choices=[(level.value, level.name.capitalize()) for level in SharingLevel],
-        default=SharingLevel.OWNER.value,
-    )
+    sharing_level = models.CharField(max_length=16, choices=SHARING_LEVELS, default=SharingLevel.OWNER.value)
     healthcheck_url = models.TextField(blank=True, default="")
     healthcheck_interval = models.IntegerField(default=0)
     healthcheck_threshold = models.IntegerField(default=0)

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
-from coderproj.identity.models import ApiKey, GitSSHKey
+from coderproj.identity.models import ApiKey, GitSSHKey, KeyScope
 
 MAX_LIFETIME = 2**63 - 1
 
@@ -49,7 +49,5 @@ class TokenBody(BodySerializer):
 
     lifetime = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)
     lifetime_seconds = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)
-    scope = serializers.ChoiceField(
-        choices=["all", "application_connect"], required=False, default="all", allow_blank=True
-    )
+    scope = serializers.ChoiceField(choices=KeyScope.choices, required=False, default=KeyScope.ALL, allow_blank=True)
     token_name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
