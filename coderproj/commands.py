@@ -18,8 +18,9 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
 from coderproj.identity.roles import SiteRole
 
-# Exit codes besides 0: 1 says that the request could not be carried out, 2 that a job failed.
-REFUSED, JOB_FAILED = 1, 2
+# Exit codes besides 0: 1 says that the request could not be carried out, 3 that a job failed. 2 is argparse's own: the
+# command line makes no sense.
+REFUSED, JOB_FAILED = 1, 3
 
 
 class ActionCommand(BaseCommand):

@@ -66,11 +66,11 @@ class Conflict(DomainError):
     message = "Conflict."
 
     @classmethod
-    def taken(cls, what: str, name: str) -> "Conflict":
+    def taken(cls, what: str, name: str, *, field: str = "name") -> "Conflict":
         """A duplicate name, on create and on rename."""
         return cls(
             f"{'An' if what[0] in 'aeio' else 'A'} {what} named {name!r} already exists.",
-            problems=(Problem("name", "This value is already in use and should be unique."),),
+            problems=(Problem(field, "This value is already in use and should be unique."),),
         )
 
 

@@ -38,17 +38,17 @@ def log_window(query: Mapping[str, str]) -> LogWindow:
     """
     bounds: dict[str, int | datetime] = {}
     problems: list[Problem] = []
+    follow = follow_is_on(query)
     for name in ("after", "before"):
         text = query.get(name, "")
         if not text:
             continue
-        if INTEGER.fullmatch(text):
+        if name == "before" and follow:
+            problems.append(Problem("before", "cannot be combined with follow."))
+        elif INTEGER.fullmatch(text):
             bounds[name] = _bound(text)
         else:
             problems.append(Problem(name, f"{text[:64]!r} is not an integer."))
-    follow = follow_is_on(query)
-    if follow and query.get("before", ""):
-        problems.append(Problem("before", "cannot be combined with follow."))
     if problems:
         raise Invalid("Query parameters have invalid values.", problems=tuple(problems))
     after, before = bounds.get("after"), bounds.get("before")

@@ -116,13 +116,14 @@ def store(
     """Store the values of a request. Values of scheme ``none`` say that there is none and are left out.
 
     A copy must come from one of the import jobs ``copyable_jobs``. Unknown ids are passed over, as in the contract,
-    and so are those of values from elsewhere: nobody learns what else exists. Raises Conflict for a name given twice.
+    and so are those of values from elsewhere: nobody learns what else exists. Raises Conflict for a name given twice,
+    on ``parameter_values[1].name`` when it is the second one's.
     """
     wanted = [value.copy_from for value in given if value.copy_from]
     sources = {value.pk: value for value in ParameterValue.objects.filter(pk__in=wanted)}
     allowed = set(copyable_jobs) if sources else set()
     rows: dict[str, ParameterValue] = {}
-    for value in given:
+    for index, value in enumerate(given):
         row = ParameterValue(scope=scope, scope_id=scope_id)
         if value.copy_from:
             source = sources.get(value.copy_from)
@@ -136,7 +137,7 @@ def store(
             row.name, row.source_value = value.name, value.source_value
             row.source_scheme, row.destination_scheme = value.source_scheme, value.destination_scheme
         if row.name in rows:
-            raise Conflict.taken("parameter value", row.name)
+            raise Conflict.taken("parameter value", row.name, field=f"parameter_values[{index}].name")
         rows[row.name] = row
     ParameterValue.objects.bulk_create(rows.values())
 

@@ -46,6 +46,7 @@ class ProvisionerJobSerializer(AnswerSerializer):
             "tags",
         ]
         omit_absent = True
+        omit_empty = ("error",)
 
     def sql_status(self, prefix: str) -> Case:
         return status_expression(prefix)
@@ -95,6 +96,7 @@ class AppSerializer(AnswerSerializer):
             "healthcheck",
             "health",
         ]
+        omit_empty = ("command", "icon")
         list_order = ("slug",)
 
 
@@ -135,6 +137,7 @@ class AgentSerializer(AnswerSerializer):
             "login_before_ready",
         ]
         omit_absent = True
+        omit_empty = ("instance_id", "startup_script", "directory")
         list_order = ("name", "id")
 
     def get_status(self, agent: WorkspaceAgent) -> str:
@@ -226,12 +229,22 @@ class ComputedValueSerializer(serializers.Serializer[Any]):
 
 
 # ---------------------------------------------------------------------- bodies
-class ParameterValueBody(BodySerializer):
-    """A value of a variable, given literally or copied from a stored one."""
+class LiteralValueBody(BodySerializer):
+    """A value of a variable for a dry run: only its name and text count, and a copy is none (contract, E18)."""
 
     copy_from_parameter = BodyUUIDField(required=False)
     name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
     source_value = StrictTextField(max_length=65_536, required=False, default="", allow_blank=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs["name"] and not attrs.get("copy_from_parameter"):
+            raise serializers.ValidationError({"name": "This field is required."})
+        return attrs
+
+
+class ParameterValueBody(LiteralValueBody):
+    """A value of a variable, given literally or copied from a stored one."""
+
     source_scheme = serializers.ChoiceField(choices=SourceScheme.choices, required=False, default="data")
     destination_scheme = serializers.ChoiceField(
         choices=DestinationScheme.choices, required=False, default="provisioner_variable"
@@ -241,11 +254,6 @@ class ParameterValueBody(BodySerializer):
         if isinstance(data, dict):  # the Go SDK sends blanks for what it does not set
             data = {name: value for name, value in data.items() if value != "" or name.endswith("value")}
         return super().to_internal_value(data)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs["name"] and not attrs.get("copy_from_parameter"):
-            raise serializers.ValidationError({"name": "This field is required."})
-        return attrs
 
 
 class RichParameterValueBody(BodySerializer):

@@ -36,9 +36,15 @@ def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
 
 
 def _template_by_name(actor: Actor, organization: OrganizationReference, name: str) -> OfOneRow:
+    """Whether the organization itself is visible does not count: who is in the template's access list may read it."""
+    rows = Template.objects.visible_one(actor).with_statistics().filter(name__iexact=name)
+    match organization:
+        case uuid.UUID():
+            return _one_template(rows.filter(organization_id=organization))
+        case str():
+            return _one_template(rows.filter(organization__name__iexact=organization))
     found = organization_named(actor, organization).values("pk")
-    rows = Template.objects.visible_one(actor).with_statistics()
-    return _one_template(rows.filter(organization_id=Subquery(found[:1]), name__iexact=name))
+    return _one_template(rows.filter(organization_id=Subquery(found[:1])))
 
 
 def _templates_of_organization(actor: Actor, organization: OrganizationReference) -> OfOneRow:
@@ -52,7 +58,7 @@ def _versions_of_template(
     rows = TemplateVersion.objects.filter(template=OuterRef("pk")).order_by("created_at", "id")
     known: Any = Value(True)
     if after_id is not None:
-        known = Exists(TemplateVersion.objects.filter(template=OuterRef("pk"), pk=after_id))
+        known = Exists(TemplateVersion.objects.visible_one(actor).filter(pk=after_id))
         rows = rows.after_id(after_id)
     if limit is not None:
         rows = rows[offset or 0 : (offset or 0) + limit]

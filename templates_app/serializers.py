@@ -6,7 +6,8 @@ from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, TextFi
 from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
-from coderproj.api.json_sql import Constant
+from coderproj.api.identifiers import NIL, parse_uuid
+from coderproj.api.json_sql import Constant, StoredObjects
 from coderproj.api.serializers import (
     AnswerSerializer,
     BodySerializer,
@@ -18,7 +19,12 @@ from coderproj.api.serializers import (
 )
 from coderproj.identity.serializers import UserSerializer
 from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
-from provisioning.serializers import ParameterValueBody, ProvisionerJobSerializer, RichParameterValueBody
+from provisioning.serializers import (
+    LiteralValueBody,
+    ParameterValueBody,
+    ProvisionerJobSerializer,
+    RichParameterValueBody,
+)
 from templates_app.models import RichParameter, Template, TemplateVersion
 from templates_app.names import check_display_name, check_name, check_template_name
 
@@ -110,6 +116,13 @@ class TemplateVersionSerializer(AnswerSerializer):
         omit_absent = True
 
 
+class RichParameterOptionSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    value = serializers.CharField()
+    icon = serializers.CharField()
+
+
 class RichParameterSerializer(AnswerSerializer):
     """The union of the documented computed value and what real clients read."""
 
@@ -122,6 +135,7 @@ class RichParameterSerializer(AnswerSerializer):
     destination_scheme = serializers.SerializerMethodField()
     default_source_value = serializers.SerializerMethodField()
     default_value = serializers.SerializerMethodField()
+    options = RichParameterOptionSerializer(many=True)
     required = serializers.SerializerMethodField()  # type: ignore[assignment]
     validation_min = serializers.SerializerMethodField()
     validation_max = serializers.SerializerMethodField()
@@ -153,6 +167,9 @@ class RichParameterSerializer(AnswerSerializer):
             "validation_max",
             "validation_monotonic",
         ]
+
+    def sql_options(self, prefix: str) -> StoredObjects:
+        return StoredObjects(F(f"{prefix}options"), RichParameterOptionSerializer().fields)
 
     def get_scope(self, parameter: RichParameter) -> str:
         return ParameterScope.IMPORT_JOB
@@ -254,12 +271,7 @@ class UpdateTemplateBody(BodySerializer):
     display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
     description = StrictTextField(required=False, allow_blank=True, max_length=127)
     icon = StrictTextField(required=False, allow_blank=True, max_length=256)
-    default_ttl_ms = StrictIntegerField(
-        required=False,
-        min_value=0,
-        max_value=MAX_TTL_MS,
-        error_messages={"min_value": "Must be a positive integer."},
-    )
+    default_ttl_ms = StrictIntegerField(required=False, max_value=MAX_TTL_MS)
     allow_user_cancel_workspace_jobs = StrictBooleanField(required=False)
 
     def validate_name(self, value: str) -> str:
@@ -284,7 +296,7 @@ class UpdateVersionBody(BodySerializer):
 
 class DryRunBody(BodySerializer):
     workspace_name = StrictTextField(required=False, default="", allow_blank=True, max_length=64)
-    parameter_values = ParameterValueBody(many=True, required=False, default=())
+    parameter_values = LiteralValueBody(many=True, required=False, default=())
     rich_parameter_values = RichParameterValueBody(many=True, required=False, default=())
 
 
@@ -303,6 +315,7 @@ class TagsField(serializers.DictField):
 class CreateVersionBody(DryRunBody):
     """Both shapes in one: what real clients send, and the documented dry-run request."""
 
+    parameter_values = ParameterValueBody(many=True, required=False, default=())
     name = StrictTextField(required=False, default="", allow_blank=True)
     message = StrictTextField(required=False, default="", allow_blank=True, max_length=1024)
     template_id = BodyUUIDField(required=False)
@@ -323,8 +336,9 @@ class CreateVersionBody(DryRunBody):
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = set(self.initial_data)
-        documented = not given & self.REAL_KEYS and given & (self.DOCUMENTED_KEYS | {"parameter_values"})
+        sent = self.normalised(self.initial_data)
+        given = {name for name, value in sent.items() if value and parse_uuid(str(value)) != NIL}
+        documented = not given & self.REAL_KEYS and sent.keys() & (self.DOCUMENTED_KEYS | {"parameter_values"})
         if not attrs.get("file_id") and not attrs["example_id"] and not documented:
             raise serializers.ValidationError({"file_id": "Give a file_id or an example_id."})
         return attrs

@@ -21,6 +21,7 @@ from coderproj.identity.actor import Actor, Client
 from coderproj.identity.tokens import TOUCH_INTERVAL, parse_token
 
 SESSION_COOKIE = "coder_session_token"
+APP_COOKIE = "coder_devurl_session_token"
 SESSION_HEADER = "HTTP_CODER_SESSION_TOKEN"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -107,7 +108,8 @@ memories = Memories()
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Reads the session token from the cookie, else from the header; an empty one counts as none.
+    """Reads the session token from the cookie, else from the header, else from the cookie that apps get; an empty one
+    counts as none (contract, authentication).
 
     The query parameter is read only where ``streaming`` asks for it: on the log WebSocket.
     """
@@ -126,10 +128,12 @@ class TokenAuthentication(BaseAuthentication):
 
 def carried_token(request: HttpRequest) -> tuple[str, bool]:
     """The token of a request and whether a cookie carried it."""
-    cookie = request.COOKIES.get(SESSION_COOKIE, "")
-    if cookie:
+    cookies = request.COOKIES
+    if cookie := cookies.get(SESSION_COOKIE):
         return cookie, True
-    return request.META.get(SESSION_HEADER, ""), False
+    if header := request.META.get(SESSION_HEADER):
+        return header, False
+    return cookies.get(APP_COOKIE, ""), True
 
 
 def refuse_cross_site(request: HttpRequest) -> None:
@@ -244,8 +248,9 @@ def _digest(token: str) -> bytes:
 
 
 def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client) -> None:
-    """Note the use of a key, at most hourly, and slide its expiry."""
-    slid = max(expires_at, now + timedelta(seconds=lifetime))
+    """Note the use of a key, at most hourly, and slide its expiry when an hour of its lifetime is over."""
+    whole = now + timedelta(seconds=lifetime)
+    slid = whole if whole - expires_at >= TOUCH_INTERVAL else expires_at
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE identity_apikey SET last_used = %s, updated_at = %s, ip_address = %s, expires_at = %s"

@@ -44,7 +44,7 @@ def domain_error(exception: Exception) -> DomainError:
         case PermissionDenied() | exceptions.PermissionDenied():
             return Forbidden()
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
-            return SignInRequired()
+            return SignInRequired(detail="No session token was sent, as the header Coder-Session-Token or as a cookie.")
         case exceptions.ParseError():
             return DomainError(INVALID_JSON, detail=str(exception.detail))
         case exceptions.ValidationError():

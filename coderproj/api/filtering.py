@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import django_filters
 from django.db.models import Q, QuerySet
-from django.forms.fields import UUIDField
+from django.forms.fields import IntegerField, UUIDField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
@@ -35,6 +35,12 @@ class Flag(django_filters.TypedChoiceFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = (("true", "yes"), ("false", "no"))
         super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
+
+
+class WholeNumber(django_filters.NumberFilter):
+    """A number without a fraction."""
+
+    field_class = IntegerField
 
 
 class Moment(django_filters.IsoDateTimeFilter):

@@ -16,11 +16,15 @@ MAX_DEPTH = 64
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+class Blank(dict[str, Any]):
+    """What is read of a body without a value: an object without members, but not one that was sent."""
+
+
 class StrictJSONParser(BaseParser):
     """The first JSON value of a body, in UTF-8, without NaN and without a depth that could exhaust the stack.
 
-    What follows the value is ignored, as Go's ``json.Decoder`` does. An empty body is an empty object. Raises
-    ParseError, and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    What follows the value is ignored, as Go's ``json.Decoder`` does. An empty body is ``Blank``. Raises ParseError,
+    and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
     """
 
     media_type = "application/json"
@@ -39,10 +43,10 @@ class StrictJSONParser(BaseParser):
 
 
 def parse_json(body: bytes) -> Any:
-    """The first value of ``body``; ``{}`` when it is blank. Raises ParseError."""
+    """The first value of ``body``; ``Blank`` when there is none. Raises ParseError."""
     text = body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
     if not text.strip():
-        return {}
+        return Blank()
     if _depth(text) > MAX_DEPTH:
         raise ParseError(f"nested deeper than {MAX_DEPTH} levels")
     try:

@@ -20,7 +20,8 @@ class MomentField(serializers.DateTimeField):
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     """Describes an answer. Fields are written in the order of the original's structures.
 
-    With ``Meta.omit_absent`` a field without a value is left out: ids and times are never ``""``.
+    With ``Meta.omit_absent`` a field without a value is left out: ids and times are never ``""``. The texts of
+    ``Meta.omit_empty`` are left out when they are empty.
     """
 
     serializer_field_mapping: ClassVar = {
@@ -31,7 +32,10 @@ class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         values = super().to_representation(instance)
         if getattr(self.Meta, "omit_absent", False):
-            return {name: value for name, value in values.items() if value is not None}
+            values = {name: value for name, value in values.items() if value is not None}
+        for name in getattr(self.Meta, "omit_empty", ()):
+            if values.get(name) == "":
+                del values[name]
         return values
 
 
@@ -40,16 +44,18 @@ class BodySerializer(serializers.Serializer[Any]):
     exact spelling first (contract, body decoding)."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            known = set(self.fields.keys())
-            exact = known & data.keys()
-            folded = {name.lower(): name for name in known - exact}
-            data = {
-                name if name in exact else folded.get(name.lower(), name): value
-                for name, value in data.items()
-                if value is not None
-            }
-        return super().to_internal_value(data)
+        return super().to_internal_value(self.normalised(data) if isinstance(data, dict) else data)
+
+    def normalised(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What was sent, without ``null``, by the names of the fields."""
+        known = set(self.fields.keys())
+        exact = known & data.keys()
+        folded = {name.lower(): name for name in known - exact}
+        return {
+            name if name in exact else folded.get(name.lower(), name): value
+            for name, value in data.items()
+            if value is not None
+        }
 
 
 class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):

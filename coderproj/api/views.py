@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from coderproj.api.authentication import remembered_actor
 from coderproj.api.dialect import Dialect, dialect_of
 from coderproj.api.errors import ROUTE_NOT_FOUND, envelope
+from coderproj.api.parsers import Blank
 from coderproj.api.permissions import Public
 from coderproj.api.throttling import RateLimited, headers_of
 from coderproj.errors import DomainError, NotFound, SignInRequired
@@ -56,6 +57,11 @@ class ApiView(APIView):
     @property
     def dialect(self) -> Dialect:
         return dialect_of(self.request._request)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request brought a JSON value. Raises ParseError."""
+        return not isinstance(self.request.data, Blank) and self.request.stream is not None
 
     def body(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
         """The validated body. Raises Invalid with a problem for each bad field."""

@@ -33,7 +33,9 @@ SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
 class Policy:
     """What the audit log keeps of a model: every field is tracked, secret or ignored, by its attribute name.
 
-    ``target`` names the field that tells people which object it was. ``related`` adds what other tables keep.
+    ``target`` names the field that tells people which object it was. ``identity`` names the one whose UUID stands for
+    an object with another kind of key: the user's for what belongs to one (clients decode ``resource_id`` as a UUID).
+    ``related`` adds what other tables keep.
     """
 
     resource_type: str
@@ -41,6 +43,7 @@ class Policy:
     tracked: tuple[str, ...]
     secret: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    identity: str = "pk"
     related: Callable[[Any], Snapshot] | None = None
 
 
@@ -102,6 +105,19 @@ def record(actor: Actor, action: AuditAction, instance: models.Model | None = No
         raise
 
 
+@contextmanager
+def refused(actor: Actor, action: AuditAction, instance: models.Model) -> Iterator[None]:
+    """Record a change that is refused before ``record`` begins: for who asks, or for what the request says."""
+    try:
+        yield
+    except Exception as error:
+        status_code = getattr(error, "status_code", None)  # ours and those of REST framework
+        if status_code is not None:
+            target, icon = _target(instance), getattr(instance, "icon", "")
+            _write(actor, action, Entry(instance, target, icon, status_code=status_code), {})
+        raise
+
+
 def _lock(instance: models.Model) -> None:
     """Not for its key: rows that refer to it may be inserted meanwhile."""
     rows = type(instance)._base_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001 - Django documents it
@@ -123,7 +139,7 @@ def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> N
         ip=actor.client.ip,
         user_agent=actor.client.user_agent,
         resource_type=policy.resource_type,
-        resource_id=str(instance.pk),
+        resource_id=str(getattr(instance, policy.identity)),
         resource_target=_target(instance) if entry.after else entry.target,
         resource_icon=getattr(instance, "icon", "") if entry.after else entry.icon,
         action=action,
@@ -215,6 +231,7 @@ declare(
     Policy(
         "organization_member",
         target="user",
+        identity="user_id",
         tracked=("organization_id", "user_id", "roles"),
         ignored=("id", "created_at", "updated_at"),
     ),
@@ -224,6 +241,7 @@ declare(
     Policy(
         "git_ssh_key",
         target="user_id",
+        identity="user_id",
         tracked=("user_id", "public_key"),
         secret=("encrypted_private_key",),
         ignored=("created_at", "updated_at"),
@@ -234,6 +252,7 @@ declare(
     Policy(
         "api_key",
         target="id",
+        identity="user_id",
         tracked=("id", "user_id", "name", "login_type", "scope", "lifetime_seconds"),
         secret=("hashed_secret",),
         ignored=("last_used", "ip_address", "expires_at", "created_at", "updated_at"),

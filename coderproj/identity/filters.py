@@ -60,7 +60,7 @@ class AuditLogFilter(filtering.FilterSet):
     email = django_filters.CharFilter(method="by_email", help_text="Who did it, by e-mail address.")
     date_from = django_filters.DateFilter(field_name="time", lookup_expr="date__gte", help_text="First day, in UTC.")
     date_to = django_filters.DateFilter(field_name="time", lookup_expr="date__lte", help_text="Last day, in UTC.")
-    status_code = django_filters.NumberFilter(help_text="HTTP status of the attempt.")
+    status_code = filtering.WholeNumber(help_text="HTTP status of the attempt.")
 
     class Meta:
         model = AuditLog

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from coderproj.api.identifiers import parse_uuid
+from coderproj.api.identifiers import parse_uuid, path_uuid
 from coderproj.errors import Conflict, DomainError, Invalid, NotFound, Problem
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
@@ -49,9 +49,15 @@ def groups_of(actor: Actor, organization: Organization) -> list[Group]:
     return with_members(groups.order_by("name", "id"))
 
 
-def find_group(actor: Actor, group_id: uuid.UUID) -> Group:
-    """A visible group. Raises NotFound."""
-    return _only(visible_groups(actor).filter(pk=group_id))
+def find_group(actor: Actor, reference: str) -> Group:
+    """A visible group by id, or by a name that no second visible one has. Raises NotFound; DomainError for what is
+    neither."""
+    named = [] if parse_uuid(reference) else list(visible_groups(actor).filter(name=reference)[:2])
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise DomainError("Several groups have this name: use the id.")
+    return _only(visible_groups(actor).filter(pk=path_uuid("group", reference)))
 
 
 def find_group_in(actor: Actor, organization: Organization, reference: str) -> Group:

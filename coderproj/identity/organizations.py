@@ -105,12 +105,17 @@ def new_organization(administrator_id: uuid.UUID, *, name: str, **fields: Any) -
     return organization
 
 
-def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organization:
-    """Create an organization, administered by the actor. Owners may. Raises Forbidden and Conflict."""
+def authorize_creation(actor: Actor) -> None:
+    """Return when the actor may create organizations: owners. Raises Forbidden."""
     try:
         authorize(actor, Action.CREATE, Resource.ORGANIZATION)
     except NotFound:
         raise Forbidden from None  # that there are organizations is no secret
+
+
+def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organization:
+    """Create an organization, administered by the actor. Owners may. Raises Forbidden and Conflict."""
+    authorize_creation(actor)
     with audit.record(actor, AuditAction.CREATE) as entry:
         organization = new_organization(actor.id, name=name, **fields)
         entry.after, entry.status_code = organization, 201
@@ -159,12 +164,12 @@ def set_member_roles(actor: Actor, member: Membership, roles: Collection[str]) -
 
     Raises Forbidden, and Invalid on ``roles`` for an unknown one. Nobody changes their own roles.
     """
+    authorize(actor, Action.UPDATE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
     suffix = f":{member.organization_id}"
     wanted = sorted({role.removesuffix(suffix) for role in roles} - {ORGANIZATION_MEMBER})
     unknown = [role for role in wanted if role not in OrganizationRole.values]
     if unknown:
         raise Invalid.field("roles", f"{unknown[0]!r} is not a role of this organization.")
-    authorize(actor, Action.UPDATE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
     with audit.record(actor, AuditAction.WRITE, member) as entry:
         if not set(member.roles) ^ set(wanted) <= assignable_roles(actor, member.organization_id):
             raise Forbidden("You may not give or take these roles.")

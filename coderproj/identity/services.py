@@ -103,7 +103,7 @@ def create_token(
         raise DomainError("A suspended user gets no tokens.")
     with audit.record(actor, AuditAction.CREATE) as entry:
         key, token = tokens.issue(
-            user=user, login_type=login_type, lifetime_seconds=lifetime_seconds, scope=scope, name=name
+            user=user, login_type=login_type, lifetime_seconds=lifetime_seconds, scope=scope, name=name, in_use=False
         )
         entry.after, entry.status_code = key, 201
     return token

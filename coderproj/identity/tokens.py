@@ -35,8 +35,10 @@ def issue(
     scope: KeyScope = KeyScope.ALL,
     name: str = "",
     ip: str | None = None,
+    in_use: bool = True,
 ) -> tuple[ApiKey, str]:
-    """Create a key. Returns it with the only copy of the token; the lifetime defaults to that of a session.
+    """Create a key. Returns it with the only copy of the token; the lifetime defaults to that of a session. A
+    session that is ``in_use`` counts as used right away: its first request need not note that.
 
     Raises Conflict when the user has a key of that name.
     """
@@ -51,7 +53,7 @@ def issue(
         login_type=login_type,
         scope=scope,
         lifetime_seconds=lifetime,
-        last_used=now if login_type == LoginType.PASSWORD else None,
+        last_used=now if in_use and login_type == LoginType.PASSWORD else None,
         expires_at=now + timedelta(seconds=lifetime),
         ip_address=ip,
     )

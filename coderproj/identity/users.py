@@ -67,6 +67,15 @@ def find_user(actor: Actor, reference: str) -> User:
     return user
 
 
+# ---------------------------------------------------------------------- rights
+def authorize_on(actor: Actor, action: Action, user: User) -> None:
+    """Return for oneself and for administrators of users; an owner's account is in owners' hands alone. Raises
+    Forbidden and NotFound."""
+    authorize(actor, action, Resource.USER, owner_id=user.pk)
+    if user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles:
+        raise Forbidden("Only an owner may change an owner's account.")
+
+
 # ---------------------------------------------------------------------- making and changing
 def check_password_strength(password: str, *, user: User | None = None, field: str = "password") -> None:
     """Raises Invalid on ``field`` for a password that is too short or too common."""
@@ -117,7 +126,7 @@ def create_user(
 def update_profile(actor: Actor, user: User, changes: dict[str, Any]) -> User:
     """Change ``username``, ``name`` or ``avatar_url``: one's own, or as an administrator of users. Raises Forbidden,
     and Conflict for a taken username."""
-    _authorize_on(actor, Action.UPDATE, user)
+    authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         for name, value in changes.items():
             setattr(user, name, value)
@@ -133,7 +142,7 @@ def change_password(actor: Actor, user: User, *, password: str, old_password: st
 
     A user who could not sign in by password can from then on. Raises Forbidden, and Invalid naming the field.
     """
-    _authorize_on(actor, Action.UPDATE, user)
+    authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         if user.pk == actor.id and old_password is not None and not user.check_password(old_password):
             raise Invalid.field("old_password", "Old password is incorrect.")
@@ -193,10 +202,10 @@ def set_site_roles(actor: Actor, user: User, roles: Collection[str]) -> User:
     Raises Forbidden, Invalid on ``roles`` for an unknown one, DomainError for oneself, LastOwner.
     """
     wanted = sorted(set(roles) - {MEMBER})
+    authorize(actor, Action.UPDATE, Resource.USER)
     unknown = [role for role in wanted if role not in SiteRole.values]
     if unknown:
         raise Invalid.field("roles", f"{unknown[0]!r} is not a site role.")
-    authorize(actor, Action.UPDATE, Resource.USER)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         _lock_owners()
         user.refresh_from_db(fields=["site_roles"])
@@ -218,18 +227,11 @@ def end_sessions(user_id: uuid.UUID) -> int:
 
 
 # ---------------------------------------------------------------------- rules
-def _authorize_on(actor: Actor, action: Action, user: User) -> None:
-    """Oneself, or an administrator of users; an owner's account is in owners' hands alone."""
-    authorize(actor, action, Resource.USER, owner_id=user.pk)
-    if user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles:
-        raise Forbidden("Only an owner may change an owner's account.")
-
-
 def _authorize_administration(actor: Actor, action: Action, user: User) -> None:
     """An administrator of users; what people may do with their own account does not count."""
     authorize(actor, action, Resource.USER)
     if action == Action.DELETE:
-        _authorize_on(actor, action, user)
+        authorize_on(actor, action, user)
 
 
 def _lock_owners() -> None:

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.errors import Forbidden, Invalid, NotFound, Problem
-from coderproj.identity import audit
+from coderproj.identity import audit, organizations
 from coderproj.identity.actor import Actor
 from coderproj.identity.groups import visible_groups, with_members
 from coderproj.identity.models import AuditAction, Group, Organization, User, UserStatus
+from coderproj.identity.organizations import organization_reference
 from coderproj.identity.rbac import Action, Resource, allowed
 from coderproj.identity.users import visible_users
 from provisioning import parameters
@@ -28,6 +29,25 @@ def authorize_in_organization(actor: Actor, action: Action, organization: Organi
     if organization.pk in actor.organization_roles:
         raise Forbidden
     raise NotFound
+
+
+def find_organization(actor: Actor, reference: str) -> Organization:
+    """The organization that a path names: a visible one, or one with a template whose access list names the actor,
+    who need not be a member for it (contract, evaluation of access lists). Raises NotFound."""
+    try:
+        return organizations.find_organization(actor, reference)
+    except NotFound:
+        match organization_reference(reference):
+            case uuid.UUID() as organization_id:
+                named = Q(organization=organization_id)
+            case str() as name:
+                named = Q(organization__name__iexact=name)
+            case None:
+                raise
+        template = Template.objects.visible(actor).filter(named).select_related("organization").first()
+        if template is None:
+            raise
+        return template.organization
 
 
 def authorize(actor: Actor, action: Action, template: Template) -> None:

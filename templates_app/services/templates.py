@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -86,12 +87,15 @@ def create(actor: Actor, organization: Organization, new: NewTemplate) -> Templa
 def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Template:
     """Change what people see of a template. Keys of ``changes`` are field names; nothing changes without any.
 
-    Raises Forbidden, and Conflict for a taken name.
+    Raises Forbidden, Invalid for a negative ``default_ttl_ms``, and Conflict for a taken name.
     """
-    access.authorize(actor, Action.UPDATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
+        access.authorize(actor, Action.UPDATE, template)
         entry.after = template
         _refuse_deleted(template)
+        if changes.get("default_ttl_ms", 0) < 0:
+            message = "Invalid request to update template metadata!"
+            raise Invalid.field("default_ttl_ms", "Must be a positive integer.", message=message)
         changed = {name: value for name, value in changes.items() if getattr(template, name) != value}
         if changed:
             for name, value in changed.items():
@@ -105,8 +109,8 @@ def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
 
     Raises Forbidden, NotFound for an unknown version, DomainError (400) for one of another template.
     """
-    access.authorize(actor, Action.UPDATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
+        access.authorize(actor, Action.UPDATE, template)
         _refuse_deleted(template)
         version = TemplateVersion.objects.visible(actor).filter(pk=version_id).first()
         if version is None:
@@ -122,10 +126,10 @@ def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
 
 def delete(actor: Actor, template: Template) -> None:
     """Delete a template; its name is free again at once. Raises Forbidden."""
-    access.authorize(actor, Action.DELETE, template)
     with audit.record(actor, AuditAction.DELETE, template):
+        access.authorize(actor, Action.DELETE, template)
         _refuse_deleted(template)
-        Template.objects.filter(pk=template.pk).update(deleted=True)
+        Template.objects.filter(pk=template.pk).update(deleted=True, updated_at=datetime.now(UTC))
 
 
 def _name_taken(organization_id: uuid.UUID, name: str) -> bool:

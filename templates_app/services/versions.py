@@ -33,6 +33,10 @@ class JobUnfinished(DomainError):
     message = "Template version import hasn't completed!"
 
 
+class DryRunUnfinished(JobUnfinished):
+    message = "Template version dry-run hasn't completed!"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a version's archive comes from: an uploaded file, or a starter by id or slug. Neither: no source."""
@@ -202,19 +206,25 @@ class DryRunInput:
     rich_values: Mapping[str, str] = field(default_factory=dict)
 
 
+def authorize_dry_run(actor: Actor, version: TemplateVersion) -> None:
+    """Return when the actor may dry-run a version that they can read: a dry run is like a workspace of theirs
+    (contract, object mapping). Raises Forbidden."""
+    organization_id = version.organization_id
+    if not allowed(actor, Action.CREATE, Resource.WORKSPACE, organization_id=organization_id, owner_id=actor.id):
+        raise Forbidden
+
+
 def start_dry_run(actor: Actor, version: TemplateVersion, given: DryRunInput) -> ProvisionerJob:
     """Queue a plan of the version with these values. The job takes source and tags from the version's import.
 
-    Raises NotFound when the actor may not create workspaces in the organization, JobUnfinished during the import.
+    Raises Forbidden when the actor may not create workspaces in the organization, JobUnfinished during the import.
     """
-    organization_id = version.organization_id
-    if not allowed(actor, Action.CREATE, Resource.WORKSPACE, organization_id=organization_id, owner_id=actor.id):
-        raise NotFound
+    authorize_dry_run(actor, version)
     require_completed(version.job)
     with transaction.atomic():
         return jobs.enqueue(
             job_type=JobType.DRY_RUN,
-            organization_id=organization_id,
+            organization_id=version.organization_id,
             initiator_id=actor.id,
             provisioner=version.job.provisioner,
             file_id=version.job.file_id,

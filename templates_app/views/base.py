@@ -13,13 +13,19 @@ from coderproj.identity.serializers.users import user_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.querysets import TemplateVersionQuerySet
 from templates_app.serializers import TemplateVersionSerializer
+from templates_app.services import access
 
 
 class InOrganization(ApiView):
     """A view below ``/organizations/{organization}``."""
 
     def find_organization(self) -> Organization:
+        """The visible organization. Raises NotFound."""
         return find_organization(self.actor, self.kwargs["organization"])
+
+    def find_organization_of_templates(self) -> Organization:
+        """The organization, for somebody who is only in a template's access list, too. Raises NotFound."""
+        return access.find_organization(self.actor, self.kwargs["organization"])
 
 
 class OfTemplate(ApiView):

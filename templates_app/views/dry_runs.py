@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from coderproj.api.identifiers import path_uuid
 from coderproj.api.schema import ConfirmationSerializer
+from coderproj.errors import DomainError
 from provisioning.log_views import FollowableLogs
 from provisioning.models import ProvisionerJob
 from provisioning.serializers import LogSerializer, ProvisionerJobSerializer, ResourceSerializer
@@ -26,13 +27,16 @@ class DryRunsView(OfVersion):
     def post(self, request: Request, templateversion: str) -> Response:
         """Plan the version with the given values, without creating anything."""
         version = self.find_version()
+        versions.authorize_dry_run(self.actor, version)
+        if not self.has_body:
+            raise DomainError("Request body must be valid JSON.", detail="It is empty.")
         body = self.body(DryRunBody)
         job = versions.start_dry_run(
             self.actor,
             version,
             versions.DryRunInput(
                 workspace_name=body["workspace_name"],
-                values={value["name"]: value["source_value"] for value in body["parameter_values"]},
+                values={value["name"]: value["source_value"] for value in body["parameter_values"] if value["name"]},
                 rich_values={value["name"]: value["value"] for value in body["rich_parameter_values"]},
             ),
         )

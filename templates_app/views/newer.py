@@ -21,7 +21,7 @@ class VersionOfNamedTemplate(AnswersVersion, InOrganization):
 
     def find_version(self) -> TemplateVersion:
         """The version of that exact name. Raises NotFound."""
-        templates = Template.objects.visible(self.actor).filter(organization=self.find_organization())
+        templates = Template.objects.visible(self.actor).filter(organization=self.find_organization_of_templates())
         template = templates.filter(name__iexact=self.kwargs["templatename"]).first()
         if template is None:
             raise NotFound

@@ -1,5 +1,7 @@
 """Endpoints of templates."""
 
+from contextlib import suppress
+
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -12,7 +14,9 @@ from coderproj.api.identifiers import parse_uuid
 from coderproj.api.pagination import Page, page_of
 from coderproj.api.schema import PAGE_PARAMETERS, ConfirmationSerializer
 from coderproj.api.views import CompiledReadView
-from coderproj.errors import DomainError, NotFound
+from coderproj.errors import DomainError, Invalid, NotFound
+from coderproj.identity import audit
+from coderproj.identity.models import AuditAction
 from coderproj.identity.organizations import organization_reference, sees_all_organizations
 from coderproj.identity.rbac import Action
 from coderproj.identity.serializers.users import user_context
@@ -42,10 +46,11 @@ class OrganizationTemplatesView(CompiledReadView, InOrganization):
         responses={200: TemplateSerializer(many=True)},
     )
     def get(self, request: Request, organization: str) -> HttpResponse:
-        try:
-            if not filtering.is_filtered(TemplateFilter, request.query_params):
+        if not filtering.is_filtered(TemplateFilter, request.query_params):
+            with suppress(NotFound):
                 return reads.TEMPLATES_OF_ORGANIZATION.answer(self.actor, organization_reference(organization))
-            found = self.find_organization()
+        try:
+            found = self.find_organization_of_templates()
         except NotFound:
             # To somebody without a site role a hidden organization and one that does not exist look alike: empty.
             if sees_all_organizations(self.actor) or parse_uuid(organization) is None:
@@ -107,9 +112,10 @@ class TemplateView(CompiledReadView, OfTemplate):
     def patch(self, request: Request, template: str) -> Response:
         """Change a template's names, description, icon or rules; fields that are left out stay."""
         found = self.find_template()
-        access.authorize(self.actor, Action.UPDATE, found)
-        changes = self.body(UpdateTemplateBody)
-        if request.data:
+        with audit.refused(self.actor, AuditAction.WRITE, found):
+            access.authorize(self.actor, Action.UPDATE, found)
+            changes = self.body(UpdateTemplateBody)
+        if self.has_body:
             changes = {**absent_template_fields(self.dialect), **changes}
         # A blank name or description means "keep" to the clients that send one.
         changes = {name: value for name, value in changes.items() if value or name not in {"name", "description"}}
@@ -140,7 +146,11 @@ class TemplateVersionsView(CompiledReadView, OfTemplate):
         responses={200: TemplateVersionSerializer(many=True)},
     )
     def get(self, request: Request, template: str) -> HttpResponse:
-        page = page_of(request.query_params)
+        try:
+            page = page_of(request.query_params)
+        except Invalid:
+            self.find_template()  # who may not see it learns that first
+            raise
         if filtering.is_filtered(VersionFilter, request.query_params):
             return self._filtered(page)
         body, known = reads.VERSIONS_OF_TEMPLATE.row(
@@ -155,7 +165,7 @@ class TemplateVersionsView(CompiledReadView, OfTemplate):
         versions = TemplateVersion.objects.filter(template=self.find_template())
         rows = filtering.apply(VersionFilter, self.actor, self.request.query_params, versions)
         if page.after_id:
-            if not versions.filter(pk=page.after_id).exists():
+            if not TemplateVersion.objects.visible(self.actor).filter(pk=page.after_id).exists():
                 raise unknown_cursor(page)
             rows = rows.after_id(page.after_id)
         rows = versions_for_answers(rows.order_by("created_at", "id"))
@@ -167,8 +177,10 @@ class TemplateVersionsView(CompiledReadView, OfTemplate):
     )
     def patch(self, request: Request, template: str) -> Response:
         found = self.find_template()
-        access.authorize(self.actor, Action.UPDATE, found)
-        templates.promote(self.actor, found, self.body(PromoteBody)["id"])
+        with audit.refused(self.actor, AuditAction.WRITE, found):
+            access.authorize(self.actor, Action.UPDATE, found)
+            body = self.body(PromoteBody)
+        templates.promote(self.actor, found, body["id"])
         return self.answer("Updated the active template version!")
 
 

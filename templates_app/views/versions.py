@@ -13,7 +13,6 @@ from coderproj.api.compiled import json_answer
 from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.views import CompiledReadView
 from coderproj.errors import DomainError, NotFound, Unfinished
-from coderproj.identity.organizations import find_organization
 from provisioning import parameters
 from provisioning.log_reading import LogPage
 from provisioning.log_views import FollowableLogs, log_response
@@ -47,7 +46,7 @@ class OrganizationVersionsView(AnswersVersion, InOrganization):
         responses={201: TemplateVersionSerializer},
     )
     def post(self, request: Request, organization: str) -> Response:
-        found = self.find_organization()
+        found = self.find_organization_of_templates()
         body = self.body(CreateVersionBody)
         version = versions.create(
             self.actor,
@@ -64,7 +63,7 @@ class OrganizationVersionsView(AnswersVersion, InOrganization):
                 workspace_name=body["workspace_name"],
             ),
         )
-        return self.version_answer(version_for_answer(version), status=201)
+        return self.version_answer(version, status=201)  # as it was queued: a daemon may have taken it meanwhile
 
 
 class VersionByName(AnswersVersion, InOrganization):
@@ -74,7 +73,7 @@ class VersionByName(AnswersVersion, InOrganization):
     def find_version(self) -> TemplateVersion:
         """The newest visible version of that exact name. Raises NotFound."""
         name = self.kwargs["templateversionname"]
-        found = find_organization(self.actor, self.kwargs["organization"])
+        found = self.find_organization_of_templates()
         rows = TemplateVersion.objects.visible(self.actor).filter(organization=found, name=name)
         version = versions_for_answers(rows).order_by("-created_at", "-id").first()
         if version is None:
@@ -185,7 +184,7 @@ def completed(row: tuple[Any, ...], error: type[DomainError] = versions.JobUnfin
 
 
 def resources_of(job: ProvisionerJob) -> Any:
-    """The resources of a finished job, by name. Raises JobUnfinished."""
-    versions.require_completed(job)
+    """The resources of a finished dry run, by name. Raises DryRunUnfinished."""
+    versions.require_completed(job, versions.DryRunUnfinished)
     rows = WorkspaceResource.objects.filter(job=job).prefetch_related("metadata", "agents__apps")
     return ResourceSerializer(rows.order_by(*ResourceSerializer.Meta.list_order), many=True).data

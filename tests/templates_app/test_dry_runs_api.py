@@ -32,7 +32,8 @@ def test_a_dry_run_takes_values_and_shows_resources(organization, admin, member)
     job = ProvisionerJob.objects.get(pk=answer.body["id"])
     assert job.input["parameter_values"] == [{"name": "region", "value": "us"}]
     assert job.input["rich_parameter_values"] == [{"name": "size", "value": "5"}]
-    assert api.get(f"{path}/{job.pk}/resources").status_code == 400
+    unfinished = api.get(f"{path}/{job.pk}/resources")
+    assert (unfinished.status_code, "dry-run hasn't completed" in unfinished.body["message"]) == (400, True)
     finish(job, result=PlanResult(resources=(Resource(name="x", type="terraform_data"),)))
     assert api.get(f"{path}/{job.pk}").body["status"] == "succeeded"
     assert [row["workspace_transition"] for row in api.get(f"{path}/{job.pk}/resources").body] == ["start"]
@@ -69,4 +70,22 @@ def test_somebody_outside_the_organization_cannot_dry_run(organization, admin):
     template = make_template(user=admin, organization=organization)
     template_admin = make_user(site_roles=("template-admin",))
     path = f"templateversions/{template.active_version_id}/dry-run"
-    assert ApiClient(template_admin).post(path, {}).status_code == 404
+    for body in ({}, {"workspace_name": 1}):
+        assert ApiClient(template_admin).post(path, body).status_code == 403
+
+
+def test_of_values_only_names_and_texts_count(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    value = {"name": "region", "source_value": "us", "source_scheme": "nonsense", "destination_scheme": "none"}
+    values = [value, {"copy_from_parameter": str(uuid.uuid4())}]
+    answer = api.post(f"templateversions/{template.active_version_id}/dry-run", {"parameter_values": values})
+    assert answer.status_code == 201
+    job = ProvisionerJob.objects.get(pk=answer.body["id"])
+    assert job.input["parameter_values"] == [{"name": "region", "value": "us"}]
+
+
+@pytest.mark.parametrize("raw", [b"", b" \n"])
+def test_a_dry_run_needs_a_body(api, admin, organization, raw):
+    template = make_template(user=admin, organization=organization)
+    answer = api.post(f"templateversions/{template.active_version_id}/dry-run", raw=raw)
+    assert (answer.status_code, answer.body["message"]) == (400, "Request body must be valid JSON.")

@@ -259,7 +259,7 @@ def test_a_dry_run_is_not_offered_to_those_who_may_not(organization, version):
     answer = browser(outsider).get(f"{OWN}/parameters")
     assert answer.status_code == 200
     assert "Start a dry run" not in text_of(answer)
-    assert browser(outsider).post(f"{OWN}/versions/{version.name}/dry-run").status_code == 404
+    assert browser(outsider).post(f"{OWN}/versions/{version.name}/dry-run").status_code == 403
     member = make_user("mira", organizations=(organization,))
     assert "Start a dry run" in text_of(browser(member).get(f"{OWN}/parameters"))
 

@@ -1,17 +1,19 @@
 """Templates over the API."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 
+from coderproj.api.dialect import SDK_ABSENT_FIELDS
 from coderproj.errors import DomainError
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditLog
 from provisioning.models import ParameterScope, ParameterValue
-from templates_app.models import Template, TemplateVersion
+from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 from templates_app.services import templates
 from tests.api import ApiClient, fields_of
-from tests.factories import make_organization, make_template, make_user, make_version
+from tests.factories import make_file, make_organization, make_template, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -185,6 +187,16 @@ def test_the_sdk_dialect_clears_what_is_not_named(admin, organization):
     assert answer.body["name"] == template.name
 
 
+@pytest.mark.parametrize("body", [{}, {"unknown": 1}])
+def test_the_sdk_sends_an_empty_object_for_nothing_but_zero_values(admin, organization, body):
+    template = make_template(user=admin, organization=organization, display_name="Web", default_ttl_ms=5)
+    api = ApiClient(admin, accept=None)
+    for blank in (None, b" \n"):  # no body at all says nothing
+        assert api.patch(f"templates/{template.pk}", raw=blank).body["display_name"] == "Web"
+    answer = api.patch(f"templates/{template.pk}", body)
+    assert [answer.body[name] for name in SDK_ABSENT_FIELDS] == list(SDK_ABSENT_FIELDS.values())
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
@@ -200,6 +212,80 @@ def test_bad_updates_change_nothing(api, admin, organization, body, fields):
     answer = api.patch(f"templates/{template.pk}", {"icon": "/x", **body})
     assert (answer.status_code, fields_of(answer)) == (400, fields)
     assert api.get(f"templates/{template.pk}").raw == before
+
+
+def test_a_negative_ttl_of_an_update_is_an_invalid_request(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    answer = api.patch(f"templates/{template.pk}", {"default_ttl_ms": -1})
+    assert answer.body["message"].startswith("Invalid request")
+    assert answer.body["validations"] == [{"field": "default_ttl_ms", "detail": "Must be a positive integer."}]
+
+
+def test_refused_changes_are_in_the_audit_log(api, admin, organization, member):
+    template = make_template(user=admin, organization=organization, name="web")
+    path = f"templates/{template.pk}"
+    reader = ApiClient(member)
+    assert reader.patch(path, {"name": "x"}).status_code == 403
+    assert reader.patch(f"{path}/versions", {"id": str(template.active_version_id)}).status_code == 403
+    assert reader.delete(path).status_code == 403
+    assert api.patch(path, {"name": "not a name"}).status_code == 400
+    assert api.patch(path, {"default_ttl_ms": -1}).status_code == 400
+    assert api.patch(f"{path}/versions", {}).status_code == 400
+    rows = AuditLog.objects.filter(resource_id=template.pk).order_by("time", "id")
+    assert [(row.username, row.action, row.status_code) for row in rows] == [
+        (member.username, "write", 403),
+        (member.username, "write", 403),
+        (member.username, "delete", 403),
+        (admin.username, "write", 400),
+        (admin.username, "write", 400),
+        (admin.username, "write", 400),
+    ]
+    assert {(row.resource_target, str(row.diff)) for row in rows} == {("web", "{}")}
+
+
+def test_deleting_a_template_is_a_change_of_it(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    assert api.delete(f"templates/{template.pk}").status_code == 200
+    assert Template.objects.get(pk=template.pk).updated_at > template.updated_at
+
+
+def test_a_value_given_twice_is_named(api, admin, organization):
+    version = make_version(user=admin, organization=organization)
+    values = [{"name": name, "source_value": "1", "source_scheme": "data"} for name in ("a", "b", "a")]
+    body = {"name": "web", "template_version_id": str(version.pk), "parameter_values": values}
+    answer = api.post(f"organizations/{organization.pk}/templates", body)
+    assert (answer.status_code, fields_of(answer)) == (409, ["parameter_values[2].name"])
+
+
+def test_who_is_only_listed_in_a_template_reaches_it_by_its_organization(organization, admin):
+    template = make_template(user=admin, organization=organization, name="web")
+    make_template(user=admin, organization=organization, name="other")
+    version = template.active_version
+    earlier = make_version(user=admin, organization=organization, template=template)
+    TemplateVersion.objects.filter(pk=earlier.pk).update(created_at=version.created_at - timedelta(seconds=1))
+    guest = make_user(organizations=(make_organization(),))
+    api = ApiClient(guest)
+    below = [
+        "templates/WEB",
+        f"templateversions/{version.name}",
+        f"templateversions/{version.name}/previous",
+        f"templates/web/versions/{version.name}",
+    ]
+    for organization_named in (organization.pk, organization.name.upper()):
+        paths = [f"organizations/{organization_named}/{suffix}" for suffix in below]
+        assert [api.get(path).status_code for path in paths] == [404] * 4
+    TemplateAccess.objects.create(template=template, user=guest, role=AccessRole.ADMIN)
+    for organization_named in (organization.pk, organization.name.upper()):
+        path = f"organizations/{organization_named}"
+        assert [api.get(f"{path}/{suffix}").status_code for suffix in below] == [200] * 4
+        assert [row["name"] for row in api.get(f"{path}/templates").body] == ["web"]
+        assert api.get(f"{path}/templates").body == [api.get(f"templates/{template.pk}").body]
+        assert [row["name"] for row in api.get(f"{path}/templates?q=web").body] == ["web"]
+        body = {"file_id": str(make_file(guest).pk)}
+        assert api.post(f"{path}/templateversions", {**body, "template_id": str(template.pk)}).status_code == 201
+        assert api.post(f"{path}/templateversions", body).status_code == 404
+        assert api.get(f"{path}/templates/examples").status_code == 404
+        assert api.get(path).status_code == 404
 
 
 def test_renaming_to_a_taken_name_is_a_conflict(api, admin, organization):
@@ -263,6 +349,24 @@ def test_versions_are_listed_oldest_first_in_pages(api, admin, organization):
     assert api.get(f"{path}?after_id={uuid.uuid4()}").status_code == 400
     bad = api.get(f"{path}?after_id=x&limit=-1&offset=1.5")
     assert (bad.status_code, fields_of(bad)) == (400, ["after_id", "limit", "offset"])
+    stranger = ApiClient(make_user(organizations=(make_organization(),)))
+    assert stranger.get(f"{path}?limit=-1").status_code == 404
+
+
+def test_any_version_that_one_may_see_is_a_place_to_go_on_from(api, admin, member, organization):
+    """By the time of its creation (contract, list of versions)."""
+    template = make_template(user=admin, organization=organization)
+    before = template.active_version
+    cursor = make_template(user=admin, organization=organization, everyone=False).active_version
+    after = make_version(user=admin, organization=organization, template=template)
+    path = f"templates/{template.pk}/versions"
+    for query in ("", "&archived=false"):
+        assert [row["id"] for row in api.get(f"{path}?after_id={before.pk}{query}").body] == [str(after.pk)]
+        assert [row["id"] for row in api.get(f"{path}?after_id={cursor.pk}{query}").body] == [str(after.pk)]
+        unknown = uuid.uuid4()
+        hidden, ghost = (ApiClient(member).get(f"{path}?after_id={pk}{query}") for pk in (cursor.pk, unknown))
+        assert (hidden.status_code, ghost.status_code) == (400, 400)
+        assert hidden.raw == ghost.raw.replace(str(unknown).encode(), str(cursor.pk).encode())
 
 
 def test_a_version_by_name_is_an_array_of_one_or_the_version(api, admin, organization):

@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from coderproj.identity.models import Organization
-from provisioning.models import ParameterValue, ProvisionerJob
+from provisioning.models import File, ParameterValue, ProvisionerJob
 from templates_app.models import Template, TemplateVersion
-from tests.factories import finish, make_organization, make_template, make_user
+from tests.factories import finish, make_file, make_organization, make_template, make_user
 from tests.vocabulary import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,6 +65,11 @@ def test_push_versions_promote_rollback_and_pull(owner, folder, tmp_path):
     assert "Nothing has changed" in run("push", folder)
     (folder / "main.tf").write_text('variable "region" {}\nvariable "zone" {}\n')
     assert "v1 stays active" in run("push", folder, "--version-name", "v2")
+    assert "v2 of web has these files; v1 stays active" in run("push", folder)
+    unchanged = json.loads(run("--json", "push", folder))
+    assert (unchanged["name"], unchanged["unchanged"]) == ("v2", True)
+    assert "v2 of web has these files, and is active now" in run("push", folder, "--activate")
+    assert "v1 of web is active" in run("promote", "web", "v1")
     assert "v2 of web is active" in run("promote", "web", "v2")
     assert "back from v2 to v1" in run("rollback", "web")
     (folder / "main.tf").write_text("# third\n")
@@ -95,10 +100,11 @@ def test_an_archive_and_a_file_of_values_can_be_pushed(owner, folder, tmp_path):
     with tarfile.open(tmp_path / "web.tar.gz", "w:gz") as made:
         made.add(folder, arcname=".")
     values = tmp_path / "values.yaml"
-    values.write_text("region: eu\nzones: [a, b]\ncount: 3\n")
+    values.write_text("region: eu\nzones: [a, b]\ncount: 3\nday: 2026-01-31\nlast: {day: 2026-02-28}\n")
     run("push", tmp_path / "web.tar.gz", "--parameters", values)
     stored = dict(ParameterValue.objects.values_list("name", "source_value"))
-    assert stored == {"region": "eu", "zones": '["a", "b"]', "count": "3"}
+    days = {"day": "2026-01-31", "last": '{"day": "2026-02-28"}'}
+    assert stored == {"region": "eu", "zones": '["a", "b"]', "count": "3", **days}
     assert Template.objects.get().name == "web"
     values.write_text("region: us\n")  # the same files, but not the same version
     run("push", tmp_path / "web.tar.gz", "--parameters", values)
@@ -121,7 +127,7 @@ def test_rollback_passes_over_archived_versions(owner, folder):
     assert "back from v3 to v1" in run("rollback", "web")
 
 
-def test_a_failed_import_is_exit_code_2_with_the_reason(owner, folder):
+def test_a_failed_import_is_exit_code_3_with_the_reason(owner, folder):
     def fail() -> None:
         try:
             job = wait_until(ProvisionerJob.objects.waiting().first, 10, "a job")
@@ -134,7 +140,7 @@ def test_a_failed_import_is_exit_code_2_with_the_reason(owner, folder):
     with pytest.raises(CommandError, match="missing parameter: region") as failure:
         run("push", folder)
     thread.join()
-    assert failure.value.returncode == 2
+    assert failure.value.returncode == 3
     assert not Template.objects.exists()
 
 
@@ -154,6 +160,50 @@ def test_what_cannot_be_done_is_exit_code_1_with_the_reason(owner, arguments, te
     with pytest.raises(CommandError, match=text) as failure:
         run(*arguments)
     assert failure.value.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--name", "examples"), "name: The name 'examples' is reserved"),
+        (("--name", "Bad Name"), "name: Must be 1 to 32"),
+        (("--name", "n" * 33), "name: Must be 1 to 32"),
+        (("--version-name", "v 1"), "version_name: Must be 1 to 32"),
+        (("--message", "m" * 1025), "message: "),
+    ],
+)
+def test_bad_names_are_refused_before_anything_is_stored(owner, folder, options, text):
+    with pytest.raises(CommandError, match=text) as failure:
+        run("push", folder, *options)
+    assert failure.value.returncode == 1
+    assert not TemplateVersion.objects.exists()
+    assert not File.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (f"{'n' * 65}: 1\n", r"parameters\[0\].name: "),
+        ("zones: !!set {a, b}\n", "parameters: the value of 'zones'"),
+        ("- a\n", "parameters: .* must hold a mapping"),
+    ],
+)
+def test_bad_values_are_refused_by_name(owner, folder, tmp_path, content, text):
+    values = tmp_path / "values.yaml"
+    values.write_text(content)
+    with pytest.raises(CommandError, match=text):
+        run("push", folder, "--parameters", values)
+
+
+def test_a_target_that_cannot_be_written_is_named(owner, tmp_path):
+    version = make_template(user=owner, organization=owner.organizations.get(), name="web").active_version
+    version.job.file = make_file(owner)
+    version.job.save()
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "nowhere" / "x.tar", tmp_path / "file" / "x"):
+        with pytest.raises(CommandError, match=f"{target} cannot be written: ") as failure:
+            run("pull", "web", target)
+        assert failure.value.returncode == 1
 
 
 def test_the_acting_user_has_their_own_rights_only(owner, folder):

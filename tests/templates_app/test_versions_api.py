@@ -1,6 +1,7 @@
 """Template versions over the API: create, read, cancel."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,7 @@ from provisioning.engine.base import (
     RichParameter,
     RichParameterOption,
 )
-from provisioning.models import JobStatus, ParameterScope, ParameterValue
+from provisioning.models import JobStatus, ParameterScope, ParameterValue, ProvisionerJob
 from templates_app.models import TemplateVersion
 from tests.api import ApiClient, fields_of
 from tests.factories import claim, make_file, make_organization, make_template, make_user, make_version
@@ -102,6 +103,35 @@ def test_creating_a_version_queues_its_import(api, admin, organization):
     assert answer.body["created_by"]["organization_ids"] == [str(organization.pk)]
     value = ParameterValue.objects.get(scope=ParameterScope.IMPORT_JOB, scope_id=job["id"])
     assert (value.name, value.source_value) == ("region", "eu")
+
+
+def test_a_new_version_is_answered_as_it_was_queued(api, admin, organization, monkeypatch):
+    """However fast a daemon is: a client that sees another state than pending might not follow the log."""
+    store = TemplateVersion.save
+
+    def claimed_at_once(version, **options):
+        store(version, **options)
+        ProvisionerJob.objects.filter(pk=version.job_id).update(started_at=datetime.now(UTC))
+
+    monkeypatch.setattr(TemplateVersion, "save", claimed_at_once)
+    body = {"file_id": str(make_file(admin).pk)}
+    answer = api.post(f"organizations/{organization.pk}/templateversions", body)
+    assert (answer.status_code, answer.body["job"]["status"]) == (201, "pending")
+    assert api.get(f"templateversions/{answer.body['id']}").body["job"]["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"WORKSPACE_NAME": "w"}, 201),
+        ({"workspace_name": "w", "file_id": None, "tags": {}, "name": ""}, 201),
+        ({"workspace_name": "w", "File_ID": NIL}, 201),
+        ({"workspace_name": "w", "NAME": "v1"}, 400),
+    ],
+)
+def test_the_documented_shape_is_known_by_what_is_given(api, organization, body, status):
+    answer = api.post(f"organizations/{organization.pk}/templateversions", body)
+    assert (answer.status_code, fields_of(answer)) == (status, [] if status == 201 else ["file_id"])
 
 
 def test_the_organization_may_be_named(api, admin, organization):
@@ -256,6 +286,7 @@ def test_what_an_import_found(api, admin, organization):
     assert (size["validation_min"], size["validation_max"]) == (1, 9)
     assert (image["required"], image["default_value"]) == (True, "")
     assert image["options"] == [{"name": "Debian", "description": "", "value": "debian", "icon": ""}]
+    assert list(image["options"][0]) == ["name", "description", "value", "icon"]
     assert b"s3cr3t" not in b"".join(
         api.get(f"{path}/{name}").raw for name in ("schema", "parameters", "resources", "rich-parameters")
     )

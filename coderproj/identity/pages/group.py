@@ -31,7 +31,7 @@ class GroupSection(SignedInPage):
     group: Group
 
     def prepare(self, group: uuid.UUID) -> None:  # type: ignore[override]
-        self.group = groups.find_group(self.actor, group)
+        self.group = groups.find_group(self.actor, str(group))
 
     def may(self, action: Action) -> bool:
         return allowed(self.actor, action, Resource.GROUP, organization_id=self.group.organization_id)

@@ -20,8 +20,9 @@ VERBS = {
 
 
 class AuditLogSerializer(AnswerSerializer):
-    """``user`` is who did it, as they are today; the context's ``users`` has them by id. ``description`` is a
-    sentence with ``{user}`` and ``{target}`` for clients to fill in."""
+    """``user`` is who did it, as they are today; the context's ``users`` has those by id whom the reader may see. Of
+    anybody else there is the name alone. ``description`` is a sentence with ``{user}`` and ``{target}`` for clients to
+    fill in."""
 
     description = serializers.SerializerMethodField()
     resource_link = serializers.SerializerMethodField()
@@ -59,7 +60,11 @@ class AuditLogSerializer(AnswerSerializer):
 
     def get_user(self, row: AuditLog) -> dict[str, Any] | None:
         user = self.context["users"].get(row.user_id)
-        return UserSerializer(user, context=self.context).data if user else None
+        if user is not None:
+            return UserSerializer(user, context=self.context).data
+        if row.user_id is None:
+            return None
+        return {"id": str(row.user_id), "username": row.username, "email": "", "organization_ids": [], "roles": []}
 
 
 class AuditLogAnswer(AuditLogSerializer):

@@ -11,8 +11,10 @@ from coderproj.api.views import ApiView
 from coderproj.errors import Invalid
 from coderproj.identity.filters import AuditLogFilter, search_rows
 from coderproj.identity.models import User
+from coderproj.identity.organizations import sees_all_organizations
 from coderproj.identity.serializers.audit import AuditLogsAnswer, AuditLogSerializer
 from coderproj.identity.serializers.users import user_context
+from coderproj.identity.users import visible_users
 
 # The log only grows: unlike other lists, it is not given whole when no limit is named.
 PAGE_ROWS = 100
@@ -32,7 +34,8 @@ class AuditView(ApiView):
             raise Invalid.field("after_id", "The audit log has pages by limit and offset only.")
         found = search_rows(self.actor, request.query_params)
         rows = list(found[page.offset : page.offset + (page.limit or PAGE_ROWS)])
-        actors = User.objects.prefetch_related("memberships").in_bulk({row.user_id for row in rows if row.user_id})
+        seen = User.objects.all() if sees_all_organizations(self.actor) else visible_users(self.actor)
+        actors = seen.prefetch_related("memberships").in_bulk({row.user_id for row in rows if row.user_id})
         context = {**user_context(self.actor), "users": actors}
         return Response(
             {"audit_logs": AuditLogSerializer(rows, many=True, context=context).data, "count": found.count()}

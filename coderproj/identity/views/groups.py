@@ -4,16 +4,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.identifiers import path_uuid
-from coderproj.api.schema import ConfirmationSerializer, path_id
+from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.views import ApiView
 from coderproj.identity import groups
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
 from coderproj.identity.serializers.groups import CreateGroupBody, GroupAnswer, GroupSerializer, UpdateGroupBody
 from coderproj.identity.views.base import OfOrganization
-
-GROUP_ID = [path_id("group")]
 
 
 class OrganizationGroupsView(OfOrganization):
@@ -42,17 +39,15 @@ class OrganizationGroupView(OfOrganization):
 
 class GroupView(ApiView):
     def find_group(self) -> Group:
-        """The visible group. Raises NotFound."""
-        return groups.find_group(self.actor, path_uuid("group", self.kwargs["group"]))
+        """The visible group, by id or by name. Raises NotFound."""
+        return groups.find_group(self.actor, self.kwargs["group"])
 
-    @extend_schema(operation_id="group", parameters=GROUP_ID, responses={200: GroupAnswer})
+    @extend_schema(operation_id="group", responses={200: GroupAnswer})
     def get(self, request: Request, group: str) -> Response:
         """A group with its members."""
         return Response(_answer(self.find_group()))
 
-    @extend_schema(
-        operation_id="update_group", parameters=GROUP_ID, request=UpdateGroupBody, responses={200: GroupAnswer}
-    )
+    @extend_schema(operation_id="update_group", request=UpdateGroupBody, responses={200: GroupAnswer})
     def patch(self, request: Request, group: str) -> Response:
         """Change a group's name, avatar, quota or members."""
         found = self.find_group()
@@ -60,7 +55,7 @@ class GroupView(ApiView):
         change = groups.GroupChange(**self.body(UpdateGroupBody))
         return Response(_answer(groups.update_group(self.actor, found, change)))
 
-    @extend_schema(operation_id="delete_group", parameters=GROUP_ID, responses={200: ConfirmationSerializer})
+    @extend_schema(operation_id="delete_group", responses={200: ConfirmationSerializer})
     def delete(self, request: Request, group: str) -> Response:
         """Delete a group; what it may use is no longer reached through it."""
         groups.delete_group(self.actor, self.find_group())

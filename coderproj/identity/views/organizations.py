@@ -35,6 +35,7 @@ class OrganizationsView(ApiView):
         responses={201: OrganizationSerializer},
     )
     def post(self, request: Request) -> Response:
+        organizations.authorize_creation(self.actor)
         body = self.body(CreateOrganizationBody)
         organization = organizations.create_organization(self.actor, **body)
         return Response(OrganizationSerializer(organization).data, status=201)
@@ -134,5 +135,6 @@ class MemberRolesView(OfMember):
     def put(self, request: Request, organization: str, user: str) -> Response:
         """Set a member's roles in the organization."""
         member = self.find_member()
+        authorize(self.actor, Action.UPDATE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
         roles = self.body(RolesBody)["roles"]
         return Response(MemberSerializer(organizations.set_member_roles(self.actor, member, roles)).data)

@@ -119,6 +119,7 @@ class ProfileView(OfUser):
     def put(self, request: Request, user: str) -> Response:
         """Change a user's name or address."""
         found = self.find_user()
+        users.authorize_on(self.actor, Action.UPDATE, found)
         return Response(self.show(users.update_profile(self.actor, found, self.body(ProfileBody))))
 
 
@@ -130,6 +131,7 @@ class PasswordView(OfUser):
     @extend_schema(operation_id="update_user_password", request=PasswordBody, responses={204: None})
     def put(self, request: Request, user: str) -> Response:
         found = self.find_user()
+        users.authorize_on(self.actor, Action.UPDATE, found)
         users.change_password(self.actor, found, **self.body(PasswordBody))
         return Response(status=204)
 
@@ -163,6 +165,7 @@ class UserRolesView(OfUser):
     @extend_schema(operation_id="update_user_roles", request=RolesBody, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
         found = self.find_user()
+        authorize(self.actor, Action.UPDATE, Resource.USER)
         return Response(self.show(users.set_site_roles(self.actor, found, self.body(RolesBody)["roles"])))
 
 

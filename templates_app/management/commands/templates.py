@@ -12,20 +12,49 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand, when
+from coderproj.api.serializers import BodySerializer, StrictTextField
+from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand, validated, when
 from coderproj.errors import Invalid, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
-from coderproj.identity.organizations import DEFAULT, find_organization
+from coderproj.identity.organizations import DEFAULT
 from coderproj.identity.serializers.users import user_context
 from coderproj.terminal import Show
 from provisioning import archive, files
 from provisioning.log_reading import follow_lines
 from provisioning.models import File, JobStatus, ProvisionerDaemon, ProvisionerJob
 from provisioning.parameters import GivenValue
+from provisioning.serializers import LiteralValueBody
 from templates_app.models import Template, TemplateVersion
+from templates_app.names import check_name, check_template_name
 from templates_app.serializers import TemplateSerializer, TemplateVersionSerializer
 from templates_app.services import templates, versions
+from templates_app.services.access import find_organization
+
+
+class PushArguments(BodySerializer):
+    """What ``push`` is told, by the rules of the API."""
+
+    name = StrictTextField(validators=[check_template_name])
+    version_name = StrictTextField(required=False, allow_blank=True)
+    message = StrictTextField(required=False, allow_blank=True, max_length=1024)
+    parameters = LiteralValueBody(many=True)
+
+    def validate_version_name(self, value: str) -> str:
+        if value:
+            check_name(value)
+        return value
+
+
+class ValuesLoader(yaml.SafeLoader):
+    """Reads dates as the texts that they are written as: variables of Terraform know no dates."""
+
+
+def _as_written(loader: ValuesLoader, node: Any) -> Any:
+    return loader.construct_scalar(node)
+
+
+ValuesLoader.add_constructor("tag:yaml.org,2002:timestamp", _as_written)
 
 
 class Command(ActingCommand):
@@ -62,12 +91,15 @@ class Command(ActingCommand):
         organization = find_organization(actor, options["organization"])
         source: Path = options["source"]
         name = options["name"] or source.resolve().name.partition(".")[0]
+        given = given_values(options["parameters"])
+        values = [{"name": value.name, "source_value": value.source_value} for value in given]
+        names = {"name": name, "version_name": options["version_name"], "message": options["message"]}
+        validated(PushArguments, {**names, "parameters": values})
         template = named_templates(actor, organization, name).first()
         file = store_source(actor, source)
         is_new = options["force"] or options["parameters"] is not None
-        if template is not None and not is_new and active_file_hash(template) == file.hash:
-            self.say(f"Nothing has changed: {name}'s active version {template.active_version.name} has these files.")
-            return self._version_answer(actor, template.active_version)
+        if template is not None and not is_new and (same := version_with(file, template)):
+            return self._unchanged(actor, template, same, activate=options["activate"])
         version = versions.create(
             actor,
             organization,
@@ -76,7 +108,7 @@ class Command(ActingCommand):
                 name=options["version_name"],
                 message=options["message"],
                 template_id=template.pk if template else None,
-                values=given_values(options["parameters"]),
+                values=given,
             ),
         )
         self._watch(version.job)
@@ -92,7 +124,19 @@ class Command(ActingCommand):
         else:
             self.say(f"Imported version {version.name} of {name}; {template.active_version.name} stays active.")
         version.refresh_from_db()
-        return self._version_answer(actor, version)
+        return {**self._version_answer(actor, version), "unchanged": False}
+
+    def _unchanged(self, actor: Actor, template: Template, version: TemplateVersion, *, activate: bool) -> Any:
+        """Say that a version has these files already, and promote it where that was asked for."""
+        if version.pk == template.active_version_id:
+            self.say(f"Nothing has changed: {template.name}'s active version {version.name} has these files.")
+        elif activate:
+            templates.promote(actor, template, version.pk)
+            self.say(f"Nothing has changed: {version.name} of {template.name} has these files, and is active now.")
+        else:
+            active = template.active_version.name
+            self.say(f"Nothing has changed: {version.name} of {template.name} has these files; {active} stays active.")
+        return {**self._version_answer(actor, version), "unchanged": True}
 
     def _watch(self, job: ProvisionerJob) -> None:
         """Show the job's log until it ends."""
@@ -119,11 +163,14 @@ class Command(ActingCommand):
         data = bytes(file.data)
         if target.exists():
             raise CommandError(f"{target} exists already.", returncode=REFUSED)
-        if target.suffix == ".tar":
-            target.write_bytes(data)
-        else:
-            target.mkdir(parents=True)
-            archive.unpack(io.BytesIO(data), target)
+        try:
+            if target.suffix == ".tar":
+                target.write_bytes(data)
+            else:
+                target.mkdir(parents=True)
+                archive.unpack(io.BytesIO(data), target)
+        except OSError as error:
+            raise CommandError(f"{target} cannot be written: {error.strerror}.", returncode=REFUSED) from None
         self.say(f"Wrote version {version.name} of {template.name} to {target}.")
         return {"version": version.name, "target": str(target)}
 
@@ -208,10 +255,16 @@ def named_version(template: Template, name: str) -> TemplateVersion:
     return version
 
 
-def active_file_hash(template: Template) -> str:
-    """That of the file which the active version was imported from, whoever has pushed it; empty without one."""
-    file = template.active_version.job.file
-    return file.hash if file else ""
+def version_with(file: File, template: Template) -> TemplateVersion | None:
+    """The active version, else the newest one, when it was imported from such a file, whoever has pushed that."""
+    good = template.versions.filter(
+        job__completed_at__isnull=False, job__canceled_at=None, job__error="", archived=False
+    )
+    newest = good.select_related("job__file", "created_by").order_by("-created_at", "-id").first()
+    for version in (template.active_version, newest):
+        if version is not None and version.job.file is not None and version.job.file.hash == file.hash:
+            return version
+    return None
 
 
 def store_source(actor: Actor, source: Path) -> File:
@@ -232,17 +285,21 @@ def given_values(path: Path | None) -> tuple[GivenValue, ...]:
     if path is None:
         return ()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), ValuesLoader)  # noqa: S506 - a SafeLoader
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise Invalid.field("parameters", f"{path} cannot be read: {error}") from None
     if not isinstance(content, Mapping):
         raise Invalid.field("parameters", f"{path} must hold a mapping of names to values.")
-    return tuple(GivenValue(name=str(name), source_value=as_text(value)) for name, value in content.items())
+    return tuple(GivenValue(name=str(name), source_value=as_text(str(name), value)) for name, value in content.items())
 
 
-def as_text(value: Any) -> str:
-    """A value as Terraform reads it from text: strings as they are, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+def as_text(name: str, value: Any) -> str:
+    """A value as Terraform reads it from text: strings as they are, everything else as JSON. Raises Invalid naming
+    the variable."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except TypeError as error:
+        raise Invalid.field("parameters", f"the value of {name!r} cannot be written as JSON: {error}") from None
 
 
 def timed_lines(job: ProvisionerJob) -> Iterator[tuple[float, dict[str, Any]]]:

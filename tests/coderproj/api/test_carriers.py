@@ -65,6 +65,22 @@ def test_a_token_in_the_query_does_not_count(world):
         assert ApiClient().get(f"{path}?coder_session_token={token}").status_code == 401
 
 
+def test_the_cookie_of_apps_counts_last(world):
+    user, template = world
+    path = f"templates/{template.pk}"
+    api = ApiClient()
+    _, token = tokens.issue(user=user)
+    api.client.cookies["coder_devurl_session_token"] = token
+    assert api.get(path).status_code == 200
+    assert api.patch(path, {"name": "x"}, HTTP_SEC_FETCH_SITE="cross-site").status_code == 403
+    assert api.get(path, HTTP_CODER_SESSION_TOKEN="nonsense").status_code == 401
+
+
+def test_without_a_token_the_answer_says_what_is_missing(world):
+    answer = ApiClient().get("users/me")
+    assert (answer.status_code, list(answer.body)) == (401, ["message", "detail"])
+
+
 def test_the_cookie_comes_before_the_header(world):
     user, template = world
     api = with_cookie(user)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.db.models import BinaryField, F, FloatField, Value
-from django.db.models.functions import Cast, NullIf
+from django.db.models.functions import Cast, Concat, NullIf
 
 from coderproj.api.json_sql import JsonObject, StoredJson, Timestamp, json_list
 from coderproj.api.serializers import MomentField
@@ -35,6 +35,16 @@ def test_texts_are_escaped_and_nulls_written_or_left_out():
     assert built(members) == expected
     del expected["nothing"]
     assert built(members, omit_absent=True) == expected
+
+
+def test_empty_texts_may_be_left_out():
+    organization = make_organization(name="acme", description="")
+    members = {"name": F("name"), "description": F("description"), "same": Concat(F("description"), Value(""))}
+    assert built(members, omit_empty=("description", "same")) == {"name": "acme"}
+    organization.description = AWKWARD
+    organization.save()
+    expected = {"name": "acme", "description": AWKWARD, "same": AWKWARD}
+    assert built(members, omit_empty=("description", "same")) == expected
 
 
 def test_an_object_may_have_any_number_of_members():

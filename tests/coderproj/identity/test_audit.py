@@ -1,6 +1,7 @@
 """What the audit log keeps, and who may read it."""
 
 import pytest
+from django.db.models import UUIDField
 
 from coderproj.identity import audit
 from coderproj.identity.models import AuditLog
@@ -36,6 +37,8 @@ def test_every_field_of_an_audited_model_is_declared(model):
     declared = [*policy.tracked, *policy.secret, *policy.ignored]
     assert sorted(declared) == sorted(field.attname for field in model._meta.concrete_fields)
     assert hasattr(model, policy.target)
+    identity = model._meta.pk if policy.identity == "pk" else model._meta.get_field(policy.identity)
+    assert isinstance(getattr(identity, "target_field", identity), UUIDField)  # clients decode it as one
 
 
 def test_the_models_that_matter_are_audited():
@@ -53,6 +56,16 @@ def test_a_row_says_who_did_what_from_where(api, org, people):
     assert (row["ip"], row["user"]["username"], row["status_code"]) == ("127.0.0.1", "admin", 201)
     assert row["description"] == "{user} created group {target}"
     assert row["diff"]["name"] == {"old": None, "new": "hi", "secret": False}
+
+
+def test_who_is_hidden_from_the_reader_has_a_name_and_no_more(api, people, org):
+    assert api.user_admin.post(f"organizations/{org.pk}/members/stranger").status_code == 201
+    (row,) = api.admin.get("audit").body["audit_logs"]
+    user = people.user_admin
+    shown = {"id": str(user.pk), "username": "useradmin", "email": "", "organization_ids": [], "roles": []}
+    assert row["user"] == shown
+    assert api.auditor.get("audit").body["audit_logs"][0]["user"]["email"] == user.email
+    assert row["resource_id"] == str(people.stranger.pk)
 
 
 def test_refused_attempts_are_kept_without_a_diff(api, org):
@@ -137,6 +150,7 @@ def test_searching_the_log(api, rows, query, expected):
         ("date_to=2026-13-01", ["date_to"]),
         ("username=%00", ["username"]),
         ("limit=-1", ["limit"]),
+        ("status_code=200.5", ["status_code"]),
         ("after_id=11111111-1111-4111-8111-111111111111", ["after_id"]),
     ],
 )

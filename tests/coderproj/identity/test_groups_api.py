@@ -6,7 +6,7 @@ import pytest
 
 from coderproj.identity.models import AuditLog, Group, GroupMembership
 from tests.api import fields_of
-from tests.factories import make_user
+from tests.factories import make_organization, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -96,6 +96,17 @@ def test_reading_groups(api, path, group, org, statuses):
     hidden, ghost = (api.stranger.get(f"groups/{id_}") for id_ in (group.pk, uuid.uuid4()))
     assert (hidden.status_code, hidden.raw) == (ghost.status_code, ghost.raw)
     assert api.member.get("groups/nonsense").status_code == 400
+
+
+def test_a_group_may_be_named_where_its_name_is_clear(api, group, org):
+    assert api.member.get("groups/hi").body == api.member.get(f"groups/{group.pk}").body
+    hidden, ghost = (api.stranger.get(f"groups/{name}") for name in ("hi", "zz"))
+    assert (hidden.status_code, hidden.raw.replace(b"hi", b"")) == (400, ghost.raw.replace(b"zz", b""))
+    Group.objects.create(organization=make_organization(), name="hi")
+    assert api.member.get("groups/hi").status_code == 200  # the other one is not theirs to see
+    assert api.owner.get("groups/hi").status_code == 400
+    assert api.admin.patch("groups/hi", {"name": "ho"}).status_code == 200
+    assert api.admin.delete("groups/ho").status_code == 200
 
 
 def test_everyone_has_all_members(api, org, path):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from coderproj.identity.models import ApiKey, AuditLog
+from coderproj.identity.models import ApiKey, AuditLog, User
 from tests.api import ApiClient, fields_of
 from tests.factories import make_user
 
@@ -45,6 +45,26 @@ def test_a_token_is_shown_once(mine):
     assert secret not in stored
     assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=made.body["key"]).status_code == 200
     assert "last_used" in mine.get(f"users/me/keys/{key_id}").body
+
+
+def test_a_key_for_another_program_is_not_in_use_yet(mine):
+    token = mine.post("users/me/keys").body["key"]
+    path = f"users/me/keys/{token[:10]}"
+    assert "last_used" not in mine.get(path).body
+    User.objects.update(last_seen_at=None)
+    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 200
+    assert "last_used" in mine.get(path).body
+    assert User.objects.get().last_seen_at is not None
+
+
+@pytest.mark.parametrize(("age", "slides"), [(timedelta(minutes=59), False), (timedelta(minutes=61), True)])
+def test_the_first_use_of_a_fresh_key_does_not_lengthen_its_life(mine, age, slides):
+    token = mine.post(PATH, {"lifetime_seconds": 86_400}).body["key"]
+    key = ApiKey.objects.filter(pk=token[:10])
+    ends = key.get().expires_at - age
+    key.update(expires_at=ends)
+    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 200
+    assert (key.get().expires_at > ends) is slides
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,7 @@ def test_deleting_a_token_ends_it(mine):
     assert (answer.status_code, answer.raw) == (204, b"")
     assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 401
     assert mine.delete(path).status_code == mine.get(path).status_code == 404
-    actions = AuditLog.objects.filter(resource_type="api_key", resource_id=token[:10]).order_by("time")
+    actions = AuditLog.objects.filter(resource_type="api_key", resource_target=token[:10]).order_by("time")
     assert [(row.action, row.status_code) for row in actions] == [("create", 201), ("delete", 204)]
 
 

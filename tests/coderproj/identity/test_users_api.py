@@ -323,6 +323,22 @@ def test_profiles(api, people):
     assert (member.status, member.deleted, member.site_roles) == ("active", False, [])
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "organizations"),
+        ("PUT", "users/admin/roles"),
+        ("PUT", "users/admin/profile"),
+        ("PUT", "users/admin/password"),
+        ("PUT", "organizations/acme/members/admin/roles"),
+        ("POST", "organizations/acme/groups"),
+    ],
+)
+def test_who_may_not_learns_that_before_what_is_wrong_with_the_body(api, method, path):
+    for body in ({}, {"roles": ["nonsense"]}, {"name": 1}):
+        assert api.member.call(method, path, body).status_code == 403
+
+
 def test_site_roles_are_the_owners_to_give(api, statuses):
     def give(client):
         return client.put("users/member/roles", {"roles": ["template-admin"]})
