@@ -92,6 +92,11 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         """Versions that the actor may change, cancel or promote."""
         return self.filter(self._condition(actor, Action.UPDATE))
 
+    def good(self) -> "TemplateVersionQuerySet":
+        """Versions that one may well use: imported with success, and not archived."""
+        imported = Q(job__completed_at__isnull=False, job__canceled_at=None, job__error="")
+        return self.filter(imported, archived=False)
+
     def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
         """Versions that come after that one in the order of creation: the page's start is found by index."""
         cursor = self.model._default_manager.filter(pk=version_id)

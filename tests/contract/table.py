@@ -22,8 +22,10 @@ HEAD = ("endpoint", "documented", "ours", "dialects")
 AGENTS_NEVER_CONNECT = "agents of imports and dry runs never connect, so nobody measures their latency"
 SUCCESS_SAYS_ONLY = "a success has a message alone"
 NOT_STARTED = "a job that was just queued has neither started nor ended"
+NOT_FAILED = "only a failed job has an error, and the one asked for is of a good version"
 WITHOUT_VALUE: Mapping[str, Mapping[str, str]] = {
     "POST /organizations/{organization}/groups": {".members[]": "a new group has no members"},
+    "GET /organizations/{organization}/templateversions/{templateversionname}/previous": {".job.error": NOT_FAILED},
     "GET /templates/{template}/daus": {".entries[]": "nobody uses templates before there are workspaces"},
     **{
         name: dict.fromkeys((".detail", ".validations"), SUCCESS_SAYS_ONLY)
@@ -35,7 +37,10 @@ WITHOUT_VALUE: Mapping[str, Mapping[str, str]] = {
         )
     },
     **{
-        name: {f"{job}.{field}": NOT_STARTED for field in ("started_at", "completed_at", "canceled_at", "worker_id")}
+        name: {
+            f"{job}.{field}": NOT_STARTED
+            for field in ("started_at", "completed_at", "canceled_at", "worker_id", "error")
+        }
         for name, job in (
             ("POST /organizations/{organization}/templateversions", ".job"),
             ("POST /templateversions/{templateversion}/dry-run", ""),

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.django_db
 KEYS = [
     "id",
     "created_at",
-    "error",
     "status",
     "file_id",
     "tags",

@@ -11,7 +11,8 @@ MAX_LIFETIME = 2**63 - 1
 
 
 class KeySerializer(AnswerSerializer):
-    """A key without its secret, which is shown once: on creation. ``last_used`` is absent until it was used."""
+    """A key without its secret, which is shown once: on creation. ``last_used`` is null until it was used:
+    clients take a time that is left out for now."""
 
     token_name = serializers.CharField(source="name")
 
@@ -29,7 +30,6 @@ class KeySerializer(AnswerSerializer):
             "lifetime_seconds",
             "token_name",
         ]
-        omit_absent = True
 
 
 class GitSSHKeySerializer(AnswerSerializer):

@@ -67,7 +67,8 @@ def user_context(actor: Actor) -> dict[str, Any]:
 
 class UserSerializer(AnswerSerializer):
     """``organization_ids`` are those of the user's memberships, in the order of joining; with ``organizations`` in
-    the context, only those among them. Needs ``memberships`` prefetched where there are several users."""
+    the context, only those among them. Needs ``memberships`` prefetched where there are several users.
+    ``last_seen_at`` is null for who was never here: clients take a time that is left out for now."""
 
     organization_ids = serializers.SerializerMethodField()
     roles = serializers.SerializerMethodField()
@@ -85,7 +86,6 @@ class UserSerializer(AnswerSerializer):
             "roles",
             "avatar_url",
         ]
-        omit_absent = True
 
     def get_organization_ids(self, user: User) -> list[str]:
         shown = self.context.get("organizations")

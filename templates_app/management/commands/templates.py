@@ -215,13 +215,7 @@ class Command(ActingCommand):
 
     def act_rollback(self, actor: Actor, options: dict[str, Any]) -> Any:
         template = self._template(actor, options)
-        earlier = template.versions.filter(
-            created_at__lt=template.active_version.created_at,
-            job__completed_at__isnull=False,
-            job__canceled_at=None,
-            job__error="",
-            archived=False,
-        )
+        earlier = template.versions.good().filter(created_at__lt=template.active_version.created_at)
         version = earlier.order_by("-created_at", "-id").first()
         if version is None:
             raise NotFound(f"{template.name} has no good version before {template.active_version.name}.")
@@ -257,10 +251,7 @@ def named_version(template: Template, name: str) -> TemplateVersion:
 
 def version_with(file: File, template: Template) -> TemplateVersion | None:
     """The active version, else the newest one, when it was imported from such a file, whoever has pushed that."""
-    good = template.versions.filter(
-        job__completed_at__isnull=False, job__canceled_at=None, job__error="", archived=False
-    )
-    newest = good.select_related("job__file", "created_by").order_by("-created_at", "-id").first()
+    newest = template.versions.good().select_related("job__file", "created_by").order_by("-created_at", "-id").first()
     for version in (template.active_version, newest):
         if version is not None and version.job.file is not None and version.job.file.hash == file.hash:
             return version
