@@ -107,7 +107,7 @@ class AgentSerializer(AnswerSerializer):
     """Agents of imports and dry runs describe only: they never connect. The token is never shown."""
 
     status = serializers.SerializerMethodField()
-    instance_id = serializers.CharField(source="auth_instance_id")
+    instance_id = serializers.CharField(source="auth_instance_id", required=False)
     apps = AppSerializer(many=True)
 
     class Meta:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, TextField, Value, When
 from django.db.models.functions import Coalesce
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from coderproj.api.identifiers import NIL, parse_uuid
@@ -264,6 +265,11 @@ class CreateTemplateBody(BodySerializer):
     allow_user_cancel_workspace_jobs = StrictBooleanField(required=False, default=True)
 
 
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TTL_MS})
+class LifetimeField(StrictIntegerField):
+    """Milliseconds. That they are not negative is for the service to say: its message is by contract (E11)."""
+
+
 class UpdateTemplateBody(BodySerializer):
     """Every field is optional; what an absent one means is the dialect's."""
 
@@ -271,7 +277,7 @@ class UpdateTemplateBody(BodySerializer):
     display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
     description = StrictTextField(required=False, allow_blank=True, max_length=127)
     icon = StrictTextField(required=False, allow_blank=True, max_length=256)
-    default_ttl_ms = StrictIntegerField(required=False, max_value=MAX_TTL_MS)
+    default_ttl_ms = LifetimeField(required=False, max_value=MAX_TTL_MS)
     allow_user_cancel_workspace_jobs = StrictBooleanField(required=False)
 
     def validate_name(self, value: str) -> str:

@@ -74,12 +74,13 @@ class RememberedActor(Actor):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered of a token's actor: the times decide whether it may be used without a look at the key."""
+    """What is remembered of a token's actor: the times decide whether it may be used without a look at the key, which
+    is to be touched from ``touch_at`` on."""
 
     actor: Actor
     facts: str
     expires_at: datetime
-    last_used: datetime
+    touch_at: datetime
     parameters: Parameters
 
 
@@ -192,7 +193,10 @@ def actor_for_token(token: str, client: Client) -> Actor:
     ) = row
     if expires_at <= now:
         raise SignInRequired(detail="The session has expired.")
-    if last_used is None or now - last_used > TOUCH_INTERVAL:
+    # Its use is noted once an hour, and its expiry slides when an hour of its lifetime is over.
+    slide_at = expires_at - timedelta(seconds=lifetime) + TOUCH_INTERVAL
+    touch_at = min(last_used + TOUCH_INTERVAL, slide_at) if last_used is not None else now
+    if touch_at <= now:
         touch(key_id, user_id, expires_at, lifetime, now, client)
     organization_roles = dict(map(_membership, memberships))
     actor = Actor(
@@ -209,7 +213,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
     if last_used is not None:
         known = memories.get(token)
         parameters = known.parameters if known is not None and known.facts == facts else {}
-        memories.put(token, Memory(actor, facts, expires_at, last_used, parameters))
+        memories.put(token, Memory(actor, facts, expires_at, touch_at, parameters))
     return actor
 
 
@@ -227,7 +231,7 @@ def remembered_actor(request: HttpRequest) -> RememberedActor | None:
     if memory is None:
         return None
     now = datetime.now(UTC)
-    if memory.expires_at <= now or now - memory.last_used > TOUCH_INTERVAL:
+    if memory.expires_at <= now or memory.touch_at <= now:
         return None
     actor = memory.actor
     return RememberedActor(

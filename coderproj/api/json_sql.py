@@ -104,6 +104,8 @@ class JsonObject(Json):
                 continue
             sql, parameters = compiler.compile(expression)
             before, written, after = _written(expression, sql)
+            if is_first and (key in self.omit_empty or (self.omit_absent and _may_be_null(expression, compiler))):
+                raise TypeError(f"the first member, {key!r}, may be absent: nothing could follow it")
             if key in self.omit_empty:
                 escaped = _joined(name, text_sql(f"({sql})::text"), "")
                 text.add(f"CASE ({sql})::text WHEN '' THEN NULL ELSE {escaped} END", [*parameters, *parameters])
@@ -112,8 +114,6 @@ class JsonObject(Json):
                 text.add(written, parameters)
                 text.add_text(after)
             elif self.omit_absent:
-                if is_first:
-                    raise TypeError(f"the first member, {key!r}, may be absent: nothing could follow it")
                 text.add(_joined(name + before, written, after), parameters)
             else:
                 text.add_text(name)
@@ -250,7 +250,7 @@ class StoredObjects(Json):
         text = _Concatenation()
         for number, name in enumerate(names):
             text.add_text(f'{"," if number else "{"}"{name}":')
-            text.add(f"object_->'{name}'", ())
+            text.add(f"coalesce(object_->'{name}', 'null')", ())
         text.add_text("}")
         super().__init__(column, template=self.template.format(members=text.sql()))
 

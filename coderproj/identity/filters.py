@@ -13,7 +13,7 @@ from coderproj.identity.models import AuditAction, AuditLog, User, UserStatus
 from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize, organizations_where
 from coderproj.identity.roles import MEMBER, SiteRole
-from coderproj.identity.users import UnknownUser, find_user, visible_users
+from coderproj.identity.users import UnknownUser, find_user, recognized_users, visible_users
 
 
 def user_named(actor: Actor, field: str, reference: str) -> User:
@@ -67,7 +67,7 @@ class AuditLogFilter(filtering.FilterSet):
         fields: list[str] = []
 
     def by_email(self, rows: QuerySet[AuditLog], name: str, value: str) -> QuerySet[AuditLog]:
-        return rows.filter(user_id__in=User.objects.filter(email__iexact=value).values("pk"))
+        return rows.filter(user_id__in=recognized_users(self.actor).filter(email__iexact=value).values("pk"))
 
 
 def reads_audit_log(actor: Actor) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from coderproj.api.identifiers import parse_uuid
 from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
@@ -52,6 +52,11 @@ def visible_users(actor: Actor) -> UserQuerySet:
         return users
     shared = Membership.objects.filter(user=OuterRef("pk"), organization__any=actor.organization_ids)
     return users.filter(Q(pk=actor.id) | Exists(shared))
+
+
+def recognized_users(actor: Actor) -> QuerySet[User]:
+    """Users, deleted ones included, of whom the actor may learn more than the name in the audit log."""
+    return User.objects.all() if sees_all_organizations(actor) else visible_users(actor)
 
 
 def find_user(actor: Actor, reference: str) -> User:

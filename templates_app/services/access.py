@@ -44,7 +44,8 @@ def find_organization(actor: Actor, reference: str) -> Organization:
                 named = Q(organization__name__iexact=name)
             case None:
                 raise
-        template = Template.objects.visible(actor).filter(named).select_related("organization").first()
+        # A deleted template's versions stay readable to whom it lists.
+        template = Template.objects.readable(actor).filter(named).select_related("organization").first()
         if template is None:
             raise
         return template.organization
@@ -88,8 +89,8 @@ def update_access_list(
     Whoever may create versions of the template may. Raises Forbidden, and Invalid with a problem on ``user_perms`` or
     ``group_perms`` for each bad id, unknown user or group, and bad role.
     """
-    authorize(actor, Action.CREATE, template)
     with audit.record(actor, AuditAction.WRITE, template) as entry:
+        authorize(actor, Action.CREATE, template)
         listed = TemplateAccess.objects.filter(template=template)
         users = visible_users(actor) | User.objects.filter(pk__in=listed.filter(user__isnull=False).values("user"))
         user_changes, problems = _changes("user_perms", "user", user_roles, users)

@@ -1,10 +1,11 @@
 """Archiving versions: what is out of use is put aside and can be taken up again."""
 
-from coderproj.errors import DomainError, Forbidden
+from coderproj.errors import DomainError
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction
 from templates_app.models import Template, TemplateVersion
+from templates_app.services.versions import authorize_change
 
 
 def set_archived(actor: Actor, version: TemplateVersion, archived: bool) -> TemplateVersion:
@@ -12,9 +13,8 @@ def set_archived(actor: Actor, version: TemplateVersion, archived: bool) -> Temp
 
     Raises Forbidden; DomainError for the active version.
     """
-    if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
-        raise Forbidden
     with audit.record(actor, AuditAction.WRITE, version) as entry:
+        authorize_change(actor, version)
         if archived and version.template_id:
             # The lock keeps a promotion from making it active meanwhile.
             template = Template.objects.select_for_update().get(pk=version.template_id)

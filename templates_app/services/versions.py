@@ -167,10 +167,15 @@ def require_completed(job: ProvisionerJob, error: type[DomainError] = JobUnfinis
         raise error
 
 
-def cancel(actor: Actor, version: TemplateVersion) -> None:
-    """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+def authorize_change(actor: Actor, version: TemplateVersion) -> None:
+    """Return when the actor may change, cancel or archive a version that they can read. Raises Forbidden."""
     if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
         raise Forbidden
+
+
+def cancel(actor: Actor, version: TemplateVersion) -> None:
+    """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+    authorize_change(actor, version)
     job_administration.stop(actor, version.job)
 
 
@@ -184,9 +189,8 @@ def previous(version: TemplateVersion) -> TemplateVersion | None:
 
 def update(actor: Actor, version: TemplateVersion, *, name: str | None, message: str | None) -> TemplateVersion:
     """Rename a version or change its message. Raises Forbidden, and Conflict for a taken name."""
-    if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
-        raise Forbidden
     with audit.record(actor, AuditAction.WRITE, version) as entry:
+        authorize_change(actor, version)
         version.name = name or version.name
         version.message = version.message if message is None else message
         try:

@@ -12,7 +12,9 @@ from coderproj.api.identifiers import NIL, parse_uuid
 from coderproj.api.schema import ConfirmationSerializer, path_id
 from coderproj.api.views import ApiView
 from coderproj.errors import Invalid, Problem
+from coderproj.identity import audit
 from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditAction
 from coderproj.identity.rbac import Action
 from coderproj.identity.serializers.groups import GroupSerializer
 from coderproj.identity.serializers.users import UserSerializer, user_context
@@ -50,8 +52,9 @@ class AccessListView(OfTemplate):
     )
     def patch(self, request: Request, template: str) -> Response:
         found = self.find_template()
-        access.authorize(self.actor, Action.CREATE, found)
-        body = self.body(UpdateAccessListBody)
+        with audit.refused(self.actor, AuditAction.WRITE, found):
+            access.authorize(self.actor, Action.CREATE, found)
+            body = self.body(UpdateAccessListBody)
         access.update_access_list(self.actor, found, user_roles=body["user_perms"], group_roles=body["group_perms"])
         return self.answer("Successfully updated template ACL list.")
 

@@ -13,6 +13,8 @@ from coderproj.api.compiled import json_answer
 from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.views import CompiledReadView
 from coderproj.errors import DomainError, NotFound, Unfinished
+from coderproj.identity import audit
+from coderproj.identity.models import AuditAction
 from provisioning import parameters
 from provisioning.log_reading import LogPage
 from provisioning.log_views import FollowableLogs, log_response
@@ -113,7 +115,9 @@ class VersionView(CompiledReadView, OfVersion):
     def patch(self, request: Request, templateversion: str) -> Response:
         """Change a version's name or message."""
         found = self.find_version()
-        body = self.body(UpdateVersionBody)
+        with audit.refused(self.actor, AuditAction.WRITE, found):
+            versions.authorize_change(self.actor, found)
+            body = self.body(UpdateVersionBody)
         version = versions.update(self.actor, found, name=body["name"], message=body.get("message"))
         return self.version_answer(version_for_answer(version))
 

@@ -241,6 +241,19 @@ def test_refused_changes_are_in_the_audit_log(api, admin, organization, member):
         (admin.username, "write", 400),
     ]
     assert {(row.resource_target, str(row.diff)) for row in rows} == {("web", "{}")}
+    version = f"templateversions/{template.active_version_id}"
+    for client, status in ((reader, 403), (api, 400)):
+        assert client.patch(f"{path}/acl", {"user_perms": 1}).status_code == status
+        assert client.patch(version, {"name": "not a name"}).status_code == status
+    assert reader.post(f"{version}/archive").status_code == 403
+    latest = AuditLog.objects.order_by("-time")[:5]
+    assert [(row.resource_type, row.status_code) for row in reversed(latest)] == [
+        ("template", 403),
+        ("template_version", 403),
+        ("template", 400),
+        ("template_version", 400),
+        ("template_version", 403),
+    ]
 
 
 def test_deleting_a_template_is_a_change_of_it(api, admin, organization):
@@ -286,6 +299,11 @@ def test_who_is_only_listed_in_a_template_reaches_it_by_its_organization(organiz
         assert api.post(f"{path}/templateversions", body).status_code == 404
         assert api.get(f"{path}/templates/examples").status_code == 404
         assert api.get(path).status_code == 404
+    Template.objects.filter(pk=template.pk).update(deleted=True)  # its versions stay readable
+    path = f"organizations/{organization.pk}"
+    assert api.get(f"{path}/templateversions/{version.name}").status_code == 200
+    assert api.get(f"{path}/templates").body == []
+    assert [row["name"] for row in api.get(f"{path}/templates?deleted=true").body] == ["web"]
 
 
 def test_renaming_to_a_taken_name_is_a_conflict(api, admin, organization):

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -127,6 +128,18 @@ def test_rollback_passes_over_archived_versions(owner, folder):
     assert "back from v3 to v1" in run("rollback", "web")
 
 
+@pytest.mark.usefixtures("_daemon")
+@pytest.mark.parametrize("ending", [{"error": "no such module"}, {"canceled_at": datetime.now(UTC)}])
+def test_versions_that_came_to_nothing_do_not_count(owner, folder, ending):
+    for name in ("v1", "v2", "v3"):
+        (folder / "main.tf").write_text(f"# {name}\n")
+        run("push", folder, "--version-name", name, "--activate")
+    ProvisionerJob.objects.filter(template_version__name="v2").update(**ending)
+    assert "back from v3 to v1" in run("rollback", "web")
+    ProvisionerJob.objects.filter(template_version__name="v3").update(**ending)
+    assert "Imported version v4" in run("push", folder, "--version-name", "v4")  # the files of v3
+
+
 def test_a_failed_import_is_exit_code_3_with_the_reason(owner, folder):
     def fail() -> None:
         try:
@@ -185,6 +198,8 @@ def test_bad_names_are_refused_before_anything_is_stored(owner, folder, options,
     [
         (f"{'n' * 65}: 1\n", r"parameters\[0\].name: "),
         ("zones: !!set {a, b}\n", "parameters: the value of 'zones'"),
+        ("zones: &all [*all]\n", "parameters: the value of 'zones'"),
+        ("zones: [.nan]\n", "parameters: the value of 'zones'"),
         ("- a\n", "parameters: .* must hold a mapping"),
     ],
 )

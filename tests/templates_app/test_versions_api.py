@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
+OPTIONS = tuple(RichParameterOption(name, name.lower()) for name in ("Debian", "Alpine", 'Čentos "9"'))
 FOUND = ImportResult(
     start=PlanResult(
         resources=(
@@ -62,7 +63,7 @@ FOUND = ImportResult(
                 validation_min=1,
                 validation_max=9,
             ),
-            RichParameter(name="image", default_value=None, options=(RichParameterOption("Debian", "debian"),)),
+            RichParameter(name="image", default_value=None, options=OPTIONS),
         ),
     ),
     stop=PlanResult(resources=(Resource(name="disk", type="terraform_data"),)),
@@ -268,6 +269,10 @@ def test_what_an_import_found(api, admin, organization):
     assert main["apps"][1]["health"] == "initializing"
     assert tools["apps"] == []
     assert "auth_token" not in main
+    atop, code = main["apps"]
+    assert (atop["command"], atop.keys() & {"icon"}, code.keys() & {"command", "icon"}) == ("top", set(), set())
+    assert not tools.keys() & {"instance_id", "startup_script", "directory"}
+    assert (resources[0]["icon"], tools["version"]) == ("", "")  # only those
 
     schema = api.get(f"{path}/schema").body
     assert [row["name"] for row in schema] == ["region", "secret", "open"]
@@ -285,7 +290,9 @@ def test_what_an_import_found(api, admin, organization):
     assert (size["name"], size["type"], size["default_value"], size["mutable"]) == ("size", "number", "3", True)
     assert (size["validation_min"], size["validation_max"]) == (1, 9)
     assert (image["required"], image["default_value"]) == (True, "")
-    assert image["options"] == [{"name": "Debian", "description": "", "value": "debian", "icon": ""}]
+    assert image["options"] == [
+        {"name": option.name, "description": "", "value": option.value, "icon": ""} for option in OPTIONS
+    ]
     assert list(image["options"][0]) == ["name", "description", "value", "icon"]
     assert b"s3cr3t" not in b"".join(
         api.get(f"{path}/{name}").raw for name in ("schema", "parameters", "resources", "rich-parameters")

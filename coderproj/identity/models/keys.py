@@ -18,7 +18,7 @@ class KeyScope(models.TextChoices):
 class ApiKey(models.Model):
     """One credential. The caller holds ``<id>-<secret>``; only the secret's SHA-256 is stored.
 
-    Sessions slide: a use within the last hour of ``lifetime_seconds`` moves ``expires_at``.
+    Keys slide: a use after the first hour of ``lifetime_seconds`` moves ``expires_at``.
     """
 
     id = models.CharField(primary_key=True, max_length=10, editable=False)

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from coderproj.api.serializers import AnswerSerializer
+from coderproj.api.serializers import AnswerSerializer, MomentField
 from coderproj.identity.models import AuditAction, AuditLog
 from coderproj.identity.serializers.users import UserSerializer
 
@@ -67,10 +67,16 @@ class AuditLogSerializer(AnswerSerializer):
         return {"id": str(row.user_id), "username": row.username, "email": "", "organization_ids": [], "roles": []}
 
 
+class AuditActor(UserSerializer):
+    """A user; of one whom the reader may not see, the id and the name, with the lists and the address empty."""
+
+    created_at = MomentField(required=False)
+
+
 class AuditLogAnswer(AuditLogSerializer):
     """The same for the schema."""
 
-    user = UserSerializer(allow_null=True)  # type: ignore[assignment]
+    user = AuditActor(allow_null=True)  # type: ignore[assignment]
 
 
 class AuditLogsAnswer(serializers.Serializer[Any]):

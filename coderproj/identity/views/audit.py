@@ -10,11 +10,9 @@ from coderproj.api.schema import PAGE_PARAMETERS
 from coderproj.api.views import ApiView
 from coderproj.errors import Invalid
 from coderproj.identity.filters import AuditLogFilter, search_rows
-from coderproj.identity.models import User
-from coderproj.identity.organizations import sees_all_organizations
 from coderproj.identity.serializers.audit import AuditLogsAnswer, AuditLogSerializer
 from coderproj.identity.serializers.users import user_context
-from coderproj.identity.users import visible_users
+from coderproj.identity.users import recognized_users
 
 # The log only grows: unlike other lists, it is not given whole when no limit is named.
 PAGE_ROWS = 100
@@ -34,8 +32,8 @@ class AuditView(ApiView):
             raise Invalid.field("after_id", "The audit log has pages by limit and offset only.")
         found = search_rows(self.actor, request.query_params)
         rows = list(found[page.offset : page.offset + (page.limit or PAGE_ROWS)])
-        seen = User.objects.all() if sees_all_organizations(self.actor) else visible_users(self.actor)
-        actors = seen.prefetch_related("memberships").in_bulk({row.user_id for row in rows if row.user_id})
+        wanted = {row.user_id for row in rows if row.user_id}
+        actors = recognized_users(self.actor).prefetch_related("memberships").in_bulk(wanted)
         context = {**user_context(self.actor), "users": actors}
         return Response(
             {"audit_logs": AuditLogSerializer(rows, many=True, context=context).data, "count": found.count()}

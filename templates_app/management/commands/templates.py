@@ -288,8 +288,8 @@ def as_text(name: str, value: Any) -> str:
     """A value as Terraform reads it from text: strings as they are, everything else as JSON. Raises Invalid naming
     the variable."""
     try:
-        return value if isinstance(value, str) else json.dumps(value)
-    except TypeError as error:
+        return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
         raise Invalid.field("parameters", f"the value of {name!r} cannot be written as JSON: {error}") from None
 
 

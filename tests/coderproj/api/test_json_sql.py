@@ -93,6 +93,8 @@ def test_an_object_that_leaves_out_needs_a_first_member_that_is_always_there():
     make_organization(name="acme")
     with pytest.raises(TypeError, match="first member"):
         built({"nothing": NullIf(F("name"), Value("acme")), "name": F("name")}, omit_absent=True)
+    with pytest.raises(TypeError, match="first member"):
+        built({"description": F("description"), "name": F("name")}, omit_empty=("description",))
 
 
 def test_an_empty_list_and_stored_json():

@@ -1,10 +1,13 @@
 """What the audit log keeps, and who may read it."""
 
+from importlib import import_module
+
 import pytest
+from django.db import connection
 from django.db.models import UUIDField
 
-from coderproj.identity import audit
-from coderproj.identity.models import AuditLog
+from coderproj.identity import audit, tokens
+from coderproj.identity.models import ApiKey, AuditLog, Membership, User
 from tests.api import ApiClient, fields_of
 from tests.factories import make_user
 
@@ -66,6 +69,35 @@ def test_who_is_hidden_from_the_reader_has_a_name_and_no_more(api, people, org):
     assert row["user"] == shown
     assert api.auditor.get("audit").body["audit_logs"][0]["user"]["email"] == user.email
     assert row["resource_id"] == str(people.stranger.pk)
+    for query in (f"email={user.email}", f"q=email:{user.email}"):  # nor can the address be guessed
+        found = {
+            name: getattr(api, name).get("audit", QUERY_STRING=query).body["count"] for name in ("admin", "auditor")
+        }
+        assert found == {"admin": 0, "auditor": 1}
+    User.objects.filter(pk=user.pk).update(deleted=True)
+    assert api.auditor.get("audit").body["audit_logs"][0]["user"]["email"] == user.email
+
+
+def test_rows_of_old_get_ids_that_clients_can_decode(people):
+    member = Membership.objects.get(user=people.member)
+    key = ApiKey.objects.filter(user=people.owner).first() or tokens.issue(user=people.owner)[0]
+    facts = {"action": "write", "status_code": 200, "resource_target": "x", "user_id": people.admin.pk}
+    told = {"user_id": {"old": None, "new": str(people.stranger.pk), "secret": False}}
+    rows = {
+        AuditLog.objects.create(resource_type=type_, resource_id=id_, diff=diff, **facts): expected
+        for type_, id_, diff, expected in (
+            ("api_key", "AAAAAAAAAA", told, people.stranger.pk),
+            ("api_key", key.pk, {}, people.owner.pk),
+            ("organization_member", str(member.pk), {}, people.member.pk),
+            ("organization_member", "0", {}, people.admin.pk),
+            ("user", str(people.member.pk), {}, people.member.pk),
+        )
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("coderproj.identity.migrations.0004_audit_resource_ids").TO_UUIDS)
+    for row, expected in rows.items():
+        row.refresh_from_db()
+        assert row.resource_id == str(expected)
 
 
 def test_refused_attempts_are_kept_without_a_diff(api, org):

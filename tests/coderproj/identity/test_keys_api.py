@@ -1,6 +1,6 @@
 """Tokens and session keys over the API."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -66,6 +66,17 @@ def test_the_first_use_of_a_fresh_key_does_not_lengthen_its_life(mine, age, slid
     key.update(expires_at=ends)
     assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 200
     assert (key.get().expires_at > ends) is slides
+
+
+def test_a_short_lived_key_that_is_in_use_goes_on(mine):
+    token = mine.post(PATH, {"lifetime_seconds": 70 * 60}).body["key"]
+    key = ApiKey.objects.filter(pk=token[:10])
+    user = ApiClient()
+    assert user.get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 200
+    now = datetime.now(UTC)
+    key.update(last_used=now - timedelta(minutes=40), expires_at=now + timedelta(minutes=5))
+    assert user.get("users/me", HTTP_CODER_SESSION_TOKEN=token).status_code == 200
+    assert key.get().expires_at > now + timedelta(minutes=69)
 
 
 @pytest.mark.parametrize(
