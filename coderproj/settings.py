@@ -31,6 +31,7 @@ TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each may hold a database connection
 WEB_ONE_PROCESSOR = env.boolean("WEB_ONE_PROCESSOR", default=True)
+AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
 # Requests a minute, 0 for no limit: of a user (else an address) to a path, tries of passwords, uploads.
 RATELIMIT_API = env.integer("RATELIMIT_API", 512, minimum=0)

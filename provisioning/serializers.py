@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Case, F, TextField, Value, When
 from rest_framework import serializers
 
-from coderproj.api.json_sql import Constant, StoredJson
+from coderproj.api.json_sql import Constant, FilledJson, StoredJson
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, MomentField, StrictTextField
 from provisioning.engine.base import LogLevel, LogSource
 from provisioning.models import (
@@ -104,9 +105,14 @@ AGENT_STATUS = "connecting"
 
 
 class AgentSerializer(AnswerSerializer):
-    """Agents of imports and dry runs describe only: they never connect. The token is never shown."""
+    """Agents of imports and dry runs describe only: they never connect. The token is never shown.
+
+    ``environment_variables`` is null for one that declares none; who names no page for troubles gets the deployment's.
+    """
 
     status = serializers.SerializerMethodField()
+    environment_variables = serializers.SerializerMethodField()
+    troubleshooting_url = serializers.SerializerMethodField()
     instance_id = serializers.CharField(source="auth_instance_id", required=False)
     apps = AppSerializer(many=True)
 
@@ -138,6 +144,7 @@ class AgentSerializer(AnswerSerializer):
         ]
         omit_absent = True
         omit_empty = ("instance_id", "startup_script", "directory")
+        keep_null = ("environment_variables",)
         list_order = ("name", "id")
 
     def get_status(self, agent: WorkspaceAgent) -> str:
@@ -145,6 +152,20 @@ class AgentSerializer(AnswerSerializer):
 
     def sql_status(self, prefix: str) -> Constant:
         return Constant(AGENT_STATUS)
+
+    def get_environment_variables(self, agent: WorkspaceAgent) -> dict[str, str] | None:
+        return agent.environment_variables or None
+
+    def sql_environment_variables(self, prefix: str) -> FilledJson:
+        return FilledJson(F(f"{prefix}environment_variables"))
+
+    def get_troubleshooting_url(self, agent: WorkspaceAgent) -> str:
+        return agent.troubleshooting_url or settings.AGENT_TROUBLESHOOTING_URL
+
+    def sql_troubleshooting_url(self, prefix: str) -> Case:
+        own = f"{prefix}troubleshooting_url"
+        absent = When(**{own: ""}, then=Value(settings.AGENT_TROUBLESHOOTING_URL))
+        return Case(absent, default=F(own), output_field=TextField())
 
 
 class ResourceSerializer(AnswerSerializer):

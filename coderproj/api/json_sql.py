@@ -227,6 +227,7 @@ class StoredJson(Json):
     template = "json_strip_nulls((%(expressions)s)::json)::text"
     # What a column that is seldom filled mostly holds, by its default: it needs no parsing.
     EMPTY: ClassVar[dict[Any, str]] = {list: "[]", dict: "{}"}
+    EMPTY_TEXT = ""  # what to write for it; blank: itself
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         sql, parameters = super().as_sql(compiler, connection, **extra)
@@ -234,8 +235,14 @@ class StoredJson(Json):
         empty = self.EMPTY.get(column.target.default) if isinstance(column, Col) else None
         if empty is not None:
             text, _ = compiler.compile(column)
-            sql = f"CASE {text} WHEN '{empty}' THEN '{empty}' ELSE {sql} END"
+            sql = f"CASE {text} WHEN '{empty}' THEN '{self.EMPTY_TEXT or empty}' ELSE {sql} END"
         return sql, list(parameters)
+
+
+class FilledJson(StoredJson):
+    """The same, ``null`` instead of an empty object."""
+
+    EMPTY_TEXT = "null"
 
 
 class StoredObjects(Json):

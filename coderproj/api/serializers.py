@@ -20,8 +20,8 @@ class MomentField(serializers.DateTimeField):
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     """Describes an answer. Fields are written in the order of the original's structures.
 
-    With ``Meta.omit_absent`` a field without a value is left out: ids and times are never ``""``. The texts of
-    ``Meta.omit_empty`` are left out when they are empty.
+    With ``Meta.omit_absent`` a field without a value is left out, unless it is one of ``Meta.keep_null``: ids and times
+    are never ``""``. The texts of ``Meta.omit_empty`` are left out when they are empty.
     """
 
     serializer_field_mapping: ClassVar = {
@@ -32,7 +32,8 @@ class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         values = super().to_representation(instance)
         if getattr(self.Meta, "omit_absent", False):
-            values = {name: value for name, value in values.items() if value is not None}
+            kept = getattr(self.Meta, "keep_null", ())
+            values = {name: value for name, value in values.items() if value is not None or name in kept}
         for name in getattr(self.Meta, "omit_empty", ()):
             if values.get(name) == "":
                 del values[name]

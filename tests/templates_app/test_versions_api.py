@@ -20,6 +20,8 @@ from provisioning.engine.base import (
     RichParameterOption,
 )
 from provisioning.models import JobStatus, ParameterScope, ParameterValue, ProvisionerJob
+from provisioning.serializers import ResourceSerializer
+from templates_app import reads
 from templates_app.models import TemplateVersion
 from tests.api import ApiClient, fields_of
 from tests.factories import claim, make_file, make_organization, make_template, make_user, make_version
@@ -271,6 +273,7 @@ def test_what_an_import_found(api, admin, organization):
     assert "auth_token" not in main
     atop, code = main["apps"]
     assert (atop["command"], atop.keys() & {"icon"}, code.keys() & {"command", "icon"}) == ("top", set(), set())
+    assert (tools["environment_variables"], tools["troubleshooting_url"]) == (None, "")
     assert not tools.keys() & {"instance_id", "startup_script", "directory"}
     assert (resources[0]["icon"], tools["version"]) == ("", "")  # only those
 
@@ -297,6 +300,20 @@ def test_what_an_import_found(api, admin, organization):
     assert b"s3cr3t" not in b"".join(
         api.get(f"{path}/{name}").raw for name in ("schema", "parameters", "resources", "rich-parameters")
     )
+
+
+def test_an_agent_without_help_gets_the_deployments(api, admin, organization, settings, monkeypatch):
+    settings.AGENT_TROUBLESHOOTING_URL = "https://help.example/agents"
+    monkeypatch.setattr(reads.RESOURCES, "statements", {})  # compiled with the setting
+    own = Agent(name="a", troubleshooting_url="https://own.example")
+    resource = Resource(name="x", type="terraform_data", agents=(own, Agent(name="b")))
+    found = ImportResult(start=PlanResult(resources=(resource,)), stop=PlanResult())
+    version = make_version(user=admin, organization=organization, result=found)
+    expected = ["https://own.example", "https://help.example/agents"]
+    (answered,) = api.get(f"templateversions/{version.pk}/resources").body
+    assert [agent["troubleshooting_url"] for agent in answered["agents"]] == expected
+    (written,) = ResourceSerializer(version.job.resources.all(), many=True).data
+    assert [agent["troubleshooting_url"] for agent in written["agents"]] == expected
 
 
 def test_a_failed_import_says_why_and_has_no_results(api, admin, organization):
