@@ -9,14 +9,12 @@ import json.decoder
 import json.scanner
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .literals import REPLACEMENT
+from .native import NativeDocument
 from .problems import Location
 from .syntax import Block, Body, Document, Expression, NotConstantError, Traversal
-
-if TYPE_CHECKING:
-    from .native import NativeDocument
 
 COMMENT_KEY = "//"
 # Labels of the blocks at the top of a configuration.
@@ -160,15 +158,14 @@ class JsonDocument(Document):
         return found
 
     def references(self) -> Iterator[Traversal]:
-        for template in self.templates():
-            yield from template.references()
+        for document in self.native_documents():
+            yield from document.references()
 
-    def templates(self) -> "Iterator[NativeDocument]":
-        # Imported here because native files are the rule and the two modules know each other's expressions.
-        from .native import NativeDocument
-
-        templates = [text for text in _strings(self._root) if "${" in text or "%{" in text]
-        for text in templates:
+    def native_documents(self) -> Iterator[NativeDocument]:
+        """Yield each string that holds expressions, parsed as a document in native syntax."""
+        for text in _strings(self._root):
+            if "${" not in text and "%{" not in text:
+                continue
             marker = "TEMPLATE"
             while marker in text:
                 marker += "_"

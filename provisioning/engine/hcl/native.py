@@ -169,7 +169,8 @@ class NativeDocument(Document):
             sibling = sibling.next_sibling
         return tuple(steps)
 
-    def templates(self) -> "Iterator[NativeDocument]":
+    def native_documents(self) -> "Iterator[NativeDocument]":
+        """Yield the document itself; a JSON document yields one document for each string with expressions."""
         yield self
 
     def attribute_of(self, block: Node, name: str) -> Node | None:

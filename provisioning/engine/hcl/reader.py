@@ -14,7 +14,7 @@ from .module import Module, ModuleCall
 from .native import NativeDocument
 from .problems import Location, Problem, TemplateSyntaxError
 from .providers import UsageCollector, declared_providers, full_address, hint_tree, merge_hints, with_nested_data
-from .syntax import Block, Document, NotConstantError, Traversal, merge_overrides, without_instance_key
+from .syntax import Block, NotConstantError, Traversal, merge_overrides, without_instance_key
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
 MAX_FILE_BYTES = 4 << 20
@@ -52,8 +52,8 @@ class _Folder:
     def __init__(self, path: Path, shown: str, deadline: float) -> None:
         """``shown`` is the folder's path as locations have it, empty or ending with a slash. ``deadline`` is for what
         is nice to know."""
-        self.documents: list[Document] = []
-        overrides: list[Document] = []
+        self.documents: list[NativeDocument | JsonDocument] = []
+        overrides: list[NativeDocument | JsonDocument] = []
         for file in _configuration_files(path):
             document = _read_file(file, shown + file.name)
             stem = file.name.removesuffix(".json").removesuffix(".tf")
@@ -74,8 +74,8 @@ class _Folder:
     def _read_references(self, deadline: float) -> None:
         self.references += [reference for document in self.documents for reference in document.references()]
         if any(_may_need_a_stub(block) for block in self.blocks):
-            templates = (template for document in self.documents for template in document.templates())
-            self.references += shapes.uses(templates, self.blocks, deadline)
+            native = (part for document in self.documents for part in document.native_documents())
+            self.references += shapes.uses(native, self.blocks, deadline)
         for reference in self.references:
             if reference[0] == "module" and len(reference) > 1:
                 self.module_references.setdefault(reference[1], []).append(reference[2:])
@@ -223,7 +223,7 @@ def _configuration_files(directory: Path) -> list[Path]:
     return [directory / name for name in names if name.endswith((".tf", ".tf.json"))]
 
 
-def _read_file(file: Path, name: str) -> Document:
+def _read_file(file: Path, name: str) -> NativeDocument | JsonDocument:
     with file.open("rb") as stream:
         source = stream.read(MAX_FILE_BYTES + 1)
     if len(source) > MAX_FILE_BYTES:

@@ -7,12 +7,9 @@ template is written once.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .problems import Location, Problem
-
-if TYPE_CHECKING:
-    from .native import NativeDocument
 
 # ``data.coder_parameter.size[0].value`` as ("data", "coder_parameter", "size", "[]", "value"); an index that is
 # written out keeps it, 0 aside: ``x["a"][2]`` is ("x", '["a"]', "[2]"). What starts with "#" or "=" is no part of the
@@ -96,10 +93,6 @@ class Document(ABC):
     @abstractmethod
     def references(self) -> Iterator[Traversal]:
         """Every reference of the file, in no particular order."""
-
-    @abstractmethod
-    def templates(self) -> "Iterator[NativeDocument]":
-        """The file, or the texts in it that hold expressions, in the native syntax."""
 
     @abstractmethod
     def line_text(self, line: int) -> str:
