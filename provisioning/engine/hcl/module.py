@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from provisioning.engine.base import ParameterSchema, RichParameter
-from provisioning.engine.usage import ProviderUsage
+from provisioning.engine.provider_usage import ProviderUsage
 
 from .problems import Location
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import tree_sitter_hcl
 from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor, Tree
 
-from . import literals, mistakes
+from . import literals, syntax_errors
 from .problems import Location
 from .syntax import INDEX, Block, Body, Document, Expression, Traversal
 
@@ -87,7 +87,7 @@ class NativeDocument(Document):
             self.problems.append(self.problem("the file takes too long to read", 1))
             return
         if tree.root_node.has_error:
-            summary, line = mistakes.first_mistake(LANGUAGE, parsed, tree.root_node)
+            summary, line = syntax_errors.first_syntax_error(LANGUAGE, parsed, tree.root_node)
             self.problems.append(self.problem(summary, line))
         else:
             for child in tree.root_node.children:
@@ -132,7 +132,7 @@ class NativeDocument(Document):
                     self.problems.append(self.problem("Blocks are nested too deeply", child.start_point.row + 1))
                     break
                 body.blocks.append(self._block(child, depth + 1))
-        self.problems += [self.problem(summary, line) for summary, line in mistakes.misplaced_line_breaks(node)]
+        self.problems += [self.problem(summary, line) for summary, line in syntax_errors.misplaced_line_breaks(node)]
         return body
 
     def _block(self, node: Node, depth: int) -> Block:

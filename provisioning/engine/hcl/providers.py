@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from provisioning.engine.usage import AT_LEAST, BlockUsage, ProviderUsage, Variant, merge_hints
+from provisioning.engine.provider_usage import AT_LEAST, BlockUsage, ProviderUsage, Variant, merge_hints
 
 from .literals import as_text
 from .syntax import INDEX, Block, Body, Expression, NotConstantError, Traversal, without_instance_key

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provisioning.engine.base import EngineError, ParameterSchema
 
-from . import shapes
+from . import value_shapes
 from .json_syntax import JsonDocument
 from .literals import as_text
 from .module import Module, ModuleCall
@@ -75,7 +75,7 @@ class _Folder:
         self.references += [reference for document in self.documents for reference in document.references()]
         if any(_may_need_a_stub(block) for block in self.blocks):
             native = (part for document in self.documents for part in document.native_documents())
-            self.references += shapes.uses(native, self.blocks, deadline)
+            self.references += value_shapes.find_uses(native, self.blocks, deadline)
         for reference in self.references:
             if reference[0] == "module" and len(reference) > 1:
                 self.module_references.setdefault(reference[1], []).append(reference[2:])

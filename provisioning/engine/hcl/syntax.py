@@ -13,7 +13,7 @@ from .problems import Location, Problem
 
 # ``data.coder_parameter.size[0].value`` as ("data", "coder_parameter", "size", "[]", "value"); an index that is
 # written out keeps it, 0 aside: ``x["a"][2]`` is ("x", '["a"]', "[2]"). What starts with "#" or "=" is no part of the
-# source, see ``shapes``.
+# source, see ``value_shapes``.
 Traversal = tuple[str, ...]
 INDEX = "[]"
 

@@ -5,7 +5,18 @@ import json
 from typing import Final
 
 from provisioning.engine.provider.values import TypeExpression, Value
-from provisioning.engine.usage import AT_LEAST, BOOL, CIDR, ELEMENT, EQUAL, JSON, NUMBER, OBJECT, TIME, merge_hints
+from provisioning.engine.provider_usage import (
+    AT_LEAST,
+    BOOL,
+    CIDR,
+    ELEMENT,
+    EQUAL,
+    JSON,
+    NUMBER,
+    OBJECT,
+    TIME,
+    merge_hints,
+)
 
 PLACEHOLDER: Final = "c3R1Yg=="  # text that also survives base64decode()
 MOST_ELEMENTS: Final = 64

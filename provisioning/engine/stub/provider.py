@@ -13,8 +13,8 @@ from provisioning.engine.provider.base import Object, Provider
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
 from provisioning.engine.provider.schema import Attribute, NestedBlock, Presence, Schema
 from provisioning.engine.provider.values import UNKNOWN, TypeExpression, Value, dynamic, is_set, split_dynamic
+from provisioning.engine.provider_usage import BlockUsage, ProviderUsage
 from provisioning.engine.stub.placeholders import placeholder
-from provisioning.engine.usage import BlockUsage, ProviderUsage
 
 # Terraform refuses a whole schema for one name outside this alphabet; such a name is an error of the
 # template, which Terraform reports better.

@@ -1,6 +1,6 @@
 """Providers: addresses, and what a template uses of them."""
 
-from provisioning.engine.usage import BlockUsage
+from provisioning.engine.provider_usage import BlockUsage
 
 from .conftest import Read
 

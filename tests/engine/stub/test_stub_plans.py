@@ -7,9 +7,9 @@ import pytest
 from provisioning.engine.base import WorkspaceContext
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.provider.server import CODER_ADDRESSES
+from provisioning.engine.provider_usage import BlockUsage, ProviderUsage
 from provisioning.engine.stub import StubProvider
 from provisioning.engine.stub.placeholders import PLACEHOLDER, placeholder
-from provisioning.engine.usage import BlockUsage, ProviderUsage
 from tests.engine.provider.terraform import attached, data_sources, planned_resources, write_template
 
 AWS = "registry.terraform.io/hashicorp/aws"

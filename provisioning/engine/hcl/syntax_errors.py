@@ -20,7 +20,7 @@ _CLOSED_ON_LINE = re.compile(rb'(?:[^"\\\r\n]|\\.)*"')
 _PLACE = tuple[int, int]  # row and column in bytes, from 0
 
 
-def first_mistake(language: Language, source: bytes, root: Node) -> tuple[str, int]:
+def first_syntax_error(language: Language, source: bytes, root: Node) -> tuple[str, int]:
     """The summary and the line (from 1) of the first error of a tree that has errors."""
     row, column, kind = _unusable_token(language, source, root)
     text = _open_string(language, source, root, before=(row, column))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
 
-from provisioning.engine.usage import AT_LEAST, BOOL, CIDR, EQUAL, JSON, NUMBER, OBJECT, TIME
+from provisioning.engine.provider_usage import AT_LEAST, BOOL, CIDR, EQUAL, JSON, NUMBER, OBJECT, TIME
 
 from .literals import constant, unwrap
 from .native import NativeDocument, NativeExpression
@@ -59,7 +59,7 @@ _SECOND = {"join": (INDEX,), "formatlist": (INDEX,), "formatdate": (TIME,)}
 _ONLY_FIRST = frozenset({"lookup", "slice", "element", "cidrsubnet", "cidrsubnets", "cidrhost", "chunklist"})
 
 
-def uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], deadline: float) -> Iterator[Traversal]:
+def find_uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], deadline: float) -> Iterator[Traversal]:
     """What is read in the files of one module, as traversals that start at a resource, a data source or a module.
 
     ``blocks`` are the module's; its locals are looked up there. Stops at ``deadline``, a reading of
