@@ -1,22 +1,22 @@
-"""What a template uses of a provider: enough to answer for the provider when it cannot be installed."""
+"""What a template uses of a provider: enough to replace an unavailable provider by a stub."""
 
 from dataclasses import dataclass, field
 
-# What a template does with a value, beside the names of what it looks at in it: marks in ``BlockUsage.hints``.
+# Marks in ``BlockUsage.hints`` that say how a template uses a value.
 ELEMENT = "[]"
 NUMBER, BOOL, OBJECT, JSON, CIDR, TIME = "#number", "#bool", "#object", "#json", "#cidr", "#time"
-AT_LEAST = "#"  # followed by the number of elements that are indexed
-EQUAL = "="  # followed by the text of what it is compared with
+AT_LEAST = "#"  # followed by the minimum number of elements
+EQUAL = "="  # followed by the text of the value that it is compared with
 
 
 @dataclass(slots=True)
 class BlockUsage:
-    """The attribute and block names that a template sets or reads in one kind of block.
+    """The attributes and blocks that a template sets or reads in one type of block.
 
-    ``hints`` says how a template looks into an attribute: ``{"status": {"[]": {"ip": {}}}}`` stands for
-    ``x.status[0].ip``; an empty dict is a leaf. Marks say what is done with a value:
-    ``{"body": {"#json": {"tag": {}}}}`` stands for ``jsondecode(x.body).tag``. ``variants`` are the data sources
-    that make up the usage of a type.
+    ``hints`` describes how a template reads an attribute: ``{"status": {"[]": {"ip": {}}}}`` stands for
+    ``x.status[0].ip``; an empty dict is a leaf. Marks describe how a value is used:
+    ``{"body": {"#json": {"tag": {}}}}`` stands for ``jsondecode(x.body).tag``. ``variants`` are the individual data
+    sources of the type.
     """
 
     attributes: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class BlockUsage:
 
 @dataclass(slots=True)
 class Variant:
-    """One data source among those of a type: what it is known by, and how a template looks into it alone."""
+    """One data source: its constant attributes, and how a template reads it."""
 
     constants: dict[str, str | int | float | bool]
     usage: BlockUsage = field(default_factory=BlockUsage)
@@ -44,7 +44,7 @@ class Variant:
 
 @dataclass(slots=True)
 class ProviderUsage:
-    """One provider by its full source address (``registry.terraform.io/hashicorp/aws``)."""
+    """The usage of one provider, identified by its full source address (``registry.terraform.io/hashicorp/aws``)."""
 
     address: str
     configuration: BlockUsage = field(default_factory=BlockUsage)

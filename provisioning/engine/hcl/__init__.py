@@ -1,7 +1,7 @@
-"""Reading templates without running Terraform: variables, providers, modules and literal parameters.
+"""Read templates without running Terraform: variables, providers, modules and literal parameters.
 
-Everything is taken from the syntax alone (tree-sitter for ``.tf``, JSON for ``.tf.json``): no expression that
-needs Terraform is evaluated and no provider is asked.
+The reader uses the syntax alone (tree-sitter for ``.tf``, JSON for ``.tf.json``). It evaluates no expression that
+needs Terraform and calls no provider.
 """
 
 from .conditions import allowed_texts

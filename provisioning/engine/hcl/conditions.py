@@ -1,4 +1,4 @@
-"""Reading validation conditions: which texts one of the usual form allows."""
+"""Read validation conditions of the form ``contains([…], …)``."""
 
 from tree_sitter import Node
 
@@ -8,9 +8,9 @@ from .syntax import NotConstantError
 
 
 def allowed_texts(condition: str) -> list[str] | None:
-    """The texts that a condition of the form ``contains([…], …)`` allows, sorted; None for any other condition.
+    """Return the sorted texts that a condition ``contains([…], …)`` allows, or None for any other condition.
 
-    Members that are no text are left out. The list must be constant; for one that is not this is None as well.
+    Members that are not text are left out. Returns None if the list is not constant.
     """
     document = NativeDocument(f"block {{\n  condition = {condition}\n}}\n".encode(), "condition")
     if document.problems or not document.blocks:

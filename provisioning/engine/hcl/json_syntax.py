@@ -1,7 +1,7 @@
 """Files in JSON syntax (``.tf.json``).
 
-JSON does not say which key is an argument and which a block: the known top of a configuration is read as
-blocks, everything below as arguments that can be asked for their blocks.
+JSON does not distinguish arguments from blocks. The known top-level keys are read as blocks, everything below them as
+arguments that can be converted to blocks.
 """
 
 import json
@@ -17,7 +17,7 @@ from .problems import Location
 from .syntax import Block, Body, Document, Expression, NotConstantError, Traversal
 
 COMMENT_KEY = "//"
-# Labels of the blocks at the top of a configuration.
+# Number of labels of the top-level blocks.
 LABELS = {
     "terraform": 0,
     "locals": 0,
@@ -30,7 +30,7 @@ LABELS = {
     "data": 2,
     "ephemeral": 2,
 }
-# Blocks within blocks that are looked for by type without knowing a schema.
+# Nested blocks that are found by type, without a schema.
 NESTED = {
     "terraform": ("required_providers", "backend", "cloud"),
     "resource": ("provisioner", "lifecycle", "connection", "dynamic"),
@@ -41,13 +41,13 @@ NESTED_LABELS = {"backend": 1, "provisioner": 1, "dynamic": 1, "data": 2}
 
 
 class JsonObject(dict[str, Any]):
-    """An object that knows the offset of its opening brace."""
+    """An object with the offset of its opening brace."""
 
     offset = 0
 
 
 class _Decoder(json.JSONDecoder):
-    """Keeps the offset of every object."""
+    """Records the offset of every object."""
 
     def __init__(self) -> None:
         super().__init__(object_pairs_hook=_merged)
@@ -61,7 +61,7 @@ class _Decoder(json.JSONDecoder):
 
 
 def _merged(pairs: list[tuple[str, Any]]) -> JsonObject:
-    """An object in which a repeated key stands for all of its values, as Terraform reads repeated blocks."""
+    """Return an object in which a repeated key holds all its values, as Terraform reads repeated blocks."""
     found = JsonObject()
     for key, value in pairs:
         if key in found:
@@ -86,7 +86,7 @@ class JsonExpression(Expression):
 
     @property
     def text(self) -> str:
-        """A string's text, without ``${ }`` when it is one expression; of other values compact JSON."""
+        """The text of a string, without ``${ }`` if it is a single expression; compact JSON for other values."""
         if not isinstance(self.value, str):
             return json.dumps(self.value, separators=(",", ":"), ensure_ascii=False)
         inner = self.value[2:-1]
@@ -109,7 +109,7 @@ class JsonExpression(Expression):
 
 
 class JsonDocument(Document):
-    """A ``.tf.json`` file. ``problems`` is filled instead of raising."""
+    """A ``.tf.json`` file. Errors are collected in ``problems``, not raised."""
 
     def __init__(self, source: bytes, file: str) -> None:
         self.file = file
@@ -124,7 +124,7 @@ class JsonDocument(Document):
             self.problems.append(self.problem(f"Invalid JSON: {error.msg}", error.lineno))
         except RecursionError:
             self.problems.append(self.problem("The JSON is nested too deeply", 1))
-        except ValueError as error:  # an integer of more digits than Python converts
+        except ValueError as error:  # an integer with more digits than Python converts
             self.problems.append(self.problem(f"Invalid JSON: {error}", 1))
         self._read_blocks()
 
@@ -140,7 +140,7 @@ class JsonDocument(Document):
                 self.blocks += self.blocks_within(block_type, value, LABELS.get(block_type, 0))
 
     def blocks_within(self, block_type: str, value: Any, labels: int) -> list[Block]:
-        """The blocks that a value stands for: one object or a list, below ``labels`` levels of keys."""
+        """Return the blocks in a value: one object or a list of objects, below ``labels`` levels of keys."""
         found: list[Block] = []
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, JsonObject):

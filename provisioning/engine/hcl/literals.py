@@ -12,9 +12,9 @@ from .syntax import NotConstantError
 
 Constant = Any  # None, bool, int, float, str, list or dict of constants
 
-DEPTH = 100
+MAX_DEPTH = 100
 REPLACEMENT = "\ufffd"
-# Exponents beyond a double's would be megabytes of digits.
+# Larger exponents than those of a double would produce megabytes of digits.
 MAX_EXPONENT = 308
 
 _WRAPPERS = ("expression", "literal_value", "collection_value", "template_expr", "operation")
@@ -33,7 +33,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def unwrap(node: Node) -> Node:
-    """The node itself, without the grammar's wrappers and without parentheses."""
+    """Return the node without the grammar's wrapper nodes and without parentheses."""
     while node.type in _WRAPPERS:
         inner = [child for child in node.children if child.type not in ("comment", "(", ")")]
         if len(inner) != 1:
@@ -43,8 +43,8 @@ def unwrap(node: Node) -> Node:
 
 
 def constant(node: Node, source: bytes, depth: int = 0) -> Constant:
-    """The value of an expression. Raises NotConstantError for what only Terraform can evaluate."""
-    if depth > DEPTH:
+    """Return the value of an expression. Raises NotConstantError if only Terraform can evaluate it."""
+    if depth > MAX_DEPTH:
         raise NotConstantError("the value is nested too deeply")
     node = unwrap(node)
     match node.type:
@@ -73,13 +73,13 @@ def constant(node: Node, source: bytes, depth: int = 0) -> Constant:
 
 
 def quoted(node: Node, source: bytes) -> str:
-    """The text of a quoted string without interpolations. Raises NotConstantError."""
-    _refuse_template_parts(node)
+    """Return the text of a quoted string. Raises NotConstantError if it contains interpolations."""
+    _reject_template_parts(node)
     return unescape(_text(node, source)[1:-1])
 
 
 def unescape(text: str) -> str:
-    """The text between quotes with its escapes resolved."""
+    """Return the text between quotes with its escapes resolved."""
     return _unescape_templates(_ESCAPE.sub(_unescaped, text))
 
 
@@ -92,15 +92,15 @@ def _unescaped(match: re.Match[str]) -> str:
     if len(code) == 1:
         return _ESCAPED.get(code, match[0])
     point = int(code[1:], 16)
-    # Surrogates and numbers beyond Unicode have no text, and no database stores the zero character.
+    # Surrogates and numbers beyond Unicode are not characters, and PostgreSQL cannot store NUL in text.
     return chr(point) if 0 < point < 0x110000 and not 0xD800 <= point < 0xE000 else REPLACEMENT
 
 
 def _heredoc(node: Node, source: bytes) -> str:
-    _refuse_template_parts(node)
+    _reject_template_parts(node)
     text = _text(node, source)
     first_line, _, rest = text.partition("\n")
-    # The closing marker has a line of its own.
+    # The closing marker is on a separate line.
     content = rest[: rest.rfind("\n") + 1]
     if first_line.startswith("<<-"):
         content = _without_indent(content)
@@ -108,7 +108,7 @@ def _heredoc(node: Node, source: bytes) -> str:
 
 
 def _without_indent(content: str) -> str:
-    """The lines without the indentation that all of them share; blank lines neither count nor change."""
+    """Return the lines without their common indentation; blank lines do not count and stay unchanged."""
     lines = _LINE.findall(content)
     indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
     shared = min(indents, default=0)
@@ -136,7 +136,7 @@ def _key(node: Node, source: bytes, depth: int) -> str:
 
 
 def as_text(value: Constant) -> str:
-    """A constant as Terraform converts it to a string. Raises NotConstantError for lists and objects."""
+    """Convert a constant to a string as Terraform does. Raises NotConstantError for lists and objects."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -184,7 +184,7 @@ def _plain_number(number: Decimal) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def _refuse_template_parts(node: Node) -> None:
+def _reject_template_parts(node: Node) -> None:
     if any(child.type in _TEMPLATE_PARTS for child in node.children):
         raise NotConstantError("references are not allowed here")
 

@@ -1,4 +1,4 @@
-"""What reading a template statically finds."""
+"""The result of reading a template statically."""
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,9 @@ class ModuleCall:
     """A ``module`` block of the root module or of a local module.
 
     ``key`` is the dotted path of call names (``network.subnets``), as in Terraform's module manifest.
-    ``outputs`` says which outputs are read and how: ``{"cluster": {"[]": {"name": {}}}}`` stands for
-    ``module.x.cluster[0].name``. ``version`` is the constraint as written, "" without one. ``providers`` are the full
-    addresses of those that are passed on, by the name in the called module (``aws`` or ``aws.west``).
+    ``outputs`` holds the outputs that the template reads, and how: ``{"cluster": {"[]": {"name": {}}}}`` stands for
+    ``module.x.cluster[0].name``. ``version`` is the constraint as written, "" if there is none. ``providers`` maps the
+    names of passed providers in the called module (``aws`` or ``aws.west``) to their full addresses.
     """
 
     key: str
@@ -29,7 +29,7 @@ class ModuleCall:
 
     @property
     def is_local(self) -> bool:
-        """Whether the source is a folder of the template."""
+        """True if the source is a folder of the template."""
         return self.source.startswith(("./", "../"))
 
     @property
@@ -43,13 +43,13 @@ class ModuleCall:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A template: its root module, and of the local modules below it what concerns the whole run.
+    """A template: its root module, and the parts of its local modules that concern the whole run.
 
-    ``variables``, ``required_providers``, ``literal_parameters`` and ``backend`` are the root module's.
+    ``variables``, ``required_providers``, ``literal_parameters`` and ``backend`` describe the root module.
     ``provider_usage`` (by source address), ``module_calls``, ``has_remote_state``, ``uses_provisioners`` and
-    ``parameter_order`` cover the local modules too. ``required_providers`` maps local names to full source
-    addresses, also those that are only implied by a resource's type. ``parameter_order`` holds the addresses
-    of the ``coder_parameter`` data sources, without instance keys, in source order.
+    ``parameter_order`` also cover the local modules. ``required_providers`` maps local names to full source
+    addresses and includes providers that are only implied by a resource's type. ``parameter_order`` holds the
+    addresses of the ``coder_parameter`` data sources, without instance keys, in source order.
     """
 
     variables: tuple[ParameterSchema, ...] = ()

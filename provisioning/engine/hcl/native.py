@@ -1,4 +1,4 @@
-"""Files in Terraform's own syntax, read with tree-sitter."""
+"""Files in Terraform's native syntax, parsed with tree-sitter."""
 
 import re
 import time
@@ -16,18 +16,18 @@ LANGUAGE = Language(tree_sitter_hcl.language())
 REFERENCES = Query(LANGUAGE, "(variable_expr) @name")
 
 BLOCK_DEPTH = 100
-ENOUGH_PROBLEMS = 100
-# Each further step of a reference costs more than the one before.
+MAX_PROBLEMS = 100
+# Reading a reference gets slower with each step.
 TRAVERSAL_STEPS = 32
-# Above this size a file is parsed in pieces under a deadline: hostile text can make error recovery slow.
+# Larger files are parsed in pieces, with a deadline: hostile input can make error recovery slow.
 PIECE_BYTES = 1 << 16
 PARSE_SECONDS = 5.0
-# Finding the neighbours of very deep places is slow; references are of use only for stubs.
+# Finding the siblings of deeply nested nodes is slow, and only stubs need the references.
 REFERENCES_SECONDS = 2.0
 
 _TEMPLATE_START = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# The grammar does not know ``1.5E-3``; digits of the same length keep every offset.
+# The grammar does not know ``1.5E-3``. Replacing it by as many digits keeps all offsets.
 _EXPONENT = re.compile(rb"(?<![\w.])(\d+(?:\.\d+)?)([eE][+-]?\d+)")
 
 
@@ -69,7 +69,7 @@ class NativeExpression(Expression):
 
 
 class NativeDocument(Document):
-    """A ``.tf`` file. ``problems`` is filled instead of raising; ``blocks`` is complete only without any."""
+    """A ``.tf`` file. Errors are collected in ``problems``, not raised; without errors ``blocks`` is complete."""
 
     def __init__(self, source: bytes, file: str) -> None:
         self.file = file
@@ -84,7 +84,7 @@ class NativeDocument(Document):
                 parsed, tree = masked, _parse(masked)
         self._tree = tree
         if tree is None:
-            self.problems.append(self.problem("the file takes too long to read", 1))
+            self.problems.append(self.problem("Reading the file takes too long", 1))
             return
         if tree.root_node.has_error:
             summary, line = syntax_errors.first_syntax_error(LANGUAGE, parsed, tree.root_node)
@@ -96,20 +96,20 @@ class NativeDocument(Document):
 
     def references(self) -> Iterator[Traversal]:
         deadline = time.monotonic() + REFERENCES_SECONDS
-        for node in self.variables():
+        for node in self.reference_nodes():
             if time.monotonic() > deadline:
                 return
             yield self.traversal(node)
 
-    def variables(self) -> list[Node]:
-        """The nodes at which references start."""
+    def reference_nodes(self) -> list[Node]:
+        """Return the nodes at which references start."""
         return QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", []) if self._tree else []
 
     def line_text(self, line: int) -> str:
         return self._lines[line - 1].decode(errors="replace") if 0 < line <= len(self._lines) else ""
 
     def text_of(self, node: Node) -> str:
-        """The source text of a node."""
+        """Return the source text of a node."""
         return self.source[node.start_byte : node.end_byte].decode()
 
     @cached_property
@@ -119,7 +119,7 @@ class NativeDocument(Document):
     def _body(self, node: Node, depth: int) -> Body:
         body = Body()
         for child in node.children:
-            if len(self.problems) > ENOUGH_PROBLEMS:
+            if len(self.problems) > MAX_PROBLEMS:
                 return body
             if child.type == "attribute":
                 name = self.text_of(child.children[0])
@@ -157,11 +157,11 @@ class NativeDocument(Document):
         return literals.unescape(text)
 
     def traversal(self, node: Node) -> Traversal:
-        """The reference that starts at a node."""
+        """Return the reference that starts at a node."""
         return (self.text_of(node), *self.steps_after(node))
 
     def steps_after(self, node: Node) -> Traversal:
-        """The attributes and indexes that follow a node."""
+        """Return the attributes and indexes that follow a node."""
         steps: list[str] = []
         sibling = node.next_sibling
         while sibling is not None and len(steps) < TRAVERSAL_STEPS - 1:
@@ -174,7 +174,7 @@ class NativeDocument(Document):
         yield self
 
     def attribute_of(self, block: Node, name: str) -> Node | None:
-        """The expression of an attribute in the body of a block."""
+        """Return the expression of an attribute in a block's body, or None."""
         body = next((child for child in block.children if child.type == "body"), None)
         for child in body.children if body is not None else ():
             if child.type == "attribute" and self.text_of(child.children[0]) == name:
@@ -203,7 +203,7 @@ class NativeDocument(Document):
 
 
 def _parse(source: bytes) -> Tree | None:
-    """The syntax tree, or None when reading took longer than PARSE_SECONDS."""
+    """Return the syntax tree, or None if parsing took longer than PARSE_SECONDS."""
     parser = Parser(LANGUAGE)
     if len(source) <= PIECE_BYTES:
         return parser.parse(source)

@@ -1,4 +1,4 @@
-"""What is wrong with a template, where, and how users read it."""
+"""Errors in a template, their locations, and their text for users."""
 
 import re
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from typing import Self
 
 from provisioning.engine.base import EngineError
 
-SHOWN_PROBLEMS = 20
-SHOWN_LINE_LENGTH = 200
+MAX_SHOWN_PROBLEMS = 20
+MAX_SHOWN_LINE_LENGTH = 200
 
 _CONFIGURATION = r"\.(?:tf|tofu)(?:\.json)?"
-# As errors of ours end, ``(modules/a/main.tf:3)``, and as Terraform writes it, ``on modules/a/main.tf line 3``.
+# Our errors end in ``(modules/a/main.tf:3)``; Terraform writes ``on modules/a/main.tf line 3``.
 _NAMED = re.compile(
-    rf"\((?P<ours>[^():\n]+{_CONFIGURATION}):(?P<our_line>\d+)\)"
+    rf"\((?P<own_file>[^():\n]+{_CONFIGURATION}):(?P<own_line>\d+)\)"
     rf"|^\s*on (?P<file>[^:\n]+{_CONFIGURATION}) line (?P<line>\d+)\b",
     re.MULTILINE,
 )
@@ -21,7 +21,7 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """A line (from 1) of a file, whose path is relative to the root of the template."""
+    """A line of a file. Lines count from 1; the path is relative to the template's root."""
 
     file: str
     line: int
@@ -31,16 +31,16 @@ class Location:
 
     @classmethod
     def named_in(cls, error: str) -> Self | None:
-        """The first place that the error of a job names, if it names one."""
+        """Return the first location that a job's error names, or None."""
         found = _NAMED.search(error)
         if found is None:
             return None
-        return cls(found["ours"] or found["file"], int(found["our_line"] or found["line"]))
+        return cls(found["own_file"] or found["file"], int(found["own_line"] or found["line"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error. ``source_line`` is the line of the template at which it was found."""
+    """One error. ``source_line`` is the text of the line with the error."""
 
     summary: str
     location: Location
@@ -51,16 +51,16 @@ class Problem:
         line = self.source_line.strip()
         if not line:
             return text
-        shown = "".join(char if char.isprintable() else "\ufffd" for char in line[:SHOWN_LINE_LENGTH])
-        return f"{text}\n> {shown}{'…' if len(line) > SHOWN_LINE_LENGTH else ''}"
+        shown = "".join(char if char.isprintable() else "\ufffd" for char in line[:MAX_SHOWN_LINE_LENGTH])
+        return f"{text}\n> {shown}{'…' if len(line) > MAX_SHOWN_LINE_LENGTH else ''}"
 
 
 class TemplateSyntaxError(EngineError):
-    """The template cannot be read. The text names the first 20 problems, each with its file and line."""
+    """Raised if a template cannot be read. The message lists the first 20 problems, each with its file and line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        shown = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        shown = [str(problem) for problem in self.problems[:MAX_SHOWN_PROBLEMS]]
         hidden = len(self.problems) - len(shown)
         if hidden > 0:
             shown.append(f"… and {hidden} more")

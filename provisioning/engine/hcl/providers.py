@@ -1,4 +1,4 @@
-"""Which providers a module uses, and what of them."""
+"""Which providers a module uses, and which parts of them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,14 +12,14 @@ DEFAULT_NAMESPACE = "hashicorp"
 BUILTIN_LOCAL_NAME = "terraform"
 CODER = "coder"
 
-# Arguments and blocks that are Terraform's own, not the provider's.
+# Arguments and blocks that belong to Terraform, not to the provider.
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "provider"})
 META_BLOCKS = frozenset({"lifecycle", "provisioner", "connection"})
 PROVIDER_META_ARGUMENTS = frozenset({"alias", "version"})
 
 
 def full_address(source: str) -> str:
-    """A source with its host: ``kreuzwerker/docker`` → ``registry.terraform.io/kreuzwerker/docker``."""
+    """Return a source with its host: ``kreuzwerker/docker`` → ``registry.terraform.io/kreuzwerker/docker``."""
     parts = source.split("/")
     if len(parts) == 1:
         parts = [DEFAULT_NAMESPACE, *parts]
@@ -28,14 +28,14 @@ def full_address(source: str) -> str:
     return "/".join(parts)
 
 
-def is_answered_here(address: str) -> bool:
-    """Whether a provider is the product's own or built into Terraform."""
+def needs_no_installation(address: str) -> bool:
+    """True if the provider is served by this application or built into Terraform."""
     host, _, rest = address.partition("/")
     return rest in (f"{CODER}/{CODER}", f"{DEFAULT_NAMESPACE}/{CODER}") or host == "terraform.io"
 
 
 def declared_providers(blocks: Iterable[Block]) -> dict[str, str]:
-    """Local names and full addresses of ``required_providers``."""
+    """Return the full addresses in ``required_providers`` by local name."""
     declared: dict[str, str] = {}
     for block in blocks:
         if block.type != "terraform":
@@ -49,20 +49,20 @@ def declared_providers(blocks: Iterable[Block]) -> dict[str, str]:
 def _source(expression: Expression) -> str:
     source = expression.elements().get("source")
     try:
-        # Before Terraform 0.13 the value was a bare version constraint.
+        # Before Terraform 0.13 the value was only a version constraint.
         return as_text(source.constant()) if source is not None else ""
     except NotConstantError:
         return ""
 
 
 class UsageCollector:
-    """Adds up what the modules of a template use; one for all modules, fed module by module."""
+    """Collects the provider usage of all modules of a template."""
 
     def __init__(self) -> None:
         self.usage: dict[str, ProviderUsage] = {}
 
     def add_module(self, blocks: list[Block], references: Iterable[Traversal]) -> dict[str, str]:
-        """Add one module. The answer maps local provider names, declared and implied, to addresses."""
+        """Add one module. Returns the addresses of its declared and implied providers by local name."""
         addresses = declared_providers(blocks)
         known: dict[tuple[str, ...], list[BlockUsage]] = {}
         for address in addresses.values():
@@ -93,8 +93,8 @@ class UsageCollector:
         return addresses
 
     def collected(self) -> dict[str, ProviderUsage]:
-        """Usage by address, without the providers that need no installation."""
-        return {address: self.usage[address] for address in sorted(self.usage) if not is_answered_here(address)}
+        """Return the usage by address, without providers that need no installation."""
+        return {address: self.usage[address] for address in sorted(self.usage) if not needs_no_installation(address)}
 
     def _provider(self, address: str) -> ProviderUsage:
         return self.usage.setdefault(address, ProviderUsage(address))
@@ -103,7 +103,7 @@ class UsageCollector:
 def body_usage(
     body: Body, ignored: frozenset[str] = frozenset(), ignored_blocks: frozenset[str] = frozenset()
 ) -> BlockUsage:
-    """What a body sets. ``dynamic`` blocks count as the blocks they make."""
+    """Return what a body sets. ``dynamic`` blocks count as the blocks they generate."""
     usage = BlockUsage(attributes=set(body.attributes) - ignored)
     for block in body.blocks:
         if block.type in ignored_blocks:
@@ -120,7 +120,7 @@ def body_usage(
 
 
 def _constants(body: Body) -> dict[str, str | int | float | bool]:
-    """The attributes that are written out."""
+    """Return the attributes with constant values."""
     found = {}
     for name, expression in body.attributes.items():
         try:
@@ -133,7 +133,7 @@ def _constants(body: Body) -> dict[str, str | int | float | bool]:
 
 
 def _add_read(usage: BlockUsage, path: Traversal) -> None:
-    """Note the reading of ``path`` (``("status", "[]", "ip")``) within a resource."""
+    """Record that a template reads ``path`` (``("status", "[]", "ip")``) of a resource."""
     path = without_instance_key(path)
     if not path:
         return
@@ -146,8 +146,8 @@ def _add_read(usage: BlockUsage, path: Traversal) -> None:
 
 
 def hint_tree(path: Traversal) -> dict[str, dict]:
-    """``("a", "[]")`` as ``{"a": {"[]": {}}}``; a string index is a name like any other, and ``("a", "[2]")`` tells
-    that there are three: ``{"a": {"[]": {}, "#3": {}}}``."""
+    """Convert a path to hints: ``("a", "[]")`` is ``{"a": {"[]": {}}}``. A string index counts as a name. A numeric
+    index implies a minimum length: ``("a", "[2]")`` is ``{"a": {"[]": {}, "#3": {}}}``."""
     tree: dict[str, dict] = {}
     for step in reversed(path):
         if step.startswith('["'):
@@ -167,7 +167,7 @@ def _local_name(block: Block) -> str:
 
 
 def with_nested_data(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The blocks of a module, and the data sources within its ``check`` blocks."""
+    """Yield the blocks of a module and the data sources inside its ``check`` blocks."""
     for block in blocks:
         yield block
         if block.type == "check":

@@ -1,4 +1,4 @@
-"""Reading a template's folder: its files, its root module, the local modules below."""
+"""Read a template's folder: its files, its root module and its local modules."""
 
 import os
 import time
@@ -18,12 +18,12 @@ from .syntax import Block, NotConstantError, Traversal, merge_overrides, without
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
 MAX_FILE_BYTES = 4 << 20
-# A module may be called many times and call others: bounds the product.
+# Limits templates whose modules call each other many times.
 MAX_MODULE_CALLS = 500
-# What templates do with the values that they read is of use only for stubs.
-SHAPES_SECONDS = 1.0
+# Only stubs need to know what a template does with the values it reads.
+VALUE_SHAPES_SECONDS = 1.0
 
-# Labels that Terraform demands.
+# Labels that Terraform requires.
 LABEL_NAMES = {
     "variable": ("name",),
     "output": ("name",),
@@ -36,22 +36,22 @@ UNIQUE = ("variable", "output", "module", "resource", "data")
 
 
 def read_module(directory: Path, fetched: Mapping[str, Path] | None = None, packages: Path | None = None) -> Module:
-    """Read the template in ``directory``, and the remote modules that were ``fetched``: their folders, below
-    ``packages``, by the key of their call.
+    """Read the template in ``directory`` and its fetched remote modules.
 
-    Raises TemplateSyntaxError for what is wrong in its files, and EngineError when there is no configuration
-    at all, when a file is too big or when modules call each other endlessly.
+    ``fetched`` maps the keys of module calls to their folders below ``packages``. Raises TemplateSyntaxError for errors
+    in the files, and EngineError when there is no configuration, a file is too large, or modules call each other
+    recursively.
     """
     root = directory.resolve()
     return _TemplateReader(root, fetched or {}, packages or root).read()
 
 
 class _Folder:
-    """The files of one module's folder, read once however often the module is called."""
+    """The files of one module's folder, read once even if the module is called several times."""
 
     def __init__(self, path: Path, shown: str, deadline: float) -> None:
-        """``shown`` is the folder's path as locations have it, empty or ending with a slash. ``deadline`` is for what
-        is nice to know."""
+        """``shown`` is the folder's path in locations, empty or ending with a slash. References that are not read by
+        ``deadline`` are left out."""
         self.documents: list[NativeDocument | JsonDocument] = []
         overrides: list[NativeDocument | JsonDocument] = []
         for file in _configuration_files(path):
@@ -73,7 +73,7 @@ class _Folder:
 
     def _read_references(self, deadline: float) -> None:
         self.references += [reference for document in self.documents for reference in document.references()]
-        if any(_may_need_a_stub(block) for block in self.blocks):
+        if any(_may_need_stub(block) for block in self.blocks):
             native = (part for document in self.documents for part in document.native_documents())
             self.references += value_shapes.find_uses(native, self.blocks, deadline)
         for reference in self.references:
@@ -94,7 +94,7 @@ class _Folder:
             key = (block.type, *block.labels)
             if block.type in UNIQUE and key in seen:
                 what = f'{block.type} "{".".join(block.labels)}"'
-                self._add_problem(f"Duplicate {what}: it was declared at {seen[key]} already", block.location)
+                self._add_problem(f"Duplicate {what}: already declared at {seen[key]}", block.location)
             seen.setdefault(key, block.location)
 
     def _add_problem(self, summary: str, location: Location) -> None:
@@ -102,7 +102,7 @@ class _Folder:
         self.problems.append(document.problem(summary, location.line))
 
 
-def _may_need_a_stub(block: Block) -> bool:
+def _may_need_stub(block: Block) -> bool:
     if block.type == "module":
         return not _constant_text(block, "source").startswith((".", "/"))
     return block.type in ("resource", "data") and not block.labels[0].startswith(("coder_", "terraform_"))
@@ -113,7 +113,7 @@ class _TemplateReader:
         self.root = root
         self.fetched = fetched
         self.packages = packages
-        self.deadline = time.monotonic() + SHAPES_SECONDS
+        self.deadline = time.monotonic() + VALUE_SHAPES_SECONDS
         self.folders: dict[Path, _Folder] = {}
         self.collector = UsageCollector()
         self.calls: list[ModuleCall] = []
@@ -129,8 +129,8 @@ class _TemplateReader:
         variables = _variables(folder, problems)
         if problems:
             raise TemplateSyntaxError(sorted(problems, key=lambda problem: problem.location))
-        required = self._add(folder)
-        self._enter(self.root, folder, key="", address="", path=(self.root,), package=self.root)
+        required = self._collect(folder)
+        self._follow_calls(self.root, folder, key="", address="", path=(self.root,), package=self.root)
         return Module(
             variables=variables,
             required_providers=required,
@@ -144,15 +144,15 @@ class _TemplateReader:
         )
 
     def _folder(self, path: Path, key: str) -> _Folder:
-        """The folder at ``path``, which the call ``key`` leads to."""
+        """Return the folder at ``path``, which the call ``key`` refers to."""
         if path not in self.folders:
             is_own = path.is_relative_to(self.root)
             shown = path.relative_to(self.root).as_posix() if is_own else f"module.{key}"
             self.folders[path] = _Folder(path, "" if path == self.root else f"{shown}/", self.deadline)
         return self.folders[path]
 
-    def _add(self, folder: _Folder) -> dict[str, str]:
-        """Take in a folder once: its providers, remote states and provisioners."""
+    def _collect(self, folder: _Folder) -> dict[str, str]:
+        """Record the providers, remote states and provisioners of a folder. Call this once for each folder."""
         for block in with_nested_data(folder.blocks):
             if block.type == "data" and block.labels[0] == "terraform_remote_state":
                 self.remote_states.append(block.location)
@@ -160,11 +160,11 @@ class _TemplateReader:
                 self.provisioners += [nested.location for nested in block.body.blocks_of("provisioner")]
         return self.collector.add_module(folder.blocks, folder.references)
 
-    def _enter(
+    def _follow_calls(
         self, directory: Path, folder: _Folder, *, key: str, address: str, path: tuple[Path, ...], package: Path
     ) -> None:
-        """Follow the module calls of a folder. ``path`` holds the folders that lead here, ``package`` is the outermost
-        one that its calls may lead to."""
+        """Follow the module calls of a folder. ``path`` holds the calling folders; local calls must stay below
+        ``package``."""
         blocks = _in_source_order(folder.blocks)
         self.parameter_order += [
             f"{address}data.{PARAMETER_TYPE}.{block.labels[1]}"
@@ -191,8 +191,8 @@ class _TemplateReader:
             if called.problems:
                 raise TemplateSyntaxError(sorted(called.problems, key=lambda problem: problem.location))
             if not known:
-                self._add(called)
-            self._enter(
+                self._collect(called)
+            self._follow_calls(
                 target,
                 called,
                 key=f"{call.key}.",
@@ -203,7 +203,7 @@ class _TemplateReader:
 
 
 def _local_target(directory: Path, call: ModuleCall, package: Path) -> Path | None:
-    """The folder of a local module; None when it is remote, missing or outside of its package."""
+    """Return the folder of a local module; None if the module is remote, missing or outside its package."""
     if not call.is_local:
         return None
     target = (directory / call.source).resolve()
@@ -211,9 +211,9 @@ def _local_target(directory: Path, call: ModuleCall, package: Path) -> Path | No
 
 
 def _configuration_files(directory: Path) -> list[Path]:
-    """The configuration files of a folder by name; links and hidden files are left out.
+    """Return the configuration files of a folder, sorted by name, without links and hidden files.
 
-    Raises EngineError for ``.tofu`` files: OpenTofu would read them instead of what is checked here.
+    Raises EngineError for ``.tofu`` files: OpenTofu would read them instead of the files that are checked here.
     """
     with os.scandir(directory) as entries:
         names = sorted(e.name for e in entries if e.name[0] != "." and e.is_file(follow_symlinks=False))
@@ -263,7 +263,7 @@ _CALL_META_ARGUMENTS = ("source", "version", "count", "for_each", "providers", "
 def _module_call(
     block: Block, prefix: str, references: Iterable[Traversal], addresses: Mapping[str, str]
 ) -> ModuleCall:
-    """``addresses`` are those of the calling module's providers by local name."""
+    """``addresses`` maps local names to addresses of the calling module's providers."""
     name = block.labels[0]
     outputs: dict[str, dict] = {}
     for path in references:

@@ -1,7 +1,7 @@
-"""The shape of a configuration file: blocks with labels, attributes with expressions.
+"""The model of a configuration file: blocks with labels, attributes with expressions.
 
-Both syntaxes (``native`` and ``json_syntax``) are read into these classes, so that what is looked for in a
-template is written once.
+Both syntaxes (``native`` and ``json_syntax``) are parsed into these classes, so the code that reads templates handles
+both.
 """
 
 from abc import ABC, abstractmethod
@@ -11,21 +11,21 @@ from typing import Any
 
 from .problems import Location, Problem
 
-# ``data.coder_parameter.size[0].value`` as ("data", "coder_parameter", "size", "[]", "value"); an index that is
-# written out keeps it, 0 aside: ``x["a"][2]`` is ("x", '["a"]', "[2]"). What starts with "#" or "=" is no part of the
-# source, see ``value_shapes``.
+# ``data.coder_parameter.size[0].value`` is ("data", "coder_parameter", "size", "[]", "value"). Literal indexes other
+# than 0 are kept: ``x["a"][2]`` is ("x", '["a"]', "[2]"). Steps that start with "#" or "=" are not in the source, see
+# ``value_shapes``.
 Traversal = tuple[str, ...]
 INDEX = "[]"
 
 
 def without_instance_key(path: Traversal) -> Traversal:
-    """What follows the address of a resource or a module, without leading indexes."""
+    """Return the steps after the address of a resource or module, without leading indexes."""
     keys = next((count for count, step in enumerate(path) if step[0] not in "[#="), len(path))
     return path[keys:]
 
 
 class NotConstantError(ValueError):
-    """An expression has no value without Terraform. The text says why, in a few words."""
+    """Raised when only Terraform can evaluate an expression. The message gives the reason in a few words."""
 
 
 class Expression(ABC):
@@ -40,37 +40,37 @@ class Expression(ABC):
 
     @abstractmethod
     def constant(self) -> Any:
-        """The value as JSON types. Raises NotConstantError."""
+        """Return the value as JSON types. Raises NotConstantError if it is not constant."""
 
     @abstractmethod
     def keyword(self) -> str:
-        """The expression read as a bare name: ``google.eu`` for both ``google.eu`` and ``"google.eu"``."""
+        """Return the expression as a bare name: ``google.eu`` for both ``google.eu`` and ``"google.eu"``."""
 
     @abstractmethod
     def as_blocks(self, block_type: str) -> "list[Block]":
-        """The expression read as nested blocks: JSON writes them like attributes; else the list is empty."""
+        """Return the expression as nested blocks, which JSON writes like attributes; an empty list otherwise."""
 
     @abstractmethod
     def elements(self) -> "dict[str, Expression]":
-        """The elements of an object by key; empty when the expression is no object."""
+        """Return the elements of an object by key; empty if the expression is not an object."""
 
 
 @dataclass(slots=True)
 class Body:
-    """What stands between the braces of a block, in the order of the source."""
+    """The content of a block, in source order."""
 
     attributes: dict[str, Expression] = field(default_factory=dict)
     blocks: "list[Block]" = field(default_factory=list)
 
     def blocks_of(self, block_type: str) -> "list[Block]":
-        """Nested blocks of one type, also when they are written in JSON's way."""
+        """Return the nested blocks of one type, in native or JSON syntax."""
         found = [block for block in self.blocks if block.type == block_type]
         if not found and block_type in self.attributes:
             return self.attributes[block_type].as_blocks(block_type)
         return found
 
     def constant(self, name: str, default: Any = None) -> Any:
-        """The value of an attribute; ``default`` when it is absent. Raises NotConstantError."""
+        """Return an attribute's value, or ``default`` if it is not set. Raises NotConstantError."""
         expression = self.attributes.get(name)
         return default if expression is None else expression.constant()
 
@@ -84,7 +84,7 @@ class Block:
 
 
 class Document(ABC):
-    """One file of a template. ``file`` is its path relative to the root of the template."""
+    """One file of a template. ``file`` is its path relative to the template's root."""
 
     file: str
     blocks: list[Block]
@@ -92,20 +92,20 @@ class Document(ABC):
 
     @abstractmethod
     def references(self) -> Iterator[Traversal]:
-        """Every reference of the file, in no particular order."""
+        """Yield every reference in the file, in no particular order."""
 
     @abstractmethod
     def line_text(self, line: int) -> str:
-        """A line of the source, from 1; "" outside of it."""
+        """Return a line of the source, counted from 1; "" if there is no such line."""
 
     def problem(self, summary: str, line: int) -> Problem:
-        """A problem at a line of this file."""
+        """Return a problem at a line of this file."""
         return Problem(summary, Location(self.file, line), self.line_text(line))
 
 
 def merge_overrides(blocks: list[Block], overrides: Iterable[Block]) -> list[Block]:
-    """``blocks`` changed by the blocks of override files, as Terraform merges them: attributes one by one,
-    nested blocks by type. A block without a counterpart is appended; Terraform complains about it."""
+    """Return ``blocks`` merged with the blocks of override files, as Terraform does: attributes one by one, nested
+    blocks by type. An override without a counterpart is appended; Terraform reports it as an error."""
     merged = list(blocks)
     for override in overrides:
         base = next((b for b in merged if b.type == override.type and b.labels == override.labels), None)

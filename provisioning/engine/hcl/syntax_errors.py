@@ -1,8 +1,7 @@
-"""Finding the place of a syntax error, and the mistakes that the grammar lets pass.
+"""Locate syntax errors, including those that the grammar accepts.
 
-tree-sitter repairs what it cannot read, so the nodes it marks may stand far from the cause (an unclosed
-string is noticed at the next quote). The parser's own log names the first token that it could not use: that
-is the place users are told.
+tree-sitter recovers from errors, so the nodes that it marks can be far from the cause (an unclosed string is detected
+at the next quote). The parser's log names the first token that it could not use. Error messages use that location.
 """
 
 import re
@@ -10,10 +9,10 @@ from itertools import pairwise
 
 from tree_sitter import Language, LogType, Node, Parser, Query, QueryCursor
 
-# Larger files are not parsed again with the log on: each token costs a call.
+# Larger files are not parsed again with logging: it calls a Python function for each token.
 LOGGED_BYTES = 1 << 18
 
-END = "end"  # the parser's name for the end of the file
+END = "end"  # the parser's token for the end of the file
 
 _POSITION = re.compile(r"row:(\d+), col:(\d+)")
 _CLOSED_ON_LINE = re.compile(rb'(?:[^"\\\r\n]|\\.)*"')
@@ -21,11 +20,11 @@ _PLACE = tuple[int, int]  # row and column in bytes, from 0
 
 
 def first_syntax_error(language: Language, source: bytes, root: Node) -> tuple[str, int]:
-    """The summary and the line (from 1) of the first error of a tree that has errors."""
+    """Return the summary and line (from 1) of the first error in a tree that has errors."""
     row, column, kind = _unusable_token(language, source, root)
     text = _open_string(language, source, root, before=(row, column))
     if text is not None:
-        return "Unterminated string: a quoted string must end on the line on which it begins", text + 1
+        return "Unterminated string: a quoted string must end on the line where it starts", text + 1
     unclosed = _unclosed(language, root) if kind == END else None
     if unclosed is not None:
         return unclosed
@@ -35,17 +34,17 @@ def first_syntax_error(language: Language, source: bytes, root: Node) -> tuple[s
 
 
 def _unusable_token(language: Language, source: bytes, root: Node) -> tuple[int, int, str]:
-    """Row, column and kind of the first token that the parser could not use."""
+    """Return row, column and kind of the first token that the parser could not use."""
     if len(source) > LOGGED_BYTES:
         node = _first_marked(language, root)
         return node.start_point.row, node.start_point.column, ""
     position = (0, 0)
     failure: tuple[int, int, str] = (0, 0, "")
-    given_up = False
+    resumed = False
 
     def record(_kind: LogType, message: str) -> None:
-        nonlocal position, failure, given_up
-        if given_up:
+        nonlocal position, failure, resumed
+        if resumed:
             return
         if message.startswith("process "):
             match = _POSITION.search(message)
@@ -53,7 +52,7 @@ def _unusable_token(language: Language, source: bytes, root: Node) -> tuple[int,
         elif message.startswith("detect_error "):
             failure = (*position, message.partition("lookahead:")[2])
         elif message.startswith("resume "):
-            given_up = True
+            resumed = True
 
     parser = Parser(language)
     parser.logger = record
@@ -67,7 +66,7 @@ def _first_marked(language: Language, root: Node) -> Node:
 
 
 def _open_string(language: Language, source: bytes, root: Node, before: _PLACE) -> int | None:
-    """The row of a quoted string that is not closed on its line, when it begins before a place."""
+    """Return the row of the first quoted string before ``before`` that is not closed on its line, or None."""
     quotes = QueryCursor(Query(language, "(quoted_template_start) @quote")).captures(root).get("quote", [])
     for quote in sorted(quotes, key=lambda node: node.start_byte):
         if (quote.start_point.row, quote.start_point.column) >= before:
@@ -80,7 +79,7 @@ def _open_string(language: Language, source: bytes, root: Node, before: _PLACE) 
 
 
 def _unclosed(language: Language, root: Node) -> tuple[str, int] | None:
-    """What is still open at the end of the file: the innermost thing whose end was made up."""
+    """Return the summary and line of the innermost construct that is still open at the end of the file, or None."""
     missing = QueryCursor(Query(language, "(MISSING) @missing")).captures(root).get("missing", [])
     for node in sorted(missing, key=lambda node: node.start_byte):
         opener = node.parent
@@ -95,12 +94,12 @@ def _unclosed(language: Language, root: Node) -> tuple[str, int] | None:
             return 'Unclosed block or object: the "{" opened here has no matching "}"', line
         if node.type.isidentifier():
             return f"Missing {node.type.replace('_', ' ')}", line
-        return f'Missing "{node.type}" for what is opened here', line
+        return f'Missing "{node.type}" for the expression that starts here', line
     return None
 
 
 def _unexpected(source: bytes, row: int, column: int) -> tuple[str, int]:
-    """What stands at a place, or behind it when the rest of its line is empty."""
+    """Describe the text at a position, or after it if the rest of the line is empty."""
     lines = source.split(b"\n")
     before = b"\n".join([*lines[:row], lines[row][:column]]).rstrip()
     line_is_over = not lines[row][column:].strip() or before.count(b"\n") < row
@@ -125,10 +124,10 @@ def _last_line(source: bytes) -> int:
 
 
 def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
-    """Summaries and lines (from 1) of the items of a body that break Terraform's rules about line breaks.
+    """Return summaries and lines (from 1) of the items of a body that break Terraform's rules about line breaks.
 
-    The grammar treats line breaks like blanks, Terraform does not: each item has a line of its own, except
-    the only argument of a block on one line.
+    The grammar treats line breaks like blanks. Terraform does not: each item needs a separate line, except the only
+    argument of a single-line block.
     """
     found: list[tuple[str, int]] = []
     items = [child for child in body.children if child.type in ("attribute", "block")]
@@ -140,7 +139,7 @@ def misplaced_line_breaks(body: Node) -> list[tuple[str, int]]:
         closed_on_line = items[-1].end_point.row == closing.start_point.row
         if same_line and (len(items) > 1 or items[0].type == "block" or not closed_on_line):
             line = items[0].start_point.row + 1
-            return [("A block on one line holds a single argument and its closing brace", line)]
+            return [("A single-line block can hold only one argument and must end on the same line", line)]
         if closed_on_line and not same_line:
             found.append(("Missing line break before the closing brace", closing.start_point.row + 1))
     for previous, item in pairwise(items):
@@ -158,9 +157,9 @@ def _broken_item(item: Node) -> list[tuple[str, int]]:
         equals = next(child for child in item.children if child.type == "=")
         expression = item.children[-1]
         if equals.start_point.row != row or expression.start_point.row != equals.start_point.row:
-            return [("An argument's name, equals sign and value must begin on one line", row + 1)]
+            return [("An argument's name, equals sign and value must start on the same line", row + 1)]
     else:
         start = next((child for child in item.children if child.type == "block_start"), None)
         if start is not None and start.start_point.row != row:
-            return [("A block's opening brace must be on the line of its name", row + 1)]
+            return [("A block's opening brace must be on the same line as its name", row + 1)]
     return []

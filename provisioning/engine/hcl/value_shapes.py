@@ -1,10 +1,9 @@
-"""How a template uses the values that it reads: what it iterates over, decodes, counts or compares.
+"""Infer the shape of values from how a template uses them: what it iterates over, decodes, counts or compares.
 
-A stub that answers for a data source or a module makes up values of the shape that is looked into. References alone
-say little of it: ``for subnet in local.subnets : subnet.id`` is a list of objects only for somebody who follows
-``local.subnets`` to where it comes from. This follows references through locals, ``for``, ``each``, dynamic blocks and
-the functions that hand a collection on. It is a guess, made without evaluating anything: what it does not understand
-it leaves out.
+A stub for a data source or module returns placeholders in the shape that the template expects. A reference alone does
+not reveal that shape: in ``for subnet in local.subnets : subnet.id`` it depends on where ``local.subnets`` comes from.
+This module follows references through locals, ``for``, ``each``, dynamic blocks and functions that pass a collection
+on. It does not evaluate anything, so the result is a guess; expressions that it does not understand are left out.
 """
 
 import time
@@ -26,10 +25,10 @@ MAX_ANCESTORS = 100
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "<", ">", "<=", ">="})
 _LOGIC = frozenset({"&&", "||"})
 _STEPS = frozenset({"get_attr", "index", "splat"})
-_NOTHING = frozenset({"comment"})
+_IGNORED = frozenset({"comment"})
 
-# What functions do with their first arguments: the steps that lead from an argument to the result, after those that
-# only say what the argument is. None: the result has nothing of the argument.
+# For each function two sequences of steps. The first describes the argument's type. The second leads from the argument
+# to the result; None if the result contains nothing of the argument.
 _SAME: tuple[tuple[str, ...], tuple[str, ...] | None] = ((), ())
 _LIST: tuple[tuple[str, ...], tuple[str, ...] | None] = ((INDEX,), ())
 _FUNCTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
@@ -54,79 +53,79 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     **dict.fromkeys(("timeadd", "timecmp"), ((TIME,), None)),
     **dict.fromkeys(("alltrue", "anytrue"), ((INDEX, BOOL), None)),
 }
-# Functions whose collection is not the first argument.
+# Functions whose collection is the second argument.
 _SECOND = {"join": (INDEX,), "formatlist": (INDEX,), "formatdate": (TIME,)}
 _ONLY_FIRST = frozenset({"lookup", "slice", "element", "cidrsubnet", "cidrsubnets", "cidrhost", "chunklist"})
 
 
 def find_uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], deadline: float) -> Iterator[Traversal]:
-    """What is read in the files of one module, as traversals that start at a resource, a data source or a module.
+    """Yield what the files of one module read, as traversals that start at a resource, data source or module.
 
-    ``blocks`` are the module's; its locals are looked up there. Stops at ``deadline``, a reading of
-    ``time.monotonic``: text that is made for it can take long to follow.
+    ``blocks`` are the module's blocks, which contain its locals. Stops at ``deadline`` (``time.monotonic``), because
+    hostile input can take long to follow.
     """
     reader = _Reader(blocks)
     for document in documents:
-        for node in document.variables():
+        for node in document.reference_nodes():
             if time.monotonic() > deadline:
                 return
-            yield from reader.uses_of(document, node)
+            yield from reader.steps_for(document, node)
 
 
 class _Reader:
     def __init__(self, blocks: Iterable[Block]) -> None:
         self._locals: dict[str, NativeExpression] = {}
-        self._known: dict[str, list[Traversal]] = {}
+        self._known_locals: dict[str, list[Traversal]] = {}
         for block in blocks:
             if block.type == "locals":
                 self._locals |= {
                     name: value for name, value in block.body.attributes.items() if isinstance(value, NativeExpression)
                 }
 
-    # ------------------------------------------------------------------ from a reference to what is done with it
-    def uses_of(self, document: NativeDocument, node: Node) -> Iterator[Traversal]:
-        """What is done with the value of a reference, once for each thing that the reference may stand for."""
-        paths = self._chain(document, node, MAX_DEPTH)
+    # ------------------------------------------------------------------ from a reference to its use
+    def steps_for(self, document: NativeDocument, node: Node) -> Iterator[Traversal]:
+        """Yield the uses of a reference, one for each source that the reference can have."""
+        paths = self._sources_of_chain(document, node, MAX_DEPTH)
         if not paths:
             return
-        for suffix in self._done_with(document, _last_of_chain(node), MAX_DEPTH):
+        for suffix in self._steps_after_value(document, _last_of_chain(node), MAX_DEPTH):
             for path in paths:
                 found = _collapsed((*path, *suffix))
-                if _MADE in found:
-                    found = found[: found.index(_MADE)]
+                if _FOR_RESULT in found:
+                    found = found[: found.index(_FOR_RESULT)]
                 yield found[:MAX_STEPS]
 
-    def _done_with(self, document: NativeDocument, last: Node, depth: int) -> list[Traversal]:
-        """The steps that follow a value, of whose chain ``last`` is the last node."""
+    def _steps_after_value(self, document: NativeDocument, last: Node, depth: int) -> list[Traversal]:
+        """Return the steps applied to a value whose chain ends at ``last``."""
         container = last.parent
         if container is None or depth == 0:
             return [()]
         if container.type == "binary_operation":
-            return [self._operand(document, container, last)]
+            return [self._operand_step(document, container, last)]
         if container.type == "unary_operation":
             return [(BOOL,) if container.children[0].type == "!" else (NUMBER,)]
         if last.type == ")" or container.type != "expression":
             return [()]
-        return self._around(document, container, depth)
+        return self._steps_after_expression(document, container, depth)
 
-    def _around(self, document: NativeDocument, container: Node, depth: int) -> list[Traversal]:
-        """The steps that follow the value of a whole expression."""
+    def _steps_after_expression(self, document: NativeDocument, container: Node, depth: int) -> list[Traversal]:
+        """Return the steps applied to the value of a whole expression."""
         around = container.parent
         if around is None:
             return [()]
         match around.type:
             case "function_arguments":
-                return self._argument(document, container, depth)
+                return self._steps_from_argument(document, container, depth)
             case "conditional":
-                if _same(around.children[0], container):
+                if _is_same(around.children[0], container):
                     return [(BOOL,)]
-                return self._done_with(document, around, depth - 1)
+                return self._steps_after_value(document, around, depth - 1)
             case "for_intro":
                 return [(INDEX,)]
             case "for_cond":
                 return [(BOOL,)]
             case "for_tuple_expr" | "for_object_expr":
-                return self._made_of(document, container, around, depth)
+                return self._steps_through_for(document, container, around, depth)
             case "attribute":
                 name = document.text_of(around.children[0])
                 return [{"for_each": (INDEX,), "count": (NUMBER,)}.get(name, ())]
@@ -135,31 +134,31 @@ class _Reader:
                 if after is None or after.type != ")":
                     return [()]
                 steps = document.steps_after(after)
-                return [(*steps, *rest) for rest in self._done_with(document, _last_of_chain(after), depth - 1)]
+                return [(*steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(after), depth - 1)]
         return [()]
 
-    def _made_of(self, document: NativeDocument, expression: Node, made: Node, depth: int) -> list[Traversal]:
-        """What is done with the values of an expression of which a ``for`` makes a collection."""
+    def _steps_through_for(self, document: NativeDocument, expression: Node, made: Node, depth: int) -> list[Traversal]:
+        """Return the steps applied to the elements of a collection that a ``for`` builds from an expression."""
         last = [child for child in made.children if child.type == "expression"][-1]
         whole = made.parent
-        if whole is None or not _same(last, expression):
+        if whole is None or not _is_same(last, expression):
             return [()]
         steps = document.steps_after(whole)
-        done = [(*steps, *rest) for rest in self._done_with(document, _last_of_chain(whole), depth - 1)]
+        done = [(*steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(whole), depth - 1)]
         return [steps[1:] for steps in done if steps and not steps[0].startswith("#")] or [()]
 
-    def _argument(self, document: NativeDocument, argument: Node, depth: int) -> list[Traversal]:
+    def _steps_from_argument(self, document: NativeDocument, argument: Node, depth: int) -> list[Traversal]:
         arguments = argument.parent
         call = arguments.parent if arguments is not None else None
         if arguments is None or call is None:
             return [()]
         name = document.text_of(call.children[0])
         given = [child for child in arguments.children if child.type == "expression"]
-        position = next(index for index, child in enumerate(given) if _same(child, argument))
+        position = next(index for index, child in enumerate(given) if _is_same(child, argument))
         if name in _SECOND:
             return [_SECOND[name] if position == 1 else ()]
         if name == "contains":
-            return [self._contained(document, given, position)]
+            return [self._contains_step(document, given, position)]
         does = _FUNCTIONS.get(name)
         if does is None or (position > 0 and name in _ONLY_FIRST):
             return [()]
@@ -171,18 +170,20 @@ class _Reader:
             found.append((f"{AT_LEAST}{index + 1}",))
         if result is not None:
             steps = document.steps_after(call)
-            found += [(*result, *steps, *rest) for rest in self._done_with(document, _last_of_chain(call), depth - 1)]
+            found += [
+                (*result, *steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(call), depth - 1)
+            ]
         return found
 
     @staticmethod
-    def _contained(document: NativeDocument, given: list[Node], position: int) -> Traversal:
+    def _contains_step(document: NativeDocument, given: list[Node], position: int) -> Traversal:
         if position == 0:
             return (INDEX,)
         listed = _constant(document, given[0])
         return (f"{EQUAL}{_text(listed[0])}",) if isinstance(listed, list) and listed else ()
 
     @staticmethod
-    def _operand(document: NativeDocument, operation: Node, last: Node) -> Traversal:
+    def _operand_step(document: NativeDocument, operation: Node, last: Node) -> Traversal:
         operator = next((child.type for child in operation.children if child.type in _OPERATORS), "")
         if operator in _ARITHMETIC:
             return (NUMBER,)
@@ -190,33 +191,37 @@ class _Reader:
             return (BOOL,)
         if operator == "==" and _is_within_condition(document, operation):
             other = [child for child in operation.children if child.type in ("literal_value", "template_expr")]
-            if len(other) == 1 and not _same(other[0], last) and (value := _constant(document, other[0])) is not None:
+            if (
+                len(other) == 1
+                and not _is_same(other[0], last)
+                and (value := _constant(document, other[0])) is not None
+            ):
                 return (f"{EQUAL}{_text(value)}",)
         return ()
 
-    # ------------------------------------------------------------------ from an expression to where it comes from
-    def _chain(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
-        """What a value with the attributes and indexes that follow it may be."""
+    # ------------------------------------------------------------------ from an expression to its sources
+    def _sources_of_chain(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
+        """Return the possible sources of a value and the attributes and indexes that follow it."""
         if depth == 0:
             return []
         if head.type == "variable_expr":
-            return self._variable(document, head, depth)[:MAX_PATHS]
+            return self._sources_of_variable(document, head, depth)[:MAX_PATHS]
         steps = document.steps_after(head)
-        return [(*path, *steps)[:MAX_STEPS] for path in self._head(document, head, depth)][:MAX_PATHS]
+        return [(*path, *steps)[:MAX_STEPS] for path in self._sources_of_head(document, head, depth)][:MAX_PATHS]
 
-    def _head(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
+    def _sources_of_head(self, document: NativeDocument, head: Node, depth: int) -> list[Traversal]:
         if head.type == "function_call":
-            return self._result(document, head, depth)
+            return self._sources_of_result(document, head, depth)
         if head.type == "conditional":
             branches = [child for child in head.children if child.type == "expression"][1:]
-            return [path for branch in branches for path in self._expression(document, branch, depth - 1)]
+            return [path for branch in branches for path in self._sources_of_expression(document, branch, depth - 1)]
         if head.type == "for_expr":
             made = [child for child in head.children[0].children if child.type == "expression"][-1]
-            # An element of what it makes is an element of what it iterates over, seen through the last expression.
-            return [(*path, _MADE) for path in self._expression(document, made, depth - 1)]
+            # Each element of the result is a value of the last expression.
+            return [(*path, _FOR_RESULT) for path in self._sources_of_expression(document, made, depth - 1)]
         return []
 
-    def _result(self, document: NativeDocument, call: Node, depth: int) -> list[Traversal]:
+    def _sources_of_result(self, document: NativeDocument, call: Node, depth: int) -> list[Traversal]:
         does = _FUNCTIONS.get(document.text_of(call.children[0]))
         arguments = next((child for child in call.children if child.type == "function_arguments"), None)
         if does is None or does[1] is None or arguments is None:
@@ -224,12 +229,12 @@ class _Reader:
         given = [child for child in arguments.children if child.type == "expression"]
         if document.text_of(call.children[0]) in _ONLY_FIRST:
             given = given[:1]
-        found = [path for argument in given for path in self._expression(document, argument, depth - 1)]
+        found = [path for argument in given for path in self._sources_of_expression(document, argument, depth - 1)]
         return [_collapsed((*path, *does[1])) for path in found]
 
-    def _expression(self, document: NativeDocument, expression: Node, depth: int) -> list[Traversal]:
-        """What the value of a whole expression may be."""
-        head = next((child for child in expression.children if child.type not in _NOTHING), None)
+    def _sources_of_expression(self, document: NativeDocument, expression: Node, depth: int) -> list[Traversal]:
+        """Return the possible sources of a whole expression."""
+        head = next((child for child in expression.children if child.type not in _IGNORED), None)
         if head is None or depth <= 0:
             return []
         if head.type == "(":
@@ -238,36 +243,42 @@ class _Reader:
             if inner is None or closing is None:
                 return []
             steps = document.steps_after(closing)
-            return [(*path, *steps)[:MAX_STEPS] for path in self._expression(document, inner, depth - 1)]
-        return [_collapsed(path) for path in self._chain(document, head, depth)]
+            return [(*path, *steps)[:MAX_STEPS] for path in self._sources_of_expression(document, inner, depth - 1)]
+        return [_collapsed(path) for path in self._sources_of_chain(document, head, depth)]
 
-    def _variable(self, document: NativeDocument, node: Node, depth: int) -> list[Traversal]:
+    def _sources_of_variable(self, document: NativeDocument, node: Node, depth: int) -> list[Traversal]:
         path = document.traversal(node)
         name = path[0]
-        bound = self._bound(document, node, name, depth)
+        bound = self._bound_sources(document, node, name, depth)
         if bound is not None:
             skipped = 2 if _has_value_step(name, path, bound[1]) else 1
             return [_collapsed((*base, *path[skipped:])) for base in bound[0]] if len(path) >= skipped else []
         if name == "local":
-            return [_collapsed((*base, *path[2:])) for base in self._local(path[1], depth)] if len(path) > 1 else []
+            return (
+                [_collapsed((*base, *path[2:])) for base in self._sources_of_local(path[1], depth)]
+                if len(path) > 1
+                else []
+            )
         if name in ("var", "path", "terraform", "each", "self", "count"):
             return []
         return [path]
 
-    def _local(self, name: str, depth: int) -> list[Traversal]:
-        if name not in self._known:
-            self._known[name] = []  # for a local that is made of itself
+    def _sources_of_local(self, name: str, depth: int) -> list[Traversal]:
+        if name not in self._known_locals:
+            self._known_locals[name] = []  # stops at a local that refers to itself
             found = self._locals.get(name)
             if found is not None:
-                self._known[name] = self._expression(found.document, found.node, depth - 1)[:MAX_PATHS]
-        return self._known[name]
+                self._known_locals[name] = self._sources_of_expression(found.document, found.node, depth - 1)[
+                    :MAX_PATHS
+                ]
+        return self._known_locals[name]
 
-    def _bound(
+    def _bound_sources(
         self, document: NativeDocument, node: Node, name: str, depth: int
     ) -> tuple[list[Traversal], bool] | None:
-        """What the blocks and ``for`` expressions around a node bind a name to, None when they do not.
+        """Return the sources of a name that is bound by a surrounding block or ``for``; None if it is not bound.
 
-        The second is whether the value is behind a step of its own (``each.value``).
+        The second item is True if the value is reached through ``.value`` (``each.value``).
         """
         inside = node
         for around in _ancestors(node):
@@ -303,26 +314,26 @@ class _Reader:
         return None
 
     def _elements(self, document: NativeDocument, collection: Node | None, depth: int) -> list[Traversal]:
-        """An element of the collection: an expression, or the introduction of a ``for`` that holds one."""
+        """Return the sources of the collection's elements. ``collection`` is an expression or the head of a ``for``."""
         if collection is not None and collection.type == "for_intro":
             collection = next(child for child in collection.children if child.type == "expression")
         if collection is None:
             return []
-        return [_collapsed((*path, INDEX)) for path in self._expression(document, collection, depth - 1)]
+        return [_collapsed((*path, INDEX)) for path in self._sources_of_expression(document, collection, depth - 1)]
 
 
 _OPERATORS = _ARITHMETIC | _LOGIC | {"==", "!="}
-# Stands for "a list or map of these" until the index that takes one out of it.
-_MADE = "#made"
+# Marks a list or map built by a ``for``, until an index selects an element.
+_FOR_RESULT = "#made"
 
 
 def _collapsed(path: Traversal) -> Traversal:
-    """A path in which an element of what a ``for`` makes is what the ``for`` says it is."""
-    if _MADE not in path:
+    """Remove each ``for`` result and the index that selects an element of it."""
+    if _FOR_RESULT not in path:
         return path
     kept: list[str] = []
     for step in path:
-        if kept and kept[-1] == _MADE and not step.startswith("#"):
+        if kept and kept[-1] == _FOR_RESULT and not step.startswith("#"):
             kept.pop()
             continue
         kept.append(step)
@@ -342,12 +353,12 @@ def _last_of_chain(head: Node) -> Node:
 
 def _after(node: Node) -> Node | None:
     found = node.next_sibling
-    while found is not None and found.type in _NOTHING:
+    while found is not None and found.type in _IGNORED:
         found = found.next_sibling
     return found
 
 
-def _same(one: Node, other: Node) -> bool:
+def _is_same(one: Node, other: Node) -> bool:
     return (one.start_byte, one.end_byte, one.type) == (other.start_byte, other.end_byte, other.type)
 
 
@@ -359,7 +370,7 @@ def _is_within_condition(document: NativeDocument, node: Node) -> bool:
 
 
 def _ancestors(node: Node) -> Iterator[Node]:
-    """What is around a node, from the inside; the way out of a very deep place is not followed to its end."""
+    """Yield at most MAX_ANCESTORS ancestors of a node, innermost first."""
     around = node.parent
     for _ in range(MAX_ANCESTORS):
         if around is None:

@@ -14,7 +14,7 @@ PARAMETER_TYPE = "coder_parameter"
 
 
 def variable_schema(block: Block, problems: list[Problem]) -> ParameterSchema:
-    """The schema of one variable. What cannot be read becomes a problem."""
+    """Return the schema of one variable. Attributes that cannot be read are added to ``problems``."""
     reader = _Reader(block, problems)
     validations = block.body.blocks_of("validation")
     condition = validations[0].body.attributes.get("condition") if validations else None
@@ -31,7 +31,7 @@ def variable_schema(block: Block, problems: list[Problem]) -> ParameterSchema:
 
 
 def default_text(value: Any) -> str:
-    """A default as text: strings verbatim, everything else compact JSON with sorted keys."""
+    """Return a default as text: strings verbatim, everything else as compact JSON with sorted keys."""
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
@@ -51,12 +51,12 @@ def _error_message(body: Body) -> str:
     try:
         return as_text(expression.constant())
     except NotConstantError:
-        # Newer Terraform lets the message refer to the value; the source is the best text there is.
+        # Newer Terraform versions let the message refer to values. Its source is then the best available text.
         return _type_text(expression)
 
 
 class _Reader:
-    """Constants of a block whose failures become problems."""
+    """Reads constants of a block and collects failures as problems."""
 
     def __init__(self, block: Block, problems: list[Problem]) -> None:
         self.block = block
@@ -77,7 +77,7 @@ class _Reader:
 
 
 def literal_parameters(blocks: Iterable[Block]) -> tuple[RichParameter, ...]:
-    """The ``coder_parameter`` data sources of which every field is written out, in the order given."""
+    """Return the ``coder_parameter`` data sources whose fields are all constants, in the given order."""
     found = []
     for block in blocks:
         if block.type == "data" and block.labels[0] == PARAMETER_TYPE:

@@ -1,4 +1,4 @@
-"""Templates written on the spot."""
+"""A fixture that writes templates and reads them."""
 
 from collections.abc import Callable
 from pathlib import Path

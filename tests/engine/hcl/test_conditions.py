@@ -1,4 +1,4 @@
-"""What validation conditions allow."""
+"""Texts that validation conditions allow."""
 
 import pytest
 
@@ -24,5 +24,5 @@ from provisioning.engine.hcl import allowed_texts
         ("contains(" + "[" * 5000, None),
     ],
 )
-def test_only_a_direct_contains_of_constants_tells_what_is_allowed(condition, texts):
+def test_allowed_texts_are_read_only_from_contains_with_constants(condition, texts):
     assert allowed_texts(condition) == texts

@@ -1,4 +1,4 @@
-"""Module calls, parameters, and what the engine refuses or warns about."""
+"""Module calls, parameters, and features that the engine rejects or warns about."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from provisioning.engine.hcl import Location
 from .conftest import Read
 
 
-def test_module_calls_of_the_whole_tree(read: Read) -> None:
+def test_module_calls_are_read_from_nested_modules(read: Read) -> None:
     module = read(
         {
             "main.tf": """module "net" {
@@ -41,7 +41,7 @@ output "o" {
     assert by_key["disk.gone"].location == Location("disk/main.tf", 4)
 
 
-def test_a_local_module_outside_of_the_template_is_not_read(read: Read, tmp_path) -> None:
+def test_a_local_module_outside_the_template_is_not_read(read: Read, tmp_path) -> None:
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
     (outside / "main.tf").write_text('resource "aws_instance" "vm" {}\n')
@@ -52,7 +52,7 @@ def test_a_local_module_outside_of_the_template_is_not_read(read: Read, tmp_path
     assert module.provider_usage == {}
 
 
-def test_literal_parameters_and_their_order(read: Read) -> None:
+def test_literal_parameters_are_read_in_source_order(read: Read) -> None:
     module = read(
         {
             "main.tf": """
@@ -117,7 +117,7 @@ def test_literal_parameters_and_their_order(read: Read) -> None:
     )
 
 
-def test_literal_parameters_in_json(read: Read) -> None:
+def test_literal_parameters_are_read_from_json(read: Read) -> None:
     text = """{"data": {"coder_parameter": {"p": {
       "name": "P", "default": true, "type": "bool",
       "option": [{"name": "Yes", "value": "true"}, {"name": "No", "value": "false"}]
@@ -126,7 +126,7 @@ def test_literal_parameters_in_json(read: Read) -> None:
     assert (parameter.name, parameter.default_value, len(parameter.options)) == ("P", "true", 2)
 
 
-def test_what_needs_the_engines_attention(read: Read) -> None:
+def test_backend_remote_state_and_provisioners_are_located(read: Read) -> None:
     module = read(
         {
             "main.tf": 'terraform {\n  backend "s3" {\n  }\n}\nmodule "m" {\n  source = "./m"\n}\n',
@@ -153,7 +153,7 @@ def test_what_needs_the_engines_attention(read: Read) -> None:
         ("main.tf.json", '{"d\\u0061ta": {"terraform_remote_state": {"s": {}}}}'),
     ],
 )
-def test_a_remote_state_cannot_hide(read: Read, name: str, text: str) -> None:
+def test_remote_state_is_found_in_every_notation(read: Read, name: str, text: str) -> None:
     found = read({"other.tf": "", name: text}).has_remote_state
     assert found is not None
     assert found.file == name
@@ -166,6 +166,6 @@ def test_a_cloud_block_counts_as_a_backend(read: Read) -> None:
     ).backend == Location("b.tf.json", 1)
 
 
-def test_a_plain_template_needs_no_attention(read: Read) -> None:
+def test_a_plain_template_has_no_backend_remote_state_or_provisioners(read: Read) -> None:
     module = read('variable "x" {}\n')
     assert (module.backend, module.has_remote_state, module.uses_provisioners) == (None, None, ())

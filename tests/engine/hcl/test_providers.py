@@ -1,4 +1,4 @@
-"""Providers: addresses, and what a template uses of them."""
+"""Addresses of providers, and which parts of them a template uses."""
 
 from provisioning.engine.provider_usage import BlockUsage
 
@@ -7,7 +7,7 @@ from .conftest import Read
 HASHICORP = "registry.terraform.io/hashicorp/"
 
 
-def test_addresses_of_declared_and_implied_providers(read: Read) -> None:
+def test_declared_and_implied_providers_have_full_addresses(read: Read) -> None:
     module = read(
         """
         terraform {
@@ -51,7 +51,7 @@ def test_providers_that_need_no_installation_are_left_out(read: Read) -> None:
     assert module.provider_usage == {}
 
 
-def test_what_resources_set_and_what_is_read_of_them(read: Read) -> None:
+def test_usage_contains_what_resources_set_and_what_is_read(read: Read) -> None:
     module = read(
         """
         provider "aws" {
@@ -102,7 +102,7 @@ def test_what_resources_set_and_what_is_read_of_them(read: Read) -> None:
     }
 
 
-def test_the_provider_argument_decides_whose_resource_it_is(read: Read) -> None:
+def test_the_provider_argument_selects_the_provider(read: Read) -> None:
     module = read(
         'resource "google_sql" "a" {\n  provider = google-beta\n  x = 1\n}\nresource "google_sql" "b" { y = 1 }\n'
     )
@@ -110,7 +110,7 @@ def test_the_provider_argument_decides_whose_resource_it_is(read: Read) -> None:
     assert module.provider_usage[HASHICORP + "google"].resources == {"google_sql": BlockUsage({"y"})}
 
 
-def test_local_modules_count_and_remote_ones_do_not(read: Read) -> None:
+def test_usage_includes_local_modules_but_not_remote_ones(read: Read) -> None:
     module = read(
         {
             "main.tf": 'module "a" {\n  source = "./a"\n}\nmodule "b" {\n  source = "x/y/z"\n}\n',
@@ -128,7 +128,7 @@ def test_local_modules_count_and_remote_ones_do_not(read: Read) -> None:
     assert list(module.provider_usage) == ["registry.terraform.io/kreuzwerker/docker"]
 
 
-def test_json_resources(read: Read) -> None:
+def test_usage_is_read_from_json(read: Read) -> None:
     text = """{
       "terraform": {"required_providers": {"docker": {"source": "kreuzwerker/docker"}}},
       "resource": {"docker_container": {"c": [{

@@ -1,4 +1,4 @@
-"""Broken templates: each has a clear error at the right place, whatever is thrown at the reader."""
+"""Broken and hostile templates: the reader reports a clear error at the right location."""
 
 import os
 from contextlib import suppress
@@ -27,21 +27,21 @@ from .conftest import Read
         ("locals {\n  a = 1, b = 2\n}\n", 'Unexpected ","', 2),
         ("locals {\n  a = 'x'\n}\n", 'Unexpected "\'"', 2),
         ("locals {\n  type here = 1\n}\n", 'Unexpected "="', 2),
-        ("locals { a = 1 b = 2 }\n", "A block on one line holds a single argument", 1),
+        ("locals { a = 1 b = 2 }\n", "A single-line block can hold only one argument", 1),
         ("locals {\n  a = 1 b = 2\n}\n", "Missing line break after the argument", 2),
         ("locals {\n  a = 1 }\n", "Missing line break before the closing brace", 2),
         ("locals {} locals {}\n", "Missing line break after the block", 1),
-        ("locals\n{\n}\n", "A block's opening brace must be on the line of its name", 1),
-        ("locals {\n  a =\n    1\n}\n", "must begin on one line", 2),
+        ("locals\n{\n}\n", "A block's opening brace must be on the same line as its name", 1),
+        ("locals {\n  a =\n    1\n}\n", "must start on the same line", 2),
         ("locals {\n  a = 1\n  a = 2\n}\n", 'The argument "a" is set twice', 3),
         ("variable {}\n", "Missing name for variable", 1),
         ('resource "x" {}\n', "Missing name for resource", 1),
         ('variable "a" "b" {}\n', "Too many labels for variable", 1),
         ('variable "a-${x}" {}\n', "A label cannot contain references", 1),
-        ('variable "a" {}\n\nvariable "a" {}\n', 'Duplicate variable "a": it was declared at main.tf:1 already', 3),
+        ('variable "a" {}\n\nvariable "a" {}\n', 'Duplicate variable "a": already declared at main.tf:1', 3),
     ],
 )
-def test_a_mistake_is_named_with_its_line(read: Read, text: str, summary: str, line: int) -> None:
+def test_an_error_names_its_line(read: Read, text: str, summary: str, line: int) -> None:
     with pytest.raises(TemplateSyntaxError) as caught:
         read(text)
     first, source = str(caught.value).split("\n")[:2]
@@ -51,26 +51,26 @@ def test_a_mistake_is_named_with_its_line(read: Read, text: str, summary: str, l
     assert source == "> " + text.split("\n")[line - 1].strip()
 
 
-def test_the_mistakes_of_all_files_are_listed_in_order(read: Read) -> None:
+def test_errors_of_all_files_are_listed_in_order(read: Read) -> None:
     with pytest.raises(TemplateSyntaxError) as caught:
         read({"b.tf": "x = [\n", "a.tf": "x = @\n", "c.tf": "x = 1\n"})
     assert [str(problem.location) for problem in caught.value.problems] == ["a.tf:1", "b.tf:1"]
 
 
-def test_only_twenty_mistakes_are_shown(read: Read) -> None:
+def test_at_most_twenty_errors_are_shown(read: Read) -> None:
     with pytest.raises(TemplateSyntaxError) as caught:
         read("locals {\n" + "  a = 1\n" * 30 + "}\n")
     assert str(caught.value).count("ERROR: ") == 20
     assert str(caught.value).endswith("… and 9 more")
 
 
-def test_a_long_line_is_cut(read: Read) -> None:
+def test_a_long_line_is_truncated(read: Read) -> None:
     with pytest.raises(TemplateSyntaxError) as caught:
         read("x = @" + "y" * 10_000 + "\n")
     assert len(str(caught.value)) < 400
 
 
-def test_a_folder_without_configuration(tmp_path: Path) -> None:
+def test_a_folder_without_configuration_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# nothing")
     with pytest.raises(EngineError, match=r"no \.tf file in the template"):
         read_module(tmp_path)
@@ -86,23 +86,23 @@ def test_a_folder_without_configuration(tmp_path: Path) -> None:
         ('{"variable": {"x": {"default": ' + "9" * 5000 + "}}}", "Invalid JSON"),
     ],
 )
-def test_broken_json(read: Read, text: str, expected: str) -> None:
+def test_broken_json_is_an_error_with_its_line(read: Read, text: str, expected: str) -> None:
     with pytest.raises(TemplateSyntaxError, match=expected):
         read({"main.tf.json": text})
 
 
-def test_text_that_is_not_utf8_is_named_with_its_file(read: Read) -> None:
+def test_a_file_that_is_not_utf8_is_an_error_with_its_line(read: Read) -> None:
     with pytest.raises(TemplateSyntaxError, match=r"not valid UTF-8 \(latin.tf:2\)"):
         read({"main.tf": "", "latin.tf": b"# ok\n# caf\xe9\n"})
 
 
-def test_a_file_that_is_too_big_is_named(read: Read) -> None:
+def test_a_file_that_is_too_large_is_an_error(read: Read) -> None:
     with pytest.raises(EngineError, match=r"big.tf is larger than 4 MiB"):
         read({"big.tf": "#" * ((4 << 20) + 1)})
 
 
 @pytest.mark.parametrize("name", ["main.tofu", "main.tofu.json"])
-def test_files_that_only_opentofu_reads_are_refused(read: Read, name: str) -> None:
+def test_files_that_only_opentofu_reads_are_rejected(read: Read, name: str) -> None:
     with pytest.raises(EngineError, match=f"{name}: configuration must be in .tf or .tf.json files"):
         read({"main.tf": "", name: ""})
 
@@ -135,12 +135,12 @@ def test_links_and_special_files_are_not_read(tmp_path: Path) -> None:
     ],
     ids=lambda text: text[:24].replace("\n", " "),
 )
-def test_deep_and_hostile_text_ends_in_an_answer_or_a_clear_error(read: Read, text: str) -> None:
+def test_hostile_input_is_read_or_raises_a_syntax_error(read: Read, text: str) -> None:
     with suppress(TemplateSyntaxError):
         read(text)
 
 
-def test_modules_that_call_each_other_endlessly(read: Read) -> None:
+def test_recursive_module_calls_are_an_error(read: Read) -> None:
     with pytest.raises(EngineError, match=r"module a\.b calls itself"):
         read(
             {
@@ -150,7 +150,7 @@ def test_modules_that_call_each_other_endlessly(read: Read) -> None:
         )
 
 
-def test_modules_that_multiply(read: Read) -> None:
+def test_too_many_module_calls_are_an_error(read: Read) -> None:
     files: dict[str, str | bytes] = {}
     for level in range(20):
         calls = "".join(f'module "m{n}" {{\n  source = "./{"x" if level == 0 else "../"}{level}"\n}}\n' for n in (1, 2))
@@ -160,6 +160,6 @@ def test_modules_that_multiply(read: Read) -> None:
         read(files)
 
 
-def test_a_mistake_in_a_local_module_is_named_by_its_path(read: Read) -> None:
+def test_an_error_in_a_local_module_names_its_path(read: Read) -> None:
     with pytest.raises(TemplateSyntaxError, match=r"\(modules/disk/main.tf:1\)"):
         read({"main.tf": 'module "d" {\n  source = "./modules/disk"\n}\n', "modules/disk/main.tf": "x = @\n"})

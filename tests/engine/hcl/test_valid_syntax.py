@@ -1,4 +1,4 @@
-"""Text that Terraform accepts (each was checked with ``terraform fmt``) is never refused."""
+"""Syntax that Terraform accepts (each example was checked with ``terraform fmt``) is never rejected."""
 
 import pytest
 
@@ -58,7 +58,7 @@ EXPRESSIONS = [
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_an_expression(read: Read, expression: str) -> None:
+def test_a_valid_expression_is_accepted(read: Read, expression: str) -> None:
     module = read(f'locals {{\n  a = {expression}\n}}\nvariable "last" {{}}\n')
     assert [variable.name for variable in module.variables] == ["last"]
 
@@ -75,5 +75,5 @@ def test_an_expression(read: Read, expression: str) -> None:
         'variable "tail" {}',
     ],
 )
-def test_a_file(read: Read, text: str) -> None:
+def test_a_valid_file_is_accepted(read: Read, text: str) -> None:
     read(text)

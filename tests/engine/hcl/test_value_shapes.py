@@ -1,4 +1,4 @@
-"""What is told of the values that a template reads, as hints for those who make values up."""
+"""Hints about the shape of values that a template reads, which stubs use to build placeholders."""
 
 import time
 from pathlib import Path
@@ -51,7 +51,7 @@ def hints(tmp_path: Path, content: str) -> dict[str, dict]:
         ("upper(data.aws_x.a.v)", {}),
     ],
 )
-def test_what_is_done_with_a_value(tmp_path: Path, expression: str, expected: dict) -> None:
+def test_hints_describe_how_a_value_is_used(tmp_path: Path, expression: str, expected: dict) -> None:
     assert hints(tmp_path, f'output "o" {{\n  value = {expression}\n}}\n') == {"v": expected}
 
 
@@ -89,17 +89,17 @@ def test_what_is_done_with_a_value(tmp_path: Path, expression: str, expected: di
         ),
     ],
 )
-def test_references_are_followed(tmp_path: Path, content: str, expected: dict) -> None:
+def test_references_are_followed_through_locals_and_blocks(tmp_path: Path, content: str, expected: dict) -> None:
     assert hints(tmp_path, content) == {"v": expected}
 
 
-def test_outputs_of_modules(tmp_path: Path) -> None:
+def test_module_outputs_have_hints(tmp_path: Path) -> None:
     content = 'module "m" {\n  source = "a/b/c"\n}\noutput "o" {\n  value = [for s in module.m.subnets : s.id]\n}\n'
     (call,) = read_module(template(tmp_path, content)).module_calls
     assert call.outputs == {"subnets": {"[]": {"id": {}}}}
 
 
-def test_data_sources_of_one_type_are_told_apart(tmp_path: Path) -> None:
+def test_data_sources_of_one_type_have_separate_hints(tmp_path: Path) -> None:
     content = (
         'data "http" "a" {\n  url = "https://a"\n}\ndata "http" "b" {\n  url = "https://b"\n}\n'
         "locals {\n  a = jsondecode(data.http.a.body).x\n  b = data.http.b.body + 1\n}\n"
@@ -121,7 +121,7 @@ def test_data_sources_of_one_type_are_told_apart(tmp_path: Path) -> None:
     ],
     ids=["many arguments", "many calls", "many loops", "many operands"],
 )
-def test_text_that_is_hard_to_follow_is_given_up(tmp_path: Path, expression: str) -> None:
+def test_following_hostile_expressions_stops_in_time(tmp_path: Path, expression: str) -> None:
     started = time.process_time()
     hints(tmp_path, f"locals {{\n  l = {expression}\n}}\n")
     assert time.process_time() - started < 8

@@ -30,7 +30,7 @@ def test_every_field_of_a_variable_is_read(read: Read) -> None:
       }
       validation {
         condition     = length(var.region) == 2
-        error_message = "Never looked at."
+        error_message = "Ignored."
       }
     }
     """
@@ -73,7 +73,7 @@ def test_every_field_of_a_variable_is_read(read: Read) -> None:
         ('"  spaces  "', "  spaces  "),
     ],
 )
-def test_defaults_are_texts_or_compact_json(read: Read, written: str, expected: str | None) -> None:
+def test_defaults_are_text_or_compact_json(read: Read, written: str, expected: str | None) -> None:
     schema = only(read, f'variable "x" {{\n  default = {written}\n}}\n')
     assert schema.default_source_value == expected
 
@@ -91,7 +91,7 @@ def test_types_are_kept_as_written(read: Read, written: str, expected: str) -> N
     assert only(read, f'variable "x" {{\n  type = {written}\n}}\n').validation_value_type == expected
 
 
-def test_a_condition_of_several_lines_keeps_its_text(read: Read) -> None:
+def test_a_multi_line_condition_keeps_its_text(read: Read) -> None:
     text = 'variable "x" {\n  validation {\n    condition = length(\n      var.x\n    ) > 1\n  }\n}\n'
     assert only(read, text).validation_condition == "length(\n      var.x\n    ) > 1"
 
@@ -101,7 +101,7 @@ def test_an_error_message_with_references_is_kept_as_source(read: Read) -> None:
     assert only(read, text).validation_error == "no ${var.x}"
 
 
-def test_variables_come_in_the_order_of_files_and_lines(read: Read) -> None:
+def test_variables_are_ordered_by_file_and_line(read: Read) -> None:
     module = read(
         {
             "b.tf": 'variable "third" {}\n',
@@ -115,7 +115,7 @@ def test_variables_come_in_the_order_of_files_and_lines(read: Read) -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_line_ends_and_byte_order_marks_do_not_matter(read: Read, newline: str, mark: bytes) -> None:
+def test_line_endings_and_byte_order_marks_are_ignored(read: Read, newline: str, mark: bytes) -> None:
     text = 'variable "naïve" {\n  default = "日本"\n  type    = string\n}\n'.replace("\n", newline)
     module = read(mark + text.encode())
     assert module.variables[0].default_source_value == "日本"
@@ -123,7 +123,7 @@ def test_line_ends_and_byte_order_marks_do_not_matter(read: Read, newline: str, 
 
 
 @pytest.mark.parametrize("written", ["var.other", "upper(1)", '"${var.other}"', "1 / 0", "1e999999999"])
-def test_a_default_that_is_no_constant_is_an_error_with_its_place(read: Read, written: str) -> None:
+def test_a_default_that_is_not_constant_is_an_error_with_its_line(read: Read, written: str) -> None:
     with pytest.raises(TemplateSyntaxError) as caught:
         read(f'variable "x" {{\n  default = {written}\n}}\n')
     assert 'The default of variable "x" must be a constant' in str(caught.value)
@@ -142,7 +142,7 @@ def test_override_files_change_variables(read: Read) -> None:
     assert (schema.default_source_value, schema.description) == ("c", "kept")
 
 
-def test_json_variables(read: Read) -> None:
+def test_variables_are_read_from_json(read: Read) -> None:
     text = """{
       "//": "a comment",
       "variable": {
