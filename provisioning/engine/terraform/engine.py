@@ -21,12 +21,12 @@ from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import discovery
 from provisioning.engine.terraform.discovery import Terraform
-from provisioning.engine.terraform.fetching import ModuleFetcher
-from provisioning.engine.terraform.installation import ProviderInstaller
 from provisioning.engine.terraform.job import Job, refuse_state
+from provisioning.engine.terraform.job_runtime import JobRuntime
+from provisioning.engine.terraform.module_fetcher import ModuleFetcher
+from provisioning.engine.terraform.provider_installer import ProviderInstaller
 from provisioning.engine.terraform.settings import EngineSettings
-from provisioning.engine.terraform.warming import plan_something
-from provisioning.engine.terraform.workplace import Workplace
+from provisioning.engine.terraform.warm_up import plan_sample
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class TerraformEngine:
         self._sandbox = sandbox.choose(settings.sandbox)
         self._installer = ProviderInstaller(settings)
         self._fetcher = ModuleFetcher(settings)
-        self._ready: dict[Path, Workplace] = {}
+        self._ready: dict[Path, JobRuntime] = {}
         self._parsed: tuple[Path, Module] | None = None
         if self._sandbox is SandboxKind.OFF:
             logger.warning(
@@ -62,10 +62,10 @@ class TerraformEngine:
             terraform = discovery.find(self._settings.binary)
             if not terraform.program.is_library:
                 return
-            workplace = Workplace(terraform, self._sandbox, self._settings, directory, Event())
+            workplace = JobRuntime(terraform, self._sandbox, self._settings, directory, Event())
             workplace.make_ready(2)
             if thoroughly:
-                plan_something(workplace)
+                plan_sample(workplace)
                 workplace.settle()
         except (EngineError, OSError):
             logger.debug("Nothing could be made ready", exc_info=True)
@@ -112,9 +112,9 @@ class TerraformEngine:
             job.prepare(self._installer, self._fetcher)
             yield job
 
-    def _workplace(self, terraform: Terraform, directory: Path, stop: Event) -> Workplace:
+    def _workplace(self, terraform: Terraform, directory: Path, stop: Event) -> JobRuntime:
         ready = self._ready.pop(directory.resolve(), None)
         if ready is None:
-            return Workplace(terraform, self._sandbox, self._settings, directory, stop)
+            return JobRuntime(terraform, self._sandbox, self._settings, directory, stop)
         ready.begin(stop)
         return ready

@@ -23,17 +23,17 @@ from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.plan import plan_result
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.stub import StubProvider
-from provisioning.engine.terraform.commands import Commands
+from provisioning.engine.terraform.command_runner import CommandRunner
 from provisioning.engine.terraform.environment import (
     environment_parameters,
     variable_values,
     write_private,
 )
-from provisioning.engine.terraform.fetching import ModuleFetcher
-from provisioning.engine.terraform.installation import ProviderInstaller
-from provisioning.engine.terraform.modules import fetched_modules, remote_calls, without_users, write_manifest
+from provisioning.engine.terraform.job_runtime import JobRuntime
+from provisioning.engine.terraform.module_fetcher import ModuleFetcher
+from provisioning.engine.terraform.module_manifest import fetched_modules, remote_calls, without_users, write_manifest
 from provisioning.engine.terraform.output import Line, Mask, Reader, shortened
-from provisioning.engine.terraform.workplace import Workplace
+from provisioning.engine.terraform.provider_installer import ProviderInstaller
 
 _PLAN = ("plan", "-no-color", "-input=false", "-json", "-refresh=false", "-lock=false")
 _SHOW = ("show", "-json", "-no-color")
@@ -44,7 +44,7 @@ _GRAPH = ("graph", "-type=plan")
 class Job:
     """One template being planned."""
 
-    def __init__(self, workplace: Workplace, module: Module, plan_input: PlanInput, log: Log) -> None:
+    def __init__(self, workplace: JobRuntime, module: Module, plan_input: PlanInput, log: Log) -> None:
         self._workplace = workplace
         self._settings = workplace.settings
         self._module = module
@@ -161,7 +161,7 @@ class Job:
     def _found(self, plan: dict[str, Any], graph: str) -> PlanResult:
         return plan_result(plan, graph, self._module, stubbed_modules=self._stubbed_modules)
 
-    def _commands(self, slot: int, transition: Transition) -> Commands:
+    def _commands(self, slot: int, transition: Transition) -> CommandRunner:
         """The way to run the commands of a plan, with the providers for it served."""
         context = replace(self._input.context, transition=transition, workspace_id=self._workspace_id)
         provider = CoderProvider(context, self._input.rich_parameter_values)
@@ -173,7 +173,7 @@ class Job:
         )
 
     # ------------------------------------------------------------------ the commands
-    def _plan(self, commands: Commands, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
+    def _plan(self, commands: CommandRunner, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
         """Plan and answer the plan as Terraform's JSON, with the log lines on their way."""
         target = self._workplace.folder / f"{transition}.tfplan"
         destroy = ("-destroy",) if transition is Transition.DELETE else ()
@@ -196,10 +196,10 @@ class Job:
             raise EngineError(f"the plan for {transition} cannot be read: it is no object")
         return plan
 
-    def _graph(self, commands: Commands) -> str:
+    def _graph(self, commands: CommandRunner) -> str:
         return self._answer(commands, _GRAPH, "the graph of the template cannot be made").decode(errors="replace")
 
-    def _answer(self, commands: Commands, arguments: tuple[str, ...], failure: str) -> bytes:
+    def _answer(self, commands: CommandRunner, arguments: tuple[str, ...], failure: str) -> bytes:
         """The standard output of a command without log lines. Raises EngineError that starts with ``failure``."""
         lines: list[bytes] = []
         reader = Reader(self._mask)
@@ -223,12 +223,12 @@ def _forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:
 class SharedGraph:
     """The graph that several plans of a template share: the first of them that asks makes it."""
 
-    def __init__(self, make: Callable[[Commands], str]) -> None:
+    def __init__(self, make: Callable[[CommandRunner], str]) -> None:
         self._make = make
         self._turn = threading.Lock()
         self._made: Future[str] = Future()
 
-    def make(self, commands: Commands) -> None:
+    def make(self, commands: CommandRunner) -> None:
         """Make it with these, unless somebody has begun to. Whatever goes wrong is for ``result``."""
         if not self._turn.acquire(blocking=False):
             return

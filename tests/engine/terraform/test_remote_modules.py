@@ -13,7 +13,7 @@ import pytest
 
 from provisioning.engine.base import EngineError, ImportResult, LogLevel, PlanInput, Stage
 from provisioning.engine.terraform import EngineSettings, TerraformEngine
-from provisioning.engine.terraform.fetching import ModuleFetcher
+from provisioning.engine.terraform.module_fetcher import ModuleFetcher
 
 from .recording import Recorder, template
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from provisioning.engine.base import EngineError, Log, LogLevel, Stage
 from provisioning.engine.provider.server import CODER_ADDRESSES
 from provisioning.engine.terraform.command import OutOfTimeError
+from provisioning.engine.terraform.job_runtime import CLI_CONFIG, JobRuntime
 from provisioning.engine.terraform.output import Diagnostic, Reader, plain_errors, shortened
 from provisioning.engine.terraform.settings import EngineSettings
-from provisioning.engine.terraform.workplace import CLI_CONFIG, Workplace
 
 REMEMBERED_SECONDS = 60.0
 
@@ -33,7 +33,7 @@ class ProviderInstaller:
         self._failures: dict[str, _Failure] = {}
         self._lock = threading.Lock()
 
-    def install(self, workplace: Workplace, addresses: Iterable[str], log: Log) -> dict[str, str]:
+    def install(self, workplace: JobRuntime, addresses: Iterable[str], log: Log) -> dict[str, str]:
         """Install the providers at ``addresses`` into the workplace; returns why for those that could not be.
 
         A registry that cannot be reached, and a provider that cannot be had, are not tried again for a minute. Raises
@@ -52,7 +52,7 @@ class ProviderInstaller:
             wanted = [address for address in wanted if address not in failed] if reasons else []
         return failed
 
-    def _init(self, workplace: Workplace, wanted: list[str], others: Iterable[str], log: Log) -> dict[str, str]:
+    def _init(self, workplace: JobRuntime, wanted: list[str], others: Iterable[str], log: Log) -> dict[str, str]:
         """Run ``init`` once; returns why for those that failed, none when all of them are installed."""
         reader = Reader(lambda text: text, plain_level=LogLevel.DEBUG)
         errors: list[str] = []

@@ -3,7 +3,7 @@
 from provisioning.engine.base import LogLevel, PlanInput
 from provisioning.engine.hcl import read_module
 from provisioning.engine.terraform.job import Job
-from provisioning.engine.terraform.workplace import Workplace
+from provisioning.engine.terraform.job_runtime import JobRuntime
 
 # One of everything that templates are made of. No provider needs a stub: those would be served until the job comes.
 _TEMPLATE = """
@@ -37,7 +37,7 @@ output "names" { value = [for machine in terraform_data.machine : upper(local.na
 """
 
 
-def plan_something(workplace: Workplace) -> None:
+def plan_sample(workplace: JobRuntime) -> None:
     """Import a small template in the workplace's folder, which must be empty and is so again. Raises EngineError."""
     path = workplace.directory / "main.tf"
     path.write_text(_TEMPLATE)

@@ -22,7 +22,7 @@ from provisioning.engine.terraform.command import name_of
 _READY = b"ready"
 
 
-class Spare:
+class LibraryProcess:
     """One such process. ``environment`` and ``access`` are for good; its commands take turns.
 
     The thread that makes it must outlive it, and somebody must ``end`` it. Raises EngineError when it cannot be

@@ -19,10 +19,10 @@ from provisioning.engine.provider.server import CODER_ADDRESSES, ProviderServer,
 from provisioning.engine.sandbox import Access, SandboxKind
 from provisioning.engine.terraform import command, environment
 from provisioning.engine.terraform.command import Command, Ended, OnLine
-from provisioning.engine.terraform.commands import Commands, Separate
+from provisioning.engine.terraform.command_runner import CommandRunner, ProcessPerCommand
 from provisioning.engine.terraform.discovery import Terraform
+from provisioning.engine.terraform.library_process import LibraryProcess
 from provisioning.engine.terraform.settings import EngineSettings
-from provisioning.engine.terraform.spares import Spare
 
 CLI_CONFIG = "disable_checkpoint = true\n"
 # Terraform does not start with less address space: Go reserves it without using it.
@@ -63,7 +63,7 @@ _REGISTRY, _OTHER_REGISTRY = "registry.terraform.io", "registry.opentofu.org"
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What a process that evaluates a template is started with, see ``Workplace.commands``."""
+    """What a process that evaluates a template is started with, see ``JobRuntime.commands``."""
 
     sockets: dict[str, Path]
     variables: dict[str, str] = field(repr=False)
@@ -75,7 +75,7 @@ class _Surroundings:
         return same and wanted.sockets.items() <= self.sockets.items()
 
 
-class Workplace:
+class JobRuntime:
     """A job's private folder and all that runs in it, until ``close`` or the end of a ``with``.
 
     ``folder`` is outside of the template, so that nothing of ours is in the template's way. The job ends
@@ -101,7 +101,7 @@ class Workplace:
         self._coder_servers: dict[int, ProviderServer] = {}
         self._deadline = time.monotonic() + settings.limits.wall_seconds
         self._others = 0  # stubs of providers that are not familiar
-        self._spares: dict[int, tuple[Spare, _Surroundings]] = {}
+        self._spares: dict[int, tuple[LibraryProcess, _Surroundings]] = {}
         limits = settings.limits
         self._limits = replace(
             limits,
@@ -210,7 +210,7 @@ class Workplace:
     # ------------------------------------------------------------------ commands
     def commands(
         self, slot: int, *, sockets: Mapping[str, Path], variables: Mapping[str, str], installed: bool
-    ) -> Commands:
+    ) -> CommandRunner:
         """The way to run the commands of one plan. The calling thread must outlive them.
 
         ``sockets`` are our providers' by address, ``variables`` come from the job. Only where providers were
@@ -220,7 +220,7 @@ class Workplace:
         if not self._terraform.program.is_library:
             own, access = self._environment(wanted), self._access(wanted)
             kind = self._kind_for(wanted)
-            return Separate(self._terraform.program, kind, self.directory, own, access, self._limits)
+            return ProcessPerCommand(self._terraform.program, kind, self.directory, own, access, self._limits)
         spare, given = self._spares.get(slot, (None, wanted))
         if spare is None or not spare.is_alive or not given.suit(wanted):
             if spare is not None:
@@ -228,7 +228,9 @@ class Workplace:
             spare = self._start(slot, wanted)
         return spare
 
-    def run(self, commands: Commands, arguments: tuple[str, ...], *, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
+    def run(
+        self, commands: CommandRunner, arguments: tuple[str, ...], *, on_stdout: OnLine, on_stderr: OnLine
+    ) -> Ended:
         """Run a command that evaluates the template. May be called from several threads at once.
 
         Raises as ``command.run`` does.
@@ -246,8 +248,8 @@ class Workplace:
         for slot in range(slots):
             self._start(slot, _Surroundings(self._known_sockets(slot), {}, installed=False))
 
-    def _start(self, slot: int, given: "_Surroundings") -> Spare:
-        spare = Spare(
+    def _start(self, slot: int, given: "_Surroundings") -> LibraryProcess:
+        spare = LibraryProcess(
             self._terraform.program,
             self._kind_for(given),
             directory=self.directory,

@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.engine.base import EngineError
 from provisioning.engine.hcl import read_module
-from provisioning.engine.terraform.modules import fetched_modules, remote_calls, without_users, write_manifest
+from provisioning.engine.terraform.module_manifest import fetched_modules, remote_calls, without_users, write_manifest
 
 from .recording import template
 

@@ -16,8 +16,8 @@ from provisioning.engine.sandbox import Access, Program, SandboxKind
 from provisioning.engine.terraform import EngineSettings, TerraformEngine, discovery
 from provisioning.engine.terraform.child import Ended, LimitExceededError, OutOfTimeError
 from provisioning.engine.terraform.environment import child_environment
-from provisioning.engine.terraform.spares import Spare
-from provisioning.engine.terraform.workplace import LEAST_MEMORY
+from provisioning.engine.terraform.job_runtime import LEAST_MEMORY
+from provisioning.engine.terraform.library_process import LibraryProcess
 
 from .recording import MIXED, Recorder, template
 from .test_command import is_alive, wait_for
@@ -32,16 +32,16 @@ SLOW = 'resource "terraform_data" "x" {\n  count = 20000\n}\n'
 LONG = 'resource "terraform_data" "x" {\n  count = 500\n}\n'
 
 
-def pid_of(spare: Spare) -> int:
+def pid_of(spare: LibraryProcess) -> int:
     return spare._child._process.pid
 
 
-def make(directory: Path, limits: Limits = LIMITS, program: Program | None = None) -> Spare:
+def make(directory: Path, limits: Limits = LIMITS, program: Program | None = None) -> LibraryProcess:
     used = program or discovery.library()
     assert used is not None
     home = directory / "home"
     home.mkdir()
-    return Spare(
+    return LibraryProcess(
         used,
         sandbox.choose("auto"),
         directory=directory,
@@ -52,14 +52,14 @@ def make(directory: Path, limits: Limits = LIMITS, program: Program | None = Non
 
 
 @pytest.fixture
-def spare(tmp_path: Path) -> Iterator[Spare]:
+def spare(tmp_path: Path) -> Iterator[LibraryProcess]:
     made = make(tmp_path)
     yield made
     made.end()
 
 
 def run(
-    spare: Spare, *arguments: str, seconds: float = 20, stop: Event | None = None
+    spare: LibraryProcess, *arguments: str, seconds: float = 20, stop: Event | None = None
 ) -> tuple[Ended, list[bytes], list[bytes]]:
     stdout: list[bytes] = []
     stderr: list[bytes] = []
@@ -73,7 +73,7 @@ def run(
     return ended, stdout, stderr
 
 
-def test_one_process_takes_many_commands(spare: Spare, tmp_path: Path) -> None:
+def test_one_process_takes_many_commands(spare: LibraryProcess, tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text('output "x" { value = 1 }\n')
     assert b"terraform_version" in b"".join(run(spare, "version", "-json")[1])
     spare.give_back_memory()
@@ -87,7 +87,7 @@ def test_one_process_takes_many_commands(spare: Spare, tmp_path: Path) -> None:
     assert spare.is_alive
 
 
-def test_commands_of_several_threads_take_turns(spare: Spare) -> None:
+def test_commands_of_several_threads_take_turns(spare: LibraryProcess) -> None:
     answers: list[list[bytes]] = []
     threads = [threading.Thread(target=lambda: answers.append(run(spare, "version", "-json")[1])) for _ in range(4)]
     for thread in threads:
@@ -98,7 +98,7 @@ def test_commands_of_several_threads_take_turns(spare: Spare) -> None:
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_cancel_ends_the_process_in_time(spare: Spare, tmp_path: Path) -> None:
+def test_cancel_ends_the_process_in_time(spare: LibraryProcess, tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(SLOW)
     stop = Event()
     threading.Timer(0.5, stop.set).start()
@@ -126,7 +126,7 @@ def test_the_deadline_and_the_cap_on_output_hold(tmp_path: Path) -> None:
         assert not is_alive(pid_of(made))
 
 
-def test_a_process_that_is_killed_tells_so(spare: Spare) -> None:
+def test_a_process_that_is_killed_tells_so(spare: LibraryProcess) -> None:
     run(spare, "version")
     os.kill(pid_of(spare), signal.SIGKILL)
     assert run(spare, "version")[0] == Ended(-signal.SIGKILL)

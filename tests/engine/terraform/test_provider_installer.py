@@ -9,8 +9,8 @@ import pytest
 from provisioning.engine.base import EngineError, LogLevel, Stage
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import EngineSettings, find
-from provisioning.engine.terraform.installation import REMEMBERED_SECONDS, ProviderInstaller
-from provisioning.engine.terraform.workplace import Workplace
+from provisioning.engine.terraform.job_runtime import JobRuntime
+from provisioning.engine.terraform.provider_installer import REMEMBERED_SECONDS, ProviderInstaller
 
 from .recording import Recorder, scripted_terraform, template
 
@@ -55,7 +55,7 @@ class Setup:
     def install(self, installer: ProviderInstaller, *addresses: str) -> dict[str, str]:
         root = template(self.directory, "")
         terraform = find(str(self.binary))
-        with Workplace(terraform, SandboxKind.OFF, self.settings, root, Event()) as workplace:
+        with JobRuntime(terraform, SandboxKind.OFF, self.settings, root, Event()) as workplace:
             return installer.install(workplace, addresses, self.log)
 
     @property

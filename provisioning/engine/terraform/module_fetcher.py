@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from provisioning.engine.base import Log, LogLevel, Stage
 from provisioning.engine.hcl import Module, ModuleCall
 from provisioning.engine.terraform.command import OutOfTimeError
-from provisioning.engine.terraform.modules import remote_calls, without_users, write_manifest
+from provisioning.engine.terraform.job_runtime import CLI_CONFIG, JobRuntime
+from provisioning.engine.terraform.module_manifest import remote_calls, without_users, write_manifest
 from provisioning.engine.terraform.output import Diagnostic, Reader, plain_errors, shortened
 from provisioning.engine.terraform.settings import EngineSettings
-from provisioning.engine.terraform.workplace import CLI_CONFIG, Workplace
 
 REMEMBERED_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ class ModuleFetcher:
         self._failures: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
-    def fetch(self, workplace: Workplace, module: Module, log: Log) -> dict[str, str]:
+    def fetch(self, workplace: JobRuntime, module: Module, log: Log) -> dict[str, str]:
         """Fetch the remote modules of a template into the workplace; returns why by key for those that could not be.
 
         The manifest records the others. What could not be fetched is not tried again for a minute. Raises EngineError
@@ -46,7 +46,7 @@ class ModuleFetcher:
             wanted = [call for call in wanted if call.key not in failed] if reasons else []
         return failed
 
-    def _get(self, workplace: Workplace, wanted: list[ModuleCall], log: Log) -> dict[str, str]:
+    def _get(self, workplace: JobRuntime, wanted: list[ModuleCall], log: Log) -> dict[str, str]:
         """Run ``get`` once; returns why for those that failed, none when all of them are there."""
         reader = Reader(without_users, plain_level=LogLevel.DEBUG)
         errors: list[str] = []

@@ -12,8 +12,8 @@ from provisioning.engine.terraform.child import Ended, OnLine
 from provisioning.engine.terraform.command import Command
 
 
-class Commands(Protocol):
-    """Runs the commands of one plan, as ``command.run`` does. A ``Spare`` is one."""
+class CommandRunner(Protocol):
+    """Runs the commands of one plan, as ``command.run`` does. A ``LibraryProcess`` is one."""
 
     @property
     def take_turns(self) -> bool:
@@ -32,7 +32,7 @@ class Commands(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Separate:
+class ProcessPerCommand:
     """A process for each command, which may run at the same time."""
 
     program: Program
