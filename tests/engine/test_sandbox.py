@@ -1,4 +1,4 @@
-"""What a confined program can and cannot reach, tried by a program in each sandbox that works here."""
+"""What a sandboxed program can and cannot access, tried in each sandbox that works on this machine."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from provisioning.engine.sandbox import Access, Program, SandboxKind, SandboxUna
 
 PYTHON = Program(Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
-# Tries each expression that it is given and prints what came of it.
+# Evaluates each given expression and prints the results.
 TRY = """
 import json, os, socket, sys
 results = {}
@@ -45,7 +45,7 @@ def attempt(
     network: bool = False,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
 ) -> dict[str, str]:
-    """Evaluate Python expressions in a sandbox that may write to ``directory``: the exception's name or ``ok``."""
+    """Evaluate Python expressions in a sandbox that can write to ``directory``: the exception's name or ``ok``."""
     access = Access(read=(*sandbox.SYSTEM_LIBRARIES, Path(sys.base_prefix), *read), write=(directory,), network=network)
     launched = sandbox.launch(
         kind,
@@ -63,7 +63,7 @@ def attempt(
     return {name: result for name, (result, _) in json.loads(answer.stdout).items()}
 
 
-def test_files_outside_are_out_of_reach(kind: SandboxKind, tmp_path: Path) -> None:
+def test_files_outside_the_sandbox_are_not_accessible(kind: SandboxKind, tmp_path: Path) -> None:
     inside, outside, shown = (tmp_path / name for name in ("inside", "outside", "shown"))
     for folder in (inside, outside, shown):
         folder.mkdir()
@@ -92,7 +92,7 @@ def test_files_outside_are_out_of_reach(kind: SandboxKind, tmp_path: Path) -> No
     assert (shown / "file").read_text() == "content"
 
 
-def test_the_network_is_closed_unless_it_is_needed(kind: SandboxKind, tmp_path: Path) -> None:
+def test_the_network_is_closed_unless_requested(kind: SandboxKind, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         attempts = {"tcp": f"socket.create_connection(('127.0.0.1', {port}), 2)"}
@@ -100,7 +100,7 @@ def test_the_network_is_closed_unless_it_is_needed(kind: SandboxKind, tmp_path: 
         assert attempt(kind, tmp_path, attempts, network=True)["tcp"] == "ok"
 
 
-def test_no_datagrams_either_where_a_network_namespace_can_be_made(kind: SandboxKind, tmp_path: Path) -> None:
+def test_udp_is_closed_if_network_namespaces_are_available(kind: SandboxKind, tmp_path: Path) -> None:
     if kind is SandboxKind.LANDLOCK and not can_leave_network():
         pytest.skip("this machine allows no network namespaces")
     send = "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9))"
@@ -113,7 +113,7 @@ def can_leave_network() -> bool:
     return subprocess.run([sys.executable, "-I", "-c", code, folder], check=False).returncode == 0
 
 
-def test_unix_sockets_by_path_stay_reachable(kind: SandboxKind, tmp_path: Path) -> None:
+def test_unix_sockets_with_a_path_stay_reachable(kind: SandboxKind, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "p.sock"))
         server.listen()
@@ -121,7 +121,7 @@ def test_unix_sockets_by_path_stay_reachable(kind: SandboxKind, tmp_path: Path) 
         assert attempt(kind, tmp_path, {"unix": connect})["unix"] == "ok"
 
 
-def test_other_processes_and_abstract_sockets_are_out_of_reach(kind: SandboxKind, tmp_path: Path) -> None:
+def test_other_processes_and_abstract_sockets_are_not_reachable(kind: SandboxKind, tmp_path: Path) -> None:
     if kind is SandboxKind.LANDLOCK and launcher.landlock_abi() < 6:
         pytest.skip("this kernel's Landlock cannot scope signals and abstract sockets")
     name = f"\0sandbox-test-{os.getpid()}"
@@ -139,7 +139,7 @@ def test_other_processes_and_abstract_sockets_are_out_of_reach(kind: SandboxKind
     assert "ok" not in results.values()
 
 
-def test_root_has_no_powers_inside(kind: SandboxKind, tmp_path: Path) -> None:
+def test_root_has_no_capabilities_in_the_sandbox(kind: SandboxKind, tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root")
     (tmp_path / "locked").write_text("x")
@@ -151,7 +151,7 @@ def test_root_has_no_powers_inside(kind: SandboxKind, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(SandboxKind))
-def test_limits_and_private_files(kind: SandboxKind, tmp_path: Path) -> None:
+def test_resource_limits_and_umask_apply(kind: SandboxKind, tmp_path: Path) -> None:
     if kind is not SandboxKind.OFF:
         try:
             sandbox.choose(kind)
@@ -173,18 +173,18 @@ def test_limits_and_private_files(kind: SandboxKind, tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
 
 
-def test_paths_that_do_not_exist_are_left_out(kind: SandboxKind, tmp_path: Path) -> None:
+def test_missing_paths_are_ignored(kind: SandboxKind, tmp_path: Path) -> None:
     assert attempt(kind, tmp_path, {"x": "1"}, read=(tmp_path / "missing",)) == {"x": "ok"}
 
 
-def test_choosing() -> None:
+def test_the_sandbox_is_chosen_by_setting() -> None:
     assert sandbox.choose("auto") is sandbox.available()
     assert sandbox.choose("off") is SandboxKind.OFF
-    with pytest.raises(SandboxUnavailableError, match="is no sandbox"):
+    with pytest.raises(SandboxUnavailableError, match="unknown sandbox 'chroot'"):
         sandbox.choose("chroot")
 
 
-def test_nothing_of_the_request_is_on_the_command_line(tmp_path: Path) -> None:
+def test_the_request_is_not_on_the_command_line(tmp_path: Path) -> None:
     launched = sandbox.launch(
         SandboxKind.OFF,
         Program(Path("/bin/true")),
@@ -197,7 +197,7 @@ def test_nothing_of_the_request_is_on_the_command_line(tmp_path: Path) -> None:
     assert not any("secret" in item or "argument" in item for item in launched.arguments)
 
 
-def test_a_value_with_nul_is_refused(tmp_path: Path) -> None:
+def test_a_value_with_nul_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="NUL"):
         sandbox.launch(
             SandboxKind.OFF,
@@ -210,7 +210,7 @@ def test_a_value_with_nul_is_refused(tmp_path: Path) -> None:
         )
 
 
-def test_a_launcher_of_another_parent_runs_nothing(tmp_path: Path) -> None:
+def test_the_launcher_runs_nothing_after_its_parent_has_ended(tmp_path: Path) -> None:
     launched = sandbox.launch(
         SandboxKind.OFF,
         Program(Path("/bin/touch")),
@@ -224,5 +224,5 @@ def test_a_launcher_of_another_parent_runs_nothing(tmp_path: Path) -> None:
     request = sandbox.frame(content.decode().split("\0")[:-1])
     answer = subprocess.run(launched.arguments, input=request, capture_output=True, cwd=tmp_path, check=False)
     assert answer.returncode == launcher.FAILED
-    assert b"asking process has ended" in answer.stderr
+    assert b"parent process has ended" in answer.stderr
     assert not (tmp_path / "made").exists()

@@ -192,8 +192,8 @@ def _environment(name: str, value: str) -> Attempt:
     )
 
 
-_BACKEND = "a template may not have a backend or cloud block"
-_STATE = "a template may not read terraform_remote_state"
+_BACKEND = "a template must not have a backend or cloud block"
+_STATE = "a template must not read terraform_remote_state"
 
 TEMPLATES = (
     Attempt("remote state, local", "reads another state file", _state(
@@ -222,9 +222,9 @@ TEMPLATES = (
     Attempt("module of a registry on loopback", "discovery request", _main(
         lambda traps: f'module "m" {{\n  source = "localhost:{traps.port}/a/b/c"\n}}\n')),
     Attempt("module of the machine", "source is a folder of the host", _main(
-        lambda traps: f'module "m" {{\n  source = "{traps.secret_file.parent}"\n}}\n'), "lies outside of the template"),
+        lambda traps: f'module "m" {{\n  source = "{traps.secret_file.parent}"\n}}\n'), "is outside the template"),
     Attempt("module above the template", "source ../../host", _main(
-        'module "m" {\n  source = "../../../host"\n}\n'), "lies outside of the template"),
+        'module "m" {\n  source = "../../../host"\n}\n'), "is outside the template"),
     Attempt("provider of a registry on loopback", "discovery request", _main(
         lambda traps: f'terraform {{\n  required_providers {{\n    e = {{ source = "localhost:{traps.port}/a/e" }}\n  }}\n}}\n'
         'resource "e_x" "x" {}\n')),

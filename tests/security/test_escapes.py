@@ -20,7 +20,7 @@ pytestmark = [
 # Landlock cannot close sockets that have a path; for providers ``auto`` takes bubblewrap, where that works.
 KNOWN = (
     set()
-    if sandbox.for_programs("auto") is SandboxKind.BUBBLEWRAP
+    if sandbox.for_providers("auto") is SandboxKind.BUBBLEWRAP
     else {"an installed provider connects to a unix socket by path"}
 )
 

@@ -1,4 +1,4 @@
-"""A confined process in a process group of its own, watched until it has answered or gone."""
+"""A sandboxed process in a separate process group, watched until it has answered or ended."""
 
 import os
 import selectors
@@ -13,31 +13,31 @@ from dataclasses import dataclass, field
 from provisioning.engine.base import Canceled, EngineError, Limits
 
 _CHUNK = 1 << 16
-_TICK = 0.05  # seconds between two looks at the clock and at the request to stop
-_LINGER = 0.5  # seconds that output may still come from a child's children after its end
+_TICK = 0.05  # seconds between checks of the deadline and of cancellation
+_LINGER = 0.5  # seconds that a child's children may still write after its end
 
-# Called with each complete line, without its end.
-OnLine = Callable[[bytes], None]
+# Called with each complete line, without its line ending.
+LineCallback = Callable[[bytes], None]
 
 
 class LimitExceededError(EngineError):
-    """A command went over one of the limits of its job and was ended."""
+    """Raised if a command exceeded a limit of its job and was stopped."""
 
 
-class OutOfTimeError(LimitExceededError):
-    """A command did not end in time."""
+class CommandTimeoutError(LimitExceededError):
+    """Raised if a command did not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended: its exit status, negative for a signal's number, and the processor time it took."""
+class ExitResult:
+    """How a command ended: its exit status (the negative number of a signal if killed) and the CPU time it took."""
 
     status: int
     cpu_seconds: float = field(default=0.0, compare=False)
 
     @property
-    def why(self) -> str:
-        """The end in words: ``exit status 1``, ``killed by SIGKILL``."""
+    def description(self) -> str:
+        """The status in words: ``exit status 1``, ``killed by SIGKILL``."""
         if self.status >= 0:
             return f"exit status {self.status}"
         try:
@@ -45,25 +45,28 @@ class Ended:
         except ValueError:
             return f"killed by signal {-self.status}"
 
-    def reason(self, limits: Limits, words: str = "") -> str:
-        """Why it ended without a diagnostic of its own, naming the limit that it ran into; ``words`` are its last."""
-        # Bubblewrap passes a signal on as a shell does.
+    def failure_reason(self, limits: Limits, error: str = "") -> str:
+        """Return why the command failed if it reported no diagnostic, naming the limit that it exceeded.
+
+        ``error`` is a line of its standard error.
+        """
+        # Bubblewrap reports a signal as a shell does: 128 plus its number.
         number = self.status - 128 if self.status > 128 else -self.status
-        # What ignores SIGXCPU is killed a quarter later. Limits count whole clock ticks, ``cpu_seconds`` are exact: the
-        # two differ on a busy machine.
+        # A process that ignores SIGXCPU is killed after a quarter more time. Limits count whole clock ticks,
+        # ``cpu_seconds`` is exact: the two differ on a busy machine.
         if number == signal.SIGXCPU or (number == signal.SIGKILL and self.cpu_seconds >= limits.cpu_seconds):
-            return f"it used more than {limits.cpu_seconds} seconds of processor time"
+            return f"it used more than {limits.cpu_seconds} seconds of CPU time"
         if number == signal.SIGKILL:
-            return "it was killed, as happens when the machine runs out of memory"
-        if "out of memory" in words or "cannot allocate" in words:
+            return "it was killed, probably because the machine ran out of memory"
+        if "out of memory" in error or "cannot allocate" in error:
             return f"it ran out of memory ({limits.memory_bytes >> 20} MiB)"
-        return f"{self.why}: {words}" if words else self.why
+        return f"{self.description}: {error}" if error else self.description
 
 
 class Child:
-    """A running process: its pipes, its group and, when it takes several commands, the channel of its answers.
+    """A running process: its pipes, its process group and, if it runs several commands, the channel for its answers.
 
-    ``listen`` before ``watch``, and ``end`` whatever happens. ``last_line`` is the last one on standard error.
+    Call ``listen`` before ``watch``, and always call ``end``. ``last_line`` is the last line on standard error.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits, channel: socket.socket | None = None) -> None:
@@ -74,7 +77,7 @@ class Child:
         self._answers: list[bytes] = []
         self._name = ""
         self._written = 0
-        self._ended: Ended | None = None
+        self._ended: ExitResult | None = None
         self._stdout, self._stderr = _Lines(), _Lines()
         self._selector = selectors.DefaultSelector()
         for pipe, lines in ((process.stdout, self._stdout), (process.stderr, self._stderr)):
@@ -88,8 +91,8 @@ class Child:
     def is_alive(self) -> bool:
         return self._ended is None and not self._has_ended()
 
-    def listen(self, name: str, on_stdout: OnLine, on_stderr: OnLine) -> None:
-        """Pass the lines of the command ``name`` (``terraform plan``) on to these from now."""
+    def listen(self, name: str, on_stdout: LineCallback, on_stderr: LineCallback) -> None:
+        """Pass the lines of the command ``name`` (``terraform plan``) on to these callbacks from now on."""
 
         def noted(line: bytes) -> None:
             self.last_line = line
@@ -100,9 +103,10 @@ class Child:
         self._stdout.on_line, self._stderr.on_line = on_stdout, noted
 
     def watch(self, deadline: float, stopped: Callable[[], bool]) -> bytes | None:
-        """Pass lines on until there is an answer, which is returned, or the process has ended and its pipes are empty.
+        """Pass lines on until the process answers, or has ended and its pipes are empty.
 
-        Raises as ``command.run`` does; the process is of no use then.
+        Returns the answer, or None if the process has ended. Raises like ``command.run``; the process cannot be used
+        after that.
         """
         ended_at: float | None = None
         while not self._answers:
@@ -112,7 +116,7 @@ class Child:
             now = time.monotonic()
             if now > deadline:
                 self._interrupt()
-                raise OutOfTimeError(f"{self._name} was ended: it took too long")
+                raise CommandTimeoutError(f"{self._name} was stopped: it took too long")
             if not self._selector.get_map() or (ended_at is not None and now > ended_at + _LINGER):
                 if self._has_ended(wait=_TICK):
                     return None
@@ -120,24 +124,24 @@ class Child:
             self._read(_TICK)
             if ended_at is None and self._has_ended():
                 ended_at = time.monotonic()
-        while self._read(0):  # what was written before the answer
+        while self._read(0):  # output written before the answer
             pass
         for lines in (self._stdout, self._stderr):
             lines.finish()
         return self._answers.pop(0)
 
     def kill(self) -> None:
-        """Have the group end; ``end`` is still needed."""
+        """Kill the process group. ``end`` must still be called."""
         self._signal(signal.SIGKILL)
 
-    def end(self) -> Ended:
-        """Kill what is left of the group and answer how the process ended. May be called again."""
+    def end(self) -> ExitResult:
+        """Kill the rest of the group and return how the process ended. Can be called again."""
         if self._ended is not None:
             return self._ended
         self._signal(signal.SIGKILL)
         _, status, usage = os.wait4(self._process.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._ended = Ended(self._process.returncode, usage.ru_utime + usage.ru_stime)
+        self._ended = ExitResult(self._process.returncode, usage.ru_utime + usage.ru_stime)
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
         self._selector.close()
@@ -147,7 +151,7 @@ class Child:
         return self._ended
 
     def _read(self, timeout: float) -> bool:
-        """Pass on what there is, after at most so many seconds; False when there is nothing."""
+        """Pass on available output, waiting at most ``timeout`` seconds. Returns False if there was none."""
         ready = self._selector.select(timeout)
         for key, _ in ready:
             try:
@@ -162,17 +166,17 @@ class Child:
             self._written += len(chunk)
             if self._written > self._limits.output_bytes:
                 raise LimitExceededError(
-                    f"{self._name} was ended: it wrote more than {self._limits.output_bytes} bytes"
+                    f"{self._name} was stopped: it wrote more than {self._limits.output_bytes} bytes"
                 )
             lines.feed(chunk)
         return bool(ready)
 
     def _interrupt(self) -> None:
-        """Ask the group to stop, and wait for the grace period at most. What it still says is not listened to."""
+        """Interrupt the group and wait at most the grace period. Output is discarded."""
         self._signal(signal.SIGINT)
         self._stdout.on_line = self._stderr.on_line = _ignore
-        give_up = time.monotonic() + self._limits.grace_seconds
-        while time.monotonic() < give_up and not self._answers and not self._has_ended():
+        give_up_at = time.monotonic() + self._limits.grace_seconds
+        while time.monotonic() < give_up_at and not self._answers and not self._has_ended():
             for key, _ in self._selector.select(_TICK / 5):
                 lines: _Lines = key.data
                 with suppress(ConnectionError):
@@ -184,24 +188,24 @@ class Child:
                 self._has_ended(wait=_TICK / 5)
 
     def _has_ended(self, wait: float = 0) -> bool:
-        """Whether the process has ended. It is not reaped: its number must not go to another one before ``end``."""
-        give_up = time.monotonic() + wait
+        """True if the process has ended. It is not reaped, so that its process id is not reused before ``end``."""
+        give_up_at = time.monotonic() + wait
         while True:
             if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return True
-            if time.monotonic() >= give_up:
+            if time.monotonic() >= give_up_at:
                 return False
             time.sleep(0.002)
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # gone, or (on macOS) only a zombie is left
+        with suppress(ProcessLookupError, PermissionError):  # ended, or (on macOS) only a zombie is left
             os.killpg(self._process.pid, number)
 
 
 class _Lines:
-    """Splits chunks into lines of any length, each byte looked at once."""
+    """Splits chunks into lines of any length, reading each byte once."""
 
-    def __init__(self, on_line: OnLine | None = None) -> None:
+    def __init__(self, on_line: LineCallback | None = None) -> None:
         self.on_line = on_line or _ignore
         self._parts: list[bytes] = []
 

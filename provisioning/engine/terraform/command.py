@@ -1,4 +1,4 @@
-"""Running one Terraform command: a confined child in a process group of its own, watched until it has gone."""
+"""Run one Terraform command: a sandboxed child in a separate process group, watched until it has ended."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ from pathlib import Path
 from provisioning.engine import launcher, sandbox
 from provisioning.engine.base import EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
-from provisioning.engine.terraform.child import Child, Ended, LimitExceededError, OnLine, OutOfTimeError
+from provisioning.engine.terraform.child import Child, CommandTimeoutError, ExitResult, LimitExceededError, LineCallback
 
-__all__ = ["Command", "Ended", "LimitExceededError", "OnLine", "OutOfTimeError", "name_of", "run"]
+__all__ = ["Command", "CommandTimeoutError", "ExitResult", "LimitExceededError", "LineCallback", "command_name", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run: ``arguments`` of Terraform in ``directory``, with just ``environment``, reaching just ``access``."""
+    """Terraform with ``arguments`` in ``directory``, with only ``environment`` and only ``access``."""
 
     arguments: tuple[str, ...]
     directory: Path
@@ -25,8 +25,8 @@ class Command:
     access: Access
 
 
-def name_of(arguments: tuple[str, ...]) -> str:
-    """``terraform plan``, for messages."""
+def command_name(arguments: tuple[str, ...]) -> str:
+    """Return the command's name for messages: ``terraform plan``."""
     return f"terraform {arguments[0]}"
 
 
@@ -38,16 +38,16 @@ def run(
     limits: Limits,
     deadline: float,
     stopped: Callable[[], bool],
-    on_stdout: OnLine,
-    on_stderr: OnLine,
-) -> Ended:
-    """Run a command to its end. ``deadline`` is a reading of ``time.monotonic``.
+    on_stdout: LineCallback,
+    on_stderr: LineCallback,
+) -> ExitResult:
+    """Run a command to its end. ``deadline`` is in terms of ``time.monotonic``.
 
-    Raises Canceled when ``stopped()`` turned true, OutOfTimeError after the deadline, LimitExceededError when the
-    command wrote more than ``limits.output_bytes``, and EngineError when it could not be confined or started. Whatever
-    happens, no process of its group is left. Exceptions of the callbacks pass through.
+    Raises Canceled when ``stopped()`` returns true, CommandTimeoutError after the deadline, LimitExceededError when the
+    command wrote more than ``limits.output_bytes``, and EngineError when it could not be sandboxed or started. In any
+    case no process of its group is left. Exceptions of the callbacks are not caught.
     """
-    name = name_of(command.arguments)
+    name = command_name(command.arguments)
     launched = sandbox.launch(
         kind,
         program,
@@ -73,17 +73,17 @@ def run(
     child = Child(process, limits)
     child.listen(name, on_stdout, on_stderr)
     try:
-        _give(process, launched.request)
+        _send_request(process, launched.request)
         child.watch(deadline, stopped)
     finally:
         ended = child.end()
     if ended.status == launcher.FAILED:
-        raise EngineError(f"{name} could not be confined: {child.last_line.decode(errors='replace')}")
+        raise EngineError(f"{name} could not be sandboxed: {child.last_line.decode(errors='replace')}")
     return ended
 
 
-def _give(process: subprocess.Popen[bytes], request: bytes) -> None:
-    """Write the launcher's request. A launcher that has died already tells why by its exit status."""
+def _send_request(process: subprocess.Popen[bytes], request: bytes) -> None:
+    """Write the launcher's request. If the launcher has already died, its exit status gives the reason."""
     pipe = process.stdin
     assert pipe is not None
     with suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""The two ways to run the commands of one plan: a process for each, or one that takes them all."""
+"""Runs the commands of one plan: in one process per command, or all in one process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from typing import Protocol
 from provisioning.engine.base import Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
 from provisioning.engine.terraform import command
-from provisioning.engine.terraform.child import Ended, OnLine
+from provisioning.engine.terraform.child import ExitResult, LineCallback
 from provisioning.engine.terraform.command import Command
 
 
 class CommandRunner(Protocol):
-    """Runs the commands of one plan, as ``command.run`` does. A ``LibraryProcess`` is one."""
+    """Runs the commands of one plan like ``command.run``. ``LibraryProcess`` also implements this."""
 
     @property
-    def take_turns(self) -> bool:
-        """Whether a command waits for the one before it."""
+    def is_sequential(self) -> bool:
+        """True if a command waits for the previous one."""
         ...
 
     def run(
@@ -26,14 +26,14 @@ class CommandRunner(Protocol):
         *,
         deadline: float,
         stopped: Callable[[], bool],
-        on_stdout: OnLine,
-        on_stderr: OnLine,
-    ) -> Ended: ...
+        on_stdout: LineCallback,
+        on_stderr: LineCallback,
+    ) -> ExitResult: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessPerCommand:
-    """A process for each command, which may run at the same time."""
+    """Runs each command in a new process. Commands can run at the same time."""
 
     program: Program
     kind: SandboxKind
@@ -43,7 +43,7 @@ class ProcessPerCommand:
     limits: Limits
 
     @property
-    def take_turns(self) -> bool:
+    def is_sequential(self) -> bool:
         return False
 
     def run(
@@ -52,9 +52,9 @@ class ProcessPerCommand:
         *,
         deadline: float,
         stopped: Callable[[], bool],
-        on_stdout: OnLine,
-        on_stderr: OnLine,
-    ) -> Ended:
+        on_stdout: LineCallback,
+        on_stderr: LineCallback,
+    ) -> ExitResult:
         return command.run(
             self.program,
             self.kind,

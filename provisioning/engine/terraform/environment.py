@@ -1,4 +1,4 @@
-"""What a Terraform command is given: environment variables by allow-list, values of variables by file."""
+"""The input of a Terraform command: environment variables from an allow-list, values of variables in a file."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from typing import Any
 
 from provisioning.engine.base import EngineError, ParameterSchema, ParameterValue
 
-# Of the daemon's environment: what any program needs to find others, its language and certificates,
+# Variables of the daemon's environment that every program needs: search path, language and certificates.
 ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
-# and what it needs on top where it may use the network.
+# Additional variables for programs that may use the network.
 ALLOWED_WITH_NETWORK = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -20,17 +20,17 @@ ALLOWED_WITH_NETWORK = (
     "https_proxy",
     "no_proxy",
 )
-# Names that no template value may set: they would change what is run rather than what it is run with.
+# Names that a template must not set: they change which program runs or how Terraform runs.
 _FORBIDDEN = re.compile(r"(?:LD_|DYLD_|TF_(?!VAR_)|GO(?:DEBUG|TRACEBACK|MAXPROCS|GC)$)|(?:PATH|HOME|TMPDIR)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEXT_TYPES = ("", "string", "number", "bool", "any")
-_LONGEST_VARIABLE = 128 * 1024  # Linux's limit of one environment string
+_MAX_VARIABLE_BYTES = 128 * 1024  # Linux's limit for one environment string
 
 
 def child_environment(*, home: Path, cli_config: Path, network: bool, extra: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a Terraform command of the job whose private folder is ``home``.
+    """Return the environment of a Terraform command for the job with the private folder ``home``.
 
-    ``extra`` names further variables of the daemon's environment to pass on.
+    ``extra`` names more variables of the daemon's environment to pass on.
     """
     allowed = {*ALLOWED, *extra, *(ALLOWED_WITH_NETWORK if network else ())}
     environment = {name: value for name, value in os.environ.items() if name in allowed}
@@ -43,15 +43,15 @@ def child_environment(*, home: Path, cli_config: Path, network: bool, extra: Ite
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
-        # Collecting garbage less often saves a quarter of a plan's processor time, for some tens of megabytes.
+        # Less frequent garbage collection saves a quarter of a plan's CPU time for some tens of megabytes.
         "GOGC": "400",
     }
 
 
 def environment_parameters(values: Iterable[ParameterValue]) -> dict[str, str]:
-    """The values that a template wants as environment variables.
+    """Return the parameter values that are environment variables.
 
-    Raises EngineError for a name that is none or that would change how Terraform itself runs.
+    Raises EngineError for an invalid name or one that would change how Terraform runs.
     """
     found = {}
     for value in values:
@@ -59,7 +59,7 @@ def environment_parameters(values: Iterable[ParameterValue]) -> dict[str, str]:
             continue
         if not _NAME.fullmatch(value.name) or _FORBIDDEN.match(value.name):
             raise EngineError(f"parameter {value.name!r} cannot be an environment variable")
-        if len(value.name) + len(value.value.encode()) + 2 > _LONGEST_VARIABLE:
+        if len(value.name) + len(value.value.encode()) + 2 > _MAX_VARIABLE_BYTES:
             raise EngineError(f"parameter {value.name!r} is too long for an environment variable")
         found[value.name] = value.value
     return found
@@ -70,9 +70,9 @@ def variable_values(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Split the values of declared variables into the content of a JSON variable file and ``TF_VAR_`` variables.
 
-    Text goes into the file, where nothing in it is evaluated; Terraform converts it to numbers and booleans. Lists,
-    maps and objects go there too when they are JSON; else they are an expression in Terraform's own syntax, which it
-    reads only from a command line or the environment. Raises EngineError for an expression that is too long for it.
+    Text goes into the file, where Terraform does not evaluate it but converts it to numbers and booleans. Lists, maps
+    and objects go into the file if they are JSON. Otherwise they are expressions in native syntax, which Terraform
+    reads only from the command line or the environment. Raises EngineError if such an expression is too long.
     """
     types = {variable.name: variable.validation_value_type.strip() for variable in variables}
     in_file: dict[str, Any] = {}
@@ -86,14 +86,14 @@ def variable_values(
         try:
             in_file[value.name] = json.loads(value.value)
         except (ValueError, RecursionError):
-            if len(value.value.encode()) + len(value.name) + 16 > _LONGEST_VARIABLE:
-                raise EngineError(f"the value of variable {value.name!r} is too long: give it as JSON") from None
+            if len(value.value.encode()) + len(value.name) + 16 > _MAX_VARIABLE_BYTES:
+                raise EngineError(f"the value of variable {value.name!r} is too long: pass it as JSON") from None
             in_environment[f"TF_VAR_{value.name}"] = value.value
     return in_file, in_environment
 
 
 def write_private(path: Path, content: str) -> Path:
-    """Write a file that only its owner reads; returns ``path``."""
+    """Write a file that only its owner can read. Returns ``path``."""
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(opened, "w", encoding="utf-8") as file:
         file.write(content)

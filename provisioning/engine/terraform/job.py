@@ -1,4 +1,4 @@
-"""One template being planned: its values, modules and providers, then the plans."""
+"""Plan one template: prepare its values, modules and providers, then run the plans."""
 
 import json
 import threading
@@ -31,7 +31,12 @@ from provisioning.engine.terraform.environment import (
 )
 from provisioning.engine.terraform.job_runtime import JobRuntime
 from provisioning.engine.terraform.module_fetcher import ModuleFetcher
-from provisioning.engine.terraform.module_manifest import fetched_modules, remote_calls, without_users, write_manifest
+from provisioning.engine.terraform.module_manifest import (
+    fetched_modules,
+    remote_calls,
+    without_credentials,
+    write_manifest,
+)
 from provisioning.engine.terraform.output import Line, Mask, Reader, shortened
 from provisioning.engine.terraform.provider_installer import ProviderInstaller
 
@@ -42,11 +47,11 @@ _GRAPH = ("graph", "-type=plan")
 
 
 class Job:
-    """One template being planned."""
+    """The planning of one template."""
 
-    def __init__(self, workplace: JobRuntime, module: Module, plan_input: PlanInput, log: Log) -> None:
-        self._workplace = workplace
-        self._settings = workplace.settings
+    def __init__(self, runtime: JobRuntime, module: Module, plan_input: PlanInput, log: Log) -> None:
+        self._runtime = runtime
+        self._settings = runtime.settings
         self._module = module
         self._input = plan_input
         self._log = log
@@ -54,88 +59,88 @@ class Job:
         self._workspace_id = plan_input.context.workspace_id or str(uuid.uuid4())  # the same for every plan
         self._stubs: tuple[str, ...] = ()
         self._stub_sockets: dict[str, Path] = {}
-        self._stubbed_modules: dict[str, str] = {}  # their source by their key
+        self._stubbed_modules: dict[str, str] = {}  # sources by module key
         self._variables: dict[str, str] = {}
         self._arguments: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ before the plans
     def prepare(self, installer: ProviderInstaller, fetcher: ModuleFetcher) -> None:
-        """Write the values, lay out the modules, have the providers installed or stood in for.
+        """Write the values, then provide the modules and providers, with stubs for those that are unavailable.
 
-        Raises EngineError for what cannot be had, Canceled when the job is to end.
+        Raises EngineError if something is unavailable and stubs are disabled, Canceled if the job is canceled.
         """
-        workplace = self._workplace
+        runtime = self._runtime
         in_file, variables = variable_values(self._input.parameter_values, self._module.variables)
         self._variables = variables | environment_parameters(self._input.parameter_values)
         if in_file:
-            path = write_private(workplace.folder / "values.tfvars.json", json.dumps(in_file))
+            path = write_private(runtime.folder / "values.tfvars.json", json.dumps(in_file))
             self._arguments = (f"-var-file={path}",)
         if remote_calls(self._module):
             self._fetch(fetcher)
-        write_manifest(self._module, workplace.directory, workplace.data, self._stubbed_modules, workplace.registry)
+        write_manifest(self._module, runtime.directory, runtime.data, self._stubbed_modules, runtime.registry)
         if self._module.provider_usage:
             self._install(installer)
 
     def _fetch(self, fetcher: ModuleFetcher) -> None:
-        """Fetch the template's remote modules; a stub answers for each one that cannot be had."""
-        workplace = self._workplace
+        """Fetch the template's remote modules; stubs replace those that are unavailable."""
+        runtime = self._runtime
         self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        failed = fetcher.fetch(workplace, self._module, self._log)
+        failed = fetcher.fetch(runtime, self._module, self._log)
         for call in self._module.module_calls:
             if call.key not in failed:
                 continue
-            source = without_users(call.source)
+            source = without_credentials(call.source)
             text = f"module {call.key} ({call.location}) from {source} could not be fetched: {failed[call.key]}"
             if not self._settings.stub_providers:
                 self._log(LogLevel.ERROR, Stage.INSTALLING, text)
                 raise EngineError(shortened(text))
-            self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub answers for it, this version is unverified")
+            self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub replaces it, so this version is unverified")
             self._stubbed_modules[call.key] = source
-        # What was fetched has providers, modules and maybe state of its own.
-        fetched = fetched_modules(workplace.directory, workplace.data)
-        self._module = read_module(workplace.directory, fetched, workplace.data / "modules")
-        refuse_state(self._module)
+        # Fetched modules can use further providers, modules and remote state.
+        fetched = fetched_modules(runtime.directory, runtime.data)
+        self._module = read_module(runtime.directory, fetched, runtime.data / "modules")
+        reject_external_state(self._module)
 
     def _install(self, installer: ProviderInstaller) -> None:
-        """Install the providers of the template; a stub answers for each one that cannot be had."""
+        """Install the template's providers; stubs replace those that are unavailable."""
         usage = self._module.provider_usage
         self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        failed = installer.install(self._workplace, tuple(usage), self._log)
+        failed = installer.install(self._runtime, tuple(usage), self._log)
         self._stubs = tuple(sorted(failed))
         for address, reason in failed.items():
             text = f"provider {address} could not be installed: {reason}"
             if not self._settings.stub_providers:
                 self._log(LogLevel.ERROR, Stage.INSTALLING, text)
                 raise EngineError(shortened(text))
-            self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub answers for it, this version is unverified")
-            self._stub_sockets |= self._workplace.serve_stub(address, StubProvider(usage[address]))
+            self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub replaces it, so this version is unverified")
+            self._stub_sockets |= self._runtime.serve_stub(address, StubProvider(usage[address]))
 
     # ------------------------------------------------------------------ the plans
     def plan_import(self) -> ImportResult:
-        """Both plans at once, with one graph for both, made by the first that has nothing else to do."""
-        starting, stopping = (self._commands(slot, t) for slot, t in enumerate((Transition.START, Transition.STOP)))
+        """Run both plans at once. They share one graph, created by the first idle runner."""
+        starting, stopping = (self._runner(slot, t) for slot, t in enumerate((Transition.START, Transition.STOP)))
         graph = SharedGraph(self._graph)
-        later = HeldLog(self._log)
+        stop_log = BufferedLog(self._log)
         self._log(LogLevel.INFO, Stage.PERSISTENT, "")
-        later(LogLevel.INFO, Stage.EPHEMERAL, "")
+        stop_log(LogLevel.INFO, Stage.EPHEMERAL, "")
 
         def plan_stop() -> dict[str, Any]:
-            found = self._plan(stopping, Transition.STOP, Stage.EPHEMERAL, later)
+            found = self._plan(stopping, Transition.STOP, Stage.EPHEMERAL, stop_log)
             graph.make(stopping)
             return found
 
         with ThreadPoolExecutor(2, thread_name_prefix="plan") as threads:
             stop_plan = threads.submit(plan_stop)
-            if not starting.take_turns:
+            if not starting.is_sequential:
                 threads.submit(graph.make, starting)
             try:
                 start = self._plan(starting, Transition.START, Stage.PERSISTENT, self._log)
-                later.release()
+                stop_log.release()
                 graph.make(starting)
                 stop = stop_plan.result()
                 text = graph.result()
             except BaseException:
-                self._workplace.give_up()
+                self._runtime.cancel_commands()
                 raise
         return ImportResult(
             start=self._found(start, text),
@@ -145,73 +150,77 @@ class Job:
         )
 
     def plan_once(self) -> PlanResult:
-        """One plan, for the transition of the context."""
+        """Run one plan, for the transition of the context."""
         transition = self._input.context.transition
-        commands = self._commands(0, transition)
+        runner = self._runner(0, transition)
         with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
-            early_graph = None if commands.take_turns else threads.submit(self._graph, commands)
+            early_graph = None if runner.is_sequential else threads.submit(self._graph, runner)
             try:
-                plan = self._plan(commands, transition, Stage.PERSISTENT, self._log)
-                graph = early_graph.result() if early_graph else self._graph(commands)
+                plan = self._plan(runner, transition, Stage.PERSISTENT, self._log)
+                graph = early_graph.result() if early_graph else self._graph(runner)
                 return self._found(plan, graph)
             except BaseException:
-                self._workplace.give_up()
+                self._runtime.cancel_commands()
                 raise
 
     def _found(self, plan: dict[str, Any], graph: str) -> PlanResult:
         return plan_result(plan, graph, self._module, stubbed_modules=self._stubbed_modules)
 
-    def _commands(self, slot: int, transition: Transition) -> CommandRunner:
-        """The way to run the commands of a plan, with the providers for it served."""
+    def _runner(self, slot: int, transition: Transition) -> CommandRunner:
+        """Serve the providers of a plan and return the runner for its commands."""
         context = replace(self._input.context, transition=transition, workspace_id=self._workspace_id)
         provider = CoderProvider(context, self._input.rich_parameter_values)
-        return self._workplace.commands(
+        return self._runtime.command_runner(
             slot,
-            sockets=self._stub_sockets | self._workplace.serve_coder(slot, provider),
+            sockets=self._stub_sockets | self._runtime.serve_coder(slot, provider),
             variables=self._variables,
             installed=len(self._stubs) < len(self._module.provider_usage),
         )
 
     # ------------------------------------------------------------------ the commands
-    def _plan(self, commands: CommandRunner, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
-        """Plan and answer the plan as Terraform's JSON, with the log lines on their way."""
-        target = self._workplace.folder / f"{transition}.tfplan"
+    def _plan(self, runner: CommandRunner, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
+        """Run a plan and return it as Terraform's JSON. Log lines are passed on while it runs."""
+        target = self._runtime.folder / f"{transition}.tfplan"
         destroy = ("-destroy",) if transition is Transition.DELETE else ()
         reader = Reader(self._mask)
-        ended = self._workplace.run(
-            commands,
+        result = self._runtime.run(
+            runner,
             (*_PLAN, *destroy, *self._arguments, f"-out={target}"),
             on_stdout=lambda raw: _forward(reader.stdout(raw), stage, log),
             on_stderr=lambda raw: _forward(reader.stderr(raw), stage, log),
         )
-        if ended.status != 0:
-            reason = reader.reason() or shortened(ended.reason(self._settings.limits, reader.last_words))
+        if result.status != 0:
+            reason = reader.reason() or shortened(result.failure_reason(self._settings.limits, reader.first_error_line))
             raise EngineError(f"plan for {transition} failed: {reason}")
-        text = self._answer(commands, (*_SHOW, str(target)), f"the plan for {transition} cannot be read")
+        text = self._answer(runner, (*_SHOW, str(target)), f"the plan for {transition} cannot be read")
         try:
             plan = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise EngineError(f"the plan for {transition} cannot be read: {type(error).__name__}") from error
         if not isinstance(plan, dict):
-            raise EngineError(f"the plan for {transition} cannot be read: it is no object")
+            raise EngineError(f"the plan for {transition} cannot be read: it is not an object")
         return plan
 
-    def _graph(self, commands: CommandRunner) -> str:
-        return self._answer(commands, _GRAPH, "the graph of the template cannot be made").decode(errors="replace")
+    def _graph(self, runner: CommandRunner) -> str:
+        return self._answer(runner, _GRAPH, "the dependency graph cannot be created").decode(errors="replace")
 
-    def _answer(self, commands: CommandRunner, arguments: tuple[str, ...], failure: str) -> bytes:
-        """The standard output of a command without log lines. Raises EngineError that starts with ``failure``."""
+    def _answer(self, runner: CommandRunner, arguments: tuple[str, ...], failure: str) -> bytes:
+        """Return the standard output of a command without logging it.
+
+        Raises EngineError if the command fails; its text starts with ``failure``.
+        """
         lines: list[bytes] = []
         reader = Reader(self._mask)
         errors: list[str] = []
-        ended = self._workplace.run(
-            commands,
+        result = self._runtime.run(
+            runner,
             arguments,
             on_stdout=lines.append,
             on_stderr=lambda raw: errors.extend(line.output for line in reader.stderr(raw)),
         )
-        if ended.status != 0:
-            raise EngineError(shortened(f"{failure}: {' '.join(errors[:8]) or ended.reason(self._settings.limits)}"))
+        if result.status != 0:
+            reason = " ".join(errors[:8]) or result.failure_reason(self._settings.limits)
+            raise EngineError(shortened(f"{failure}: {reason}"))
         return b"\n".join(lines)
 
 
@@ -221,61 +230,61 @@ def _forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:
 
 
 class SharedGraph:
-    """The graph that several plans of a template share: the first of them that asks makes it."""
+    """The dependency graph shared by several plans of a template, created by the first plan that needs it."""
 
     def __init__(self, make: Callable[[CommandRunner], str]) -> None:
         self._make = make
         self._turn = threading.Lock()
         self._made: Future[str] = Future()
 
-    def make(self, commands: CommandRunner) -> None:
-        """Make it with these, unless somebody has begun to. Whatever goes wrong is for ``result``."""
+    def make(self, runner: CommandRunner) -> None:
+        """Create the graph with ``runner``, unless this has started already. ``result`` raises its errors."""
         if not self._turn.acquire(blocking=False):
             return
         try:
-            self._made.set_result(self._make(commands))
-        except BaseException as error:  # noqa: BLE001 - passed on
+            self._made.set_result(self._make(runner))
+        except BaseException as error:  # noqa: BLE001 - raised by result()
             self._made.set_exception(error)
 
     def result(self) -> str:
-        """Wait for it. Raises what ``make`` ran into; somebody must have called that."""
+        """Wait for the graph. Raises the error of ``make``, which must have been called."""
         return self._made.result()
 
 
-class HeldLog:
-    """Keeps lines back until ``release``, and passes them on from then."""
+class BufferedLog:
+    """Buffers log lines until ``release``, then passes lines on directly."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._held: list[tuple[LogLevel, str, str]] | None = []
+        self._buffered: list[tuple[LogLevel, str, str]] | None = []
 
     def __call__(self, level: LogLevel, stage: str, output: str) -> None:
         with self._lock:
-            if self._held is None:
+            if self._buffered is None:
                 self._log(level, stage, output)
             else:
-                self._held.append((level, stage, output))
+                self._buffered.append((level, stage, output))
 
     def release(self) -> None:
         with self._lock:
-            for line in self._held or ():
+            for line in self._buffered or ():
                 self._log(*line)
-            self._held = None
+            self._buffered = None
 
 
-def refuse_state(module: Module) -> None:
-    """Raises EngineError for a template that keeps its state elsewhere or reads the state of others."""
+def reject_external_state(module: Module) -> None:
+    """Raise EngineError if a template configures state storage or reads remote state."""
     if module.backend is not None:
         raise EngineError(
-            f"{module.backend}: a template may not have a backend or cloud block, its state is kept by the server"
+            f"{module.backend}: a template must not have a backend or cloud block: the server stores the state"
         )
     if module.has_remote_state is not None:
-        raise EngineError(f"{module.has_remote_state}: a template may not read terraform_remote_state")
+        raise EngineError(f"{module.has_remote_state}: a template must not read terraform_remote_state")
 
 
 def _mask(module: Module, plan_input: PlanInput) -> Mask:
-    """Hides the values given as sensitive, and those given to or set by default in sensitive variables."""
+    """Return a mask for sensitive values, and for the values and defaults of sensitive variables."""
     sensitive = {variable.name for variable in module.variables if variable.sensitive}
     secrets = [value.value for value in plan_input.parameter_values if value.sensitive or value.name in sensitive]
     secrets += [variable.default_source_value or "" for variable in module.variables if variable.sensitive]

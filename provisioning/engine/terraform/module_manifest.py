@@ -1,5 +1,4 @@
-"""The module manifest, which ``terraform get`` would write: what is a folder of the template needs nothing else, and
-what cannot be fetched is stood in for."""
+"""Write the module manifest that ``terraform get`` would write, with local modules and stubs for unavailable ones."""
 
 import json
 import posixpath
@@ -10,40 +9,42 @@ from pathlib import Path
 from provisioning.engine.base import EngineError
 from provisioning.engine.hcl import Module, ModuleCall
 from provisioning.engine.stub import stub_module
-from provisioning.engine.terraform.module_sources import fitting_version, is_registry_address, normal_source
+from provisioning.engine.terraform.module_sources import is_registry_address, matching_version, normalized_source
 
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
-# Sources that are folders of the machine: ``/etc``, ``file:///etc``, ``git::file:///srv/a.git``, ``C:\``.
-_OF_THE_MACHINE = re.compile(r"(?:\w+::)*(?:/|~|\\|file:|[A-Za-z]:[/\\])", re.IGNORECASE)
+# Sources that are folders of the host: ``/etc``, ``file:///etc``, ``git::file:///srv/a.git``, ``C:\``.
+_HOST_PATH = re.compile(r"(?:\w+::)*(?:/|~|\\|file:|[A-Za-z]:[/\\])", re.IGNORECASE)
 
 
 def remote_calls(module: Module) -> tuple[ModuleCall, ...]:
-    """The calls of modules that are no folder of the template.
+    """Return the calls of modules that are not folders of the template.
 
-    Raises EngineError for a source that cannot be told without Terraform, or that is a folder of this machine.
+    Raises EngineError for a source that is not a literal string, or that is a folder of the host.
     """
     calls = tuple(call for call in module.module_calls if not call.is_local)
     for call in calls:
         if not call.source:
-            raise EngineError(f"module {call.key} ({call.location}) has no source, or one that is not plain text")
-        if _OF_THE_MACHINE.match(call.source):
-            raise EngineError(f"module {call.key} ({call.location}) lies outside of the template: {call.source}")
+            raise EngineError(
+                f"module {call.key} ({call.location}) has no source, or its source is not a literal string"
+            )
+        if _HOST_PATH.match(call.source):
+            raise EngineError(f"module {call.key} ({call.location}) is outside the template: {call.source}")
     return calls
 
 
-def without_users(text: str) -> str:
-    """``text`` with addresses that name no user and no password."""
+def without_credentials(text: str) -> str:
+    """Return ``text`` without the user and password in URLs."""
     return _USER.sub("", text)
 
 
 def write_manifest(
     module: Module, directory: Path, data: Path, stubbed: Iterable[str] = (), registry: str = "registry.terraform.io"
 ) -> None:
-    """Write ``modules/modules.json`` below Terraform's data folder ``data``, over what is recorded there already.
+    """Add the modules to ``modules/modules.json`` below Terraform's data folder ``data``.
 
-    ``stubbed`` are the keys of calls that a stub is to answer for, which is written too. ``registry`` is the host of
-    sources that name none. Does nothing when there is nothing to record. Raises EngineError for a local module that is
-    missing or not within the template, and for a version that there cannot be.
+    ``stubbed`` are the keys of calls that are replaced by stubs, which are written too. ``registry`` is the host of
+    sources without one. Does nothing if there is nothing to record. Raises EngineError for a local module that is
+    missing or outside the template, and for a constraint that no version can match.
     """
     keys = set(stubbed)
     path = data / "modules" / "modules.json"
@@ -53,7 +54,7 @@ def write_manifest(
     stubs = [call for call in module.module_calls if call.key in keys]
     for number, call in enumerate(stubs):
         folder = data / "stubs" / str(number)
-        record = {"Key": call.key, "Source": normal_source(call.source, registry), "Dir": str(folder)}
+        record = {"Key": call.key, "Source": normalized_source(call.source, registry), "Dir": str(folder)}
         if is_registry_address(call.source):
             record["Version"] = _version(call)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ _ROOT = {"Key": "", "Source": "", "Dir": "."}
 
 
 def fetched_modules(directory: Path, data: Path) -> dict[str, Path]:
-    """The folders of the modules that were fetched, by the key of their call."""
+    """Return the folders of the fetched modules by module key."""
     found = {}
     for record in _recorded(data / "modules" / "modules.json"):
         folder = (directory / record["Dir"]).resolve()
@@ -90,20 +91,20 @@ def _recorded(path: Path) -> list[dict[str, str]]:
 def _local_record(call: ModuleCall, directory: Path) -> dict[str, str]:
     folder = posixpath.normpath(posixpath.join(posixpath.dirname(call.location.file), call.source))
     if folder.split("/", 1)[0] == "..":
-        raise EngineError(f"module {call.key} ({call.location}) lies outside of the template: {call.source}")
+        raise EngineError(f"module {call.key} ({call.location}) is outside the template: {call.source}")
     if not (directory / folder).is_dir():
         raise EngineError(f"module {call.key} ({call.location}): the template has no folder {folder}")
     return {"Key": call.key, "Source": _normalized(call.source), "Dir": folder}
 
 
 def _normalized(source: str) -> str:
-    """A local source as Terraform writes it: ``./a//b/`` → ``./a/b``."""
+    """Return a local source as Terraform writes it: ``./a//b/`` → ``./a/b``."""
     path = posixpath.normpath(source)
     return path if path.split("/", 1)[0] == ".." else f"./{path}"
 
 
 def _version(call: ModuleCall) -> str:
-    version = fitting_version(call.version) if call.version else "1.0.0"
+    version = matching_version(call.version) if call.version else "1.0.0"
     if not version:
-        raise EngineError(f"module {call.key} ({call.location}): there is no version {call.version!r}")
+        raise EngineError(f"module {call.key} ({call.location}): no version matches {call.version!r}")
     return version

@@ -1,6 +1,6 @@
-"""Module sources and version constraints as Terraform's own module manifest has them.
+"""Module sources and version constraints in the form of Terraform's module manifest.
 
-Terraform takes an entry of the manifest only when the source has exactly its normal form, and when the version fits
+Terraform uses an entry of the manifest only if the source has exactly its normalized form, and if the version matches
 the constraint.
 """
 
@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-# A host of a version control system, of which Terraform takes ``host/a/b/c`` for a repository.
-_NO_REGISTRIES = ("github.com", "bitbucket.org", "gitlab.com")
+# Hosts of version control systems: Terraform treats ``host/a/b/c`` as a repository, not as a registry address.
+_VCS_HOSTS = ("github.com", "bitbucket.org", "gitlab.com")
 _REGISTRY_ADDRESS = re.compile(
     r"(?:(?P<host>[\w.-]+\.[\w.-]+(?::\d+)?|localhost(?::\d+)?)/)?"
     r"(?P<package>[0-9A-Za-z](?:[\w-]*[0-9A-Za-z])?/[0-9A-Za-z](?:[\w-]*[0-9A-Za-z])?/[0-9a-z]{1,64})",
@@ -22,14 +22,14 @@ _CONSTRAINT = re.compile(r"\s*(=|!=|>=|<=|>|<|~>|)\s*v?(\d+(?:\.\d+)*)(-[0-9A-Za
 
 
 def is_registry_address(source: str) -> bool:
-    """Whether a source is a module of a registry (``[HOST/]NAMESPACE/NAME/PROVIDER``)."""
+    """True if a source is a module in a registry (``[HOST/]NAMESPACE/NAME/PROVIDER``)."""
     match = _REGISTRY_ADDRESS.fullmatch(_split_folder(source)[0])
-    return match is not None and match["host"] not in _NO_REGISTRIES
+    return match is not None and match["host"] not in _VCS_HOSTS
 
 
-def normal_source(source: str, registry: str) -> str:
-    """A remote source in its normal form: ``a/b/c`` → ``registry.terraform.io/a/b/c``, ``github.com/a/b`` →
-    ``git::https://github.com/a/b.git``. ``registry`` is the host of addresses that name none."""
+def normalized_source(source: str, registry: str) -> str:
+    """Normalize a remote source: ``a/b/c`` → ``registry.terraform.io/a/b/c``, ``github.com/a/b`` →
+    ``git::https://github.com/a/b.git``. ``registry`` is the host of addresses without one."""
     if is_registry_address(source):
         package, folder = _split_folder(source)
         match = _REGISTRY_ADDRESS.fullmatch(package)
@@ -40,7 +40,7 @@ def normal_source(source: str, registry: str) -> str:
 
 
 def _split_folder(source: str) -> tuple[str, str]:
-    """``https://host/a.zip//b/c?q`` → ``https://host/a.zip?q`` and ``b/c``."""
+    """Split a source: ``https://host/a.zip//b/c?q`` → ``https://host/a.zip?q`` and ``b/c``."""
     address, mark, query = source.partition("?")
     start = address.find("://") + 3 if "://" in address else 0
     found = address.find("//", start)
@@ -55,7 +55,7 @@ def _with_folder(package: str, folder: str) -> str:
 
 
 def _package(source: str) -> str:
-    """A package without a folder, its short forms written out."""
+    """Expand the short forms of a package without a folder."""
     forced = _FORCED.fullmatch(source)
     prefix, rest = (f"{forced[1]}::", forced[2]) if forced else ("", source)
     if urlsplit(rest).scheme:
@@ -82,7 +82,7 @@ def _detected(source: str) -> str:
 @dataclass(frozen=True, slots=True, order=True)
 class _Version:
     numbers: tuple[int, int, int]
-    # Something before a release sorts before it.
+    # Prereleases sort before their release.
     is_release: bool = True
     label: str = ""
 
@@ -90,8 +90,8 @@ class _Version:
         return ".".join(map(str, self.numbers)) + self.label
 
 
-def fitting_version(constraint: str) -> str:
-    """A version that a constraint allows (``~> 3.1, != 3.1.0`` → ``3.1.1``); "" for one that is none or allows none."""
+def matching_version(constraint: str) -> str:
+    """Return a version that matches a constraint (``~> 3.1, != 3.1.0`` → ``3.1.1``); "" if none matches."""
     wanted = []
     candidates = [_Version((0, 0, 0)), _Version((1, 0, 0))]
     for part in constraint.split(","):
@@ -105,12 +105,12 @@ def fitting_version(constraint: str) -> str:
         after = [version.numbers[:place] + (version.numbers[place] + 1,) + (0,) * (2 - place) for place in (2, 1, 0)]
         candidates += [version, _Version(version.numbers), *(_Version((a, b, c)) for a, b, c in after)]
     for candidate in candidates:
-        if all(_fits(candidate, *one) for one in wanted):
+        if all(_matches(candidate, *one) for one in wanted):
             return str(candidate)
     return ""
 
 
-def _fits(version: _Version, operator: str, bound: _Version, written: int) -> bool:
+def _matches(version: _Version, operator: str, bound: _Version, written: int) -> bool:
     if not version.is_release and version.numbers != bound.numbers:
         return False
     match operator:

@@ -1,4 +1,4 @@
-"""Terraform's output as log lines, and its first error as a short text."""
+"""Convert Terraform's output to log lines, and its first error to a short text."""
 
 import json
 import re
@@ -9,18 +9,18 @@ from pathlib import PurePath
 from provisioning.engine.base import LogLevel, ParameterValue
 
 MASK = "(sensitive)"
-LONGEST_REASON = 500  # characters
+MAX_REASON_LENGTH = 500  # characters
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _POSITION = re.compile(r" at (\S+?\.(?:tf|tofu)(?:\.json)?):(\d+),")
-# The first line of a Go program's crash report; what follows is of use to programmers only.
+# The first line of a Go program's crash report; the rest helps only developers.
 _CRASH = re.compile(r"fatal error: |panic: |runtime: |goroutine \d+ |SIG[A-Z]+: |unexpected fault address")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line for the log."""
+    """One log line."""
 
     level: LogLevel
     output: str
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """An error or warning of Terraform's; ``filename`` is empty and ``line`` 0 where it has no place there."""
+    """A Terraform error or warning. Without a location ``filename`` is empty and ``line`` is 0."""
 
     severity: str
     summary: str
@@ -42,20 +42,20 @@ class Diagnostic:
         return f"{self.filename}:{self.line}" if self.filename else ""
 
     def __str__(self) -> str:
-        """Summary, place and the first paragraph of the detail on one line."""
+        """Return summary, location and the first paragraph of the detail on one line."""
         place = f" ({self.place})" if self.place else ""
         paragraph = " ".join(self.detail.split("\n\n", 1)[0].split())
         return f"{self.summary}{place}: {paragraph}" if paragraph else f"{self.summary}{place}"
 
 
 class Mask:
-    """Replaces secret values in texts."""
+    """Replaces secrets in texts."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Secrets are also found as they look within quotes, and line by line; blank ones are no secrets.
+        """Secrets are also found in quoted form and line by line. Blank secrets are ignored.
 
-        Those of up to three characters are replaced only where they stand alone: one letter would make a log
-        unreadable, and its absence would tell it.
+        Secrets of up to three characters are replaced only as separate words: replacing every occurrence of a letter
+        would make the log unreadable and reveal the letter.
         """
         forms = set()
         for secret in secrets:
@@ -71,31 +71,31 @@ class Mask:
 
     @classmethod
     def of_values(cls, values: Iterable[ParameterValue]) -> "Mask":
-        """A mask of those values that are sensitive."""
+        """Return a mask for the sensitive values."""
         return cls(value.value for value in values if value.sensitive)
 
     def __call__(self, text: str) -> str:
-        """``text`` without the secrets."""
+        """Return ``text`` without the secrets."""
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
 class Reader:
-    """Turns the output of one ``-json`` command, line by line, into log lines, and keeps its errors.
+    """Converts the output of one ``-json`` command, line by line, to log lines, and collects its errors.
 
-    ``errors`` holds the error diagnostics in order; ``last_words`` the first line of standard error, which says why a
-    program crashed.
+    ``errors`` holds the error diagnostics in order, ``first_error_line`` the first line of standard error, which gives
+    the reason of a crash.
     """
 
     def __init__(self, mask: Callable[[str], str], *, plain_level: LogLevel = LogLevel.INFO) -> None:
-        """``plain_level`` is for lines of standard output that are not JSON."""
+        """``plain_level`` is the level of standard output lines that are not JSON."""
         self._mask = mask
         self._plain_level = plain_level
         self._crashed = False
         self.errors: list[Diagnostic] = []
-        self.last_words = ""
+        self.first_error_line = ""
 
     def stdout(self, raw: bytes) -> Iterator[Line]:
-        """The log lines of one line of standard output."""
+        """Yield the log lines for one line of standard output."""
         text = raw.decode(errors="replace")
         record = _record(text)
         if record is None:
@@ -116,16 +116,16 @@ class Reader:
         yield from self._lines(level, diagnostic.detail)
 
     def stderr(self, raw: bytes) -> Iterator[Line]:
-        """The log lines of one line of standard error; after the head of a crash report the rest is for debugging."""
+        """Yield the log lines for one line of standard error. Crash reports have level DEBUG after their first line."""
         text = raw.decode(errors="replace")
         level = LogLevel.DEBUG if self._crashed else LogLevel.ERROR
         self._crashed = self._crashed or bool(_CRASH.match(text))
         for line in self._lines(level, text):
-            self.last_words = self.last_words or line.output
+            self.first_error_line = self.first_error_line or line.output
             yield line
 
     def reason(self) -> str:
-        """The first error as one short text without secrets, empty when there was none."""
+        """Return the first error as a short text without secrets, or an empty text."""
         return shortened(self._mask(clean(str(self.errors[0])))) if self.errors else ""
 
     def _lines(self, level: LogLevel, text: str) -> Iterator[Line]:
@@ -136,17 +136,17 @@ class Reader:
 
 
 def clean(text: str) -> str:
-    """``text`` without terminal escapes, control characters other than tabs, or marks that turn text round."""
+    """Return ``text`` without terminal escapes, control characters except tabs, and text direction marks."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
-def shortened(text: str, longest: int = LONGEST_REASON) -> str:
-    """``text`` cut to ``longest`` characters."""
+def shortened(text: str, longest: int = MAX_REASON_LENGTH) -> str:
+    """Return ``text`` truncated to ``longest`` characters."""
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def plain_errors(text: str) -> list[Diagnostic]:
-    """The errors of a command without ``-json``: blocks that start with ``Error: ``, wrapped at 78 columns."""
+    """Parse the errors of a command without ``-json``: blocks that start with ``Error: ``, wrapped at 78 columns."""
     found = []
     for block in re.split(r"^Error: ", text, flags=re.MULTILINE)[1:]:
         summary, _, detail = block.partition("\n")
@@ -176,10 +176,10 @@ def _level(name: object) -> LogLevel:
 
 
 def _diagnostic(content: object) -> Diagnostic | None:
-    """A diagnostic of Terraform's JSON. Its place is left out when it is not within the template.
+    """Convert a diagnostic of Terraform's JSON. A location outside the template is left out.
 
-    A value that a variable's validation refuses is reported at the file of values, which users do not know; the rule's
-    own place is in the text then.
+    Terraform reports a value that fails a variable's validation in the file of values, which users do not see. The
+    location of the validation rule is then in the text.
     """
     if not isinstance(content, dict):
         return None

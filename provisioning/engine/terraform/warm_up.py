@@ -1,11 +1,11 @@
-"""Planning a template of our own, so that nothing is done for the first time when a job comes."""
+"""Plan a sample template, so that a job does not pay for the first plan of a process."""
 
 from provisioning.engine.base import LogLevel, PlanInput
 from provisioning.engine.hcl import read_module
 from provisioning.engine.terraform.job import Job
 from provisioning.engine.terraform.job_runtime import JobRuntime
 
-# One of everything that templates are made of. No provider needs a stub: those would be served until the job comes.
+# One of each kind of block. No provider needs a stub, which would be served until the job starts.
 _TEMPLATE = """
 terraform {
   required_providers {
@@ -37,15 +37,15 @@ output "names" { value = [for machine in terraform_data.machine : upper(local.na
 """
 
 
-def plan_sample(workplace: JobRuntime) -> None:
-    """Import a small template in the workplace's folder, which must be empty and is so again. Raises EngineError."""
-    path = workplace.directory / "main.tf"
+def plan_sample(runtime: JobRuntime) -> None:
+    """Import a small template in the runtime's folder, which must be empty and is emptied again. Raises EngineError."""
+    path = runtime.directory / "main.tf"
     path.write_text(_TEMPLATE)
     try:
-        Job(workplace, read_module(workplace.directory), PlanInput(), _ignore).plan_import()
+        Job(runtime, read_module(runtime.directory), PlanInput(), _ignore).plan_import()
     finally:
         path.unlink()
-        workplace.clear()
+        runtime.remove_plans()
 
 
 def _ignore(level: LogLevel, stage: str, output: str) -> None:

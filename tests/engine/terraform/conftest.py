@@ -1,4 +1,4 @@
-"""The engine in each of the ways in which it can run Terraform."""
+"""A fixture with the engine in every way of running Terraform."""
 
 import shutil
 from dataclasses import replace
@@ -12,7 +12,7 @@ from .engines import SETTINGS, WarmEngine
 
 @pytest.fixture(params=["executable", "library", "warm library"])
 def engine(request: pytest.FixtureRequest) -> TerraformEngine:
-    """Every way in which Terraform may run, where it is there."""
+    """The engine with each available way of running Terraform."""
     if request.param == "executable":
         if shutil.which("terraform") is None:
             pytest.skip("there is no executable `terraform` on this machine")

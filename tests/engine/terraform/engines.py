@@ -1,4 +1,4 @@
-"""Engines for tests, and short ways to ask them."""
+"""Engines for tests, and shortcuts for using them."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SETTINGS = EngineSettings(network=False)
 
 
 class WarmEngine(TerraformEngine):
-    """Gets ready for each job before its template is there, as a job's process does."""
+    """Warms up for each job before its template is unpacked, as a runner does."""
 
     @contextmanager
     def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
@@ -35,8 +35,10 @@ class WarmEngine(TerraformEngine):
             with super()._job(directory, plan_input, log, stop) as job:
                 yield job
         finally:
-            if ready := self._ready.pop(directory.resolve(), None):  # the template was refused before its plan
-                ready.close()
+            if runtime := self._warm_runtimes.pop(
+                directory.resolve(), None
+            ):  # the template was rejected before its plan
+                runtime.close()
 
 
 def plan_import(
@@ -47,7 +49,7 @@ def plan_import(
 
 
 def outputs(engine: TerraformEngine, tmp_path: Path, **expressions: str) -> dict[str, str]:
-    """The values of Terraform expressions as a plan sees them, told through a resource's metadata."""
+    """Return the values of Terraform expressions in a plan, read from a resource's metadata."""
     items = "".join(f'item {{\n key = "{name}"\n value = {code}\n}}\n' for name, code in expressions.items())
     content = (
         f'{REQUIRED}resource "terraform_data" "x" {{}}\n'

@@ -1,11 +1,11 @@
-"""What the tests of this folder share: a log that keeps its lines, templates on disk, a scripted executable."""
+"""Shared by the tests of this folder: a log that keeps its lines, templates on disk, a scripted executable."""
 
 from pathlib import Path
 
 from provisioning.engine.base import LogLevel, Stage
 
 MIXED = Path(__file__).parents[2] / "data" / "templates" / "mixed" / "main.tf"
-# For executables that are shell scripts, which a Terraform in a sandbox needs no access to.
+# Needed by executables that are shell scripts; the real Terraform has no access to these folders.
 SHELL_PATHS = (Path("/bin"), Path("/usr"))
 
 
@@ -27,7 +27,7 @@ class Recorder:
 
 
 def template(directory: Path, content: str | dict[str, str]) -> Path:
-    """Write a template of one ``main.tf`` or of several files into a new folder."""
+    """Write a template with one ``main.tf`` or several files to a new folder."""
     root = directory / "template"
     for name, text in ({"main.tf": content} if isinstance(content, str) else content).items():
         path = root / name
@@ -37,7 +37,7 @@ def template(directory: Path, content: str | dict[str, str]) -> Path:
 
 
 def scripted_terraform(directory: Path, cases: str, *, version: str = "1.11.0") -> Path:
-    """An executable that answers ``version`` like Terraform does and everything else by the shell ``cases``."""
+    """Write an executable that answers ``version`` like Terraform and everything else with the shell ``cases``."""
     path = directory / "scripted-terraform"
     path.write_text(
         f'#!/bin/sh\ncase "$1" in\nversion) echo \'{{"terraform_version": "{version}"}}\' ;;\n{cases}\nesac\n'

@@ -1,4 +1,4 @@
-"""A command is watched until it has gone, whatever it does."""
+"""A command is watched until it has ended, even if it misbehaves."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ import pytest
 
 from provisioning.engine.base import Canceled, EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
-from provisioning.engine.terraform.command import Command, Ended, LimitExceededError, OutOfTimeError, run
+from provisioning.engine.terraform.command import Command, CommandTimeoutError, ExitResult, LimitExceededError, run
 
 SHELL = Program(Path("/bin/sh"))
 
 
 class Run:
-    """Runs shell code as a command and keeps what it wrote."""
+    """Runs shell code as a command and keeps its output."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,7 +35,7 @@ class Run:
         stopped: Callable[[], bool] = lambda: False,
         program: Program = SHELL,
         environment: dict[str, str] | None = None,
-    ) -> Ended:
+    ) -> ExitResult:
         return run(
             program,
             SandboxKind.OFF,
@@ -54,10 +54,10 @@ def shell(tmp_path: Path) -> Run:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody reaps does not."""
+    """True if a process runs; zombies do not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it is read
+    except (FileNotFoundError, ProcessLookupError):  # ended before or during the read
         return False
 
 
@@ -70,8 +70,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return True
 
 
-def test_lines_of_both_streams_and_the_status(shell: Run) -> None:
-    assert shell("echo one; echo; printf 'two\\r\\nthree'; echo problem >&2; exit 3") == Ended(3)
+def test_output_lines_and_the_status_are_returned(shell: Run) -> None:
+    assert shell("echo one; echo; printf 'two\\r\\nthree'; echo problem >&2; exit 3") == ExitResult(3)
     assert shell.stdout == [b"one", b"", b"two", b"three"]
     assert shell.stderr == [b"problem"]
 
@@ -95,25 +95,25 @@ def test_standard_input_is_empty_and_files_are_private(shell: Run) -> None:
     assert (shell.directory / "made").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_killed_command_says_so(shell: Run) -> None:
-    ended = shell("kill -KILL $$")
-    assert ended == Ended(-signal.SIGKILL)
-    assert ended.why == "killed by SIGKILL"
+def test_a_killed_command_reports_its_signal(shell: Run) -> None:
+    result = shell("kill -KILL $$")
+    assert result == ExitResult(-signal.SIGKILL)
+    assert result.description == "killed by SIGKILL"
 
 
-def test_too_much_output_ends_the_command(shell: Run) -> None:
+def test_the_output_limit_stops_the_command(shell: Run) -> None:
     started = time.monotonic()
     with pytest.raises(LimitExceededError, match="wrote more than 100000 bytes"):
         shell("yes", limits=Limits(output_bytes=100_000))
     assert time.monotonic() - started < 30
 
 
-def test_the_deadline_ends_the_command(shell: Run) -> None:
-    with pytest.raises(OutOfTimeError, match="took too long"):
+def test_the_deadline_stops_the_command(shell: Run) -> None:
+    with pytest.raises(CommandTimeoutError, match="took too long"):
         shell("sleep 60", seconds=0.3)
 
 
-def test_cancel_interrupts_first(shell: Run) -> None:
+def test_cancellation_interrupts_before_it_kills(shell: Run) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     started = time.monotonic()
@@ -123,7 +123,7 @@ def test_cancel_interrupts_first(shell: Run) -> None:
     assert (shell.directory / "interrupted").exists()
 
 
-def test_cancel_kills_the_whole_group_after_the_grace_period(shell: Run) -> None:
+def test_cancellation_kills_the_whole_group_after_the_grace_period(shell: Run) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     started = time.monotonic()
@@ -139,7 +139,7 @@ def test_cancel_kills_the_whole_group_after_the_grace_period(shell: Run) -> None
         assert wait_for(lambda pid=pid: not is_alive(pid))
 
 
-def test_what_a_command_leaves_behind_is_ended(shell: Run) -> None:
+def test_processes_left_by_a_command_are_killed(shell: Run) -> None:
     started = time.monotonic()
     assert shell("sleep 60 & echo $!").status == 0
     assert time.monotonic() - started < 30
@@ -160,48 +160,48 @@ def test_a_command_dies_with_its_parent(tmp_path: Path) -> None:
     assert wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 
 
-def test_processor_time_is_limited(shell: Run) -> None:
-    ended = shell("while :; do :; done", limits=Limits(cpu_seconds=1))
-    assert ended.status == -signal.SIGXCPU
+def test_cpu_time_is_limited(shell: Run) -> None:
+    result = shell("while :; do :; done", limits=Limits(cpu_seconds=1))
+    assert result.status == -signal.SIGXCPU
 
 
-def test_a_command_that_ignores_the_limit_of_processor_time_is_killed(shell: Run) -> None:
-    ended = shell("trap 'echo told' XCPU; while :; do :; done", limits=Limits(cpu_seconds=1))
-    assert (ended.status, shell.stdout[:1]) == (-signal.SIGKILL, [b"told"])
+def test_a_command_that_ignores_the_cpu_limit_is_killed(shell: Run) -> None:
+    result = shell("trap 'echo ignored' XCPU; while :; do :; done", limits=Limits(cpu_seconds=1))
+    assert (result.status, shell.stdout[:1]) == (-signal.SIGKILL, [b"ignored"])
 
 
 @pytest.mark.parametrize(
-    ("ended", "words", "reason"),
+    ("result", "error", "reason"),
     [
-        (Ended(-signal.SIGXCPU, 10.2), "", "it used more than 10 seconds of processor time"),
-        (Ended(-signal.SIGXCPU, 9.4), "", "it used more than 10 seconds of processor time"),
-        (Ended(128 + signal.SIGXCPU), "", "it used more than 10 seconds of processor time"),
-        (Ended(-signal.SIGKILL, 11.0), "Planning", "it used more than 10 seconds of processor time"),
-        (Ended(128 + signal.SIGKILL, 11.0), "", "it used more than 10 seconds of processor time"),
-        (Ended(-signal.SIGKILL, 9.5), "", "it was killed, as happens when the machine runs out of memory"),
-        (Ended(128 + signal.SIGKILL, 0.1), "", "it was killed, as happens when the machine runs out of memory"),
-        (Ended(2), "fatal error: out of memory", "it ran out of memory (64 MiB)"),
-        (Ended(1), "panic: nil", "exit status 1: panic: nil"),
-        (Ended(255), "", "exit status 255"),
-        (Ended(-signal.SIGSEGV), "", "killed by SIGSEGV"),
+        (ExitResult(-signal.SIGXCPU, 10.2), "", "it used more than 10 seconds of CPU time"),
+        (ExitResult(-signal.SIGXCPU, 9.4), "", "it used more than 10 seconds of CPU time"),
+        (ExitResult(128 + signal.SIGXCPU), "", "it used more than 10 seconds of CPU time"),
+        (ExitResult(-signal.SIGKILL, 11.0), "Planning", "it used more than 10 seconds of CPU time"),
+        (ExitResult(128 + signal.SIGKILL, 11.0), "", "it used more than 10 seconds of CPU time"),
+        (ExitResult(-signal.SIGKILL, 9.5), "", "it was killed, probably because the machine ran out of memory"),
+        (ExitResult(128 + signal.SIGKILL, 0.1), "", "it was killed, probably because the machine ran out of memory"),
+        (ExitResult(2), "fatal error: out of memory", "it ran out of memory (64 MiB)"),
+        (ExitResult(1), "panic: nil", "exit status 1: panic: nil"),
+        (ExitResult(255), "", "exit status 255"),
+        (ExitResult(-signal.SIGSEGV), "", "killed by SIGSEGV"),
     ],
 )
-def test_the_reason_of_an_end_names_the_limit(ended, words, reason):
-    assert ended.reason(Limits(cpu_seconds=10, memory_bytes=64 << 20), words) == reason
+def test_the_failure_reason_names_the_exceeded_limit(result, error, reason):
+    assert result.failure_reason(Limits(cpu_seconds=10, memory_bytes=64 << 20), error) == reason
 
 
-def test_the_size_of_files_is_limited(shell: Run) -> None:
+def test_file_size_is_limited(shell: Run) -> None:
     shell("head -c 100000 /dev/zero > big", limits=Limits(file_bytes=1000))
     assert (shell.directory / "big").stat().st_size == 1000
 
 
-def test_a_program_that_cannot_be_run_is_an_engine_error(shell: Run) -> None:
-    with pytest.raises(EngineError, match=r"could not be confined: launcher: .*No such file"):
+def test_a_program_that_cannot_be_started_is_an_engine_error(shell: Run) -> None:
+    with pytest.raises(EngineError, match=r"could not be sandboxed: launcher: .*No such file"):
         shell("true", program=Program(Path("/nonexistent/terraform")))
 
 
-def test_an_error_of_the_reader_ends_the_command(tmp_path: Path) -> None:
-    def refuse(line: bytes) -> None:
+def test_an_error_in_a_callback_stops_the_command(tmp_path: Path) -> None:
+    def fail(line: bytes) -> None:
         raise ValueError(line)
 
     with pytest.raises(ValueError, match="1"):
@@ -212,7 +212,7 @@ def test_an_error_of_the_reader_ends_the_command(tmp_path: Path) -> None:
             limits=Limits(),
             deadline=time.monotonic() + 20,
             stopped=lambda: False,
-            on_stdout=refuse,
-            on_stderr=refuse,
+            on_stdout=fail,
+            on_stderr=fail,
         )
     assert wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))

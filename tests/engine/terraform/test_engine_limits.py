@@ -1,4 +1,4 @@
-"""What a template cannot get at: secrets, the host, state, modules and providers of elsewhere."""
+"""What a template cannot reach: secrets, the host, state, and modules and providers from other places."""
 
 import os
 from dataclasses import replace
@@ -45,7 +45,7 @@ def test_the_default_of_a_sensitive_variable_is_masked(engine: TerraformEngine, 
 
 
 @pytest.mark.skipif(sandbox.available() is SandboxKind.OFF, reason="no sandbox works on this machine")
-def test_the_host_is_out_of_reach(engine: TerraformEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_is_not_reachable(engine: TerraformEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter22")
     (tmp_path / "neighbour").write_text("another tenant's")
     found = outputs(
@@ -65,27 +65,27 @@ def test_the_host_is_out_of_reach(engine: TerraformEngine, tmp_path: Path, monke
 @pytest.mark.parametrize(
     "block", ['backend "local" {}', 'backend "http" {\n address = "http://127.0.0.1:9/"\n }', "cloud {}"]
 )
-def test_backends_are_refused(engine: TerraformEngine, tmp_path: Path, block: str) -> None:
-    with pytest.raises(EngineError, match=r"^main\.tf:2: a template may not have a backend or cloud block"):
+def test_backends_are_rejected(engine: TerraformEngine, tmp_path: Path, block: str) -> None:
+    with pytest.raises(EngineError, match=r"^main\.tf:2: a template must not have a backend or cloud block"):
         plan_import(engine, template(tmp_path, f"terraform {{\n  {block}\n}}\n"))
 
 
-def test_remote_state_is_refused(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_remote_state_is_rejected(engine: TerraformEngine, tmp_path: Path) -> None:
     content = (
         'data "terraform_remote_state" "x" {\n  backend = "http"\n  config = { address = "http://127.0.0.1:9/" }\n}\n'
     )
-    with pytest.raises(EngineError, match=r"^main\.tf:1: a template may not read terraform_remote_state"):
+    with pytest.raises(EngineError, match=r"^main\.tf:1: a template must not read terraform_remote_state"):
         plan_import(engine, template(tmp_path, content))
 
 
-def test_modules_of_the_machine_are_refused(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_module_sources_on_the_host_are_rejected(engine: TerraformEngine, tmp_path: Path) -> None:
     for number, source in enumerate(("/etc", "file:///etc", "git::file:///srv/a.git", "~/a")):
         content = f'module "m" {{\n  source = "{source}"\n}}\n'
-        with pytest.raises(EngineError, match=r"module m \(main\.tf:1\) lies outside of the template: "):
+        with pytest.raises(EngineError, match=r"module m \(main\.tf:1\) is outside the template: "):
             plan_import(engine, template(tmp_path / str(number), content))
 
 
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_a_job_removes_its_folder(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     engine = TerraformEngine(replace(SETTINGS, scratch=scratch))
@@ -108,7 +108,7 @@ DOCKER = REQUIRED.replace("\n  }\n}", '\n    docker = { source = "kreuzwerker/do
 )
 
 
-def test_a_stub_answers_for_a_provider_that_cannot_be_installed(engine: TerraformEngine, tmp_path: Path) -> None:
+def test_a_stub_replaces_a_provider_that_cannot_be_installed(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     result = plan_import(engine, template(tmp_path, DOCKER), log=log)
     assert result.unverified_providers == ("registry.terraform.io/kreuzwerker/docker",)
@@ -120,10 +120,10 @@ def test_a_stub_answers_for_a_provider_that_cannot_be_installed(engine: Terrafor
     assert [r.name for r in result.stop.resources] == ["home"]
     (warning,) = log.outputs(Stage.INSTALLING, LogLevel.WARN)
     assert warning.startswith("provider registry.terraform.io/kreuzwerker/docker could not be installed: ")
-    assert warning.endswith("a stub answers for it, this version is unverified")
+    assert warning.endswith("a stub replaces it, so this version is unverified")
 
 
-def test_without_stubs_such_a_provider_fails_the_import(tmp_path: Path) -> None:
+def test_without_stubs_an_unavailable_provider_fails_the_import(tmp_path: Path) -> None:
     engine = TerraformEngine(replace(SETTINGS, stub_providers=False))
     with pytest.raises(
         EngineError, match=r"^provider registry\.terraform\.io/kreuzwerker/docker could not be installed: "

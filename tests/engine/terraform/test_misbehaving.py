@@ -1,4 +1,4 @@
-"""Whatever the Terraform executable does, a job ends with a reason and leaves nothing running."""
+"""A job with a misbehaving Terraform executable ends with a reason and leaves no process."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ def plan(terraform: TerraformEngine, tmp_path: Path, log: Recorder | None = None
         "plan) ;;\ngraph) sleep 60 ;;\n",
     ],
 )
-def test_a_canceled_job_ends_soon(tmp_path: Path, cases: str) -> None:
+def test_a_canceled_job_ends_quickly(tmp_path: Path, cases: str) -> None:
     stop = Event()
     terraform = engine(tmp_path, cases)
     threading.Timer(0.4, stop.set).start()
@@ -54,27 +54,27 @@ def test_a_canceled_job_ends_soon(tmp_path: Path, cases: str) -> None:
             assert wait_for(lambda pid=pid: not is_alive(int(pid)))
 
 
-def test_a_job_that_is_canceled_already_runs_nothing_to_its_end(tmp_path: Path) -> None:
+def test_a_job_canceled_before_its_start_does_not_wait_for_commands(tmp_path: Path) -> None:
     stop = Event()
     stop.set()
     with pytest.raises(Canceled):
         plan(engine(tmp_path, "plan) sleep 60 ;;\n"), tmp_path, stop=stop)
 
 
-def test_the_wall_clock_ends_a_job(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="terraform plan was ended: it took too long"):
+def test_a_job_ends_at_its_wall_clock_limit(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="terraform plan was stopped: it took too long"):
         plan(engine(tmp_path, "plan) sleep 60 ;;\n", wall_seconds=0.4), tmp_path)
 
 
-def test_too_much_output_ends_a_job(tmp_path: Path) -> None:
+def test_a_job_ends_at_its_output_limit(tmp_path: Path) -> None:
     log = Recorder()
-    with pytest.raises(EngineError, match="terraform plan was ended: it wrote more than 200000 bytes"):
+    with pytest.raises(EngineError, match="terraform plan was stopped: it wrote more than 200000 bytes"):
         plan(engine(tmp_path, "plan) yes ;;\n", output_bytes=200_000), tmp_path, log)
     assert 0 < len(log.lines) <= 100_001
 
 
-def test_a_plan_that_is_too_big_to_show_ends_a_job(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="terraform show was ended: it wrote more than"):
+def test_a_job_ends_if_its_plan_exceeds_the_output_limit(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="terraform show was stopped: it wrote more than"):
         plan(engine(tmp_path, "plan) ;;\nshow) yes ;;\n", output_bytes=1_000_000), tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_a_long_line_is_one_line_of_the_log(tmp_path: Path) -> None:
     assert [len(output) for output in log.outputs(Stage.PERSISTENT)] == [0, 200_000]
 
 
-def test_garbage_is_shown_without_its_control_characters(tmp_path: Path) -> None:
+def test_control_characters_are_removed_from_output(tmp_path: Path) -> None:
     log = Recorder()
     plan(engine(tmp_path, "plan) printf '\\033[31mred\\033[0m\\000\\377\\n{\"@level\":\\n' ;;\n"), tmp_path, log)
     assert log.outputs(Stage.PERSISTENT) == ["", "red\ufffd", '{"@level":']
@@ -98,25 +98,25 @@ def test_garbage_is_shown_without_its_control_characters(tmp_path: Path) -> None
         ("plan) kill -SEGV $$ ;;\n", "plan for start failed: killed by SIGSEGV"),
         (
             "plan) kill -KILL $$ ;;\n",
-            "plan for start failed: it was killed, as happens when the machine runs out of memory",
+            "plan for start failed: it was killed, probably because the machine ran out of memory",
         ),
         (
             "plan) echo 'fatal error: runtime: out of memory' >&2; exit 2 ;;\n",
             "plan for start failed: it ran out of memory (4096 MiB)",
         ),
         ("plan) ;;\nshow) echo no JSON ;;\n", "the plan for start cannot be read: JSONDecodeError"),
-        ("plan) ;;\nshow) echo '[]' ;;\n", "the plan for start cannot be read: it is no object"),
+        ("plan) ;;\nshow) echo '[]' ;;\n", "the plan for start cannot be read: it is not an object"),
         ("plan) ;;\nshow) echo why >&2; exit 1 ;;\n", "the plan for start cannot be read: why"),
-        ("plan) ;;\ngraph) exit 1 ;;\n", "the graph of the template cannot be made: exit status 1"),
+        ("plan) ;;\ngraph) exit 1 ;;\n", "the dependency graph cannot be created: exit status 1"),
     ],
 )
-def test_failures_have_reasons(tmp_path: Path, cases: str, text: str) -> None:
+def test_failures_report_their_reason(tmp_path: Path, cases: str, text: str) -> None:
     with pytest.raises(EngineError) as caught:
         plan(engine(tmp_path, cases), tmp_path)
     assert str(caught.value) == text
 
 
-def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_failed_start_plan_does_not_wait_for_the_stop_plan(tmp_path: Path) -> None:
     error = json.dumps(
         {"@level": "error", "@message": "Error: no", "diagnostic": {"severity": "error", "summary": "no"}}
     )
@@ -129,7 +129,7 @@ def test_when_the_start_plan_fails_the_stop_plan_is_not_waited_for(tmp_path: Pat
     assert log.lines[-1] == (LogLevel.ERROR, Stage.PERSISTENT, "Error: no")
 
 
-def test_lines_of_the_stop_plan_stream_once_the_start_plan_is_done(tmp_path: Path) -> None:
+def test_lines_of_the_stop_plan_stream_after_the_start_plan(tmp_path: Path) -> None:
     cases = 'plan) case "$*" in *stop.tfplan*) echo early; sleep 1; echo late ;; *) echo start ;; esac ;;\n'
     seen: list[tuple[str, float]] = []
     root = template(tmp_path, 'output "x" { value = 1 }')
@@ -143,7 +143,7 @@ def test_lines_of_the_stop_plan_stream_once_the_start_plan_is_done(tmp_path: Pat
     assert seen[4][1] - seen[3][1] > 0.5
 
 
-def test_without_terraform_only_the_plan_fails(tmp_path: Path) -> None:
+def test_without_terraform_parse_works_and_the_plan_fails(tmp_path: Path) -> None:
     terraform = TerraformEngine(EngineSettings(binary=str(tmp_path / "none")))
     root = template(tmp_path, 'variable "a" {}')
     assert [variable.name for variable in terraform.parse(root, log=Recorder())] == ["a"]
@@ -151,7 +151,9 @@ def test_without_terraform_only_the_plan_fails(tmp_path: Path) -> None:
         terraform.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
 
 
-def test_without_a_sandbox_each_job_and_the_daemon_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_sandbox_the_job_and_the_daemon_log_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     log = Recorder()
     settings = EngineSettings(
         binary=str(scripted_terraform(tmp_path, f'plan) echo "{{}}" ;;\n{EMPTY}')), network=False, sandbox="off"

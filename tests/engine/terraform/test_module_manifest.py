@@ -1,4 +1,4 @@
-"""The module manifest that we write in Terraform's place."""
+"""The module manifest, which we write instead of Terraform."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,12 @@ import pytest
 
 from provisioning.engine.base import EngineError
 from provisioning.engine.hcl import read_module
-from provisioning.engine.terraform.module_manifest import fetched_modules, remote_calls, without_users, write_manifest
+from provisioning.engine.terraform.module_manifest import (
+    fetched_modules,
+    remote_calls,
+    without_credentials,
+    write_manifest,
+)
 
 from .recording import template
 
@@ -17,7 +22,7 @@ def manifest(directory: Path, data: Path) -> list[dict[str, str]]:
     return json.loads((data / "modules" / "modules.json").read_text())["Modules"]
 
 
-def test_nested_local_modules(tmp_path: Path) -> None:
+def test_nested_local_modules_are_recorded(tmp_path: Path) -> None:
     root = template(
         tmp_path,
         {
@@ -42,24 +47,24 @@ def test_without_modules_nothing_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("../outside", r"module m \(main.tf:1\) lies outside of the template: \.\./outside"),
+        ("../outside", r"module m \(main.tf:1\) is outside the template: \.\./outside"),
         ("./missing", r"module m \(main.tf:1\): the template has no folder missing"),
     ],
 )
-def test_a_local_module_that_cannot_be_had(tmp_path: Path, source: str, text: str) -> None:
+def test_an_unavailable_local_module_is_an_error(tmp_path: Path, source: str, text: str) -> None:
     (tmp_path / "outside").mkdir()
     root = template(tmp_path, f'module "m" {{ source = "{source}" }}')
     with pytest.raises(EngineError, match=text):
         write_manifest(read_module(root), root, tmp_path / "data")
 
 
-def test_a_module_without_a_plain_source_is_refused(tmp_path: Path) -> None:
+def test_a_module_source_that_is_not_a_literal_string_is_rejected(tmp_path: Path) -> None:
     root = template(tmp_path, 'module "vpc" { source = var.where }')
     with pytest.raises(EngineError, match=r"^module vpc \(main\.tf:1\) has no source"):
         remote_calls(read_module(root))
 
 
-def test_stubs_are_recorded_with_the_source_and_version_that_terraform_looks_for(tmp_path: Path) -> None:
+def test_stubs_are_recorded_with_the_source_and_version_that_terraform_expects(tmp_path: Path) -> None:
     root = template(
         tmp_path,
         {
@@ -91,12 +96,12 @@ def test_stubs_are_recorded_with_the_source_and_version_that_terraform_looks_for
     assert fetched_modules(root, data) == {}
 
 
-def test_a_version_that_there_cannot_be(tmp_path: Path) -> None:
+def test_a_version_constraint_without_a_match_is_an_error(tmp_path: Path) -> None:
     root = template(tmp_path, 'module "vpc" {\n  source  = "a/b/c"\n  version = "> 2, < 1"\n}')
-    with pytest.raises(EngineError, match=r"^module vpc \(main\.tf:1\): there is no version '> 2, < 1'$"):
+    with pytest.raises(EngineError, match=r"^module vpc \(main\.tf:1\): no version matches '> 2, < 1'$"):
         write_manifest(read_module(root), root, tmp_path / "data", ["vpc"])
 
 
-def test_credentials_are_not_shown() -> None:
-    assert without_users('"git::https://me:secret@host/a.git"') == '"git::https://host/a.git"'
-    assert without_users("git@github.com:a/b.git") == "git@github.com:a/b.git"
+def test_credentials_are_removed_from_sources() -> None:
+    assert without_credentials('"git::https://me:secret@host/a.git"') == '"git::https://host/a.git"'
+    assert without_credentials("git@github.com:a/b.git") == "git@github.com:a/b.git"

@@ -1,4 +1,4 @@
-"""The normal form of module sources, which the real Terraform must find in the manifest, and versions that fit."""
+"""Normalized module sources, which the real Terraform must accept in the manifest, and matching versions."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioning.engine.terraform.module_sources import fitting_version, is_registry_address, normal_source
+from provisioning.engine.terraform.module_sources import is_registry_address, matching_version, normalized_source
 
 SOURCES = {
     "acme/vpc/aws": "registry.terraform.io/acme/vpc/aws",
@@ -30,20 +30,20 @@ SOURCES = {
 
 
 @pytest.mark.parametrize(("source", "normal"), SOURCES.items())
-def test_normal_forms(source: str, normal: str) -> None:
-    assert normal_source(source, "registry.terraform.io") == normal
+def test_sources_are_normalized(source: str, normal: str) -> None:
+    assert normalized_source(source, "registry.terraform.io") == normal
 
 
 @pytest.mark.terraform
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no executable `terraform` on this machine")
-def test_terraform_takes_the_normal_forms(tmp_path: Path) -> None:
+def test_terraform_accepts_the_normalized_sources(tmp_path: Path) -> None:
     records = [{"Key": "", "Source": "", "Dir": "."}]
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub/main.tf").write_text("")
     calls = ""
     for number, source in enumerate(SOURCES):
         calls += f'module "m{number}" {{\n  source = "{source}"\n}}\n'
-        record = {"Key": f"m{number}", "Source": normal_source(source, "registry.terraform.io"), "Dir": "stub"}
+        record = {"Key": f"m{number}", "Source": normalized_source(source, "registry.terraform.io"), "Dir": "stub"}
         records.append(record | ({"Version": "1.0.0"} if is_registry_address(source) else {}))
     (tmp_path / "main.tf").write_text(calls)
     manifest = tmp_path / ".terraform/modules/modules.json"
@@ -78,5 +78,5 @@ def test_terraform_takes_the_normal_forms(tmp_path: Path) -> None:
         ("newest", ""),
     ],
 )
-def test_versions_that_fit(constraint: str, version: str) -> None:
-    assert fitting_version(constraint) == version
+def test_a_matching_version_is_found(constraint: str, version: str) -> None:
+    assert matching_version(constraint) == version

