@@ -8,4 +8,5 @@ class CoderprojConfig(AppConfig):
     verbose_name = "coderproj"
 
     def ready(self) -> None:
-        from coderproj import checks, lookups  # noqa: F401 - these register themselves
+        from coderproj import checks  # noqa: F401 - registers the deploy checks
+        from coderproj.base import lookups  # noqa: F401 - registers the lookups

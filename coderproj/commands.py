@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from coderproj.api.errors import problems
-from coderproj.api.renderers import to_json
-from coderproj.errors import DomainError, Invalid
+from coderproj.base.errors import DomainError, Invalid
+from coderproj.base.json_text import to_json
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
 from coderproj.identity.roles import SiteRole

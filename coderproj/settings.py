@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
-from coderproj import __version__, env, provisioner_settings
+from coderproj import __version__, env
 from coderproj.postgres import EmbeddedPostgres
+from provisioning.daemon import settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ------------------------------------------------------------------ what an operator sets
-DATA_DIR = provisioner_settings.DATA_DIR
+DATA_DIR = settings.DATA_DIR
 DEBUG = env.boolean("CODERPROJ_DEBUG", False)
 PORT = env.integer("PORT", 3000, minimum=0)
 ACCESS_URL = env.text("CODERPROJ_ACCESS_URL", f"http://localhost:{PORT}").rstrip("/")
@@ -40,19 +41,19 @@ RATELIMIT_UPLOADS = env.integer("RATELIMIT_UPLOADS", 12, minimum=0)
 STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
 # Daemons read these without Django, too.
-PROVISIONER_CONCURRENCY = provisioner_settings.PROVISIONER_CONCURRENCY
-PROVISIONER_LEASE_SECONDS = provisioner_settings.PROVISIONER_LEASE_SECONDS
-PROVISIONER_JOB_SECONDS = provisioner_settings.PROVISIONER_JOB_SECONDS
-PROVISIONER_CANCEL_GRACE_SECONDS = provisioner_settings.PROVISIONER_CANCEL_GRACE_SECONDS
-PROVISIONER_STUB_PROVIDERS = provisioner_settings.PROVISIONER_STUB_PROVIDERS
-PROVISIONER_NETWORK = provisioner_settings.PROVISIONER_NETWORK
-PROVISIONER_PLAN_NETWORK = provisioner_settings.PROVISIONER_PLAN_NETWORK
-PROVISIONER_REMOTE_MODULES = provisioner_settings.PROVISIONER_REMOTE_MODULES
-PROVISIONER_REGISTRIES = provisioner_settings.PROVISIONER_REGISTRIES
-PROVISIONER_CLI_CONFIG = provisioner_settings.PROVISIONER_CLI_CONFIG
-PROVISIONER_SANDBOX = provisioner_settings.PROVISIONER_SANDBOX
-PROVISIONER_ENVIRONMENT = provisioner_settings.PROVISIONER_ENVIRONMENT
-TERRAFORM_BINARY = provisioner_settings.TERRAFORM_BINARY
+PROVISIONER_CONCURRENCY = settings.PROVISIONER_CONCURRENCY
+PROVISIONER_LEASE_SECONDS = settings.PROVISIONER_LEASE_SECONDS
+PROVISIONER_JOB_SECONDS = settings.PROVISIONER_JOB_SECONDS
+PROVISIONER_CANCEL_GRACE_SECONDS = settings.PROVISIONER_CANCEL_GRACE_SECONDS
+PROVISIONER_STUB_PROVIDERS = settings.PROVISIONER_STUB_PROVIDERS
+PROVISIONER_NETWORK = settings.PROVISIONER_NETWORK
+PROVISIONER_PLAN_NETWORK = settings.PROVISIONER_PLAN_NETWORK
+PROVISIONER_REMOTE_MODULES = settings.PROVISIONER_REMOTE_MODULES
+PROVISIONER_REGISTRIES = settings.PROVISIONER_REGISTRIES
+PROVISIONER_CLI_CONFIG = settings.PROVISIONER_CLI_CONFIG
+PROVISIONER_SANDBOX = settings.PROVISIONER_SANDBOX
+PROVISIONER_ENVIRONMENT = settings.PROVISIONER_ENVIRONMENT
+TERRAFORM_BINARY = settings.TERRAFORM_BINARY
 
 # ------------------------------------------------------------------ who we are on the wire
 # The API generation that clients check, then ours.
@@ -125,6 +126,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "coderproj",
     "coderproj.identity",
+    "coderproj.accounts",
     "provisioning",
     "templates_app",
 ]
@@ -133,19 +135,19 @@ INSTALLED_APPS = [
 PASSWORD_HASHERS = ["coderproj.identity.hashers.PasswordHasher"]
 
 MIDDLEWARE = [
-    "coderproj.middleware.RequestIdMiddleware",
-    "coderproj.middleware.ApiPathMiddleware",
-    "coderproj.middleware.PageSecurityMiddleware",
+    "coderproj.web.middleware.RequestIdMiddleware",
+    "coderproj.web.middleware.ApiPathMiddleware",
+    "coderproj.web.middleware.PageSecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "coderproj.middleware.PageCompressionMiddleware",
-    "coderproj.middleware.PageSessionMiddleware",
-    "coderproj.middleware.PageCommonMiddleware",
-    "coderproj.middleware.PageCsrfMiddleware",
-    "coderproj.middleware.PageAuthenticationMiddleware",
-    "coderproj.middleware.PageMessageMiddleware",
-    "coderproj.middleware.PageClickjackingMiddleware",
-    "coderproj.middleware.PageHtmxMiddleware",
-    "coderproj.middleware.PagePolicyMiddleware",
+    "coderproj.web.middleware.PageCompressionMiddleware",
+    "coderproj.web.middleware.PageSessionMiddleware",
+    "coderproj.web.middleware.PageCommonMiddleware",
+    "coderproj.web.middleware.PageCsrfMiddleware",
+    "coderproj.console.middleware.PageAuthenticationMiddleware",
+    "coderproj.web.middleware.PageMessageMiddleware",
+    "coderproj.web.middleware.PageClickjackingMiddleware",
+    "coderproj.web.middleware.PageHtmxMiddleware",
+    "coderproj.web.middleware.PagePolicyMiddleware",
 ]
 
 TEMPLATES = [
@@ -265,7 +267,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v2",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "provisioning.remote_schema.add_components",
+        "provisioning.views.remote_schema.add_components",
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_SUFFIX": "",
@@ -293,9 +295,9 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "coderproj.logs.LineFormatter"}},
+    "formatters": {"line": {"()": "coderproj.base.log_format.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": provisioner_settings.LOG_LEVEL},
+    "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # what a client did wrong is in its answer

@@ -5,16 +5,13 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from coderproj.accounts.views import audit, groups, keys, organizations, sessions, users
 from coderproj.api import openapi, system
 from coderproj.api.views import RouteNotFound
 from coderproj.console.pages import Home
-from coderproj.identity.views import audit, groups, keys, organizations, sessions, users
-from provisioning import daemon_views as daemons
-from provisioning import job_views as jobs
-from provisioning import key_views as provisioner_keys
-from provisioning import parameter_views as parameters
-from provisioning import remote_views as remote
-from provisioning import views as provisioning
+from provisioning.views import daemons, jobs, parameters, remote
+from provisioning.views import files as provisioning
+from provisioning.views import keys as provisioner_keys
 from templates_app.views import access, dry_runs, newer, statistics, templates, versions
 
 ORGANIZATION = "organizations/<str:organization>"
@@ -150,9 +147,9 @@ urlpatterns = [
     path("api/v2", system.RootView.as_view(schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),
     path("", Home.as_view(), name="home"),
-    path("", include("coderproj.identity.page_urls")),
-    path("", include("provisioning.page_urls")),
-    path("", include("templates_app.page_urls")),
+    path("", include("coderproj.accounts.pages.urls")),
+    path("", include("provisioning.pages.urls")),
+    path("", include("templates_app.pages.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -1,4 +1,4 @@
-"""Work and its results in the admin: to look at. Jobs are written by ``provisioning.jobs`` alone."""
+"""Work and its results in the admin: to look at. Jobs are written by ``provisioning.queue.jobs`` alone."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from coderproj.admin import ChoiceFilter, ReadOnlyAdmin, status_chip
-from provisioning import job_administration, keys
+from coderproj.console.admin import ChoiceFilter, ReadOnlyAdmin, status_chip
+from provisioning import keys
 from provisioning.models import (
     File,
     JobStatus,
@@ -28,6 +28,7 @@ from provisioning.models import (
     WorkspaceResourceMetadata,
 )
 from provisioning.models.daemons import ONLINE_SECONDS
+from provisioning.queue import administration
 
 # The admin cannot register the log's table, whose key has two columns: a job's page shows the end of its log.
 LOG_LINES_SHOWN = 200
@@ -58,11 +59,11 @@ class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
 
     @admin.action(description="Cancel the selected jobs", permissions=["act"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
-        self.act(request, chosen, job_administration.cancel, "Cancellation requested for {count} of the jobs.")
+        self.act(request, chosen, administration.cancel, "Cancellation requested for {count} of the jobs.")
 
     @admin.action(description="Take the selected jobs from their daemons and queue them again", permissions=["act"])
     def requeue(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
-        self.act(request, chosen, job_administration.requeue, "Queued {count} of the jobs again.")
+        self.act(request, chosen, administration.requeue, "Queued {count} of the jobs again.")
 
     @admin.display(description="Job", ordering="id")
     def short_id(self, job: ProvisionerJob) -> str:

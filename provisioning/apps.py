@@ -6,6 +6,7 @@ class ProvisioningConfig(AppConfig):
 
     name = "provisioning"
     verbose_name = "Provisioning"
+    contributions = {"stream_services": "provisioning.log.following.hub.STREAM_SERVICES"}
 
     def ready(self) -> None:
         from provisioning import audit_policies  # noqa: F401 - declares what is audited

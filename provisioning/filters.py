@@ -5,15 +5,15 @@ from typing import Any
 
 import django_filters
 
-from coderproj.api import filtering
-from coderproj.api.identifiers import parse_uuid
-from coderproj.errors import Invalid
+from coderproj.base import filtering
+from coderproj.base.errors import Invalid
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.models import User
 from coderproj.identity.organizations import find_organization
 from coderproj.identity.users import ME, UnknownUser, visible_users
-from provisioning.job_subjects import about_templates
 from provisioning.models import JobStatus, JobType, ProvisionerJob
 from provisioning.models.jobs import ProvisionerJobQuerySet
+from provisioning.queue.subjects import about_templates
 
 # How a job ends.
 ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from coderproj.errors import Conflict, Forbidden, Invalid, NotFound, SignInRequired
+from coderproj.base.errors import Conflict, Forbidden, Invalid, NotFound, SignInRequired
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, KeyScope, Organization

@@ -14,7 +14,7 @@ from provisioning.engine.base import (
     Transition,
 )
 from provisioning.engine.hcl import allowed_texts
-from provisioning.logs import printable
+from provisioning.log.writing import printable
 from provisioning.models import (
     AppHealth,
     DestinationScheme,

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from coderproj.admin import ReadOnlyAdmin, TableAdmin
+from coderproj.console.admin import ReadOnlyAdmin, TableAdmin
 from coderproj.identity.actor import Actor
 from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion
 from templates_app.pages.addresses import version_url

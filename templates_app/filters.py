@@ -6,14 +6,14 @@ from typing import Any
 import django_filters
 from django.db.models import Q
 
-from coderproj.api import filtering
+from coderproj.base import filtering
 from coderproj.identity.actor import Actor
 from coderproj.identity.filters import user_named
 from coderproj.identity.organizations import find_organization
 from provisioning.models import JobStatus
 from provisioning.models.jobs import status_expression
 from templates_app.models import Template, TemplateVersion
-from templates_app.querysets import TemplateQuerySet, TemplateVersionQuerySet
+from templates_app.models.templates import TemplateQuerySet, TemplateVersionQuerySet
 
 
 class TemplateFilter(filtering.FilterSet):

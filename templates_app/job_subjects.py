@@ -9,13 +9,13 @@ from django.db.models import BooleanField, F, Func, Q, TextField, Value
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action
-from provisioning import job_subjects
-from provisioning.figures import RUN_TYPES
-from provisioning.job_subjects import Subject
 from provisioning.models import JobType, ProvisionerJob
+from provisioning.queue import subjects
+from provisioning.queue.figures import RUN_TYPES
+from provisioning.queue.subjects import Subject
 from templates_app.models import TemplateVersion
+from templates_app.models.visibility import template_condition
 from templates_app.pages.addresses import template_url, version_url
-from templates_app.querysets import template_condition
 
 SHOWN_FIELDS = (
     *("name", "job"),
@@ -46,12 +46,12 @@ def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UU
         found += visible.filter(pk__in=wanted)
     by_job = {version.job_id: version for version in found}
     by_id = {str(version.pk): version for version in found}
-    subjects = {}
+    subjects_by_job: dict[uuid.UUID, Subject] = {}
     for job in jobs:
         version = by_job.get(job.pk) if job.type == JobType.IMPORT else by_id.get(version_ids[job.pk] or "")
         if version is not None:
-            subjects[job.pk] = _subject(job, version)
-    return subjects
+            subjects_by_job[job.pk] = _subject(job, version)
+    return subjects_by_job
 
 
 def _subject(job: ProvisionerJob, version: TemplateVersion) -> Subject:
@@ -104,4 +104,4 @@ def about_templates(actor: Actor, text: str) -> Q:
 
 def register() -> None:
     """Called once, with the pages' addresses."""
-    job_subjects.register(subjects_of, about_templates)
+    subjects.register(subjects_of, about_templates)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from coderproj.errors import DomainError
-from provisioning import files
-from provisioning.archive.rules import Members, read_tar
+from coderproj.base.errors import DomainError
 from provisioning.engine.base import EngineError, ParameterSchema, RichParameter
 from provisioning.engine.hcl import TemplateSyntaxError, read_module
+from provisioning.files import stored
+from provisioning.files.archive.rules import Members, read_tar
 from provisioning.models import File
 from templates_app.source import MAX_ARCHIVE_BYTES
 
@@ -55,7 +55,7 @@ def preview_of_file(file_id: uuid.UUID) -> Preview | None:
     size = File.objects.filter(pk=file_id).values_list("size", flat=True).first()
     if size is None or size > MAX_ARCHIVE_BYTES:
         return None
-    return preview_of(files.content(file_id))
+    return preview_of(stored.content(file_id))
 
 
 def preview_of(archive: bytes) -> Preview | None:

@@ -6,16 +6,16 @@ from typing import Any
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from coderproj.api.compiled import FinalRead, Read
-from coderproj.api.json_sql import json_list, json_object
+from coderproj.accounts.serializers.users import user_context
 from coderproj.identity.actor import Actor
 from coderproj.identity.organizations import organization_named
-from coderproj.identity.serializers.users import user_context
-from provisioning.log_reading import PageOfLog
+from coderproj.reads.compiled import FinalRead, Read
+from coderproj.reads.json_sql import json_list, json_object
+from provisioning.log.reading import PageOfLog
 from provisioning.models import ParameterSchema, WorkspaceResource
-from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
+from provisioning.serializers.jobs import ParameterSchemaSerializer, ResourceSerializer
 from templates_app.models import RichParameter, Template, TemplateVersion
-from templates_app.serializers import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
+from templates_app.serializers.templates import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
 
 COMPLETED = ExpressionWrapper(Q(job__completed_at__isnull=False), output_field=BooleanField())
 OfOneRow = QuerySet[Any, Any]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioning.archive.rules import Member, Members, read_tar
+from provisioning.files.archive.rules import Member, Members, read_tar
 
 # Reading more than this takes longer than people wait for a page; whoever wants more downloads the archive.
 MAX_ARCHIVE_BYTES = 8 * 1024 * 1024

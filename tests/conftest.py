@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
-from templates_app import statistics
+from templates_app.statistics import usage
 from tests import emptying
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
@@ -51,7 +51,7 @@ def _static_files_when_asked_for(settings):
 @pytest.fixture(autouse=True)
 def _statistics_of_now(monkeypatch):
     """Lists may show figures of some seconds ago; tests look at once."""
-    monkeypatch.setattr(statistics, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(usage, "FRESH_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)

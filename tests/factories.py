@@ -8,10 +8,11 @@ from typing import Any
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
-from provisioning import assignments, jobs, keys
+from provisioning import keys
 from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
 from provisioning.models import DEFAULT_TAGS, File, JobType, ProvisionerJob
-from provisioning.work import Lease, Worker
+from provisioning.protocol.leases import Lease, Worker
+from provisioning.queue import claims, jobs
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 _numbers = itertools.count(1)
@@ -124,7 +125,7 @@ def claim(
 ) -> Lease:
     """The lease of the next job for such a daemon. There has to be one."""
     worker = Worker(daemon_id or uuid.uuid4(), provisioners, tags, organization_id)
-    job = assignments.claim(worker, lease_seconds=lease_seconds, token=token)
+    job = claims.claim(worker, lease_seconds=lease_seconds, token=token)
     assert job is not None
     return job.lease
 

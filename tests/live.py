@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from coderproj.server import Server
-    from provisioning.streaming.hub import Hub
+    from coderproj.web.server import Server
+    from provisioning.log.following.hub import Hub
 
 
 class LiveApi:
@@ -21,8 +21,9 @@ class LiveApi:
 
     @property
     def hub(self) -> "Hub":
-        assert self.server.app.hub is not None
-        return self.server.app.hub
+        from provisioning.log.following.hub import Hub
+
+        return self.server.app.services[Hub.key]
 
     def wait_for_streams(self, count: int, seconds: float = 5) -> None:
         """Wait until that many streams are open."""
@@ -34,7 +35,7 @@ class LiveApi:
 
 @pytest.fixture(scope="session")
 def _running_server(django_db_setup, django_db_blocker) -> Iterator[LiveApi]:
-    from coderproj.server import Server
+    from coderproj.web.server import Server
 
     with django_db_blocker.unblock():
         server = Server()

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from django.http import HttpResponse
 from django.test import Client
 
-from coderproj.api.authentication import SESSION_COOKIE
 from coderproj.identity import tokens
+from coderproj.identity.authentication import SESSION_COOKIE
 from coderproj.identity.models import User
 
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from coderproj.api.permissions import Public, SignedIn
 from coderproj.api.views import ApiView
 from coderproj.identity import tokens
-from provisioning.key_authentication import KeyAuthentication, WithDaemonKey
+from provisioning.views.key_authentication import KeyAuthentication, WithDaemonKey
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user
 from tests.routes import Route, api_routes

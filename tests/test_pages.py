@@ -10,12 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from coderproj.api.authentication import SESSION_COOKIE
 from coderproj.console.views import Page, PublicPage, SignedInPage
 from coderproj.identity import tokens
+from coderproj.identity.authentication import SESSION_COOKIE
 from coderproj.identity.models import KeyScope, Membership
-from provisioning import jobs
 from provisioning.models import ProvisionerDaemon, ProvisionerKey
+from provisioning.queue import jobs
 from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
 from tests.pages import browser, text_of

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from coderproj.api.kept import KEPT_ANSWERS
 from coderproj.api.permissions import Public, SignedIn
+from coderproj.reads.kept import KEPT_ANSWERS
 from tests.api import ApiClient
 from tests.routes import Route, api_routes
 from tests.shared_work import computed_once

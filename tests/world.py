@@ -12,8 +12,9 @@ from django.utils import timezone
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Group, GroupMembership, LoginType, Membership, User
-from provisioning import keys, logs
+from provisioning import keys
 from provisioning.engine import base
+from provisioning.log import writing
 from provisioning.models import ParameterScope, ParameterValue, ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
 from tests.factories import finish, make_file, make_job, make_organization, make_template, make_user, make_version
@@ -78,7 +79,7 @@ def make_world(count: int) -> World:
         finish(job, result=found(count).start)
     for job in (version.job, dry_runs[-1]):
         for number in range(count):
-            logs.note(job, base.LogLevel.INFO, f"line {number}")
+            writing.note(job, base.LogLevel.INFO, f"line {number}")
     for _ in range(count):
         make_job(user=owner, organization=organization)  # waits
 

@@ -1,111 +1,19 @@
-"""From a request's token to its actor, in one query."""
+"""How requests of the API authenticate: by session token, from a header or a cookie."""
 
-import hashlib
-import hmac
-import threading
-import uuid
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from coderproj import addresses
 from coderproj.api.errors import CHALLENGE
-from coderproj.errors import Forbidden, SignInRequired
-from coderproj.identity.actor import Actor, Client
-from coderproj.identity.tokens import TOUCH_INTERVAL, parse_token
+from coderproj.base.errors import Forbidden
+from coderproj.identity.actor import Actor
+from coderproj.identity.authentication import SESSION_COOKIE, actor_for_token, carried_token, client_of
 
-SESSION_COOKIE = "coder_session_token"
-APP_COOKIE = "coder_devurl_session_token"
-SESSION_HEADER = "HTTP_CODER_SESSION_TOKEN"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-# Token, user, memberships and groups. ``Everyone`` groups carry their organization's id.
-ACTOR_SQL = """
-SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
-       u.id, u.username, u.email, u.rbac_roles,
-       ARRAY(SELECT concat(m.organization_id, ':', array_to_string(m.roles, ','))
-               FROM identity_membership m WHERE m.user_id = u.id ORDER BY m.id),
-       ARRAY(SELECT gm.group_id FROM identity_groupmembership gm
-               JOIN identity_group g ON g.id = gm.group_id
-               JOIN identity_membership m ON m.organization_id = g.organization_id AND m.user_id = u.id
-              WHERE gm.user_id = u.id)
-  FROM identity_apikey k JOIN identity_user u ON u.id = k.user_id
- WHERE k.id = %s AND u.status = 'active' AND NOT u.deleted
-"""
-
-
-# The same with all of it as one text, by which it is recognized.
-REMEMBERED_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
-# As many actors are remembered at most; the one that was remembered first goes first.
-MEMORY = 4096
-
-
-# By statement, its parameters with those that follow from the actor.
-Parameters = dict[object, list[bytes | None]]
-
-
-@dataclass(slots=True)
-class Proof:
-    """``facts``: all that ACTOR_SQL found, as one text. ``given``: a statement of this request has found the same.
-    ``parameters`` are those that statements have made of these facts already."""
-
-    facts: str
-    parameters: Parameters = field(default_factory=dict)
-    given: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedActor(Actor):
-    """The actor that a token had at an earlier request, not yet to be trusted.
-
-    Every statement of a ``compiled.Read`` for it finds a row only while ``proof.facts`` are still true, so that a
-    revoked key, a suspended user or a changed role counts at once. Nothing may be answered before ``proof.given``.
-    It has no ``client``: such reads are not audited.
-    """
-
-    proof: Proof = field(default_factory=lambda: Proof(""))
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What is remembered of a token's actor: the times decide whether it may be used without a look at the key, which
-    is to be touched from ``touch_at`` on."""
-
-    actor: Actor
-    facts: str
-    expires_at: datetime
-    touch_at: datetime
-    parameters: Parameters
-
-
-class Memories:
-    """Actors by the SHA-256 of their token, for one process. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._memories: dict[bytes, Memory] = {}
-        self._lock = threading.Lock()
-
-    def get(self, token: str) -> Memory | None:
-        return self._memories.get(_digest(token))
-
-    def put(self, token: str, memory: Memory) -> None:
-        with self._lock:
-            self._memories[_digest(token)] = memory
-            if len(self._memories) > MEMORY:
-                del self._memories[next(iter(self._memories))]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._memories.clear()
-
-
-memories = Memories()
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -127,16 +35,6 @@ class TokenAuthentication(BaseAuthentication):
         return CHALLENGE
 
 
-def carried_token(request: HttpRequest) -> tuple[str, bool]:
-    """The token of a request and whether a cookie carried it."""
-    cookies = request.COOKIES
-    if cookie := cookies.get(SESSION_COOKIE):
-        return cookie, True
-    if header := request.META.get(SESSION_HEADER):
-        return header, False
-    return cookies.get(APP_COOKIE, ""), True
-
-
 def refuse_cross_site(request: HttpRequest) -> None:
     """Raise Forbidden for a cookie-only write that another site's page sent."""
     site = request.META.get("HTTP_SEC_FETCH_SITE", "")
@@ -153,112 +51,13 @@ def same_origin(origin: str, host: str) -> bool:
         return False
 
 
-def client_of(request: HttpRequest) -> Client:
-    """Address, user agent and request id. ``X-Forwarded-For`` counts as far as ``TRUSTED_PROXIES`` wrote it."""
-    meta = request.META
-    return Client(
-        ip=addresses.caller(
-            meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), settings.TRUSTED_PROXIES
-        ),
-        user_agent=meta.get("HTTP_USER_AGENT", "")[:256],
-        request_id=getattr(request, "request_id", None),
+def set_session_cookie(request: HttpRequest, response: HttpResponseBase, token: str) -> None:
+    """Let a browser carry the session."""
+    response.set_cookie(
+        SESSION_COOKIE,
+        token,
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SECURE or request.is_secure(),
     )
-
-
-def actor_for_token(token: str, client: Client) -> Actor:
-    """The actor behind ``<id>-<secret>``. Raises SignInRequired for anything that does not count (any more)."""
-    key_id, secret = parse_token(token)
-    with connection.cursor() as cursor:
-        cursor.execute(REMEMBERED_SQL, [key_id])
-        row = cursor.fetchone()
-    now = datetime.now(UTC)
-    # An unknown id is compared as well, so that both cases take the same time.
-    stored = bytes(row[0]) if row else bytes(32)
-    matches = hmac.compare_digest(stored, hashlib.sha256(secret.encode()).digest())
-    if row is None or not matches:
-        raise SignInRequired(detail="The session token is unknown or was revoked.")
-    (
-        _,
-        expires_at,
-        last_used,
-        lifetime,
-        scope,
-        user_id,
-        username,
-        email,
-        roles,
-        memberships,
-        groups,
-        facts,
-    ) = row
-    if expires_at <= now:
-        raise SignInRequired(detail="The session has expired.")
-    # Its use is noted once an hour, and its expiry slides when an hour of its lifetime is over.
-    slide_at = expires_at - timedelta(seconds=lifetime) + TOUCH_INTERVAL
-    touch_at = min(last_used + TOUCH_INTERVAL, slide_at) if last_used is not None else now
-    if touch_at <= now:
-        touch(key_id, user_id, expires_at, lifetime, now, client)
-    organization_roles = dict(map(_membership, memberships))
-    actor = Actor(
-        id=user_id,
-        username=username,
-        email=email,
-        site_roles=frozenset(roles),
-        organization_roles=organization_roles,
-        group_ids=frozenset(groups) | frozenset(organization_roles),
-        scope=scope,
-        key_id=key_id,
-        client=client,
-    )
-    if last_used is not None:
-        known = memories.get(token)
-        parameters = known.parameters if known is not None and known.facts == facts else {}
-        memories.put(token, Memory(actor, facts, expires_at, touch_at, parameters))
-    return actor
-
-
-def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:
-    """An organization and the roles in it, from the ``<id>:<role>,<role>`` of ACTOR_SQL."""
-    organization, _, roles = text.partition(":")
-    return uuid.UUID(organization), frozenset(roles.split(",")) if roles else frozenset()
-
-
-def remembered_actor(request: HttpRequest) -> RememberedActor | None:
-    """The actor that the request's token had at its last use; None when that is unknown, or when its key has expired
-    or is to be touched."""
-    token, _ = carried_token(request)
-    memory = memories.get(token) if token else None
-    if memory is None:
-        return None
-    now = datetime.now(UTC)
-    if memory.expires_at <= now or memory.touch_at <= now:
-        return None
-    actor = memory.actor
-    return RememberedActor(
-        id=actor.id,
-        username=actor.username,
-        email=actor.email,
-        site_roles=actor.site_roles,
-        organization_roles=actor.organization_roles,
-        group_ids=actor.group_ids,
-        scope=actor.scope,
-        key_id=actor.key_id,
-        proof=Proof(memory.facts, memory.parameters),
-    )
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
-def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client) -> None:
-    """Note the use of a key, at most hourly, and slide its expiry when an hour of its lifetime is over."""
-    whole = now + timedelta(seconds=lifetime)
-    slid = whole if whole - expires_at >= TOUCH_INTERVAL else expires_at
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE identity_apikey SET last_used = %s, updated_at = %s, ip_address = %s, expires_at = %s"
-            " WHERE id = %s",
-            [now, now, client.ip, slid, key_id],
-        )
-        cursor.execute("UPDATE identity_user SET last_seen_at = %s WHERE id = %s", [now, user_id])

@@ -1,7 +1,4 @@
-"""The error envelope: every error of the API, whoever raised it, leaves through here.
-
-``{"message": …, "detail": …, "validations": [{"field": …, "detail": …}]}``; the last two only when they say something.
-"""
+"""From any exception to an error of the API, in the envelope of ``base.envelope``."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,26 +9,16 @@ from django.http import Http404, HttpRequest
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from coderproj.errors import DomainError, Forbidden, Invalid, NotFound, Problem, SignInRequired, TooLarge
+from coderproj.base.envelope import INTERNAL, envelope
+from coderproj.base.errors import DomainError, Forbidden, Invalid, NotFound, Problem, SignInRequired, TooLarge
 
 logger = logging.getLogger(__name__)
 
 ROUTE_NOT_FOUND = "Route not found."
-INTERNAL = "An internal error occurred. The request id in the X-Coder-Request-Id header finds it in the log."
 INVALID_JSON = "Request body must be valid JSON."
 CHALLENGE = "Coder-Session-Token"
 # What a serializer says of a value may quote all of it.
 MAX_QUOTED = 256
-
-
-def envelope(message: str, detail: str = "", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
-    """The body of an error, or of an answer that only confirms."""
-    body: dict[str, Any] = {"message": message}
-    if detail:
-        body["detail"] = detail
-    if problems:
-        body["validations"] = [{"field": problem.field, "detail": problem.detail} for problem in problems]
-    return body
 
 
 def domain_error(exception: Exception) -> DomainError:

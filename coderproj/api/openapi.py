@@ -9,10 +9,10 @@ from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.request import Request
 
-from coderproj.api.compiled import json_answer
 from coderproj.api.permissions import Public
-from coderproj.api.renderers import to_json
 from coderproj.api.views import ApiView
+from coderproj.base.json_text import to_json
+from coderproj.reads.compiled import json_answer
 
 
 class OpenApiView(ApiView):

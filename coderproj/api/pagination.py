@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coderproj.api.identifiers import NIL, parse_uuid
-from coderproj.errors import Invalid, Problem
+from coderproj.base.errors import Invalid, Problem
+from coderproj.base.identifiers import NIL, parse_uuid
 
 MAX_INTEGER = 2**31 - 1
 DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)

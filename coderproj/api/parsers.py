@@ -9,7 +9,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from coderproj.errors import TooLarge
+from coderproj.base.errors import TooLarge
 
 # Deeper than any body of ours, and far from the interpreter's stack.
 MAX_DEPTH = 64

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 from django.http import HttpRequest
 from rest_framework import negotiation, renderers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-JSON_CONTENT_TYPE = "application/json; charset=utf-8"
+from coderproj.base.json_text import to_json
 
 
 class CompactJSONRenderer(renderers.BaseRenderer):
@@ -29,19 +28,6 @@ class CompactJSONRenderer(renderers.BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else to_json(data)
-
-
-def to_json(data: Any) -> bytes:
-    """``data`` as the API writes it: UUIDs as text, lazy texts and lists evaluated. Times come as ``moment_text``."""
-    return msgspec.json.encode(data, enc_hook=_plain) + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return dict(value)
-    if hasattr(value, "__iter__"):
-        return list(value)
-    return str(value)
 
 
 class AlwaysJSON(negotiation.BaseContentNegotiation):

@@ -36,7 +36,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
 class ProvisionerKeyScheme(OpenApiAuthenticationExtension):
     """The key of a daemon without database access."""
 
-    target_class = "provisioning.key_authentication.KeyAuthentication"
+    target_class = "provisioning.views.key_authentication.KeyAuthentication"
     name = "CoderProvisionerKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:

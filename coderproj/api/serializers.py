@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from django.db import models
 from rest_framework import serializers
 
-from coderproj.api.identifiers import NIL, parse_uuid
-from coderproj.moments import moment_text
+from coderproj.base.identifiers import NIL, parse_uuid
+from coderproj.base.times import moment_text
 
 
 class MomentField(serializers.DateTimeField):

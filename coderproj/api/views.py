@@ -10,15 +10,17 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from coderproj.api.authentication import remembered_actor
 from coderproj.api.dialect import Dialect, dialect_of
-from coderproj.api.errors import ROUTE_NOT_FOUND, envelope
+from coderproj.api.errors import ROUTE_NOT_FOUND
 from coderproj.api.parsers import Blank
 from coderproj.api.permissions import Public
-from coderproj.api.throttling import RateLimited, headers_of
-from coderproj.errors import DomainError, NotFound, SignInRequired
+from coderproj.api.throttling import headers_of
+from coderproj.base.envelope import envelope
+from coderproj.base.errors import DomainError, NotFound, SignInRequired
 from coderproj.identity.actor import Actor
-from coderproj.wsgi_bridge import WEBSOCKET
+from coderproj.identity.authentication import remembered_actor
+from coderproj.identity.limits import RateLimited
+from coderproj.web.bridge import WEBSOCKET
 
 
 class ApiView(APIView):

@@ -6,8 +6,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from coderproj.base.errors import DomainError, Forbidden, NotFound, TooLarge
 from coderproj.console.session import actor_of
-from coderproj.errors import DomainError, Forbidden, NotFound, TooLarge
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from coderproj.errors import DomainError
+from coderproj.base.errors import DomainError
 
 
 class ConsoleForm(forms.Form):

@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import rotate_token
 
-from coderproj.api.authentication import SESSION_COOKIE, actor_for_token, client_of
-from coderproj.errors import SignInRequired
+from coderproj.api.authentication import set_session_cookie
+from coderproj.base.errors import SignInRequired
 from coderproj.identity.actor import Actor
+from coderproj.identity.authentication import SESSION_COOKIE, actor_for_token, client_of
 from coderproj.identity.models import KeyScope, User
-from coderproj.identity.views.sessions import set_session_cookie
 
 # Where a request keeps its actor once it was looked up.
 ACTOR = "_console_actor"

@@ -12,9 +12,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import View
 
+from coderproj.base.errors import DomainError, NotFound
 from coderproj.console.errors import error_page
 from coderproj.console.session import actor_of
-from coderproj.errors import DomainError, NotFound
 from coderproj.identity.actor import Actor
 
 

@@ -6,10 +6,10 @@ import psycopg
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from coderproj.addresses import ask
 from coderproj.identity import tokens
 from coderproj.identity.models import KeyScope, LoginType, User
 from coderproj.identity.roles import SiteRole
+from coderproj.web.addresses import ask
 
 CONNECT_SECONDS = 3
 PROBE_SECONDS = 60

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from coderproj.base.terminal import Show
 from coderproj.demo.api import Api
-from coderproj.terminal import Show
 
 
 class DemoFailedError(Exception):

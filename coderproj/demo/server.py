@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from coderproj.addresses import free_port, local_url
 from coderproj.demo.installation import answers
-from coderproj.stack import process_tree, proportional_memory
+from coderproj.management.stack import process_tree, proportional_memory
+from coderproj.web.addresses import free_port, local_url
 
 READY_SECONDS = 90
 STOP_SECONDS = 40

@@ -10,7 +10,8 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 
-from coderproj.errors import DomainError, NotFound
+from coderproj.base.errors import DomainError, NotFound
+from coderproj.base.times import moment_text
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import (
     ApiKey,
@@ -23,7 +24,6 @@ from coderproj.identity.models import (
     Organization,
     User,
 )
-from coderproj.moments import moment_text
 
 Snapshot = dict[str, Any]
 SECRET = "(secret)"  # noqa: S105 - what is shown instead of one

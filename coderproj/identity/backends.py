@@ -7,7 +7,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from coderproj.api.throttling import may_try_password
+from coderproj.identity.limits import may_try_password
 from coderproj.identity.models import User
 
 

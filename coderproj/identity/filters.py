@@ -6,8 +6,8 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
-from coderproj.api import filtering
-from coderproj.errors import Invalid
+from coderproj.base import filtering
+from coderproj.base.errors import Invalid
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, AuditLog, User, UserStatus
 from coderproj.identity.models.users import UserQuerySet

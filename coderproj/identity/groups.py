@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from coderproj.api.identifiers import parse_uuid, path_uuid
-from coderproj.errors import Conflict, DomainError, Invalid, NotFound, Problem
+from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound, Problem
+from coderproj.base.identifiers import parse_uuid, path_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import (

@@ -2,7 +2,7 @@
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from coderproj.one_processor import anywhere
+from coderproj.web.one_processor import anywhere
 
 
 class PasswordHasher(PBKDF2PasswordHasher):

@@ -10,8 +10,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from coderproj.api.identifiers import parse_uuid
-from coderproj.errors import Conflict, Forbidden, Invalid, NotFound
+from coderproj.base.errors import Conflict, Forbidden, Invalid, NotFound
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import (

@@ -2,14 +2,14 @@
 
 A permission is allowed when the key's scope allows it and a site role, a role in the object's organization, or
 ownership grants it. Access lists of templates are part of the templates' queryset:
-see ``templates_app.querysets``.
+see ``templates_app.models.visibility``.
 """
 
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from coderproj.errors import Forbidden, NotFound
+from coderproj.base.errors import Forbidden, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
 from coderproj.identity.roles import MEMBER, ORGANIZATION_MEMBER, OrganizationRole, SiteRole
@@ -190,3 +190,11 @@ def assignable_roles(actor: Actor, organization_id: uuid.UUID | None = None) -> 
         return frozenset(SiteRole.values) if owner else frozenset()
     administrator = OrganizationRole.ADMIN in actor.organization_roles.get(organization_id, ())
     return frozenset(OrganizationRole.values) if owner or administrator else frozenset()
+
+
+ADMIN_ROLES = frozenset({SiteRole.OWNER.value, SiteRole.AUDITOR.value})
+
+
+def may_enter_admin(actor: Actor) -> bool:
+    """Whether the actor may use the Django admin."""
+    return bool(ADMIN_ROLES & actor.site_roles)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
 
-from coderproj.errors import Conflict, DomainError, Invalid, NotFound
+from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor, Client
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, LoginType, Organization, User

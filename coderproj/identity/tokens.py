@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from coderproj.errors import Conflict, Problem, SignInRequired
+from coderproj.base.errors import Conflict, Problem, SignInRequired
 from coderproj.identity.models import ApiKey, KeyScope, LoginType, User
 
 ALPHABET = string.ascii_letters + string.digits

@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from coderproj.api.identifiers import parse_uuid
-from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
+from coderproj.base.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, Membership, Organization, User, UserStatus

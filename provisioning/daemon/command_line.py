@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coderproj import provisioner_settings
-from coderproj.logs import LineFormatter
-from provisioning.daemon import configuration
-from provisioning.daemon.client import JobClient, NotAccepted, Refused
+from coderproj.base.log_format import LineFormatter
+from provisioning.daemon import configuration, settings
 from provisioning.daemon.loop import Daemon
+from provisioning.protocol.client import JobClient, NotAccepted, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def is_remote(options: Mapping[str, Any]) -> bool:
     """Whether the options, or the environment, ask for a daemon without database access."""
-    return bool(options["url"] or options["key"] or options["key_file"] or provisioner_settings.PROVISIONER_DAEMON_KEY)
+    return bool(options["url"] or options["key"] or options["key_file"] or settings.PROVISIONER_DAEMON_KEY)
 
 
-def configure(settings: Any, options: Mapping[str, Any]) -> configuration.Configuration:
+def configure(given: Any, options: Mapping[str, Any]) -> configuration.Configuration:
     """What the options ask for."""
     return configuration.from_settings(
-        settings,
+        given,
         name=options["name"],
         tags=dict(options["tag"]),
         concurrency=options["concurrency"],
@@ -87,8 +86,8 @@ def remote_client(options: Mapping[str, Any], lease_seconds: float) -> JobClient
             key = options["key_file"].read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise WrongUsage(f"--key-file: cannot read {options['key_file']}: {error}") from None
-    key = key or provisioner_settings.PROVISIONER_DAEMON_KEY
-    url = options["url"] or provisioner_settings.CODER_URL
+    key = key or settings.PROVISIONER_DAEMON_KEY
+    url = options["url"] or settings.CODER_URL
     if not key or not url:
         raise WrongUsage("a daemon without database access needs --url and --key-file")
     if not key.isascii() or not key.isprintable():
@@ -115,7 +114,7 @@ def run(chosen: configuration.Configuration, client: JobClient, *, once: bool) -
 def run_remotely(options: Mapping[str, Any]) -> int:
     """Run a daemon without database access; returns the exit status."""
     try:
-        chosen = configure(provisioner_settings, options)
+        chosen = configure(settings, options)
         client = remote_client(options, chosen.lease_seconds)
     except WrongUsage as error:
         sys.stderr.write(f"provisionerd: {error}\n")
@@ -149,5 +148,5 @@ def main() -> int:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=provisioner_settings.LOG_LEVEL, handlers=[handler])
+    logging.basicConfig(level=settings.LOG_LEVEL, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioning.work import DEFAULT_TAGS, PROVISIONERS
+from provisioning.protocol.leases import DEFAULT_TAGS, PROVISIONERS
 
 # Of our own environment a job's process gets what programs need to be found and to reach the internet, never the
 # database's address or another secret.
@@ -54,7 +54,7 @@ def from_settings(
     concurrency: int | None = None,
     drain_seconds: float | None = None,
 ) -> Configuration:
-    """The configuration that the settings (Django's, or ``coderproj.provisioner_settings``) and these options ask
+    """The configuration that the settings (Django's, or ``provisioning.daemon.settings``) and these options ask
     for.
 
     Tags are added to the default ones: a daemon with tags of its own takes only jobs that ask for some.

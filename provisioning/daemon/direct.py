@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
 
-from provisioning import jobs
-from provisioning.daemon.client import Assignment, DaemonFacts, Lease, Registration, Unreachable, Wakeup
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
-from provisioning.job_service import JobService
-from provisioning.work import JobResult, Worker
+from provisioning.notifications import CANCELING, JOB_CHANNEL, QUEUED
+from provisioning.protocol.client import Assignment, DaemonFacts, Lease, Registration, Unreachable, Wakeup
+from provisioning.protocol.leases import JobResult, Worker
+from provisioning.queue.daemon_service import JobService
 
 # COPY and LISTEN go past Django, and so do their errors.
 UNREACHABLE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
@@ -98,7 +98,7 @@ class DirectClient:
     def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
         try:
             if self._listener is None:
-                self._listener = listen(jobs.JOB_CHANNEL)
+                self._listener = listen(JOB_CHANNEL)
                 return Wakeup()  # whatever was told until now was missed
             return self._wait(self._listener, timeout, has_slot)
         except (*UNREACHABLE, psycopg.Error, OSError) as error:
@@ -110,8 +110,8 @@ class DirectClient:
         until = time.monotonic() + timeout
         while True:
             events = [event.partition(":") for event in _notifications(listener)]
-            canceling = tuple(uuid.UUID(job_id) for event, _, job_id in events if event == jobs.CANCELING)
-            if canceling or (has_slot and any(event == jobs.QUEUED for event, _, _ in events)):
+            canceling = tuple(uuid.UUID(job_id) for event, _, job_id in events if event == CANCELING)
+            if canceling or (has_slot and any(event == QUEUED for event, _, _ in events)):
                 return Wakeup(canceling)
             ready, _, _ = select.select([listener.fileno(), self._woken], [], [], max(0.0, until - time.monotonic()))
             if not ready or self._woken in ready:

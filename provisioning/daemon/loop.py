@@ -15,11 +15,11 @@ import msgspec
 from coderproj import __version__
 from provisioning.daemon import messages
 from provisioning.daemon.children import SOURCE_DIRECTORY, Children
-from provisioning.daemon.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
 from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
+from provisioning.protocol.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from provisioning.engine.base import (
 )
 
 # A result may list many thousands of resources; nothing sane is larger than this.
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):

@@ -16,6 +16,7 @@ from pathlib import Path
 from provisioning.daemon import messages
 from provisioning.daemon.children import Children
 from provisioning.daemon.descendants import kill_descendants, kill_inside
+from provisioning.protocol.wire import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class RunnerProcess:
         if rest:
             self._rest.append(rest)
             self._rest_bytes += len(rest)
-            if self._rest_bytes > messages.MAX_MESSAGE_BYTES:
+            if self._rest_bytes > MAX_MESSAGE_BYTES:
                 raise messages.Unreadable("a message is too long")
         return [messages.decode_event(line) for line in lines]
 

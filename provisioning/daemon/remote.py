@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from provisioning.daemon import wire
-from provisioning.daemon.client import (
+from provisioning.daemon.polling import LongPoll
+from provisioning.engine.base import ImportResult, LogLine, ParameterSchema, ParameterValue
+from provisioning.protocol import wire
+from provisioning.protocol.client import (
     Assignment,
     DaemonFacts,
     Lease,
@@ -28,9 +30,7 @@ from provisioning.daemon.client import (
     Unreachable,
     Wakeup,
 )
-from provisioning.daemon.polling import LongPoll
-from provisioning.engine.base import ImportResult, LogLine, ParameterSchema, ParameterValue
-from provisioning.work import JobResult
+from provisioning.protocol.leases import JobResult
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from coderproj.errors import DomainError
-from provisioning import archive
+from coderproj.base.errors import DomainError
 from provisioning.daemon import engines, messages
 from provisioning.daemon.descendants import kill_descendants
 from provisioning.engine.base import (
@@ -34,6 +33,7 @@ from provisioning.engine.base import (
     PlanInput,
     Stage,
 )
+from provisioning.files import archive
 
 MAX_README_BYTES = 1024 * 1024
 NO_README = "No README.md provided"

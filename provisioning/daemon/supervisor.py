@@ -10,10 +10,10 @@ from functools import partial
 from typing import TypeVar
 
 from provisioning.daemon import messages
-from provisioning.daemon.client import Assignment, JobClient, LeaseLost, Refused, Unreachable
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.engine.base import LogLine, ParameterValue
-from provisioning.work import IMPORT
+from provisioning.protocol.client import Assignment, JobClient, LeaseLost, Refused, Unreachable
+from provisioning.protocol.leases import IMPORT
 
 logger = logging.getLogger(__name__)
 

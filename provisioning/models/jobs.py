@@ -12,7 +12,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope, Organization
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models.files import File
-from provisioning.work import DEFAULT_TAGS, IMPORT
+from provisioning.protocol.leases import DEFAULT_TAGS, IMPORT
 
 __all__ = ["DEFAULT_TAGS", "JobEnd", "JobStatus", "JobType", "Provisioner", "ProvisionerJob"]
 
@@ -72,7 +72,7 @@ class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
 
 
 class ProvisionerJob(models.Model):
-    """A piece of work for a daemon. ``provisioning.jobs`` alone writes these rows.
+    """A piece of work for a daemon. ``provisioning.queue.jobs`` alone writes these rows.
 
     The automaton; the status is derived from the columns (started, canceled, completed, error)::
 

@@ -9,7 +9,7 @@ class ProvisionerJobLog(models.Model):
     """One line. ``id`` is the line's number within its job: 1, 2, 3 … without a gap.
 
     The composite key also keeps the page query on the right index under prepared statements.
-    Rows are written by ``provisioning.logs`` with COPY.
+    Rows are written by ``provisioning.log.writing`` with COPY.
     """
 
     pk = models.CompositePrimaryKey("job_id", "id")

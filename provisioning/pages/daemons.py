@@ -10,21 +10,21 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import NotFound
 from coderproj.console import charts
 from coderproj.console.charts import Series
 from coderproj.console.paging import slice_of
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize
-from provisioning import utilisation
-from provisioning.job_subjects import Subject, kind_of, subjects_of
 from provisioning.keys import may_keep_keys
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.models.daemons import ONLINE_SECONDS
 from provisioning.pages.addresses import job_url
 from provisioning.pages.parts import seconds_queued, seconds_run, tags_of
-from provisioning.utilisation import Work
+from provisioning.queue import utilisation
+from provisioning.queue.subjects import Subject, kind_of, subjects_of
+from provisioning.queue.utilisation import Work
 
 PAGE_SIZE = 50
 JOBS_SIZE = 25

@@ -5,15 +5,16 @@ import uuid
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import NotFound
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
-from provisioning import files, job_administration
-from provisioning.job_subjects import Subject, kind_of, subjects_of
-from provisioning.log_console import log_console
+from provisioning.files import stored
 from provisioning.models import JobType, ProvisionerJob
 from provisioning.pages.addresses import job_url
 from provisioning.pages.jobs import cancellation_of, is_cancelable
+from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
+from provisioning.queue import administration
+from provisioning.queue.subjects import Subject, kind_of, subjects_of
 
 JOBS = ("Jobs", "/jobs")
 
@@ -48,7 +49,7 @@ class JobPage(JobSection):
             "resources": resources_of(row) if row.type != JobType.IMPORT or row.completed_at else [],
             "cancellation": cancellation_of(row, kind) if is_cancelable(row) else None,
         }
-        if self.subject.files_url and files.source_of(self.actor, row):
+        if self.subject.files_url and stored.source_of(self.actor, row):
             context |= source_context(row, self.subject.files_url)
         return self.show("provisioning/job.html", context)
 
@@ -62,7 +63,7 @@ class CancelJob(JobSection):
         return self.show("console/question.html", {"question": question, "trail": trail})
 
     def post(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
-        job_administration.cancel(self.actor, self.job)
+        administration.cancel(self.actor, self.job)
         return self.go(job_url(self.job), "The job is being canceled.")
 
 

@@ -11,19 +11,19 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from coderproj.api import filtering
+from coderproj.base import filtering
+from coderproj.base.errors import Invalid
 from coderproj.console.forms import FiltersForm
 from coderproj.console.paging import Slice, slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import Invalid
 from provisioning.filters import ENDS, FinishedJobFilter, JobFilter
-from provisioning.job_queue import queue_of
-from provisioning.job_subjects import KINDS, Subject, kind_of, subjects_of
-from provisioning.matching import Unmatched, unmatched
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import daemon_url, job_url
 from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
+from provisioning.queue.matching import Unmatched, unmatched
+from provisioning.queue.positions import queue_of
+from provisioning.queue.subjects import KINDS, Subject, kind_of, subjects_of
 
 SHOWN_AT_MOST = 25
 FINISHED_SIZE = 25

@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from coderproj.base.errors import DomainError, NotFound
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.templatetags.console import age
 from coderproj.console.views import SignedInPage
-from coderproj.errors import DomainError, NotFound
 from coderproj.identity.models import Organization
 from provisioning import keys
 from provisioning.models import ProvisionerKey

@@ -11,9 +11,6 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from coderproj.console.views import Page
 from provisioning.engine.hcl import Location
-from provisioning.job_queue import queue_of
-from provisioning.log_console import raw_log
-from provisioning.matching import Unmatched, unmatched
 from provisioning.models import (
     DEFAULT_TAGS,
     ProvisionerDaemon,
@@ -22,6 +19,9 @@ from provisioning.models import (
     WorkspaceApp,
     WorkspaceResource,
 )
+from provisioning.pages.log import raw_log
+from provisioning.queue.matching import Unmatched, unmatched
+from provisioning.queue.positions import queue_of
 
 START = "start"
 # In characters. More than that is read rather than looked at.

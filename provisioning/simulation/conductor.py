@@ -54,19 +54,19 @@ def _people() -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
     """Whose jobs they are, and the archive of all of them: an empty tar."""
     from coderproj.identity.actor import Actor
     from coderproj.identity.models import Organization, User
-    from provisioning import files
+    from provisioning.files import stored
 
     organization = Organization.objects.create(name="simulation")
     user = User.objects.create(username="simulation", email="simulation@example.invalid")
-    return organization.pk, user.pk, files.store(Actor.of(user), bytes(1024)).file.pk
+    return organization.pk, user.pk, stored.store(Actor.of(user), bytes(1024)).file.pk
 
 
 def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID, file_id: uuid.UUID) -> float:
     """Microseconds an enqueue."""
     from django.db import transaction
 
-    from provisioning import jobs
     from provisioning.models import DEFAULT_TAGS, JobType, Provisioner
+    from provisioning.queue import jobs
 
     began = time.perf_counter()
     with transaction.atomic():

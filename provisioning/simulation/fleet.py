@@ -41,9 +41,9 @@ class SimulatedDaemon:
     """Takes jobs and ends them until there are none, as a real daemon's client does: a connection for each call."""
 
     def __init__(self) -> None:
-        from provisioning.job_service import JobService
         from provisioning.models import DEFAULT_TAGS, Provisioner
-        from provisioning.work import Worker
+        from provisioning.protocol.leases import Worker
+        from provisioning.queue.daemon_service import JobService
 
         self.took = Took()
         self._service = JobService()

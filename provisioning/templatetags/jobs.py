@@ -7,8 +7,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from coderproj.console.templatetags.console import DASH, short_id
-from provisioning.job_subjects import Subject
 from provisioning.models import ProvisionerJob
+from provisioning.queue.subjects import Subject
 
 register = template.Library()
 

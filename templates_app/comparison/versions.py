@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Prefetch
 
 from coderproj.identity.actor import Actor
-from provisioning import files
+from provisioning.files import stored
 from provisioning.models import File, ParameterSchema, ProvisionerJob, WorkspaceAgent, WorkspaceResource
 from templates_app.comparison.files import Change, FileChange, compare_files
 from templates_app.models import RichParameter, TemplateVersion
@@ -91,9 +91,9 @@ def _files(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> tup
     """None when the actor may not read one of them. Raises NotShown."""
     jobs = ProvisionerJob.objects.filter(pk__in=(before.job_id, after.job_id))
     columns = jobs.values_list("pk", "file_id", "file__created_by_id", "file__size")
-    stored = {job: (file, author, size) for job, file, author, size in columns}
-    (old, *_), (new, *_) = both = stored[before.job_id], stored[after.job_id]
-    if not all(files.readable(actor, author) for _, author, _ in both if author is not None):
+    rows = {job: (file, author, size) for job, file, author, size in columns}
+    (old, *_), (new, *_) = both = rows[before.job_id], rows[after.job_id]
+    if not all(stored.readable(actor, author) for _, author, _ in both if author is not None):
         return None
     if old == new:
         return ()

@@ -1,12 +1,6 @@
-"""What people come for."""
+"""Templates, versions, rich parameters and access lists."""
 
-from templates_app.models.templates import (
-    AccessRole,
-    RichParameter,
-    Template,
-    TemplateAccess,
-    TemplateVersion,
-    Unverified,
-)
+from templates_app.models.access import AccessRole, TemplateAccess
+from templates_app.models.templates import RichParameter, Template, TemplateVersion, Unverified
 
 __all__ = ["AccessRole", "RichParameter", "Template", "TemplateAccess", "TemplateVersion", "Unverified"]

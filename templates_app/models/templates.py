@@ -1,23 +1,56 @@
-"""Templates, their versions, rich parameters and access lists."""
+"""Templates, their versions and rich parameters, and which of them an actor may see or change."""
 
 import uuid
 
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Subquery, Value
 from django.db.models.functions import Lower
 
-from coderproj.errors import DomainError
-from coderproj.identity.models import Group, Organization
+from coderproj.base.errors import DomainError
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import KeyScope, Organization
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models import Provisioner, ProvisionerJob
-from templates_app.querysets import TemplateQuerySet, TemplateVersionQuerySet
+from templates_app.models.visibility import NOBODY, template_condition
 
 
 class Unverified(DomainError):
     """A version may be planned and never applied: stubs answered for some of what it is made of."""
 
     message = "The template version is unverified: it can be dry-run, and never be applied."
+
+
+class TemplateQuerySet(models.QuerySet["Template"]):
+    def existing(self) -> "TemplateQuerySet":
+        """Templates that were not deleted."""
+        return self.filter(deleted=False)
+
+    def readable(self, actor: Actor) -> "TemplateQuerySet":
+        """Templates that the actor may read, deleted ones included."""
+        return self.filter(template_condition(actor, Action.READ))
+
+    def visible(self, actor: Actor) -> "TemplateQuerySet":
+        """Existing templates that the actor may read."""
+        return self.existing().readable(actor)
+
+    def visible_one(self, actor: Actor) -> "TemplateQuerySet":
+        """The same, for a query that names one template."""
+        return self.existing().filter(template_condition(actor, Action.READ, of_one=True))
+
+    def with_statistics(self) -> "TemplateQuerySet":
+        """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one
+        and nobody was counted (-1)."""
+        return self.annotate(workspace_owner_count=Value(0), active_user_count=Value(-1))
+
+    def most_used_first(self) -> "TemplateQuerySet":
+        """With statistics and authors, in the order of lists."""
+        return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
+
+    def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
+        """Existing templates with which the actor may do that."""
+        return self.existing().filter(template_condition(actor, action))
 
 
 class Template(models.Model):
@@ -54,6 +87,46 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
+    def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """Versions of readable templates, deleted ones included; of those without a template, the actor's own and
+        those in organizations where the actor may create templates."""
+        return self.filter(self._condition(actor, Action.READ))
+
+    def visible_one(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """The same, for a query that names one version."""
+        return self.filter(self._condition(actor, Action.READ, of_one=True))
+
+    def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":
+        """Versions that the actor may change, cancel or promote."""
+        return self.filter(self._condition(actor, Action.UPDATE))
+
+    def good(self) -> "TemplateVersionQuerySet":
+        """Versions that one may well use: imported with success, and not archived."""
+        imported = Q(job__completed_at__isnull=False, job__canceled_at=None, job__error="")
+        return self.filter(imported, archived=False)
+
+    def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
+        """Versions that come after that one in the order of creation: the page's start is found by index."""
+        cursor = self.model._default_manager.filter(pk=version_id)
+        created_at = Subquery(cursor.values("created_at"))
+        before = Q(created_at=created_at, id__lte=version_id)
+        return self.filter(created_at__gte=created_at).exclude(before)
+
+    @staticmethod
+    def _condition(actor: Actor, action: Action, *, of_one: bool = False) -> Q:
+        if actor.scope != KeyScope.ALL:
+            return NOBODY
+        of_template = template_condition(actor, action, "template__", of_one=of_one)
+        condition = Q(template__isnull=False) & of_template
+        if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
+            return condition | Q(template=None)
+        unattached = Q(created_by_id=actor.id) | Q(
+            organization_id__any=organizations_where(actor, Action.CREATE, Resource.TEMPLATE)
+        )
+        return condition | (Q(template=None) & unattached)
 
 
 class TemplateVersion(models.Model):
@@ -133,38 +206,3 @@ class RichParameter(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class AccessRole(models.TextChoices):
-    USE = "use"
-    ADMIN = "admin"
-
-
-class TemplateAccess(models.Model):
-    """An entry of a template's access list: a user or a group, and what it may do with the template."""
-
-    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="access")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="template_access",
-    )
-    group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, blank=True, related_name="template_access")
-    role = models.CharField(max_length=8, choices=AccessRole.choices)
-
-    class Meta:
-        ordering = ["template", "user", "group"]
-        verbose_name_plural = "template access"
-        constraints = [
-            models.UniqueConstraint(fields=["template", "user"], name="templates_access_user_unique"),
-            models.UniqueConstraint(fields=["template", "group"], name="templates_access_group_unique"),
-            models.CheckConstraint(
-                condition=Q(user=None, group__isnull=False) | Q(user__isnull=False, group=None),
-                name="templates_access_one_subject",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.role} for {self.user or self.group}"

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from coderproj.base.errors import NotFound
 from coderproj.console.questions import Question
 from coderproj.console.templatetags.console import age
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed, allowed_everywhere
 from templates_app.models import Template, TemplateVersion
+from templates_app.models.templates import TemplateVersionQuerySet
 from templates_app.pages.addresses import template_url, version_url
-from templates_app.querysets import TemplateVersionQuerySet
 
 TEMPLATES = ("Templates", "/templates")
 

@@ -7,14 +7,14 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.errors import DomainError
+from coderproj.base.errors import DomainError
 from provisioning.models import JobStatus
 from templates_app.comparison import Change, FieldChange, ItemChange, VersionComparison, compare
 from templates_app.models import TemplateVersion
+from templates_app.models.templates import TemplateVersionQuerySet
 from templates_app.pages.addresses import version_url
 from templates_app.pages.base import versions_of
 from templates_app.pages.version import VersionSection
-from templates_app.querysets import TemplateVersionQuerySet
 from templates_app.services import versions
 
 # As many versions can be chosen to compare with, the newest ones; the address takes any.

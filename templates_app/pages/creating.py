@@ -11,14 +11,15 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
-from coderproj.api.throttling import may_upload_now
+from coderproj.base.errors import DomainError, Forbidden, NotFound, TooManyRequests
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
-from coderproj.errors import DomainError, Forbidden, NotFound, TooManyRequests
+from coderproj.identity.limits import may_upload_now
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning import archive, files, parameters
+from provisioning import parameters
+from provisioning.files import archive, stored
 from provisioning.models import ParameterSchema
 from templates_app import starters
 from templates_app.models import TemplateVersion
@@ -89,12 +90,12 @@ class Uploading(SignedInPage):
 
     def _store(self, upload: UploadedFile) -> uuid.UUID:
         """Check and keep an archive. Raises DomainError naming what is wrong with it."""
-        if not files.may_upload(self.actor):
+        if not stored.may_upload(self.actor):
             raise Forbidden
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
             checked = archive.check(upload, limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
             sink.seek(0)
-            return files.store(self.actor, sink.read(), sha256=checked.sha256).file.pk
+            return stored.store(self.actor, sink.read(), sha256=checked.sha256).file.pk
 
     def answer(self, url: str) -> HttpResponseBase:
         """On to the version: for the script as JSON."""

@@ -6,13 +6,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from coderproj.base.errors import NotFound
 from coderproj.console import charts
 from coderproj.console.charts import Series
 from coderproj.console.templatetags.console import duration
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
-from templates_app import deployment_insights
-from templates_app.deployment_insights import DAYS, DeploymentInsights, Scope
+from templates_app.statistics import deployment
+from templates_app.statistics.deployment import DAYS, DeploymentInsights, Scope
 
 
 class InsightsPage(SignedInPage):
@@ -22,13 +22,13 @@ class InsightsPage(SignedInPage):
     scope: Scope
 
     def prepare(self) -> None:  # type: ignore[override]
-        scope = deployment_insights.scope_of(self.actor)
+        scope = deployment.scope_of(self.actor)
         if scope is None:
             raise NotFound
         self.scope = scope
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        found = deployment_insights.insights_of(self.scope)
+        found = deployment.insights_of(self.scope)
         context = {
             "insights": found,
             "everywhere": self.scope.everywhere,

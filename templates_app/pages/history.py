@@ -5,11 +5,11 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.accounts.pages.events import events_of
+from coderproj.base.errors import NotFound
 from coderproj.console.paging import slice_of
-from coderproj.errors import NotFound
 from coderproj.identity.filters import visible_rows
 from coderproj.identity.models import AuditAction
-from coderproj.identity.pages.events import events_of
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import TemplateSection, reads_audit_log

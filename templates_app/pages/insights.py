@@ -3,9 +3,9 @@
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from templates_app import insights, statistics
 from templates_app.pages.base import TemplateSection
 from templates_app.pages.template import times_card, users_card
+from templates_app.statistics import insights, usage
 
 
 class TemplateInsights(TemplateSection):
@@ -14,7 +14,7 @@ class TemplateInsights(TemplateSection):
     tab = "insights"
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
-        use = statistics.use_of([self.template.pk])[self.template.pk]
+        use = usage.use_of([self.template.pk])[self.template.pk]
         found = insights.insights_of(self.template.pk)
         context = {
             "insights": found,

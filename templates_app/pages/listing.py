@@ -10,21 +10,22 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
 
+from coderproj.base.errors import Invalid
 from coderproj.console import charts
 from coderproj.console.addresses import page_url
 from coderproj.console.paging import slice_of
 from coderproj.console.views import SignedInPage
-from coderproj.errors import Invalid
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
-from provisioning.figures import daemon_figures, job_figures
 from provisioning.models import JobStatus
 from provisioning.models.jobs import status_expression
-from templates_app import starters, statistics
+from provisioning.queue.figures import daemon_figures, job_figures
+from templates_app import starters
 from templates_app.filters import search_templates
 from templates_app.models import Template, TemplateVersion
+from templates_app.models.templates import TemplateQuerySet
 from templates_app.pages.addresses import template_url
-from templates_app.querysets import TemplateQuerySet
+from templates_app.statistics import usage
 
 PAGE_SIZE = 50
 SHOWN_FIELDS = (
@@ -87,7 +88,7 @@ class TemplatesPage(SignedInPage):
         }
         if not self.wants_part:
             context |= self._around(bool(found.rows or query or show != "active" or found.number > 1))
-        return self.show("templates_app/templates.html", context, part="templates_app/_templates.html")
+        return self.show("templates_app/template_list.html", context, part="templates_app/_templates.html")
 
     def _templates(self, query: str, show: str) -> TemplateQuerySet:
         templates = search_templates(self.actor, {"q": query})
@@ -115,11 +116,11 @@ class TemplatesPage(SignedInPage):
 def rows_of(templates: Sequence[Template]) -> list[Row]:
     """The rows of the list: two queries, however many templates there are."""
     newest = _newest_versions(templates)
-    use = statistics.summaries_of([template.pk for template in templates])
+    use = usage.summaries_of([template.pk for template in templates])
     return [_row(template, newest.get(template.pk), use[template.pk]) for template in templates]
 
 
-def _row(template: Template, newest: Newest | None, use: statistics.Summary) -> Row:
+def _row(template: Template, newest: Newest | None, use: usage.Summary) -> Row:
     active = template.active_version
     return Row(
         name=template.display_name or template.name,
@@ -153,7 +154,7 @@ def _url_of(template: Template, version_name: str) -> str:
     return page_url("version", template.organization.name, template.name, version_name)
 
 
-def _in_words(use: statistics.Summary) -> str:
+def _in_words(use: usage.Summary) -> str:
     return f"Between {min(use.daily_users)} and {max(use.daily_users)} developers a day in {len(use.daily_users)} days"
 
 

@@ -8,13 +8,13 @@ from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.accounts.pages.groups import counted
+from coderproj.accounts.pages.people import MemberForm
+from coderproj.base.errors import DomainError, NotFound
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
-from coderproj.errors import DomainError, NotFound
 from coderproj.identity.models import Group, User
-from coderproj.identity.pages.groups import counted
-from coderproj.identity.pages.people import MemberForm
 from coderproj.identity.rbac import Action
 from templates_app import effective_access
 from templates_app.models import AccessRole, Template

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from provisioning.engine.base import Transition
 from provisioning.models import JobStatus, WorkspaceResource
 from provisioning.pages.parts import shown_agents
-from provisioning.resource_graph import DRAWN_AT_MOST, resource_graph
+from provisioning.pages.resource_graph import DRAWN_AT_MOST, resource_graph
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import TemplateSection

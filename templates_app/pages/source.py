@@ -5,8 +5,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.errors import DomainError, NotFound
-from provisioning import files
+from coderproj.base.errors import DomainError, NotFound
+from provisioning.files import stored
 from templates_app.pages.addresses import version_url
 from templates_app.pages.version import VersionSection
 from templates_app.source import NotShown, check_size, open_source
@@ -33,7 +33,7 @@ class VersionFiles(VersionSection):
         assert file is not None  # as ``prepare`` has seen
         try:
             check_size(file.size)
-            return reading(files.content(file.pk), wanted)
+            return reading(stored.content(file.pk), wanted)
         except NotShown as reason:
             return {"archive_not_shown": str(reason)}
         except DomainError as error:

@@ -5,9 +5,9 @@ from functools import cache
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import NotFound
 from coderproj.console import markdown
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
 from templates_app import starters
 from templates_app.pages.listing import may_create_somewhere
 from templates_app.pages.source import reading

@@ -6,15 +6,14 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.api.identifiers import parse_uuid
+from coderproj.base.errors import NotFound
+from coderproj.base.identifiers import parse_uuid
 from coderproj.console import charts, markdown
 from coderproj.console.paging import slice_of
 from coderproj.console.templatetags.console import duration
 from coderproj.console.views import SignedInPage
-from coderproj.errors import NotFound
 from coderproj.identity.rbac import Action
 from provisioning.engine.base import Transition
-from templates_app import statistics
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import (
@@ -28,6 +27,7 @@ from templates_app.pages.resources import resource_sets
 from templates_app.pages.trying import form_context
 from templates_app.parameter_form import fields_of, initial
 from templates_app.services import access, templates
+from templates_app.statistics import usage
 
 VERSIONS_ON_OVERVIEW = 8
 PAGE_SIZE = 30
@@ -43,7 +43,7 @@ class TemplateOverview(TemplateSection):
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
-        use = statistics.use_of([self.template.pk])[self.template.pk]
+        use = usage.use_of([self.template.pk])[self.template.pk]
         active = self.template.active_version
         active.template = self.template
         fields = fields_of(active)
@@ -127,7 +127,7 @@ def _change_on_the_week(users: list[int]) -> float | None:
 
 
 def users_card(users: list[int]) -> charts.Card:
-    days = statistics.last_days()
+    days = usage.last_days()
     label = f"Daily active developers over {len(users)} days, between {min(users)} and {max(users)}"
     return charts.Card(
         key="users",
@@ -140,8 +140,8 @@ def users_card(users: list[int]) -> charts.Card:
     )
 
 
-def times_card(daily: list[statistics.RunTimes]) -> charts.Card:
-    days = statistics.last_days()
+def times_card(daily: list[usage.RunTimes]) -> charts.Card:
+    days = usage.last_days()
     series = [
         charts.Series("p50", [day.p50 for day in daily]),
         charts.Series("p95", [day.p95 for day in daily]),

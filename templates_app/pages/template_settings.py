@@ -7,8 +7,8 @@ from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import DomainError
 from coderproj.console.forms import ConsoleForm
-from coderproj.errors import DomainError
 from coderproj.identity.rbac import Action
 from templates_app.models import Template
 from templates_app.names import check_display_name, check_template_name

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.errors import NotFound
+from coderproj.base.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.models import JobStatus

@@ -7,21 +7,21 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import Forbidden, NotFound
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
-from coderproj.errors import Forbidden, NotFound
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning import files
-from provisioning.log_console import log_console
+from provisioning.files import stored
 from provisioning.models import JobStatus, ParameterSchema
 from provisioning.pages.jobs import is_cancelable
+from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 from templates_app.models import TemplateVersion
+from templates_app.models.templates import TemplateVersionQuerySet
 from templates_app.pages.addresses import template_url, version_url
 from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of
 from templates_app.pages.naming import NameForm
 from templates_app.preview import Preview, preview_of_file
-from templates_app.querysets import TemplateVersionQuerySet
 from templates_app.services import versions
 
 # Tabs of a version, in the order of the page. Their pages derive from ``VersionSection``.
@@ -124,7 +124,7 @@ class VersionSection(SignedInPage):
     @property
     def reads_source(self) -> bool:
         """Whether there are files that it was imported from, and the actor may read them."""
-        return files.source_of(self.actor, self.version.job) is not None
+        return stored.source_of(self.actor, self.version.job) is not None
 
 
 def _find(

@@ -6,8 +6,8 @@ from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.errors import DomainError, Forbidden
 from coderproj.console.forms import ConsoleForm
-from coderproj.errors import DomainError, Forbidden
 from templates_app.models import TemplateVersion
 from templates_app.names import check_name
 from templates_app.pages.addresses import version_url

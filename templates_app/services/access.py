@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from coderproj.api.identifiers import parse_uuid
-from coderproj.errors import Forbidden, Invalid, NotFound, Problem
+from coderproj.base.errors import Forbidden, Invalid, NotFound, Problem
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit, organizations
 from coderproj.identity.actor import Actor
 from coderproj.identity.groups import visible_groups, with_members

@@ -1,6 +1,6 @@
 """Archiving versions: what is out of use is put aside and can be taken up again."""
 
-from coderproj.errors import DomainError
+from coderproj.base.errors import DomainError
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction

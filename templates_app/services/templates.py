@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from coderproj.errors import Conflict, DomainError, Invalid, NotFound, Problem
+from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound, Problem
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Organization

@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
 
-from coderproj.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from coderproj.base.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Organization
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning import files, job_administration, jobs, parameters
+from provisioning import parameters
 from provisioning.engine.base import ImportResult, Transition
+from provisioning.files import stored
 from provisioning.models import File, JobType, ParameterScope, Provisioner, ProvisionerJob
+from provisioning.queue import administration, jobs
 from templates_app import starters
 from templates_app.models import RichParameter, Template, TemplateVersion
 from templates_app.names import made_up_name
@@ -108,12 +110,12 @@ def _source_file(actor: Actor, source: Source) -> File | None:
             "Give either file_id or example_id, not both.",
         )
     if source.file_id:
-        return files.find(actor, source.file_id)
+        return stored.find(actor, source.file_id)
     if source.starter:
         starter = starters.find(source.starter)
         if starter is None:
             raise Invalid.field("example_id", f"Starter {source.starter!r} not found.")
-        return files.store(actor, starters.archive(starter.slug)).file
+        return stored.store(actor, starters.archive(starter.slug)).file
     return None
 
 
@@ -176,7 +178,7 @@ def authorize_change(actor: Actor, version: TemplateVersion) -> None:
 def cancel(actor: Actor, version: TemplateVersion) -> None:
     """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
     authorize_change(actor, version)
-    job_administration.stop(actor, version.job)
+    administration.stop(actor, version.job)
 
 
 def previous(version: TemplateVersion) -> TemplateVersion | None:
@@ -266,7 +268,7 @@ def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
     """Ask for the end of a dry run. Raises Forbidden, and JobEnded when there is nothing to cancel."""
     if not _allowed_on_dry_run(actor, job, Action.UPDATE):
         raise Forbidden
-    job_administration.stop(actor, job)
+    administration.stop(actor, job)
 
 
 def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:

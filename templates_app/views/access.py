@@ -7,21 +7,21 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api import filtering
-from coderproj.api.identifiers import NIL, parse_uuid
+from coderproj.accounts.serializers.groups import GroupSerializer
+from coderproj.accounts.serializers.users import UserSerializer, user_context
 from coderproj.api.schema import ConfirmationSerializer, path_id
 from coderproj.api.views import ApiView
-from coderproj.errors import Invalid, Problem
+from coderproj.base import filtering
+from coderproj.base.errors import Invalid, Problem
+from coderproj.base.identifiers import NIL, parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction
 from coderproj.identity.rbac import Action
-from coderproj.identity.serializers.groups import GroupSerializer
-from coderproj.identity.serializers.users import UserSerializer, user_context
 from coderproj.identity.users import ME
-from templates_app.access_serializers import ANY_ACTION, AccessListAnswer, AuthCheckBody, UpdateAccessListBody
 from templates_app.filters import TemplateFilter, search_templates
-from templates_app.serializers import TemplateSerializer
+from templates_app.serializers.access import ANY_ACTION, AccessListAnswer, AuthCheckBody, UpdateAccessListBody
+from templates_app.serializers.templates import TemplateSerializer
 from templates_app.services import access
 from templates_app.services.checks import Check, may
 from templates_app.views.base import OfTemplate

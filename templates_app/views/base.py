@@ -4,15 +4,15 @@ import uuid
 
 from rest_framework.response import Response
 
-from coderproj.api.identifiers import path_uuid
+from coderproj.accounts.serializers.users import user_context
 from coderproj.api.views import ApiView
-from coderproj.errors import NotFound
+from coderproj.base.errors import NotFound
+from coderproj.base.identifiers import path_uuid
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import find_organization
-from coderproj.identity.serializers.users import user_context
 from templates_app.models import Template, TemplateVersion
-from templates_app.querysets import TemplateVersionQuerySet
-from templates_app.serializers import TemplateVersionSerializer
+from templates_app.models.templates import TemplateVersionQuerySet
+from templates_app.serializers.templates import TemplateVersionSerializer
 from templates_app.services import access
 
 

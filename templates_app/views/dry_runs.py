@@ -6,13 +6,13 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.identifiers import path_uuid
 from coderproj.api.schema import ConfirmationSerializer
-from coderproj.errors import DomainError
-from provisioning.log_views import FollowableLogs
+from coderproj.base.errors import DomainError
+from coderproj.base.identifiers import path_uuid
 from provisioning.models import ProvisionerJob
-from provisioning.serializers import LogSerializer, ProvisionerJobSerializer, ResourceSerializer
-from templates_app.serializers import DryRunBody
+from provisioning.serializers.jobs import LogSerializer, ProvisionerJobSerializer, ResourceSerializer
+from provisioning.views.logs import FollowableLogs
+from templates_app.serializers.templates import DryRunBody
 from templates_app.services import versions
 from templates_app.views.base import OfVersion
 from templates_app.views.versions import resources_of

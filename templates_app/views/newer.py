@@ -6,9 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.schema import ConfirmationSerializer, path_id
-from coderproj.errors import NotFound
+from coderproj.base.errors import NotFound
 from templates_app.models import Template, TemplateVersion
-from templates_app.serializers import TemplateVersionSerializer
+from templates_app.serializers.templates import TemplateVersionSerializer
 from templates_app.services import versions
 from templates_app.services.archiving import set_archived
 from templates_app.views.base import AnswersVersion, InOrganization, OfVersion, version_for_answer, versions_for_answers

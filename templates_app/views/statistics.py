@@ -6,11 +6,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from coderproj.accounts.views.base import OfUser
 from coderproj.api.views import ApiView
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
-from coderproj.identity.views.base import OfUser
-from templates_app.serializers import DailyActiveUsersSerializer
+from templates_app.serializers.templates import DailyActiveUsersSerializer
 
 
 class DailyUsersView(ApiView):

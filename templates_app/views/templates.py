@@ -7,24 +7,24 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api import filtering
-from coderproj.api.compiled import json_answer
+from coderproj.accounts.serializers.users import user_context
 from coderproj.api.dialect import absent_template_fields, one_version, template_created_status
-from coderproj.api.identifiers import parse_uuid
 from coderproj.api.pagination import Page, page_of
 from coderproj.api.schema import PAGE_PARAMETERS, ConfirmationSerializer
 from coderproj.api.views import CompiledReadView
-from coderproj.errors import DomainError, Invalid, NotFound
+from coderproj.base import filtering
+from coderproj.base.errors import DomainError, Invalid, NotFound
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.models import AuditAction
 from coderproj.identity.organizations import organization_reference, sees_all_organizations
 from coderproj.identity.rbac import Action
-from coderproj.identity.serializers.users import user_context
-from provisioning.serializers import given_values
+from coderproj.reads.compiled import json_answer
+from provisioning.serializers.jobs import given_values
 from templates_app import reads, starters
 from templates_app.filters import TemplateFilter, VersionFilter, search_templates
 from templates_app.models import Template, TemplateVersion
-from templates_app.serializers import (
+from templates_app.serializers.templates import (
     CreateTemplateBody,
     DailyActiveUsersSerializer,
     PromoteBody,

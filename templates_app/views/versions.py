@@ -9,27 +9,27 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.compiled import json_answer
 from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.views import CompiledReadView
-from coderproj.errors import DomainError, NotFound, Unfinished
+from coderproj.base.errors import DomainError, NotFound, Unfinished
 from coderproj.identity import audit
 from coderproj.identity.models import AuditAction
+from coderproj.reads.compiled import json_answer
 from provisioning import parameters
-from provisioning.log_reading import LogPage
-from provisioning.log_views import FollowableLogs, log_response
-from provisioning.log_window import LogWindow
+from provisioning.log.reading import LogPage
+from provisioning.log.window import LogWindow
 from provisioning.models import ProvisionerJob, WorkspaceResource
-from provisioning.serializers import (
+from provisioning.serializers.jobs import (
     ComputedValueSerializer,
     LogSerializer,
     ParameterSchemaSerializer,
     ResourceSerializer,
     given_values,
 )
+from provisioning.views.logs import FollowableLogs, log_response
 from templates_app import reads
 from templates_app.models import TemplateVersion
-from templates_app.serializers import (
+from templates_app.serializers.templates import (
     CreateVersionBody,
     RichParameterSerializer,
     TemplateVersionSerializer,

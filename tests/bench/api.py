@@ -58,11 +58,11 @@ def main() -> int:
 @contextmanager
 def served(**environment: str) -> Iterator[tuple[str, int]]:
     """The product's web server in a process of its own."""
-    from coderproj.addresses import free_port
     from coderproj.demo.server import answers
+    from coderproj.web.addresses import free_port
 
     port = free_port()
-    command = [sys.executable, "-m", "coderproj.server", "--port", str(port)]
+    command = [sys.executable, "-m", "coderproj.web.server", "--port", str(port)]
     with subprocess.Popen(command, env={**os.environ, **environment}) as process:
         try:
             url = f"http://127.0.0.1:{port}"
@@ -156,7 +156,7 @@ class Bench:
 
     def long_log(self, path: str) -> None:
         """100,000 lines in one answer."""
-        from coderproj.stack import proportional_memory
+        from coderproj.management.stack import proportional_memory
 
         idle = proportional_memory(self.server)
         firsts, totals = [], []

@@ -49,7 +49,7 @@ def served() -> Iterator[tuple[str, int]]:
     from coderproj.demo.server import answers
 
     with subprocess.Popen(
-        [sys.executable, "-m", "coderproj.server", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "coderproj.web.server", "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout

@@ -18,7 +18,7 @@ from tests.bench.database import own_database, served
 from tests.bench.load import cpu_seconds
 
 if TYPE_CHECKING:
-    from provisioning.work import Lease
+    from provisioning.protocol.leases import Lease
 
 CARRIERS = {
     "websocket": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -40,7 +40,7 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str
     ``server_us``, processor time of the server per line and follower in microseconds.
     """
     from coderproj.identity import tokens
-    from provisioning import jobs
+    from provisioning.queue import jobs
 
     url, pid = server
     version, lease = _running_import()
@@ -74,7 +74,7 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str
 
 def unwatched(lines: int) -> dict[str, Any]:
     """``job_s`` and ``write_ms`` of the same job without followers."""
-    from provisioning import jobs
+    from provisioning.queue import jobs
 
     _, lease = _running_import()
     job_s, write_ms = _write(lease, lines)
@@ -93,19 +93,19 @@ def _running_import() -> tuple[Any, "Lease"]:
 
 def _write(lease: "Lease", lines: int) -> tuple[float, float]:
     """Write at the pace of the job; seconds for all, and the mean milliseconds of a batch."""
-    from provisioning import logs
     from provisioning.engine.base import LogLevel, LogLine, LogSource
+    from provisioning.log import writing
 
     began = time.perf_counter()
-    writing = 0.0
+    seconds = 0.0
     for number, start in enumerate(range(0, lines, BATCH)):
         time.sleep(max(0.0, began + number * PAUSE - time.perf_counter()))
         now, since = time.time(), time.perf_counter()
         output = f"sent {int(now * 1e6)} {'x' * 80}"
         batch = [LogLine(LogSource.ENGINE, LogLevel.INFO, "Planning", output, now)] * min(BATCH, lines - start)
-        logs.append(lease.job_id, lease.token, batch)
-        writing += time.perf_counter() - since
-    return time.perf_counter() - began, writing * 1000 / -(-lines // BATCH)
+        writing.append(lease.job_id, lease.token, batch)
+        seconds += time.perf_counter() - since
+    return time.perf_counter() - began, seconds * 1000 / -(-lines // BATCH)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coderproj.stack import process_tree
+from coderproj.management.stack import process_tree
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

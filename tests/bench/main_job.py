@@ -76,7 +76,7 @@ def measure_server() -> Figures:
     from coderproj.demo.api import Api
     from coderproj.demo.server import OwnServer
     from coderproj.management.commands.demo import owner_token
-    from provisioning.archive import pack
+    from provisioning.files.archive import pack
 
     server = OwnServer()
     cold = server.start()

@@ -76,7 +76,7 @@ def main() -> int:
 # ---------------------------------------------------------------------- the server
 def page_costs(url: str, data: "PageData", watched: list[int]) -> Iterator[PageCost]:
     """Every page that can be opened, as the deployment's owner."""
-    from coderproj.api.authentication import SESSION_COOKIE
+    from coderproj.identity.authentication import SESSION_COOKIE
     from tests.test_pages import SHOWN
 
     headers = {"Cookie": f"{SESSION_COOKIE}={data.session}", "Accept-Encoding": "gzip, br"}
@@ -170,7 +170,7 @@ def first_visit(goals: Goals, browser: "Browser", url: str, data: "PageData") ->
 
 def long_log(goals: Goals, browser: "Browser", url: str, data: "PageData") -> None:
     """The page of an import that failed in its 5,000th line, at that line: from the navigation until it is painted."""
-    from coderproj.api.authentication import SESSION_COOKIE
+    from coderproj.identity.authentication import SESSION_COOKIE
     from tests.bench.page_seed import LINES
 
     context = browser.new_context(viewport={"width": 1440, "height": 900})

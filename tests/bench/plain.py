@@ -18,9 +18,9 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey
 from coderproj.urls import urlpatterns as product
 from provisioning.models import ProvisionerJobLog, WorkspaceResource
-from provisioning.serializers import ResourceSerializer
+from provisioning.serializers.jobs import ResourceSerializer
 from templates_app.models import Template, TemplateVersion
-from templates_app.serializers import TemplateSerializer, TemplateVersionSerializer
+from templates_app.serializers.templates import TemplateSerializer, TemplateVersionSerializer
 
 
 class OrmAuthentication(BaseAuthentication):

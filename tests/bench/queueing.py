@@ -84,7 +84,7 @@ def with_daemon() -> dict[str, Any]:
     """``wake_ms``: from enqueue to start for a job that comes to an idle daemon, p50 and p95.
     ``daemon_jobs_per_second``: jobs of the scripted engine, each in a process of its own.
     """
-    from provisioning.archive import pack
+    from provisioning.files.archive import pack
     from provisioning.models import ProvisionerJob
     from tests.factories import make_file, make_job, make_organization, make_user
 
@@ -156,8 +156,9 @@ def ingestion(database: EmbeddedPostgres) -> dict[str, Any]:
 
 def write() -> None:
     """Write LINES lines to a job of its own once told to; prints the processor seconds of that."""
-    from provisioning import jobs, logs
     from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
+    from provisioning.log import writing
+    from provisioning.queue import jobs
     from tests.factories import claim, make_job, make_organization, make_user
 
     name = f"writer-{uuid.uuid4().hex[:8]}"
@@ -173,7 +174,7 @@ def write() -> None:
     sys.stdin.readline()
     before = resource.getrusage(resource.RUSAGE_SELF)
     for batch in batches:
-        logs.append(lease.job_id, lease.token, batch)
+        writing.append(lease.job_id, lease.token, batch)
     after = resource.getrusage(resource.RUSAGE_SELF)
     jobs.fail(lease, "done")
     print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, flush=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coderproj.addresses import free_port
+from coderproj.web.addresses import free_port
 
 ROOT = Path(__file__).parents[2]
 

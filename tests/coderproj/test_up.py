@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from coderproj.addresses import free_port, listen, url
-from coderproj.stack import process_tree
+from coderproj.management.stack import process_tree
+from coderproj.web.addresses import free_port, listen, url
 from tests.coderproj.conftest import FIRST_USER
 from tests.coderproj.starting import ROOT, environment, get, lines_until, post, running
 
@@ -128,7 +128,7 @@ def served(used_module_dir) -> Iterator[Served]:
 
 def web_of(process):
     (web,) = [
-        pid for pid in process_tree(process.pid) if b"coderproj.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in process_tree(process.pid) if b"coderproj.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return web
 

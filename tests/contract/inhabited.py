@@ -99,9 +99,9 @@ def inhabit(name: str) -> Inhabited:
 
 
 def actor_of(user: User) -> Any:
-    from coderproj.api.authentication import actor_for_token
     from coderproj.identity import tokens
     from coderproj.identity.actor import Client
+    from coderproj.identity.authentication import actor_for_token
 
     _, token = tokens.issue(user=user)
     return actor_for_token(token, Client(ip=None, user_agent="", request_id=None))

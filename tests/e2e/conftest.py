@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from coderproj.api.authentication import SESSION_COOKIE
 from coderproj.identity import tokens
+from coderproj.identity.authentication import SESSION_COOKIE
 from tests.e2e.scene import Scene, make_scene
 
 FLAGS = [

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from coderproj.identity.models import Organization, User
-from provisioning import jobs, logs
 from provisioning.engine import base
 from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
+from provisioning.log import writing
 from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
-from provisioning.work import Lease
+from provisioning.protocol.leases import Lease
+from provisioning.queue import jobs
 from templates_app.models import Template, TemplateVersion
 from tests.e2e.scene_details import ASKING, add_details, store_files
 from tests.factories import claim, finish, make_job, make_organization, make_template, make_user, make_version
@@ -188,7 +189,7 @@ def write_log(lease: Lease, *, error: str | None = None, until: Stage = Stage.CL
         lines += [LogLine(LogSource.DAEMON, LogLevel.INFO, stage, "", start), *written]
         if stage == until:
             break
-    logs.append(lease.job_id, lease.token, lines)
+    writing.append(lease.job_id, lease.token, lines)
 
 
 def _set(version: TemplateVersion, *, age: timedelta, **fields: str) -> None:

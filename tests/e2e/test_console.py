@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, Stage
+from provisioning.log import writing
+from provisioning.queue import jobs
 from templates_app.models import Template, TemplateVersion
 from tests.e2e.scene import PASSWORD, found, line, write_log
 from tests.factories import claim, finish, make_version
@@ -83,11 +84,13 @@ def test_a_log_is_followed_to_the_end_of_its_job(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/{scene.running.name}")
     expect(page.locator(".live")).to_have_text("Live")
-    logs.append(scene.lease.job_id, scene.lease.token, [line(Stage.PERSISTENT), line(Stage.PERSISTENT, "Hello there")])
+    writing.append(
+        scene.lease.job_id, scene.lease.token, [line(Stage.PERSISTENT), line(Stage.PERSISTENT, "Hello there")]
+    )
     expect(page.get_by_text("Hello there")).to_be_visible()
     count = int(page.locator("#log-count").inner_text())
     many = [line(Stage.PERSISTENT, f"line {number}", LogLevel.DEBUG) for number in range(2000)]
-    logs.append(scene.lease.job_id, scene.lease.token, many)
+    writing.append(scene.lease.job_id, scene.lease.token, many)
     expect(page.locator("#log-count")).to_have_text(str(count + 2000), timeout=30_000)
     expect(page.get_by_text("line 1999", exact=True)).to_be_in_viewport()
     follow = page.get_by_role("button", name="Follow")
@@ -126,7 +129,7 @@ def test_stages_with_odd_names_are_shown_as_they_are(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/{scene.running.name}")
     name = '"]<b>odd</b>\\'
-    logs.append(scene.lease.job_id, scene.lease.token, [line(name), line(name, "inside"), line(Stage.CLEANING_UP)])
+    writing.append(scene.lease.job_id, scene.lease.token, [line(name), line(name, "inside"), line(Stage.CLEANING_UP)])
     expect(page.get_by_text("inside")).to_be_visible()
     expect(page.locator(".stage .name", has_text=name)).to_be_visible()
 

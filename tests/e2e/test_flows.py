@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from coderproj.api.authentication import SESSION_COOKIE
 from coderproj.identity import tokens
-from coderproj.server import Server
-from provisioning import jobs, logs
+from coderproj.identity.authentication import SESSION_COOKIE
+from coderproj.web.server import Server
 from provisioning.engine.base import Stage
+from provisioning.log import writing
+from provisioning.queue import jobs
 from templates_app.models import Template
 from tests.e2e.scene import Scene, found, line
 from tests.vocabulary import run_daemon, tar_of
@@ -56,7 +57,7 @@ def test_a_followed_log_goes_on_after_the_server_has_restarted(browser: Browser,
 
     def write(*texts: str) -> int:
         """The number of the last line."""
-        return logs.append(scene.lease.job_id, scene.lease.token, [line(Stage.PERSISTENT, text) for text in texts])
+        return writing.append(scene.lease.job_id, scene.lease.token, [line(Stage.PERSISTENT, text) for text in texts])
 
     first = Server()
     context = browser.new_context(base_url=first.url)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from coderproj.api.authentication import SESSION_COOKIE
+from coderproj.identity.authentication import SESSION_COOKIE
 from templates_app.models import AccessRole, TemplateAccess, TemplateVersion
 from tests.vocabulary import tar_of
 

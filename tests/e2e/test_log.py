@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel, LogLine, Stage
+from provisioning.log import writing
+from provisioning.queue import jobs
 from tests.e2e.conftest import PHONE, WIDE
 from tests.e2e.scene import Scene, found, line
 from tests.factories import claim
@@ -22,7 +23,7 @@ def open_running(page: Page, scene: Scene, ending: str = "") -> None:
 
 
 def write(scene: Scene, *lines: LogLine) -> None:
-    logs.append(scene.lease.job_id, scene.lease.token, list(lines))
+    writing.append(scene.lease.job_id, scene.lease.token, list(lines))
 
 
 def rail(page: Page) -> list[str]:

@@ -9,8 +9,8 @@ from playwright.sync_api import Dialog, expect
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Group, User
-from provisioning import jobs, logs
 from provisioning.engine.base import LogLevel
+from provisioning.log import writing
 from provisioning.models import (
     ParameterSchema,
     ProvisionerJob,
@@ -19,6 +19,7 @@ from provisioning.models import (
     WorkspaceResource,
     WorkspaceResourceMetadata,
 )
+from provisioning.queue import jobs
 from templates_app.models import AccessRole, RichParameter, Template, TemplateAccess, TemplateVersion
 from tests.e2e.scene import line
 from tests.e2e.scene_details import store_files
@@ -148,7 +149,7 @@ def hostile(scene):
     ProvisionerJob.objects.filter(pk=scene.waiting.pk).update(tags={text(1): text(2), "scope": text(3)})
     ProvisionerJob.objects.filter(pk=scene.failed.job_id).update(error=everything)
     lines = [line(payload[:100], payload, level) for payload in PAYLOADS for level in LogLevel]
-    logs.append(scene.lease.job_id, scene.lease.token, lines)
+    writing.append(scene.lease.job_id, scene.lease.token, lines)
     files = {
         f"{number}-{name}.tf": payload for number, (name, payload) in enumerate(zip("abc", PAYLOADS, strict=False))
     }
@@ -304,7 +305,7 @@ def test_what_comes_by_htmx_and_by_the_log_does_not_run_either(page, live_api, h
     check(page, live_api.url)
     page.goto(f"{TEMPLATE}/versions/{hostile.running.name}")
     lines = [line(payload[:100], payload) for payload in PAYLOADS]
-    logs.append(hostile.lease.job_id, hostile.lease.token, lines)
+    writing.append(hostile.lease.job_id, hostile.lease.token, lines)
     jobs.fail(hostile.lease, "\n".join(PAYLOADS))
     expect(page.locator(".live")).to_have_text("Finished")
     check(page, live_api.url)

@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 
-from coderproj.addresses import free_port
+from coderproj.management.stack import process_tree
 from coderproj.postgres import EmbeddedPostgres
-from coderproj.stack import process_tree
+from coderproj.web.addresses import free_port
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 3
@@ -100,7 +100,7 @@ class World:
         call_command("migrate", verbosity=0)
         self.port = free_port()
         environment = {**os.environ, **SHORT_LEASE}
-        self.web = self._member("web", ["-m", "coderproj.server", "--port", str(self.port)], environment)
+        self.web = self._member("web", ["-m", "coderproj.web.server", "--port", str(self.port)], environment)
         self.web.start()
         self.wait_for_web()
         for number in range(self.daemons):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coderproj.errors import Invalid
+from coderproj.base.errors import Invalid
 from coderproj.identity.actor import Actor
 from provisioning.engine import base
 from provisioning.models import ProvisionerJob

@@ -4,16 +4,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from coderproj.api.kept import ENTRY_BYTES, KeptAnswers
 from coderproj.identity.models import ApiKey
-from provisioning import jobs, logs
+from coderproj.reads.kept import ENTRY_BYTES, KeptAnswers
 from provisioning.engine.base import LogLevel, LogLine, LogSource
-from provisioning.log_reading import PAGE_LINES
+from provisioning.log import writing
+from provisioning.log.reading import PAGE_LINES
 from provisioning.models import WorkspaceResource
+from provisioning.queue import jobs
 from templates_app.models import RichParameter, TemplateAccess
 from tests.api import ApiClient
 from tests.factories import claim, finish, make_organization, make_template, make_user, make_version
-from tests.templates_app.test_versions_api import FOUND
+from tests.templates_app.views.test_versions import FOUND
 
 pytestmark = pytest.mark.django_db
 RESULTS = ("resources", "rich-parameters", "schema")
@@ -112,22 +113,22 @@ def test_a_log_is_kept_once_the_import_has_ended_and_each_part_by_itself(admin, 
     path = f"templateversions/{version.pk}/logs"
     assert api.get(path).body == []
     lease = claim()
-    logs.append(version.job_id, lease.token, [line("one"), line("two")])
+    writing.append(version.job_id, lease.token, [line("one"), line("two")])
     assert [found["output"] for found in api.get(path).body] == ["one", "two"]
-    logs.append(version.job_id, lease.token, [line("three")])
+    writing.append(version.job_id, lease.token, [line("three")])
     jobs.complete(lease, FOUND)
     for _ in range(2):
         assert [found["output"] for found in api.get(path).body] == ["one", "two", "three"]
         assert [found["output"] for found in api.get(f"{path}?after=1").body] == ["two", "three"]
         assert [found["output"] for found in api.get(f"{path}?before=2").body] == ["one"]
-    with pytest.raises(logs.LeaseLostWhileLogging):
-        logs.append(version.job_id, lease.token, [line("four")])
+    with pytest.raises(writing.LeaseLostWhileLogging):
+        writing.append(version.job_id, lease.token, [line("four")])
 
 
 def test_a_long_log_is_whole_when_its_first_page_is_kept(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     lease = claim()
-    logs.append(version.job_id, lease.token, [line(f"line {n}") for n in range(PAGE_LINES + 7)])
+    writing.append(version.job_id, lease.token, [line(f"line {n}") for n in range(PAGE_LINES + 7)])
     jobs.complete(lease, FOUND)
     api = ApiClient(admin)
     for _ in range(2):

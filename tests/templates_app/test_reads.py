@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from coderproj.api.renderers import to_json
+from coderproj.base.json_text import to_json
 from coderproj.identity.models import User
 from provisioning.engine import base
 from provisioning.models import ParameterSchema, WorkspaceResource
-from provisioning.serializers import ParameterSchemaSerializer, ResourceSerializer
+from provisioning.serializers.jobs import ParameterSchemaSerializer, ResourceSerializer
 from templates_app import reads
 from templates_app.models import RichParameter, Template, TemplateVersion
-from templates_app.serializers import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
+from templates_app.serializers.templates import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user, make_version
-from tests.templates_app.test_versions_api import FOUND
+from tests.templates_app.views.test_versions import FOUND
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from coderproj.console import markdown
-from coderproj.identity.navigation import may_enter_admin
+from coderproj.identity.rbac import may_enter_admin
 
 register = template.Library()
 

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from coderproj import env
-from coderproj.addresses import local_url
+from coderproj.base.terminal import Show
 from coderproj.demo.api import Api, ApiError
 from coderproj.demo.installation import Database, answers, database, first_owner, is_served_at
 from coderproj.demo.run import DemoFailedError, Figures, run
@@ -22,7 +22,7 @@ from coderproj.demo.server import OwnServer, ServerFailedError, interrupted_as_e
 from coderproj.identity import tokens
 from coderproj.identity.models import LoginType
 from coderproj.postgres import EmbeddedPostgres
-from coderproj.terminal import Show
+from coderproj.web.addresses import local_url
 from templates_app import starters
 
 STARTER = "hello"

@@ -17,11 +17,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from coderproj import addresses, env
+from coderproj import env
 from coderproj.console.static_files import collect
 from coderproj.identity import services
+from coderproj.management.stack import Stack
 from coderproj.postgres import EmbeddedPostgres, EmbeddedPostgresError
-from coderproj.stack import Stack
+from coderproj.web import addresses
 
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
@@ -49,7 +50,7 @@ class Command(BaseCommand):
                 migrate()
                 welcome = first_user()
                 collected.result()
-                stack.add("web", "-m", "coderproj.server", "--host", host, "--port", str(port))
+                stack.add("web", "-m", "coderproj.web.server", "--host", host, "--port", str(port))
                 if not options["no_daemon"]:
                     stack.add("daemon", "manage.py", "provisionerd", "--drain-seconds", str(DRAIN_SECONDS))
                 stack.watch(until=Ready(addresses.local_url(host, port)))

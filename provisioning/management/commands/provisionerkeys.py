@@ -5,15 +5,15 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
+from coderproj.accounts.management.commands.tokens import seconds_of
 from coderproj.commands import ActingCommand, validated, when
 from coderproj.identity.actor import Actor
-from coderproj.identity.management.commands.tokens import seconds_of
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT, find_organization
 from coderproj.identity.services import token_lifetime
 from provisioning import keys
 from provisioning.daemon.command_line import tag
-from provisioning.key_views import ProvisionerKeyBody, ProvisionerKeySerializer
+from provisioning.views.keys import ProvisionerKeyBody, ProvisionerKeySerializer
 
 
 class Command(ActingCommand):

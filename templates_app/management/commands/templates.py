@@ -12,22 +12,22 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
+from coderproj.accounts.serializers.users import user_context
 from coderproj.api.serializers import BodySerializer, StrictTextField
+from coderproj.base.errors import Invalid, NotFound
+from coderproj.base.terminal import Show
 from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand, validated, when
-from coderproj.errors import Invalid, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT
-from coderproj.identity.serializers.users import user_context
-from coderproj.terminal import Show
-from provisioning import archive, files
-from provisioning.log_reading import follow_lines
+from provisioning.files import archive, stored
+from provisioning.log.reading import follow_lines
 from provisioning.models import File, JobStatus, ProvisionerDaemon, ProvisionerJob
 from provisioning.parameters import GivenValue
-from provisioning.serializers import LiteralValueBody
+from provisioning.serializers.jobs import LiteralValueBody
 from templates_app.models import Template, TemplateVersion
 from templates_app.names import check_name, check_template_name
-from templates_app.serializers import TemplateSerializer, TemplateVersionSerializer
+from templates_app.serializers.templates import TemplateSerializer, TemplateVersionSerializer
 from templates_app.services import templates, versions
 from templates_app.services.access import find_organization
 
@@ -158,7 +158,7 @@ class Command(ActingCommand):
             version = named_version(template, options["version"])
         if version.job.file_id is None:
             raise NotFound(f"Version {version.name} has no source.")
-        file = files.find(actor, version.job.file_id)
+        file = stored.find(actor, version.job.file_id)
         target: Path = options["target"]
         data = bytes(file.data)
         if target.exists():
@@ -268,7 +268,7 @@ def store_source(actor: Actor, source: Path) -> File:
         raise Invalid.field("source", f"{source} is neither a folder nor a file.")
     sink = io.BytesIO()
     archive.check(io.BytesIO(content), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
-    return files.store(actor, sink.getvalue()).file
+    return stored.store(actor, sink.getvalue()).file
 
 
 def given_values(path: Path | None) -> tuple[GivenValue, ...]:

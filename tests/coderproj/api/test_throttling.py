@@ -8,7 +8,7 @@ from django.db import connection
 from django.urls import reverse
 
 from coderproj.api import throttling
-from coderproj.api.throttling import Counters
+from coderproj.identity.limits import Counters
 from tests.api import ApiClient
 from tests.factories import make_organization, make_user
 

@@ -4,12 +4,12 @@ import pytest
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from coderproj.base.errors import Conflict, DomainError, Invalid
 from coderproj.console import errors, navigation, session
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.navigation import Entry, Section
 from coderproj.console.paging import slice_of
 from coderproj.console.views import next_url
-from coderproj.errors import Conflict, DomainError, Invalid
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
 from tests.factories import make_organization, make_user

@@ -3,8 +3,8 @@
 from django import forms
 from django.template.loader import render_to_string
 
+from coderproj.base.errors import Invalid, Problem
 from coderproj.console.forms import FiltersForm
-from coderproj.errors import Invalid, Problem
 
 
 class Filters(FiltersForm):

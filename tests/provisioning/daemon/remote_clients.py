@@ -4,9 +4,9 @@ from pathlib import Path
 
 from coderproj.identity.actor import Actor
 from provisioning import keys
-from provisioning.daemon.client import DaemonFacts
 from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.models import ProvisionerKey
+from provisioning.protocol.client import DaemonFacts
 from tests.factories import make_user
 
 ROOT = Path(__file__).resolve().parents[3]

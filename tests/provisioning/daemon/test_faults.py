@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.db import connection, transaction
 
-from provisioning import jobs
 from provisioning.models import JobStatus, ProvisionerDaemon
+from provisioning.queue import jobs
 from tests.vocabulary import (
     echo,
     parent_of,

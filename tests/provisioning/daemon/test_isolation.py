@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from coderproj.identity.actor import Actor
-from provisioning import jobs, keys
+from provisioning import keys
 from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerKey
+from provisioning.queue import jobs
 from tests.factories import make_provisioner_key, make_user
 from tests.provisioning.daemon.proxy import Proxy
 from tests.vocabulary import RemoteDaemonProcess, echo, queue_import, running, wait_for_job, wait_for_log

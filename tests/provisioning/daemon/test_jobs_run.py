@@ -3,7 +3,6 @@
 import pytest
 from django.db import transaction
 
-from provisioning import jobs
 from provisioning.models import (
     JobStatus,
     ParameterSchema,
@@ -12,6 +11,8 @@ from provisioning.models import (
     ProvisionerJobLog,
     WorkspaceResource,
 )
+from provisioning.notifications import QUEUED
+from provisioning.queue import jobs
 from templates_app.models import RichParameter, TemplateVersion
 from tests.factories import make_job
 from tests.vocabulary import echo, queue_dry_run, queue_import, tar_of, wait_for_job, wait_for_log, wait_until
@@ -138,7 +139,7 @@ def release_held(job):
     held.tags = {"scope": "organization"}
     with transaction.atomic():
         held.save(update_fields=["tags"])
-        jobs._tell(jobs.QUEUED, held.pk)
+        jobs._notify(QUEUED, held.pk)
 
 
 def test_sensitive_values_are_masked_in_log_and_error(daemon):

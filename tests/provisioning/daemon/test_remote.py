@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioning import jobs
-from provisioning.daemon.client import DaemonFacts, LeaseLost, Refused
 from provisioning.engine.base import PlanResult
 from provisioning.models import File, JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.protocol.client import DaemonFacts, LeaseLost, Refused
+from provisioning.queue import jobs
 from tests.factories import make_file, make_job, make_organization, make_provisioner_key, make_user
 from tests.provisioning.daemon.remote_clients import FACTS, LINE, QUICK, ROOT, fields
 from tests.vocabulary import (

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from provisioning import jobs
 from provisioning.daemon.remote import BadAddress, RemoteClient
 from provisioning.models import JobStatus, ProvisionerDaemon
+from provisioning.queue import jobs
 from tests.factories import make_provisioner_key
 from tests.provisioning.daemon.proxy import proxy_to
 from tests.provisioning.daemon.remote_clients import QUICK, ROOT
@@ -60,14 +60,14 @@ def test_a_server_that_is_away_for_a_while_costs_no_job(live_api, log):
 
 def test_a_server_that_restarts_costs_no_job(log):
     """A server of its own: a process, killed in the middle of the job."""
-    from coderproj.addresses import free_port
+    from coderproj.web.addresses import free_port
     from tests.vocabulary import database_url
 
     port = free_port()
 
     def serve():
         return subprocess.Popen(
-            (sys.executable, "-W", "ignore", "-m", "coderproj.server", "--port", str(port)),
+            (sys.executable, "-W", "ignore", "-m", "coderproj.web.server", "--port", str(port)),
             cwd=ROOT,
             env=os.environ | {"DATABASE_URL": database_url("web"), "RATELIMIT_API": "0"},
             stdout=subprocess.DEVNULL,

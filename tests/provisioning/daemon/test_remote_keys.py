@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from provisioning.daemon.client import DaemonFacts, LeaseLost, NotAccepted, Refused, Unreachable
 from provisioning.engine.base import PlanResult
 from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.protocol.client import DaemonFacts, LeaseLost, NotAccepted, Refused, Unreachable
 from tests.factories import make_job, make_organization, make_provisioner_key
 from tests.provisioning.daemon.remote_clients import FACTS, LINE, QUICK, fields, revoke_all
 from tests.vocabulary import (

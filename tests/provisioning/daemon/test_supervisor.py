@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from provisioning.daemon import messages
-from provisioning.daemon.client import Assignment, Lease, LeaseLost, Unreachable
 from provisioning.daemon.supervisor import Bounds, Supervisor
 from provisioning.engine.base import PlanInput
 from provisioning.models import JobStatus, ProvisionerJob
+from provisioning.protocol.client import Assignment, Lease, LeaseLost, Unreachable
 from tests.vocabulary import echo, queue_import, wait_for_job, wait_for_log
 
 

@@ -1,0 +1,180 @@
+"""Identity in the admin."""
+
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import Group as DjangoGroup
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from coderproj.console.admin import ChoiceFilter, ReadOnlyAdmin, TableAdmin
+from coderproj.identity import services, users
+from coderproj.identity.models import (
+    ApiKey,
+    AuditLog,
+    GitSSHKey,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+    User,
+)
+from coderproj.identity.roles import OrganizationRole, SiteRole
+
+# Django's own groups grant nothing here.
+admin.site.unregister(DjangoGroup)
+
+
+class UserForm(forms.ModelForm):
+    """Passwords are set in the console, which ends the sessions."""
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "name", "avatar_url"]
+
+
+class MembershipForm(forms.ModelForm):
+    roles = forms.MultipleChoiceField(
+        choices=OrganizationRole.choices, required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["organization", "user", "roles"]
+
+
+def _with_role(role: SiteRole, rows: "QuerySet[User]") -> "QuerySet[User]":
+    return rows.filter(site_roles__contains=[role.value])
+
+
+class SiteRoleFilter(ChoiceFilter):
+    title = "site role"
+    parameter_name = "role"
+    ways = {role.value: (role.label, partial(_with_role, role)) for role in SiteRole}
+
+
+@admin.register(User)
+class UserAdmin(TableAdmin[User]):
+    """Users are made by the API, the console or ``manage.py users``, which set a password; deleting keeps the row.
+
+    Roles are given in the console, which keeps a deployment from losing its last owner.
+    """
+
+    form = UserForm
+    list_display = ["username", "email", "status", "site_roles", "last_seen_at"]
+    list_filter = ["status", SiteRoleFilter, "deleted"]
+    search_fields = ["id", "username", "email", "name"]
+    readonly_fields = ["status", "site_roles", "last_seen_at", "created_at"]
+    actions = ["suspend", "activate"]
+
+    def view_on_site(self, user: User) -> str:
+        return reverse("user", args=[user.pk])
+
+    @admin.action(description="Suspend the selected users, and end their sessions and tokens", permissions=["act"])
+    def suspend(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
+        self.act(request, chosen.filter(deleted=False), users.suspend, "Suspended {count} of the users.")
+
+    @admin.action(description="Activate the selected users", permissions=["act"])
+    def activate(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
+        self.act(request, chosen.filter(deleted=False), users.activate, "Activated {count} of the users.")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+
+@admin.register(Organization)
+class OrganizationAdmin(TableAdmin[Organization]):
+    list_display = ["name", "display_name", "is_default", "created_at"]
+    list_filter = ["is_default"]
+    search_fields = ["id", "name", "display_name"]
+
+    def view_on_site(self, organization: Organization) -> str:
+        return reverse("organization", args=[organization.pk])
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """An organization comes with its group of everyone: the services make both."""
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(TableAdmin[Membership]):
+    form = MembershipForm
+    list_display = ["user", "organization", "roles", "created_at"]
+    list_filter = ["organization"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__username", "user__email"]
+    autocomplete_fields = ["user", "organization"]
+
+
+@admin.register(Group)
+class GroupAdmin(TableAdmin[Group]):
+    list_display = ["name", "organization", "quota_allowance", "created_at"]
+    list_filter = ["organization"]
+    list_select_related = ["organization"]
+    search_fields = ["id", "name"]
+    autocomplete_fields = ["organization"]
+
+    def view_on_site(self, group: Group) -> str:
+        return reverse("group", args=[group.pk])
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_everyone)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return ["name", "organization"] if obj and obj.is_everyone else []
+
+
+@admin.register(GroupMembership)
+class GroupMembershipAdmin(TableAdmin[GroupMembership]):
+    list_display = ["user", "group"]
+    list_filter = ["group__organization"]
+    list_select_related = ["user", "group"]
+    search_fields = ["user__username", "group__name"]
+    autocomplete_fields = ["user", "group"]
+
+    def told_of(self, obj: GroupMembership) -> Group:
+        return obj.group
+
+
+@admin.register(GitSSHKey)
+class GitSSHKeyAdmin(ReadOnlyAdmin[GitSSHKey]):
+    list_display = ["user", "public_key", "updated_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
+    """Keys can be revoked here; they are made by signing in or by the API."""
+
+    list_display = ["id", "name", "user", "scope", "last_used", "expires_at"]
+    list_filter = ["login_type", "scope"]
+    list_select_related = ["user"]
+    search_fields = ["id", "name", "user__username"]
+    exclude = ["hashed_secret"]
+    actions = ["revoke"]
+
+    def view_on_site(self, key: ApiKey) -> str:
+        return reverse("user", args=[key.user_id])
+
+    @admin.action(description="Revoke the selected keys", permissions=["act"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> None:
+        """End these sessions and tokens at once."""
+        self.act(request, chosen, services.revoke_key, "Revoked {count} of the keys.")
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(ReadOnlyAdmin[AuditLog]):
+    list_display = ["time", "username", "action", "resource_type", "resource_target", "status_code"]
+    list_filter = ["action", "resource_type", "status_code"]
+    search_fields = ["username", "resource_target", "resource_id", "request_id"]
+    date_hierarchy = "time"
+
+    def view_on_site(self, row: AuditLog) -> str:
+        return f"{reverse('audit')}?resource_id={row.resource_id}"

@@ -1,0 +1,57 @@
+"""``manage.py organizations``: list, create, members."""
+
+from typing import Any
+
+from coderproj.accounts.serializers.organizations import (
+    CreateOrganizationBody,
+    MemberSerializer,
+    OrganizationSerializer,
+)
+from coderproj.commands import ActingCommand, validated, when
+from coderproj.identity import organizations
+from coderproj.identity.actor import Actor
+from coderproj.identity.roles import ORGANIZATION_MEMBER
+
+
+class Command(ActingCommand):
+    help = "List and create organizations; list their members."
+
+    def add_actions(self, actions: Any) -> None:
+        actions.add_parser("list", help="the organizations, the default one first")
+        create = actions.add_parser("create", help="make an organization, administered by the acting user")
+        create.add_argument("name")
+        for field in ("display-name", "description", "icon"):
+            create.add_argument(f"--{field}", default="")
+        members = actions.add_parser("members", help="the active members of an organization, by username")
+        members.add_argument(
+            "organization", nargs="?", default=organizations.DEFAULT, help="id or name (default: the default one)"
+        )
+
+    def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
+        rows = list(organizations.visible_organizations(actor).order_by("-is_default", "name"))
+        self.table(
+            ("Organization", "Display name", "Created", "Default"),
+            [(row.name, row.display_name, when(row.created_at), "default" if row.is_default else "") for row in rows],
+            "There are no organizations.",
+        )
+        return OrganizationSerializer(rows, many=True).data
+
+    def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
+        fields = ("name", "display_name", "description", "icon")
+        body = validated(CreateOrganizationBody, {name: options[name] for name in fields})
+        organization = organizations.create_organization(actor, **body)
+        self.say(f"Made organization {organization.name}.")
+        return OrganizationSerializer(organization).data
+
+    def act_members(self, actor: Actor, options: dict[str, Any]) -> Any:
+        organization = organizations.find_organization(actor, options["organization"])
+        rows = list(organizations.members_of(actor, organization))
+        self.table(
+            ("Username", "E-mail", "Roles", "Since"),
+            [
+                (row.user.username, row.user.email, ", ".join(row.roles) or ORGANIZATION_MEMBER, when(row.created_at))
+                for row in rows
+            ],
+            "There are no members.",
+        )
+        return MemberSerializer(rows, many=True).data

@@ -1,0 +1,171 @@
+"""``manage.py users``: create, list, show, suspend, activate, delete, password, roles."""
+
+import secrets
+import sys
+from typing import Any
+
+from django.db import transaction
+
+from coderproj.accounts.serializers.users import (
+    CreateUserBody,
+    FirstUserBody,
+    PasswordBody,
+    UserSerializer,
+    user_context,
+)
+from coderproj.base.errors import Invalid
+from coderproj.commands import ActingCommand, validated, when
+from coderproj.identity import services, users
+from coderproj.identity.actor import Actor
+from coderproj.identity.filters import search_users
+from coderproj.identity.models import User
+from coderproj.identity.organizations import DEFAULT, find_organization
+from coderproj.identity.roles import MEMBER, SiteRole
+
+
+class Command(ActingCommand):
+    help = "Create, list, suspend and delete users; set their passwords and roles."
+
+    def add_actions(self, actions: Any) -> None:
+        create = actions.add_parser("create", help="make a user")
+        create.add_argument("username")
+        create.add_argument("--email", required=True)
+        create.add_argument("--name", default="", help="the name in full")
+        create.add_argument("--role", action="append", default=[], choices=SiteRole.values, help="may be repeated")
+        create.add_argument("--organization", help="id or name (default: the default one)")
+        create.add_argument("--first", action="store_true", help="the first user of a new deployment, its owner")
+
+        listed = actions.add_parser("list", help="the users, oldest first")
+        listed.add_argument("-q", "--query", default="", help="words, status:suspended, role:owner")
+
+        actions.add_parser("show", help="one user")
+        actions.add_parser("suspend", help="lock a user out; ends their sessions and tokens")
+        actions.add_parser("activate", help="let a suspended user in again")
+        actions.add_parser("delete", help="delete a user; what they made stays")
+        password = actions.add_parser("password", help="set a new password; ends sessions and tokens")
+        roles = actions.add_parser("roles", help="give a user exactly these site roles; none takes all away")
+        for name in ("show", "suspend", "activate", "delete", "password", "roles"):
+            actions.choices[name].add_argument("user", help="id or username")
+        roles.add_argument("roles", nargs="*", metavar="ROLE", help=", ".join(SiteRole.values))
+        for parser in (create, password):
+            parser.add_argument(
+                "--password-from-stdin", action="store_true", help="read it from a line (default: make one up, show it)"
+            )
+
+    def act(self, options: dict[str, Any]) -> Any:
+        # Nobody is there yet who could do it.
+        return self._create_first(options) if options.get("first") else super().act(options)
+
+    # ---------------------------------------------------------------- making
+    def _create_first(self, options: dict[str, Any]) -> Any:
+        if options["role"] or options["organization"]:
+            raise Invalid.field("first", "The first user is the owner, and gets an organization of their own.")
+        password = given_password(options)
+        body = validated(FirstUserBody, self._body(options, password))
+        user, organization = services.create_first_user(**body)
+        self.say(f"Made the first user {user.username}, an owner, and the organization {organization.name}.")
+        return self._with_password({"id": user.pk, "username": user.username, "email": user.email}, options, password)
+
+    def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
+        password = given_password(options)
+        body = validated(CreateUserBody, self._body(options, password))
+        organization = find_organization(actor, options["organization"] or DEFAULT)
+        with transaction.atomic():
+            user = users.create_user(
+                actor,
+                username=body["username"],
+                email=body["email"],
+                password=password,
+                name=body["name"],
+                organizations=[organization],
+            )
+            if options["role"]:
+                users.set_site_roles(actor, user, options["role"])
+        self.say(f"Made user {user.username} in {organization.name}.")
+        return self._with_password(shown(actor, user), options, password)
+
+    def _body(self, options: dict[str, Any], password: str) -> dict[str, Any]:
+        return {**{name: options[name] for name in ("username", "email", "name")}, "password": password}
+
+    def _with_password(self, answer: dict[str, Any], options: dict[str, Any], password: str) -> dict[str, Any]:
+        """The answer, with a password that was made up here."""
+        if options["password_from_stdin"]:
+            return answer
+        self.say(f"Password: {password} (shown once)")
+        return {**answer, "password": password}
+
+    # ---------------------------------------------------------------- reading
+    def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
+        found = search_users(actor, {"q": options["query"]}).order_by("created_at", "id")
+        rows = list(found.prefetch_related("memberships"))
+        self.table(
+            ("Username", "E-mail", "Name", "Status", "Roles", "Last seen"),
+            [
+                (row.username, row.email, row.name, row.status, ", ".join(row.site_roles), when(row.last_seen_at))
+                for row in rows
+            ],
+            "There are no such users.",
+        )
+        return UserSerializer(rows, many=True, context=user_context(actor)).data
+
+    def act_show(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.find_user(actor, options["user"])
+        organizations = user.organizations.order_by("name").values_list("name", flat=True)
+        self.table(
+            ("", user.username),
+            [
+                ("Id", user.pk),
+                ("E-mail", user.email),
+                ("Name", user.name),
+                ("Status", user.status),
+                ("Roles", ", ".join(user.site_roles) or MEMBER),
+                ("Organizations", ", ".join(organizations)),
+                ("Created", when(user.created_at)),
+                ("Last seen", when(user.last_seen_at)),
+            ],
+            "",
+        )
+        return shown(actor, user)
+
+    # ---------------------------------------------------------------- changing
+    def act_suspend(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.suspend(actor, users.find_user(actor, options["user"]))
+        self.say(f"Suspended {user.username}.")
+        return shown(actor, user)
+
+    def act_activate(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.activate(actor, users.find_user(actor, options["user"]))
+        self.say(f"{user.username} may sign in again.")
+        return shown(actor, user)
+
+    def act_delete(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.find_user(actor, options["user"])
+        users.delete(actor, user)
+        self.say(f"Deleted {user.username}.")
+        return {"id": user.pk, "username": user.username}
+
+    def act_password(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.find_user(actor, options["user"])
+        password = given_password(options)
+        validated(PasswordBody, {"password": password})
+        users.change_password(actor, user, password=password, old_password=None)
+        self.say(f"{user.username} has a new password.")
+        return self._with_password({"id": user.pk, "username": user.username}, options, password)
+
+    def act_roles(self, actor: Actor, options: dict[str, Any]) -> Any:
+        user = users.set_site_roles(actor, users.find_user(actor, options["user"]), options["roles"])
+        self.say(f"{user.username} is {', '.join(user.site_roles) or MEMBER}.")
+        return shown(actor, user)
+
+
+def given_password(options: dict[str, Any]) -> str:
+    """The line on standard input, else a password that is made up."""
+    if options["password_from_stdin"]:
+        return sys.stdin.readline().rstrip("\r\n")
+    return secrets.token_urlsafe(12)
+
+
+def shown(actor: Actor, user: User) -> dict[str, Any]:
+    """A user as the API answers."""
+    answer: dict[str, Any] = UserSerializer(user, context=user_context(actor)).data
+    return answer

@@ -1,0 +1,90 @@
+"""The audit log: who did what, to what, when, and what that changed."""
+
+from django import forms
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from coderproj.accounts.pages.events import KINDS, events_of
+from coderproj.base.errors import Invalid, NotFound
+from coderproj.console.forms import FiltersForm
+from coderproj.console.paging import slice_of
+from coderproj.console.views import SignedInPage
+from coderproj.identity import audit
+from coderproj.identity.filters import reads_audit_log, search_rows
+from coderproj.identity.models import AuditAction, AuditLog
+
+PAGE_SIZE = 30
+ACTIONS = {
+    AuditAction.CREATE: "Created",
+    AuditAction.WRITE: "Changed",
+    AuditAction.DELETE: "Deleted",
+    AuditAction.LOGIN: "Signed in",
+    AuditAction.LOGOUT: "Signed out",
+    AuditAction.START: "Started",
+    AuditAction.STOP: "Stopped",
+}
+# Filters that the form has no field for: links lead here with them.
+HIDDEN = ("resource_id", "resource_target", "email", "status_code")
+# The id of the list's heading, which links lead to.
+HEADING = "list-heading"
+
+
+def _title(resource_type: str) -> str:
+    words = KINDS.get(resource_type, resource_type.replace("_", " "))
+    return words[:1].upper() + words[1:]
+
+
+def _types() -> list[tuple[str, str]]:
+    """What can be chosen: the apps have said by now what is audited."""
+    types = sorted({policy.resource_type for policy in audit.policies().values()})
+    return [("", "Anything"), *((name, _title(name)) for name in types)]
+
+
+class FilterForm(FiltersForm):
+    """The filters of the API that people use most."""
+
+    q = forms.CharField(
+        required=False, label="Search", widget=forms.TextInput({"type": "search", "placeholder": "Name or username"})
+    )
+    username = forms.CharField(required=False, label="Who", widget=forms.TextInput({"placeholder": "Username"}))
+    action = forms.ChoiceField(
+        required=False, label="Did", choices=[("", "Anything"), *((key.value, name) for key, name in ACTIONS.items())]
+    )
+    resource_type = forms.ChoiceField(required=False, label="To", choices=_types)
+    date_from = forms.CharField(required=False, label="From", widget=forms.TextInput({"type": "date"}))
+    date_to = forms.CharField(required=False, label="Until", widget=forms.TextInput({"type": "date"}))
+
+
+class AuditPage(SignedInPage):
+    """Rows newest first, for those who may read the audit log of everything or of their organizations. For others the
+    page does not exist."""
+
+    section = "audit"
+
+    def prepare(self) -> None:  # type: ignore[override]
+        if not reads_audit_log(self.actor):
+            raise NotFound
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        names = (*FilterForm.base_fields, *HIDDEN)
+        given = {name: value for name in names if (value := request.GET.get(name, "").strip())}
+        form = FilterForm(given)
+        try:
+            rows = search_rows(self.actor, given)
+        except Invalid as error:
+            if self.wants_part:
+                return self.show_all(HEADING)
+            rows = AuditLog.objects.none()
+            form.refuse(error)
+        page = slice_of(request, rows, PAGE_SIZE)
+        context = {
+            "form": form,
+            "hidden": form.hidden,
+            "events": events_of(page.rows),
+            "slice": page,
+            "filtered": bool(given),
+            "everything_url": reverse("audit"),
+            "nothing": "Nothing has been recorded yet. Whatever people change will be listed here.",
+        }
+        return self.show("accounts/audit.html", context, part="accounts/_events.html")

@@ -1,0 +1,208 @@
+"""A group: its members, its quota, and what it gives access to."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.accounts.pages.addresses import group_url
+from coderproj.accounts.pages.groups import GROUPS, GroupForm
+from coderproj.accounts.pages.people import MemberForm
+from coderproj.accounts.pages.reach import Reachable, reach_of
+from coderproj.base.errors import DomainError, Forbidden, NotFound
+from coderproj.base.identifiers import parse_uuid
+from coderproj.console.paging import slice_of
+from coderproj.console.questions import Question
+from coderproj.console.views import SignedInPage
+from coderproj.identity import groups
+from coderproj.identity.groups import GroupChange
+from coderproj.identity.models import Group, User
+from coderproj.identity.rbac import Action, Resource, allowed
+
+PAGE_SIZE = 50
+
+
+class GroupSection(SignedInPage):
+    """A page about one group that the actor may see, as ``self.group``."""
+
+    section = "groups"
+    group: Group
+
+    def prepare(self, group: uuid.UUID) -> None:  # type: ignore[override]
+        self.group = groups.find_group(self.actor, str(group))
+
+    def may(self, action: Action) -> bool:
+        return allowed(self.actor, action, Resource.GROUP, organization_id=self.group.organization_id)
+
+    def page(
+        self, *, status: int = 200, form: GroupForm | None = None, member_form: MemberForm | None = None
+    ) -> HttpResponseBase:
+        """The group's page; forms that were sent with mistakes take the place of fresh ones."""
+        group = self.group
+        members = groups.active_members(group)
+        found = slice_of(self.request, members, PAGE_SIZE, address=group_url(group))
+        reach = reach_of(self.actor, group)
+        context: dict[str, Any] = {
+            "group": group,
+            "members": [(user, self.removal(user)) for user in found.rows],
+            "slice": found,
+            "member_count": members.count(),
+            "reach": reach,
+            "may_update": self.may(Action.UPDATE),
+            "deletion": self.deletion(reach),
+            "trail": [GROUPS, (group.name, "")],
+        }
+        if context["may_update"]:
+            context["form"] = form or fresh_form(group)
+            context["member_form"] = member_form or self.member_form()
+        return self.show("accounts/group.html", context, status=status)
+
+    def member_form(self, data: Mapping[str, Any] | None = None) -> MemberForm:
+        """The form that adds one of the organization's members."""
+        return MemberForm(self.actor, data, organization=self.group.organization_id)
+
+    def removal(self, user: User) -> Question | None:
+        """The question before a member is removed, or None where it is not offered."""
+        group = self.group
+        if group.is_everyone or not self.may(Action.UPDATE):
+            return None
+        return Question(
+            key=f"remove-{user.pk}",
+            url=f"{group_url(group, 'remove-group-member')}?user={user.pk}",
+            action="Remove",
+            title=f"Remove {user.username} from {group.name}?",
+            consequences=(
+                "They lose what the group gives access to at once, unless something else lets them in.",
+                "Its quota no longer counts for them. They can be added again.",
+            ),
+            button=f"Remove {user.username}",
+            back_url=group_url(group),
+            back_label=f"Keep {user.username}",
+            danger=True,
+        )
+
+    def deletion(self, reach: list[Reachable]) -> Question | None:
+        """The question before the group is deleted, or None where it is not offered."""
+        group = self.group
+        if group.is_everyone or not self.may(Action.DELETE):
+            return None
+        templates = f"{len(reach)} template{'' if len(reach) == 1 else 's'}"
+        return Question(
+            key="delete",
+            url=group_url(group, "delete-group"),
+            action="Delete",
+            title=f"Delete {group.name}?",
+            consequences=(
+                f"It gives access to {templates} that you see. Members whom nothing else lets in lose it at once.",
+                "Nobody's account is touched. This cannot be undone.",
+            ),
+            button=f"Delete {group.name}",
+            back_url=group_url(group),
+            back_label=f"Keep {group.name}",
+            danger=True,
+        )
+
+
+def fresh_form(group: Group) -> GroupForm:
+    """The form with what is stored; the name of ``Everyone`` cannot be changed."""
+    form = GroupForm(
+        initial={"name": group.name, "quota_allowance": group.quota_allowance, "avatar_url": group.avatar_url}
+    )
+    form.fields["name"].disabled = group.is_everyone
+    return form
+
+
+class GroupPage(GroupSection):
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        return self.page()
+
+
+class GroupForms(GroupSection):
+    """A form of the group's page; without anything to send, one is led back there."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        return self.go(group_url(self.group))
+
+    def change(self, change: GroupChange) -> None:
+        groups.update_group(self.actor, self.group, change)
+
+
+class GroupSettings(GroupForms):
+    """Changes name, quota and avatar."""
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        form = GroupForm(request.POST, initial={"name": self.group.name})
+        form.fields["name"].disabled = self.group.is_everyone
+        if not form.is_valid():
+            return self.page(form=form)
+        try:
+            self.change(GroupChange(**form.cleaned_data))
+        except DomainError as error:
+            if isinstance(error, Forbidden):
+                raise
+            form.refuse(error)
+            self.group.refresh_from_db()
+            return self.page(form=form, status=error.status_code)
+        return self.go(group_url(self.group), "The group is saved.")
+
+
+class AddMember(GroupForms):
+    """Adds somebody by username or address."""
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        form = self.member_form(request.POST)
+        if not form.is_valid():
+            return self.page(member_form=form)
+        user: User = form.cleaned_data["username"]
+        try:
+            self.change(GroupChange(add_users=[str(user.pk)]))
+        except DomainError as error:
+            if isinstance(error, Forbidden):
+                raise
+            details = " ".join(problem.detail.replace(str(user.pk), user.username) for problem in error.problems)
+            form.add_error("username", details or error.message)
+            return self.page(member_form=form, status=error.status_code)
+        return self.go(group_url(self.group), f"{user.username} is in {self.group.name}.")
+
+
+class RemoveMember(GroupForms):
+    """Asks, and removes the member of the id ``user``."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        if "user" not in request.GET:
+            return super().get(request, group)
+        member = self._member()
+        if member is None:
+            raise NotFound
+        question = self.removal(member)
+        if question is None:
+            raise Forbidden
+        trail = [GROUPS, (self.group.name, group_url(self.group)), ("Remove", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        member = self._member()
+        self.change(GroupChange(remove_users=[request.GET.get("user", "")]))
+        name = member.username if member else "The user"
+        return self.go(group_url(self.group), f"{name} is no longer in {self.group.name}.")
+
+    def _member(self) -> User | None:
+        known = parse_uuid(self.request.GET.get("user", ""))
+        return groups.active_members(self.group).filter(pk=known).first() if known else None
+
+
+class DeleteGroup(GroupSection):
+    """Asks, and deletes the group."""
+
+    def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        question = self.deletion(reach_of(self.actor, self.group))
+        if question is None:
+            raise Forbidden
+        trail = [GROUPS, (self.group.name, group_url(self.group)), ("Delete", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
+        groups.delete_group(self.actor, self.group)
+        return self.go("/groups", f"{self.group.name} is deleted.")

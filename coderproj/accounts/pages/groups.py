@@ -1,0 +1,146 @@
+"""The groups of all organizations that one may see, and making one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from coderproj.accounts.pages.addresses import group_url
+from coderproj.accounts.serializers.groups import LARGEST
+from coderproj.base.errors import DomainError, Forbidden
+from coderproj.base.identifiers import parse_uuid
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.paging import slice_of
+from coderproj.console.views import SignedInPage
+from coderproj.identity import groups
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Group, GroupMembership, Membership, Organization, UserStatus
+from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.rbac import Action, Resource, allowed
+
+PAGE_SIZE = 50
+GROUPS = ("Groups", "/groups")
+
+
+class GroupForm(ConsoleForm):
+    """The fields of a group. ``Everyone`` keeps its name."""
+
+    name = forms.CharField(label="Name", max_length=64)
+    quota_allowance = forms.IntegerField(
+        label="Quota",
+        min_value=0,
+        max_value=LARGEST,
+        initial=0,
+        help_text="Credits for workspaces, counted by the daily cost of their resources. Quotas of groups add up.",
+    )
+    avatar_url = forms.CharField(
+        label="Avatar",
+        max_length=1024,
+        required=False,
+        help_text="An address for clients that show pictures. This console never fetches it.",
+    )
+
+
+class NewGroupForm(GroupForm):
+    organization = forms.ChoiceField(label="Organization")
+    field_order = ("organization", "name", "quota_allowance", "avatar_url")
+
+    def __init__(self, organizations: Sequence[Organization], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["organization"]
+        field.choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group in a list, with the number of its active members."""
+
+    group: Group
+    url: str
+    members: int
+
+
+class GroupsPage(SignedInPage):
+    """Groups by name, with search and organization in the address."""
+
+    section = "groups"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        query = request.GET.get("q", "").strip()
+        organizations = list(visible_organizations(self.actor).order_by("-is_default", "name"))
+        wanted = parse_uuid(request.GET.get("organization", ""))
+        found = counted(groups.visible_groups(self.actor).select_related("organization"))
+        if wanted:
+            found = found.filter(organization=wanted)
+        if query:
+            found = found.filter(name__icontains=query)
+        page = slice_of(request, found.order_by("name", "organization__name", "id"), PAGE_SIZE)
+        context: dict[str, Any] = {
+            "rows": [GroupRow(row, group_url(row), row.member_count) for row in page.rows],
+            "slice": page,
+            "q": query,
+            "organizations": organizations if len(organizations) > 1 else [],
+            "organization": str(wanted or ""),
+            "may_create": bool(organizations_to_group(self.actor, organizations)),
+            "only_everyone": not query and page.number == 1 and all(row.is_everyone for row in page.rows),
+        }
+        return self.show("accounts/groups.html", context, part="accounts/_groups.html")
+
+
+def counted(rows: "QuerySet[Group]") -> "QuerySet[Any]":
+    """Adds ``member_count``: active members, those of the organization for ``Everyone``."""
+    active = Q(user__deleted=False, user__status=UserStatus.ACTIVE)
+    own = GroupMembership.objects.filter(active, group=OuterRef("pk")).order_by().values("group")
+    everyone = Membership.objects.filter(active, organization=OuterRef("pk")).order_by().values("organization")
+    return rows.annotate(
+        member_count=Coalesce(
+            Subquery(own.annotate(count=Count("pk")).values("count")),
+            Subquery(everyone.annotate(count=Count("pk")).values("count")),
+            0,
+        )
+    )
+
+
+def organizations_to_group(actor: Actor, organizations: Sequence[Organization]) -> list[Organization]:
+    """Those in which the actor may make groups."""
+    create = (Action.CREATE, Resource.GROUP)
+    return [row for row in organizations if allowed(actor, *create, organization_id=row.pk)]
+
+
+class NewGroup(SignedInPage):
+    """Makes a group, without members at first."""
+
+    section = "groups"
+
+    def prepare(self) -> None:  # type: ignore[override]
+        visible = list(visible_organizations(self.actor).order_by("-is_default", "name"))
+        self.organizations = organizations_to_group(self.actor, visible)
+        if not self.organizations:
+            raise Forbidden("Only administrators of users, or of an organization, make groups.")
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self._page(NewGroupForm(self.organizations, initial={"organization": request.GET.get("organization")}))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        form = NewGroupForm(self.organizations, request.POST)
+        if not form.is_valid():
+            return self._page(form)
+        given = dict(form.cleaned_data)
+        chosen = given.pop("organization")
+        organization = next(row for row in self.organizations if str(row.pk) == chosen)
+        try:
+            group = groups.create_group(self.actor, organization, **given)
+        except DomainError as error:
+            form.refuse(error)
+            return self._page(form, error.status_code)
+        return self.go(group_url(group), f"{group.name} is ready: add its first members.")
+
+    def _page(self, form: NewGroupForm, status: int = 200) -> HttpResponseBase:
+        context = {"form": form, "trail": [GROUPS, ("New group", "")], "cancel_url": reverse("groups")}
+        return self.show("accounts/new_group.html", context, status=status)

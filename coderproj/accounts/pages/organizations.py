@@ -1,0 +1,272 @@
+"""Organizations, their members and what these may do there."""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.db.models import Count, Q
+from django.forms.models import model_to_dict
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from coderproj.accounts.pages.addresses import organization_url
+from coderproj.accounts.pages.people import MemberForm
+from coderproj.base.errors import DomainError, Forbidden, NotFound
+from coderproj.base.identifiers import parse_uuid
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.paging import slice_of
+from coderproj.console.questions import Question
+from coderproj.console.views import SignedInPage
+from coderproj.identity import organizations
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import Membership, Organization, User, UserStatus
+from coderproj.identity.rbac import Action, Resource, allowed, allowed_everywhere, assignable_roles
+from coderproj.identity.roles import OrganizationRole, SiteRole
+from coderproj.identity.users import USERNAME_PATTERN
+
+PAGE_SIZE = 50
+ORGANIZATIONS = ("Organizations", "/organizations")
+
+
+def check_name(value: str) -> None:
+    """Raises ValidationError for a word that stands where a path names an organization."""
+    if value.lower() == organizations.DEFAULT or parse_uuid(value):
+        raise forms.ValidationError("This name is reserved.")
+
+
+class OrganizationForm(ConsoleForm):
+    name = forms.RegexField(
+        rf"\A{USERNAME_PATTERN.pattern}\Z",
+        label="Name",
+        max_length=32,
+        help_text="Letters, digits and single dashes between them. It stands in addresses.",
+        error_messages={"invalid": "This is not a valid name."},
+        validators=[check_name],
+    )
+    display_name = forms.CharField(label="Display name", max_length=64, required=False)
+    description = forms.CharField(label="Description", max_length=256, required=False)
+
+
+class OrganizationSettingsForm(OrganizationForm):
+    icon = forms.CharField(
+        label="Icon",
+        max_length=256,
+        required=False,
+        help_text="An address such as /icon/docker.png. It is never fetched: its name chooses one of our symbols.",
+    )
+
+
+def may_create_organizations(actor: Actor) -> bool:
+    return allowed_everywhere(actor, Action.CREATE, Resource.ORGANIZATION)
+
+
+class OrganizationsPage(SignedInPage):
+    """The organizations one may see, with their number of active members."""
+
+    section = "organizations"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        active = Q(memberships__user__deleted=False, memberships__user__status=UserStatus.ACTIVE)
+        found: Any = organizations.visible_organizations(self.actor)
+        counted = found.annotate(member_count=Count("memberships", filter=active)).order_by("-is_default", "name")
+        page = slice_of(request, counted, PAGE_SIZE)
+        context = {"rows": page.rows, "slice": page, "may_create": may_create_organizations(self.actor)}
+        return self.show("accounts/organizations.html", context)
+
+
+class NewOrganization(SignedInPage):
+    """Makes an organization that the actor administers, for owners."""
+
+    section = "organizations"
+
+    def prepare(self) -> None:  # type: ignore[override]
+        if not may_create_organizations(self.actor):
+            raise Forbidden("Only owners make organizations.")
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self._page(OrganizationForm())
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        form = OrganizationForm(request.POST)
+        if not form.is_valid():
+            return self._page(form)
+        try:
+            organization = organizations.create_organization(self.actor, **form.cleaned_data)
+        except DomainError as error:
+            form.refuse(error)
+            return self._page(form, error.status_code)
+        return self.go(organization_url(organization), f"{organization.name} is ready. You administer it.")
+
+    def _page(self, form: OrganizationForm, status: int = 200) -> HttpResponseBase:
+        trail = [ORGANIZATIONS, ("New organization", "")]
+        return self.show("accounts/new_organization.html", {"form": form, "trail": trail}, status=status)
+
+
+# ---------------------------------------------------------------------- one of them
+def name_of(organization: Organization) -> str:
+    return organization.display_name or organization.name
+
+
+class OrganizationSection(SignedInPage):
+    """A page about one organization that the actor may see, as ``self.organization``."""
+
+    section = "organizations"
+    organization: Organization
+
+    def prepare(self, organization_id: uuid.UUID) -> None:  # type: ignore[override]
+        found = organizations.visible_organizations(self.actor).filter(pk=organization_id).first()
+        if found is None:
+            raise NotFound
+        self.organization = found
+
+    def may(self, action: Action, resource: Resource = Resource.ORGANIZATION_MEMBER) -> bool:
+        return allowed(self.actor, action, resource, organization_id=self.organization.pk)
+
+    def member(self, user_id: str) -> Membership:
+        """The membership of that user. Raises NotFound."""
+        known = parse_uuid(user_id)
+        user = User.objects.existing().filter(pk=known).first() if known else None
+        if user is None:
+            raise NotFound
+        return organizations.find_member(self.actor, self.organization, user)
+
+    def page(self, *, status: int = 200, member_form: MemberForm | None = None) -> HttpResponseBase:
+        organization = self.organization
+        sees_members = self.may(Action.READ)
+        query = self.request.GET.get("q", "").strip()
+        members = Membership.objects.none()
+        if sees_members:
+            members = organizations.members_of(self.actor, organization)
+            if query:
+                members = members.filter(Q(user__username__icontains=query) | Q(user__email__icontains=query))
+        found = slice_of(self.request, members, PAGE_SIZE, address=organization_url(organization))
+        assignable = assignable_roles(self.actor, organization.pk)
+        context: dict[str, Any] = {
+            "organization": organization,
+            "name": name_of(organization),
+            "sees_members": sees_members,
+            "members": [
+                (member, OrganizationRole.ADMIN in member.roles, bool(assignable) and self._may_change(member))
+                for member in found.rows
+            ],
+            "slice": found,
+            "q": query,
+            "may_update": self.may(Action.UPDATE, Resource.ORGANIZATION),
+            "may_add": self.may(Action.CREATE),
+            "may_remove": self.may(Action.DELETE),
+            "trail": [ORGANIZATIONS, (name_of(organization), "")],
+        }
+        if context["may_add"]:
+            context["member_form"] = member_form or MemberForm(self.actor)
+        return self.show("accounts/organization.html", context, status=status)
+
+    def _may_change(self, member: Membership) -> bool:
+        """Nobody changes their own roles, but owners."""
+        return member.user_id != self.actor.id or SiteRole.OWNER in self.actor.site_roles
+
+
+class OrganizationPage(OrganizationSection):
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        return self.page()
+
+
+class OrganizationSettings(OrganizationSection):
+    """Name, display name, description and icon, for those who may change them."""
+
+    def prepare(self, organization_id: uuid.UUID) -> None:  # type: ignore[override]
+        super().prepare(organization_id)
+        if not self.may(Action.UPDATE, Resource.ORGANIZATION):
+            raise Forbidden("Only its administrators change an organization.")
+
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        fields = OrganizationSettingsForm.base_fields
+        return self._form_page(OrganizationSettingsForm(initial=model_to_dict(self.organization, fields)))
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        form = OrganizationSettingsForm(request.POST)
+        if not form.is_valid():
+            return self._form_page(form, 400)
+        try:
+            organizations.update_organization(self.actor, self.organization, form.cleaned_data)
+        except NotFound:
+            raise
+        except DomainError as error:
+            form.refuse(error)
+            self.organization.refresh_from_db()
+            return self._form_page(form, error.status_code)
+        return self.go(organization_url(self.organization), "The settings are saved.")
+
+    def _form_page(self, form: OrganizationSettingsForm, status: int = 200) -> HttpResponseBase:
+        name, url = name_of(self.organization), organization_url(self.organization)
+        context = {"form": form, "name": name, "url": url, "trail": [ORGANIZATIONS, (name, url), ("Settings", "")]}
+        return self.show("accounts/organization_settings.html", context, status=status)
+
+
+class OrganizationForms(OrganizationSection):
+    """A form of the organization's page; without anything to send, one is led back there."""
+
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        return self.go(organization_url(self.organization))
+
+
+class AddOrganizationMember(OrganizationForms):
+    """Makes somebody a member, by username or address."""
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        form = MemberForm(self.actor, request.POST)
+        if not form.is_valid():
+            return self.page(member_form=form)
+        user: User = form.cleaned_data["username"]
+        try:
+            organizations.add_member(self.actor, self.organization, user)
+        except DomainError as error:
+            if isinstance(error, Forbidden | NotFound):
+                raise
+            form.add_error("username", error.message)
+            return self.page(member_form=form, status=error.status_code)
+        return self.go(organization_url(self.organization), f"{user.username} is a member.")
+
+
+class SetMemberRole(OrganizationForms):
+    """Makes the member of the id ``user`` an administrator, or takes that away: ``role`` may be blank."""
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        member = self.member(request.POST.get("user", ""))
+        role = request.POST.get("role", "")
+        organizations.set_member_roles(self.actor, member, [role] if role else [])
+        what = "administers the organization" if role else "is a member like others"
+        return self.go(organization_url(self.organization), f"{member.user.username} now {what}.")
+
+
+class RemoveOrganizationMember(OrganizationForms):
+    """Asks, and ends the membership of the id ``user``."""
+
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        if "user" not in request.GET:
+            return super().get(request, organization_id)
+        if not self.may(Action.DELETE):
+            raise Forbidden
+        user = self.member(request.GET["user"]).user
+        name = name_of(self.organization)
+        url = organization_url(self.organization)
+        question = Question(
+            key="remove",
+            url=f"{organization_url(self.organization, 'remove-member')}?user={user.pk}",
+            action="Remove",
+            title=f"Remove {user.username} from {name}?",
+            consequences=(
+                "They leave its groups, and lose what those and the organization give access to.",
+                "Their account stays, and so does what they made.",
+            ),
+            button=f"Remove {user.username}",
+            back_url=url,
+            back_label=f"Keep {user.username}",
+            danger=True,
+        )
+        trail = [ORGANIZATIONS, (name, url), ("Remove", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        member = self.member(request.GET.get("user", ""))
+        organizations.remove_member(self.actor, member)
+        return self.go(organization_url(self.organization), f"{member.user.username} is no longer a member.")

@@ -1,0 +1,138 @@
+"""Everybody whom one may see, and making users."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from coderproj.accounts.pages.addresses import user_url
+from coderproj.accounts.pages.people import HARD_TO_GUESS
+from coderproj.accounts.pages.user_forms import username_field
+from coderproj.accounts.serializers.users import PASSWORD_LENGTH
+from coderproj.base.errors import DomainError, Forbidden, Invalid
+from coderproj.console.forms import ConsoleForm
+from coderproj.console.paging import slice_of
+from coderproj.console.views import SignedInPage
+from coderproj.identity import users
+from coderproj.identity.actor import Actor
+from coderproj.identity.filters import search_users
+from coderproj.identity.models import Organization, User
+from coderproj.identity.models.users import UserQuerySet
+from coderproj.identity.organizations import visible_organizations
+from coderproj.identity.rbac import ROLES, Action, Resource, allowed, allowed_everywhere
+
+PAGE_SIZE = 30
+USERS = ("Users", "/users")
+SHOWN = {"": "All", "active": "Active", "suspended": "Suspended"}
+
+
+class UsersPage(SignedInPage):
+    """The users one may see, with search and filter in the address."""
+
+    section = "users"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        query = request.GET.get("q", "").strip()
+        status = request.GET.get("status", "")
+        status = status if status in SHOWN else ""
+        found, problem = User.objects.get_queryset().none(), ""
+        try:
+            found = self._users(query, status)
+        except Invalid as error:
+            problem = " ".join(entry.detail for entry in error.problems)
+        page = slice_of(request, found, PAGE_SIZE)
+        context: dict[str, Any] = {
+            "rows": [(user, role_names(user)) for user in page.rows],
+            "slice": page,
+            "q": query,
+            "status": status,
+            "tabs": SHOWN.items(),
+            "problem": problem,
+            "may_create": may_create_users(self.actor),
+        }
+        return self.show("accounts/users.html", context, part="accounts/_users.html")
+
+    def _users(self, query: str, status: str) -> UserQuerySet:
+        given = {"q": query} | ({"status": status} if status else {})
+        return search_users(self.actor, given).order_by("username", "id")
+
+
+def role_names(user: User) -> list[str]:
+    """The site roles of a user, as people call them."""
+    return [ROLES[role].display_name for role in user.site_roles if role in ROLES]
+
+
+def may_create_users(actor: Actor) -> bool:
+    return allowed_everywhere(actor, Action.CREATE, Resource.USER)
+
+
+# ---------------------------------------------------------------------- making one
+class NewUserForm(ConsoleForm):
+    username = username_field()
+    email = forms.EmailField(label="Email", max_length=254, help_text="They sign in with it.")
+    name = forms.CharField(label="Full name", max_length=128, required=False)
+    password = forms.CharField(
+        label="Password",
+        max_length=PASSWORD_LENGTH,
+        strip=False,
+        help_text=f"{HARD_TO_GUESS} Tell it to them; they can change it under their account.",
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    organizations = forms.MultipleChoiceField(
+        label="Member of", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose one at least."}
+    )
+
+    def __init__(self, organizations: list[Organization], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.choices = organizations
+        field: Any = self.fields["organizations"]
+        field.choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
+        field.initial = [str(row.pk) for row in organizations if row.is_default or len(organizations) == 1]
+
+    def chosen(self) -> list[Organization]:
+        wanted = set(self.cleaned_data["organizations"])
+        return [row for row in self.choices if str(row.pk) in wanted]
+
+
+class NewUser(SignedInPage):
+    """Makes a user, for administrators of users."""
+
+    section = "users"
+
+    def prepare(self) -> None:  # type: ignore[override]
+        if not may_create_users(self.actor):
+            raise Forbidden("Only administrators of users make new ones.")
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self._page(NewUserForm(self._organizations()))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        form = NewUserForm(self._organizations(), request.POST)
+        if not form.is_valid():
+            return self._page(form)
+        given = form.cleaned_data
+        try:
+            user = users.create_user(
+                self.actor,
+                username=given["username"],
+                email=given["email"],
+                password=given["password"],
+                name=given["name"],
+                organizations=form.chosen(),
+            )
+        except DomainError as error:
+            form.refuse(error)
+            return self._page(form, error.status_code)
+        return self.go(user_url(user), f"{user.username} can sign in as {user.email}.")
+
+    def _organizations(self) -> list[Organization]:
+        """Those to which the actor may add members."""
+        rows = visible_organizations(self.actor).order_by("-is_default", "name")
+        create = (Action.CREATE, Resource.ORGANIZATION_MEMBER)
+        return [row for row in rows if allowed(self.actor, *create, organization_id=row.pk)]
+
+    def _page(self, form: NewUserForm, status: int = 200) -> HttpResponseBase:
+        context = {"form": form, "trail": [USERS, ("New user", "")], "cancel_url": reverse("users")}
+        return self.show("accounts/new_user.html", context, status=status)

@@ -1,0 +1,6 @@
+"""How identity looks on the wire."""
+
+from coderproj.accounts.serializers.organizations import OrganizationSerializer
+from coderproj.accounts.serializers.users import RoleSerializer, UserSerializer, role_list
+
+__all__ = ["OrganizationSerializer", "RoleSerializer", "UserSerializer", "role_list"]

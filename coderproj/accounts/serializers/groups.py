@@ -1,0 +1,63 @@
+"""Groups."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from coderproj.accounts.serializers.users import UserSerializer
+from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
+from coderproj.identity.models import Group
+
+SMALLEST, LARGEST = -(2**31), 2**31 - 1
+
+
+class GroupSerializer(AnswerSerializer):
+    """A group that ``groups.with_members`` has read. Its members show this organization alone."""
+
+    members = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Group
+        fields = ["id", "name", "organization_id", "members", "avatar_url", "quota_allowance"]
+
+    def get_members(self, group: Group) -> list[dict[str, Any]]:
+        users = group.shown_members  # type: ignore[attr-defined]
+        ids = [str(group.organization_id)]
+        return [{**row, "organization_ids": ids} for row in MemberOfGroupSerializer(users, many=True).data]
+
+
+class MemberOfGroupSerializer(UserSerializer):
+    """A user whose memberships need not be read."""
+
+    def get_organization_ids(self, user: Any) -> list[str]:
+        return []
+
+
+class GroupAnswer(serializers.Serializer[Any]):
+    """A group as documented, for the schema."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    organization_id = serializers.UUIDField()
+    members = UserSerializer(many=True)
+    avatar_url = serializers.CharField()
+    quota_allowance = serializers.IntegerField()
+
+
+# ---------------------------------------------------------------------- bodies
+class CreateGroupBody(BodySerializer):
+    """Nothing is required, and a name has no form (contract, E1)."""
+
+    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+    avatar_url = StrictTextField(max_length=1024, required=False, default="", allow_blank=True)
+    quota_allowance = StrictIntegerField(required=False, default=0, min_value=SMALLEST, max_value=LARGEST)
+
+
+class UpdateGroupBody(BodySerializer):
+    """A blank name and ``null`` keep what is stored. Members come and go by id."""
+
+    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+    avatar_url = StrictTextField(max_length=1024, required=False, allow_blank=True)
+    quota_allowance = StrictIntegerField(required=False, min_value=SMALLEST, max_value=LARGEST)
+    add_users = serializers.ListField(child=StrictTextField(), required=False, default=list)
+    remove_users = serializers.ListField(child=StrictTextField(), required=False, default=list)

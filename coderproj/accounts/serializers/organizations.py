@@ -1,0 +1,79 @@
+"""Organizations and their members."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictTextField
+from coderproj.base.identifiers import UUID_PATTERN
+from coderproj.identity.models import Membership, Organization
+from coderproj.identity.organizations import DEFAULT
+from coderproj.identity.rbac import ROLES
+from coderproj.identity.users import USERNAME_PATTERN
+
+
+class OrganizationSerializer(AnswerSerializer):
+    class Meta:
+        model = Organization
+        fields = [
+            "id",
+            "name",
+            "created_at",
+            "updated_at",
+            "display_name",
+            "description",
+            "icon",
+            "is_default",
+        ]
+
+
+class OrganizationRoleSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    display_name = serializers.CharField()
+    organization_id = serializers.UUIDField()
+
+
+class MemberSerializer(AnswerSerializer):
+    """A membership with its user. ``roles`` are those besides ``organization-member``."""
+
+    roles = serializers.SerializerMethodField()
+    username = serializers.CharField(source="user.username")
+    name = serializers.CharField(source="user.name")
+    email = serializers.CharField(source="user.email")
+    avatar_url = serializers.CharField(source="user.avatar_url")
+
+    class Meta:
+        model = Membership
+        fields = [
+            "user_id",
+            "organization_id",
+            "created_at",
+            "updated_at",
+            "roles",
+            "username",
+            "name",
+            "email",
+            "avatar_url",
+        ]
+
+    def get_roles(self, member: Membership) -> list[dict[str, str]]:
+        return [
+            {"name": name, "display_name": ROLES[name].display_name, "organization_id": str(member.organization_id)}
+            for name in member.roles
+            if name in ROLES
+        ]
+
+
+# ---------------------------------------------------------------------- bodies
+class CreateOrganizationBody(BodySerializer):
+    name = StrictTextField(max_length=32)
+    display_name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+    description = StrictTextField(max_length=256, required=False, default="", allow_blank=True)
+    icon = StrictTextField(max_length=256, required=False, default="", allow_blank=True)
+
+    def validate_name(self, value: str) -> str:
+        if not USERNAME_PATTERN.fullmatch(value):
+            raise serializers.ValidationError("Must be letters and digits, in groups joined by single dashes.")
+        if value.lower() == DEFAULT or UUID_PATTERN.fullmatch(value):
+            raise serializers.ValidationError("This name is reserved.")
+        return value

@@ -1,0 +1,127 @@
+"""What the admin classes of all apps share."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from coderproj.base.errors import DomainError
+from coderproj.identity import audit
+from coderproj.identity.actor import Actor
+from coderproj.identity.authentication import client_of
+from coderproj.identity.models import AuditAction, User
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[ModelT]
+else:  # Django's class takes no type arguments at run time
+    Base = admin.ModelAdmin
+
+
+class TableAdmin(Base, Generic[ModelT]):
+    """Django's ``ModelAdmin`` for rows of one type. What is changed by its forms is in our audit log as well.
+
+    Actions name ``permissions=["act"]``: owners alone see and run them.
+    """
+
+    list_per_page = 50
+    # Counting all rows of a long table, to say how many the filter leaves out, takes longer than the list.
+    show_full_result_count = False
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return isinstance(request.user, User) and request.user.is_superuser
+
+    def told_of(self, obj: ModelT) -> Model:
+        """The object whose entry in the audit log tells of a change to this row: itself, unless it is a part of
+        another."""
+        return obj
+
+    def save_model(self, request: HttpRequest, obj: ModelT, form: Any, change: bool) -> None:
+        whole = self.told_of(obj)
+        if type(whole) not in audit.policies():
+            super().save_model(request, obj, form, change)
+            return
+        before: Model | None = whole
+        if whole is obj:
+            before = self.get_queryset(request).get(pk=obj.pk) if change else None
+        with audit.record(actor_of(request), AuditAction.WRITE if before else AuditAction.CREATE, before) as entry:
+            super().save_model(request, obj, form, change)
+            entry.after = whole
+
+    def delete_model(self, request: HttpRequest, obj: ModelT) -> None:
+        whole = self.told_of(obj)
+        if type(whole) not in audit.policies():
+            super().delete_model(request, obj)
+            return
+        action = AuditAction.DELETE if whole is obj else AuditAction.WRITE
+        with audit.record(actor_of(request), action, whole) as entry:
+            key = obj.pk
+            super().delete_model(request, obj)
+            obj.pk = key  # Django forgets it, and the log is to name it
+            entry.after = None if whole is obj else whole
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[ModelT]") -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def act(
+        self, request: HttpRequest, rows: Iterable[ModelT], service: Callable[[Actor, ModelT], Any], done: str
+    ) -> None:
+        """Run a service for each row, which decides by itself. Says how many it was ``done`` for (``{count}``), and
+        what the service objected to."""
+        actor = actor_of(request)
+        count = 0
+        for row in rows:
+            try:
+                service(actor, row)
+            except DomainError as error:
+                self.message_user(request, f"{row}: {error.message}", messages.ERROR)
+            else:
+                count += 1
+                self.log_change(request, row, done.format(count=1))
+        if count:
+            self.message_user(request, done.format(count=count), messages.SUCCESS)
+
+
+class ReadOnlyAdmin(TableAdmin[ModelT], Generic[ModelT]):
+    """For rows that the machine owns: to look at, never to add, change or delete."""
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
+        return False
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Whoever works in the admin, for our services."""
+    assert isinstance(request.user, User)
+    return Actor.of(request.user, client=client_of(request))
+
+
+def status_chip(state: str) -> SafeString:
+    """A status with its colour, as the admin's style sheet draws it."""
+    return format_html('<span class="st st-{}">{}</span>', state, state.capitalize())
+
+
+class ChoiceFilter(admin.SimpleListFilter):
+    """A filter whose choices are ways to narrow the rows: ``ways`` maps a choice to its label and its condition."""
+
+    ways: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(key, label) for key, (label, _) in self.ways.items()]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        chosen = self.ways.get(self.value() or "")
+        found: QuerySet[Any] = chosen[1](queryset) if chosen else queryset
+        return found

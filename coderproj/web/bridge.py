@@ -1,0 +1,375 @@
+"""Django, which is synchronous, under an ASGI server: pages and API on a fixed pool of threads.
+
+Written for Django, whose responses are known before they are sent, so that an ordinary request crosses between the
+event loop and its thread exactly once each way. What a general adapter gets wrong matters here: a client that goes
+away in the middle of an upload must not look like the end of the body, one that stops reading must not hold a thread,
+and a view must be able to hand an admitted request over to a stream (``Handover``).
+"""
+
+import asyncio
+import functools
+import io
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from coderproj.base.envelope import INTERNAL, envelope
+from coderproj.base.json_text import JSON_CONTENT_TYPE, to_json
+from coderproj.web import addresses
+from coderproj.web.bodies import PIECE, RequestBody, prepare_unmeasured
+from coderproj.web.threads import NoThread, Threads
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Environ = dict[str, Any]
+RequestHandler = Callable[[Environ], HttpResponseBase]
+Result = TypeVar("Result")
+
+# Set in the environ of a request that asks for a WebSocket, and of every request that may be handed over.
+WEBSOCKET = "coderproj.websocket"
+STREAMS = "coderproj.streams"
+# A body up to this size is read before a thread is taken.
+INLINE_BODY = 64 * 1024
+# How long a client may send or take nothing before its request is dropped, in seconds.
+STALL = 60.0
+FORWARDED_PROTO = "HTTP_X_FORWARDED_PROTO"
+REQUEST_ID, BUILD_VERSION = b"x-coder-request-id", b"x-coder-build-version"
+WITHOUT_BODY = frozenset({204, 304})
+
+
+class Stream(Protocol):
+    """An ASGI application that answers an admitted request; ``headers`` belong on its answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None: ...
+
+
+class Handover(HttpResponse):
+    """Returned by a view when ``stream`` is to give the answer in its place.
+
+    Allowed only when the environ has ``STREAMS``. No thread and no database connection is held from here on.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        del self["Content-Type"]
+        self.stream = stream
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What Django answers. ``body`` is None when it was sent already, piece by piece."""
+
+    status: int
+    headers: Headers
+    body: bytes | None
+    stream: Stream | None = None
+
+
+class Gone(ConnectionResetError):
+    """The client went away, or neither sent nor took anything for STALL seconds."""
+
+
+class WSGIBridge:
+    """``handler`` answers the environ of a request on one of ``threads`` threads; the bridge itself is an ASGI
+    application."""
+
+    def __init__(self, handler: RequestHandler, threads: int) -> None:
+        self.handler = handler
+        self.threads = Threads(threads)
+
+    def close(self) -> None:
+        """Ends the threads when their current requests are done."""
+        self.threads.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of type ``http``."""
+        exchange = Exchange(self.handler, scope, receive, send)
+        try:
+            await exchange.read_short_body()
+        except TimeoutError:
+            await send_whole(send, error_reply(408, "The request body did not arrive in time."))
+            return
+        except ConnectionResetError:
+            return
+        reply = await self._run(exchange)
+        if reply is None:
+            return
+        if reply.stream is not None:
+            await reply.stream(scope, receive, send, reply.headers)
+        elif reply.body is None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await send_whole(send, reply)
+
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of type ``websocket``: a view hands it over, or it is refused with a JSON error."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        reply = await self._run(Exchange(self.handler, scope, receive, send))
+        if reply is None:
+            return
+        if reply.stream is not None:
+            await reply.stream(scope, receive, send, reply.headers)
+        else:
+            await refuse_websocket(scope, send, reply)
+
+    async def _run(self, exchange: "Exchange") -> Reply | None:
+        try:
+            return await self.threads.run(exchange.run)
+        except NoThread as error:
+            logger.error("no thread for a request: %s", error)
+            return error_reply(503, "The server has no thread for this request.")
+        finally:
+            exchange.abandon()
+
+
+class Exchange:
+    """One request. Methods without ``async`` run in its thread."""
+
+    def __init__(self, handler: RequestHandler, scope: Scope, receive: Receive, send: Send) -> None:
+        self.handler = handler
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.loop = asyncio.get_running_loop()
+        self.environ = build_environ(scope)
+        self.input: io.BufferedIOBase = io.BytesIO()
+        self.status = 0
+        self.headers: Headers = []
+        self.gone = False
+        self.waiting: Future[Any] | None = None
+        self.watcher: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ the request's body
+    async def read_short_body(self) -> None:
+        """Read a short body now, so that a slow sender holds no thread; a long one is read while the view runs.
+
+        Raises TimeoutError, and ConnectionResetError when the client went away.
+        """
+        chunked = "HTTP_TRANSFER_ENCODING" in self.environ
+        announced = int(self.environ.get("CONTENT_LENGTH") or 0)
+        if not chunked and not announced:
+            return
+        head, more = b"", True
+        if announced <= INLINE_BODY and "HTTP_EXPECT" not in self.environ:
+            head, more = await self._read_head()
+        if more:
+            self.input = io.BufferedReader(RequestBody(self._next_piece, head), PIECE)
+        else:
+            self.input = io.BytesIO(head)
+            self.environ["CONTENT_LENGTH"] = str(len(head))
+
+    async def _read_head(self) -> tuple[bytes, bool]:
+        head = bytearray()
+        more = True
+        while more and len(head) <= INLINE_BODY:
+            async with asyncio.timeout(STALL):
+                message = await self.receive()
+            head += body_of(message)
+            more = message.get("more_body", False)
+        return bytes(head), more
+
+    async def _receive(self) -> Message:
+        return await self.receive()
+
+    def _next_piece(self) -> tuple[bytes, bool]:
+        """The next piece of the body and whether more follows. Raises an OSError when it does not come."""
+        message = self._in_loop(self._receive())
+        return body_of(message), message.get("more_body", False)
+
+    # ------------------------------------------------------------------ the answer
+    def run(self) -> Reply | None:
+        """Call Django. A long or open-ended answer is sent from here; any other is returned whole.
+
+        None when the client is gone. Raises what broke an answer that was begun, so that the server cuts it off.
+        """
+        try:
+            if isinstance(self.input, io.BufferedReader) and not self.environ.get("CONTENT_LENGTH"):
+                self.input = prepare_unmeasured(self.environ, self.input, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+            self.environ["wsgi.input"] = self.input
+            response = self.handler(self.environ)
+            try:
+                return self._answer(response)
+            finally:
+                response.close()
+        except Gone:
+            return None
+        except Exception:
+            if self.watcher is not None:
+                raise
+            request_id = str(uuid.uuid4())
+            logger.exception("request %s failed outside of Django", request_id)
+            return error_reply(500, INTERNAL, [(REQUEST_ID, request_id.encode())])
+
+    def _answer(self, response: HttpResponseBase) -> Reply:
+        self.status = response.status_code
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+        cookies = response.cookies.values()
+        self.headers += [(b"set-cookie", cookie.OutputString().encode("latin-1")) for cookie in cookies]
+        if isinstance(response, Handover):
+            return Reply(self.status, self.headers, b"", response.stream)
+        if self.scope["type"] == "websocket" and self.status < 400:
+            return error_reply(400, "This path cannot be followed over a WebSocket.", self.headers)
+        measured = any(name == b"content-length" for name, _ in self.headers)
+        if self.environ["REQUEST_METHOD"] == "HEAD" or self.status in WITHOUT_BODY:
+            return Reply(self.status, self.headers, b"")
+        if response.streaming and self.scope["type"] == "http":
+            return self._send_pieces(response, measured)
+        body = b"".join(response)
+        if not measured:
+            self.headers.append((b"content-length", b"%d" % len(body)))
+        return Reply(self.status, self.headers, body)
+
+    def _send_pieces(self, response: HttpResponseBase, measured: bool) -> Reply:
+        """Send each piece as it comes; small pieces of an answer of known length (a file) are put together."""
+        pending = bytearray()
+        for piece in response:
+            pending += piece
+            if pending and (not measured or len(pending) >= PIECE):
+                self._in_loop(self._send_piece(bytes(pending)))
+                pending.clear()
+        if self.watcher is None:
+            if not measured:
+                self.headers.append((b"content-length", b"%d" % len(pending)))
+            return Reply(self.status, self.headers, bytes(pending))
+        if pending:
+            self._in_loop(self._send_piece(bytes(pending)))
+        return Reply(self.status, self.headers, None)
+
+    async def _send_piece(self, piece: bytes) -> None:
+        if self.watcher is None:
+            self.watcher = asyncio.create_task(self._watch())
+            await self.send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def _watch(self) -> None:
+        """Notice that the client went away, though nothing is being sent."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+    # ------------------------------------------------------------------ between thread and event loop
+    def _in_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of a coroutine that deals with the client. Raises Gone, or what the coroutine raises."""
+        if self.gone:
+            work.close()
+            raise Gone
+        self.waiting = waiting = asyncio.run_coroutine_threadsafe(work, self.loop)
+        deadline = time.monotonic() + STALL
+        while not self.gone and time.monotonic() < deadline:
+            try:
+                return waiting.result(1.0)
+            except CancelledError:
+                break
+            except TimeoutError:
+                continue
+        waiting.cancel()
+        self.gone = True
+        raise Gone
+
+    def abandon(self) -> None:
+        """From the event loop: whatever the thread still wants of the client fails."""
+        self.gone = True
+        if self.watcher is not None:
+            self.watcher.cancel()
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+
+def body_of(message: Message) -> bytes:
+    """The bytes of a body message. Raises ConnectionResetError for a disconnect: a cut body is no body."""
+    if message["type"] == "http.disconnect":
+        raise ConnectionResetError("The client went away before its request was complete.")
+    return message.get("body", b"")
+
+
+def build_environ(scope: Scope) -> Environ:
+    """The WSGI environ (PEP 3333) of an ASGI scope of type ``http`` or ``websocket``.
+
+    Header names with an underscore are dropped: they could pass for another header. So is an ``X-Forwarded-Proto`` that
+    no trusted proxy sent; ``X-Forwarded-For`` is read by ``addresses.caller``. Texts are bytes decoded as latin-1, as
+    WSGI wants them.
+    """
+    server = scope.get("server") or ("localhost", 80)
+    client = scope.get("client") or ("", 0)
+    environ: Environ = {
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "SCRIPT_NAME": scope.get("root_path", ""),
+        "PATH_INFO": scope["path"].encode("utf-8", "surrogateescape").decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or 0),
+        "REMOTE_ADDR": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"]),
+        "wsgi.input_terminated": True,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        STREAMS: True,
+        WEBSOCKET: scope["type"] == "websocket",
+    }
+    for raw_name, raw_value in scope["headers"]:
+        if b"_" in raw_name:
+            continue
+        key = environ_key(raw_name)
+        value = raw_value.decode("latin-1")
+        if key in environ:
+            value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
+        environ[key] = value
+    if FORWARDED_PROTO in environ and not addresses.is_trusted(environ["REMOTE_ADDR"], settings.TRUSTED_PROXIES):
+        del environ[FORWARDED_PROTO]
+    return environ
+
+
+@functools.lru_cache(maxsize=256)
+def environ_key(raw_name: bytes) -> str:
+    """A header's name in the environ."""
+    name = raw_name.decode("latin-1").upper().replace("-", "_")
+    return name if name in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{name}"
+
+
+def error_reply(status: int, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
+    """An error in the envelope, given without Django, with what every answer carries."""
+    body = to_json(envelope(message))
+    kept = {REQUEST_ID: str(uuid.uuid4()).encode(), BUILD_VERSION: settings.BUILD_VERSION.encode(), **dict(headers)}
+    return Reply(
+        status,
+        [
+            *((name, value) for name, value in kept.items() if name not in (b"content-length", b"content-type")),
+            (b"content-type", JSON_CONTENT_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-content-type-options", b"nosniff"),
+        ],
+        body,
+    )
+
+
+async def send_whole(send: Send, reply: Reply) -> None:
+    """Send a reply over HTTP."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "http.response.body", "body": reply.body or b"", "more_body": False})
+
+
+async def refuse_websocket(scope: Scope, send: Send, reply: Reply) -> None:
+    """Answer the opening request of a WebSocket with an ordinary HTTP reply."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await send({"type": "websocket.http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "websocket.http.response.body", "body": reply.body or b"", "more_body": False})

@@ -1,0 +1,80 @@
+"""The ASGI application: Django on threads, and the streams that its views hand over to the event loop.
+
+Run it with ``coderproj.web.server``, which has the settings that it needs.
+"""
+
+import os
+from typing import Any, Protocol
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402 - Django has to be set up first
+
+from coderproj.base.contributions import contributions  # noqa: E402
+from coderproj.web.bridge import Receive, Scope, Send, WSGIBridge  # noqa: E402
+from coderproj.web.handler import Handler  # noqa: E402
+
+# How long streams have to end when the server stops, in seconds.
+GOODBYE = 1.5
+
+
+class StreamService(Protocol):
+    """What an app runs on the server's event loop for its streams.
+
+    Apps contribute classes of such services as ``stream_services``; each is called without arguments when the server
+    starts. The streams find the service in ``scope["state"]`` under its ``key``.
+    """
+
+    key: str
+
+    async def start(self) -> None: ...
+
+    async def end_streams(self, timeout: float) -> None:
+        """End every stream; return when all have ended, or after ``timeout`` seconds."""
+
+    async def stop(self) -> None: ...
+
+
+class Application:
+    """One per process. Its services and threads live from the server's start to its stop."""
+
+    def __init__(self) -> None:
+        self._bridge: WSGIBridge | None = None
+        self.services: dict[str, Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
+        if self._bridge is None:
+            raise RuntimeError("The server has to support the ASGI lifespan protocol.")
+        if scope["type"] == "websocket":
+            await self._bridge.websocket(scope, receive, send)
+        else:
+            await self._bridge(scope, receive, send)
+
+    async def end_streams(self) -> None:
+        """End the streams, so that a stopping server has nothing to wait for."""
+        for service in self.services.values():
+            await service.end_streams(GOODBYE)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for make_service in contributions("stream_services"):
+            service: StreamService = make_service()
+            self.services[service.key] = scope["state"][service.key] = service
+        self._bridge = WSGIBridge(Handler(), settings.WEB_THREADS)
+        for service in self.services.values():
+            await service.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for service in self.services.values():
+            await service.stop()
+        self._bridge.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+application = Application()

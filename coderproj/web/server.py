@@ -1,0 +1,128 @@
+"""The web server: uvicorn with the settings that the streams and Django need.
+
+``python -m coderproj.web.server`` serves in the foreground and ends with status 0 on SIGTERM or SIGINT.
+"""
+
+import argparse
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+import uvicorn
+from django.conf import settings
+
+from coderproj.web import addresses
+from coderproj.web.dispatcher import Application
+from coderproj.web.handler import leave_out_idle_receivers
+from coderproj.web.one_processor import on_one_processor
+from coderproj.web.protocols import FrameProtocol, HttpProtocol
+
+# Clients say little: a WebSocket message to us may have this many bytes.
+MAX_CLIENT_MESSAGE = 64 * 1024
+PING_SECONDS = 15.0
+# A client that stops reading for a while (a paused terminal) cannot answer a ping either.
+PONG_SECONDS = 60.0
+# Longer than the idle time of common proxies, so that it is they who close.
+KEEP_ALIVE_SECONDS = 75
+# What running requests get when the server stops, in seconds.
+GRACE_SECONDS = 10
+STARTUP_SECONDS = 30.0
+
+
+class Server(uvicorn.Server):
+    """Serves ``app`` on ``host`` and ``port``; port 0 takes a free one. ``url`` tells where."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, app: Application | None = None) -> None:
+        self.app = app or Application()
+        super().__init__(
+            uvicorn.Config(
+                self.app,
+                host=host,
+                port=port,
+                http=HttpProtocol,
+                ws=FrameProtocol,
+                lifespan="on",
+                ws_max_size=MAX_CLIENT_MESSAGE,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PONG_SECONDS,
+                ws_per_message_deflate=False,
+                # Query strings may hold tokens: no access log, and none of the server's notices about WebSockets.
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._socket = addresses.listen(host, port)
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return addresses.url(host, port)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until SIGTERM, SIGINT (in the main thread) or ``stop``. Returns, whatever it was."""
+        super().run(sockets or [self._socket])
+
+    def stop(self) -> None:
+        """Have ``run`` return soon; callable from any thread."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self.app.end_streams()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn does, but a signal that was obeyed is not raised again: stopping on request is no failure."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+
+    @contextlib.contextmanager
+    def in_thread(self) -> Iterator[str]:
+        """Serve from a thread while the block runs; gives the URL."""
+        thread = threading.Thread(target=self.run, name="web-server")
+        thread.start()
+        try:
+            waited = threading.Event()
+            for _ in range(int(STARTUP_SECONDS / 0.01)):
+                if self.started or not thread.is_alive():
+                    break
+                waited.wait(0.01)
+            if not self.started:
+                raise RuntimeError("The web server did not start.")
+            yield self.url
+        finally:
+            self.stop()
+            thread.join()
+            self._socket.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: ``--host`` and ``--port``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m coderproj.web.server", description="Serves pages, API and streams."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=settings.PORT)
+    options = parser.parse_args(arguments)
+    leave_out_idle_receivers()
+    server = Server(options.host, options.port)
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
+    with on_one_processor() if settings.WEB_ONE_PROCESSOR else contextlib.nullcontext():
+        server.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The settings of provisioner daemons, for those with Django and those without.
+
+``settings`` takes them over; a daemon on another machine reads them here, where no database is needed.
+"""
+
+from pathlib import Path
+
+from coderproj import env
+
+DATA_DIR = env.path("CODERPROJ_DATA_DIR", Path(__file__).resolve().parents[2] / ".data")
+PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)
+PROVISIONER_LEASE_SECONDS = env.integer("PROVISIONER_LEASE_SECONDS", 30, minimum=1)
+PROVISIONER_JOB_SECONDS = env.integer("PROVISIONER_JOB_SECONDS", 600, minimum=1)
+PROVISIONER_CANCEL_GRACE_SECONDS = env.integer("PROVISIONER_CANCEL_GRACE_SECONDS", 10, minimum=1)
+PROVISIONER_STUB_PROVIDERS = env.boolean("PROVISIONER_STUB_PROVIDERS", True)
+PROVISIONER_NETWORK = env.boolean("PROVISIONER_NETWORK", True)
+PROVISIONER_PLAN_NETWORK = env.boolean("PROVISIONER_PLAN_NETWORK", False)
+PROVISIONER_REMOTE_MODULES = env.boolean("PROVISIONER_REMOTE_MODULES", False)
+PROVISIONER_REGISTRIES = env.words("PROVISIONER_REGISTRIES", "registry.terraform.io,registry.opentofu.org")
+PROVISIONER_CLI_CONFIG = env.text("PROVISIONER_CLI_CONFIG")
+PROVISIONER_SANDBOX = env.choice("PROVISIONER_SANDBOX", "auto", ("auto", "landlock", "bubblewrap", "off"))
+PROVISIONER_ENVIRONMENT = env.words("PROVISIONER_ENVIRONMENT")
+TERRAFORM_BINARY = env.text("TERRAFORM_BINARY")
+# A daemon that has a key speaks to the server over HTTPS.
+CODER_URL = env.text("CODER_URL")
+PROVISIONER_DAEMON_KEY = env.text("PROVISIONER_DAEMON_KEY")
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

@@ -1,0 +1,157 @@
+"""Taking an upload in: read once, in chunks, checked and hashed on the way."""
+
+import hashlib
+import tempfile
+import zlib
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from coderproj.base.errors import Invalid, TooLarge
+from provisioning.files.archive import zip as zip_format
+from provisioning.files.archive.rules import Members, read_tar
+from provisioning.files.archive.tar import CHUNK, Broken, Readable
+
+GZIP_MAGIC = b"\x1f\x8b"
+SPOOL_BYTES = 1024 * 1024
+
+
+class Writable(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveInfo:
+    """What was written to the sink: its SHA-256 in hex and size in bytes, the number of files that count, and
+    the names that jobs will leave out.
+    """
+
+    sha256: str
+    size: int
+    files: int
+    dropped: tuple[str, ...]
+
+
+def check(stream: Readable, *, limit_bytes: int, sink: Writable) -> ArchiveInfo:
+    """Read an upload to its end and write it to ``sink`` as a plain tar.
+
+    A tar is passed through byte for byte, gzip is undone, a zip file is converted. ``limit_bytes`` holds for
+    what comes in and for what is stored. Raises TooLarge, and Invalid naming the member that is unsafe or
+    broken.
+    """
+    incoming = _Limited(stream, limit_bytes)
+    head = incoming.read(len(zip_format.MAGIC[0]))
+    while 0 < len(head) < len(zip_format.MAGIC[0]) and (more := incoming.read(len(zip_format.MAGIC[0]) - len(head))):
+        head += more
+    if not head:
+        raise Invalid("The archive is empty: nothing was sent.")
+    source = _Prefixed(head, incoming)
+    stored = _Stored(sink, limit_bytes)
+    if head in zip_format.MAGIC:
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
+            _copy(source, file)
+            members = zip_format.to_tar(file, stored.write, limit_bytes=limit_bytes)
+    else:
+        members = Members()
+        tar = _Tee(_Gunzip(source) if head.startswith(GZIP_MAGIC) else source, stored)
+        for _member, _content in read_tar(tar, members):
+            pass
+    return ArchiveInfo(stored.hash.hexdigest(), stored.size, members.files, tuple(members.dropped))
+
+
+class _Limited:
+    """A stream of at most so many bytes."""
+
+    def __init__(self, stream: Readable, limit_bytes: int) -> None:
+        self._stream = stream
+        self._left = limit_bytes
+        self._limit = limit_bytes
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise too_large(self._limit)
+        return data
+
+
+class _Prefixed:
+    """A stream with the bytes that were looked at already put back."""
+
+    def __init__(self, head: bytes, stream: Readable) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return self._stream.read(size)
+
+
+class _Stored:
+    """The sink, with what went into it hashed, counted and limited."""
+
+    def __init__(self, sink: Writable, limit_bytes: int) -> None:
+        self._sink = sink
+        self._limit = limit_bytes
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self._limit:
+            raise too_large(self._limit)
+        self.hash.update(data)
+        self._sink.write(data)
+
+
+class _Tee:
+    """A stream that stores whatever is read from it."""
+
+    def __init__(self, stream: Readable, stored: _Stored) -> None:
+        self._stream = stream
+        self._stored = stored
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._stored.write(data)
+        return data
+
+
+class _Gunzip:
+    """Gzip undone on the way, never more than was asked for at a time. Raises Broken."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._decompressor = zlib.decompressobj(wbits=31)
+
+    def read(self, size: int, /) -> bytes:
+        while True:
+            if self._decompressor.eof:
+                self._end()
+                return b""
+            pending = self._decompressor.unconsumed_tail
+            data = pending or self._stream.read(CHUNK)
+            try:
+                plain = self._decompressor.decompress(data, size)
+            except zlib.error as error:
+                raise Broken("The gzip stream is broken.", detail=str(error)) from None
+            if plain:
+                return plain
+            if not data:
+                raise Broken("The gzip stream is broken.", detail="It ends too early.")
+
+    def _end(self) -> None:
+        if self._decompressor.unused_data.strip(b"\0") or self._stream.read(CHUNK).strip(b"\0"):
+            raise Broken("There is something after the end of the gzip stream.")
+
+
+def too_large(limit_bytes: int) -> TooLarge:
+    """The error of an archive over the limit."""
+    return TooLarge(f"The archive is larger than the limit of {limit_bytes} bytes.")
+
+
+def _copy(source: Readable, file: IO[bytes]) -> None:
+    while chunk := source.read(CHUNK):
+        file.write(chunk)
+    file.seek(0)

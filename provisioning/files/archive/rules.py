@@ -1,0 +1,114 @@
+"""Which members an archive may have, and which are left out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from coderproj.base.errors import Invalid
+from provisioning.files.archive.tar import Entry, Readable, TarReader, label
+
+MAX_MEMBERS = 10_000
+MAX_DEPTH = 32
+MAX_COMPONENT_BYTES = 255
+MAX_NAME_BYTES = 1024
+MAX_DROPPED_NAMES = 100
+
+# Characters without a shape, among them those that turn the direction of writing around: names must read as they are.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+# A template's working state, which a plan would trust (an archive could bring programs of its own to run),
+# the history of its repository, and what operating systems leave behind.
+_DROPPED = re.compile(r"\.terraform|\.terraform\.lock\.hcl|.*\.tfstate.*|\.git|\._.*|\.DS_Store|__MACOSX", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file or directory that is kept. ``path`` is relative, with plain components joined by ``/``."""
+
+    path: str
+    is_directory: bool
+    size: int
+    executable: bool
+
+
+@dataclass(slots=True)
+class Members:
+    """The names seen so far in one archive, whatever its format. Raises Invalid, naming the member."""
+
+    _kinds: dict[str, bool] = field(default_factory=dict)  # path -> is it a directory
+    _stated: set[str] = field(default_factory=set)
+    files: int = 0
+    dropped: dict[str, None] = field(default_factory=dict)
+
+    def admit(self, entry: Entry) -> Member | None:
+        """Check a member; None when it is to be left out."""
+        parts = components(entry.name)
+        if not parts:
+            if entry.is_directory:
+                return None  # the folder itself: ``tar -C folder .``
+            raise Invalid(f"The archive member {entry.label} has no name.")
+        for index, part in enumerate(parts):
+            if _DROPPED.fullmatch(part):
+                if len(self.dropped) < MAX_DROPPED_NAMES:
+                    self.dropped["/".join(parts[: index + 1])] = None
+                return None
+        if entry.kind:
+            raise Invalid(f"The archive member {entry.label} is {entry.kind}.")
+        path = "/".join(parts)
+        self._claim(entry, parts, path)
+        return Member(path, entry.is_directory, entry.size, executable=bool(entry.mode & 0o100))
+
+    def _claim(self, entry: Entry, parts: list[str], path: str) -> None:
+        for index in range(1, len(parts)):
+            if self._kinds.setdefault("/".join(parts[:index]), True) is False:
+                raise Invalid(f"The archive member {entry.label} lies below a file.")
+        if self._kinds.setdefault(path, entry.is_directory) is not entry.is_directory:
+            raise Invalid(f"The archive member {entry.label} is both a file and a directory.")
+        if not entry.is_directory and path in self._stated:
+            raise Invalid(f"The archive member {entry.label} occurs twice.")
+        self._stated.add(path)
+        self.files += not entry.is_directory
+        if len(self._kinds) > MAX_MEMBERS:
+            raise Invalid(f"The archive has more than {MAX_MEMBERS} members; {entry.label} is one too many.")
+
+
+def components(name: bytes) -> list[str]:
+    """The components of a member's name, none for the archive's own folder. Raises Invalid for an unsafe
+    name.
+    """
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"The name of the archive member {label(name)} is not UTF-8.") from None
+    if not text:
+        raise Invalid("The archive has a member without a name.")
+    problem = ""
+    if _CONTROL.search(text):
+        problem = "has a control character in its name"
+    elif text.startswith("/"):
+        problem = "has an absolute name"
+    elif "\\" in text:
+        problem = "has a backslash in its name"
+    elif _DRIVE.match(text):
+        problem = "has a drive letter in its name"
+    elif len(name) > MAX_NAME_BYTES:
+        problem = f"has a name of more than {MAX_NAME_BYTES} bytes"
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        problem = "leads out of the archive"
+    elif any(len(part.encode()) > MAX_COMPONENT_BYTES for part in parts):
+        problem = problem or f"has a part of more than {MAX_COMPONENT_BYTES} bytes in its name"
+    elif len(parts) > MAX_DEPTH:
+        problem = f"lies more than {MAX_DEPTH} folders deep"
+    if problem:
+        raise Invalid(f"The archive member {label(name)} {problem}.")
+    return parts
+
+
+def read_tar(stream: Readable, members: Members) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """The members of a tar stream that are kept, each with its content in chunks."""
+    reader = TarReader(stream)
+    for entry in reader:
+        member = members.admit(entry)
+        if member is not None:
+            yield member, reader.read()

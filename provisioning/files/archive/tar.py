@@ -1,0 +1,244 @@
+"""A strict reader of tar streams: ustar and V7, with the long names of GNU tar and pax, and nothing else.
+
+``tarfile`` is made to get at the content of whatever it is given: it takes a header that is cut short or
+broken for a clean end and believes every extension. Here a stream that is not whole is an error, and what
+could make a reader see another archive than ours (sparse files, foreign sizes, global names) is refused.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from coderproj.base.errors import Invalid
+
+BLOCK = 512
+MAX_EXTENSION_BYTES = 64 * 1024
+MAX_HEADERS = 100_000
+CHUNK = 64 * 1024
+
+_ZEROS = bytes(BLOCK)
+_PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=\n]{1,256})=")
+_KINDS = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a named pipe",
+    b"S": "a sparse file",
+}
+FILE_TYPES = (b"0", b"\0")
+DIRECTORY_TYPE = b"5"
+
+
+class Readable(Protocol):
+    """A stream of bytes: ``read(n)`` answers at most ``n`` of them, none at the end only."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Broken(Invalid):
+    """The bytes are no whole archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member as the archive states it. ``kind`` says what it is when it is neither file nor directory."""
+
+    name: bytes
+    is_directory: bool
+    kind: str
+    size: int
+    mode: int
+
+    @property
+    def label(self) -> str:
+        """The name for messages: short and printable."""
+        return label(self.name)
+
+
+def label(name: bytes) -> str:
+    """A member's name for messages: quoted, printable, cut to a readable length."""
+    text = name.decode("utf-8", "backslashreplace")
+    return ascii(text[:200] + "…" if len(text) > 200 else text) if not text.isprintable() else f"'{text[:200]}'"
+
+
+class TarReader:
+    """Reads a tar stream once from start to end. Raises Broken, naming the last member that made sense."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._last = ""
+        self._left = 0  # bytes of the current member's content that were not read yet
+        self._padding = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The members in order. The content of one can be read (``read``) until the next is asked for."""
+        long_name: bytes | None = None
+        size: int | None = None
+        for _ in range(MAX_HEADERS):
+            self._skip()
+            block = self._block()
+            if block is None or block == _ZEROS:
+                if long_name is not None or size is not None:
+                    raise self._broken("it ends within a header")
+                self._finish()
+                return
+            header = self._header(block)
+            if header.kind == "L":
+                long_name = self._extension(header).rstrip(b"\0")
+            elif header.kind == "K":
+                self._extension(header)  # the long target of a link, which is refused when it comes
+            elif header.kind in {"x", "g"}:
+                records = self._pax(header)
+                if header.kind == "g" and not records.keys().isdisjoint({b"path", b"size", b"linkpath"}):
+                    raise self._broken("a global header names a file")
+                if header.kind == "x":
+                    long_name = records.get(b"path", long_name)
+                    size = self._pax_size(records.get(b"size"), size)
+            else:
+                entry = self._entry(header, long_name, size)
+                long_name = size = None
+                self._expect(entry.size)
+                self._last = entry.label
+                yield entry
+        raise Invalid(f"The archive has more than {MAX_HEADERS} entries.")
+
+    def read(self) -> Iterator[bytes]:
+        """The content of the current member in chunks."""
+        while self._left:
+            chunk = self._stream.read(min(CHUNK, self._left))
+            if not chunk:
+                raise self._broken("it ends within a member")
+            self._left -= len(chunk)
+            yield chunk
+
+    def _expect(self, size: int) -> None:
+        self._left = size
+        self._padding = -size % BLOCK
+
+    def _skip(self) -> None:
+        for _ in self.read():
+            pass
+        while self._padding:
+            padding = self._stream.read(self._padding)
+            if not padding:
+                raise self._broken("it ends within a member")
+            self._padding -= len(padding)
+
+    def _block(self) -> bytes | None:
+        """The next block, None at a clean end. An archive without its end mark is taken for whole."""
+        block = b""
+        while len(block) < BLOCK:
+            more = self._stream.read(BLOCK - len(block))
+            if not more:
+                if block or not self._last:
+                    raise self._broken("it ends within a header")
+                return None
+            block += more
+        return block
+
+    def _finish(self) -> None:
+        """After the end mark there may be padding only: anything else would be dropped without a word."""
+        while chunk := self._stream.read(CHUNK):
+            if chunk.count(0) != len(chunk):
+                raise self._broken("there is something after its end mark")
+
+    def _header(self, block: bytes) -> "_Header":
+        stated = self._number(block[148:156])
+        unsigned = sum(block) - sum(block[148:156]) + 8 * 32
+        signed = unsigned - 256 * sum(1 for index, byte in enumerate(block) if byte > 127 and not 148 <= index < 156)
+        if stated not in (unsigned, signed):
+            raise self._broken("a header has a wrong checksum")
+        name = _text(block[0:100])
+        if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
+            name = prefix + b"/" + name
+        return _Header(
+            name=name,
+            mode=self._number(block[100:108]),
+            size=self._number(block[124:136]),
+            type=block[156:157],
+        )
+
+    def _number(self, field: bytes) -> int:
+        """A number in octal digits, or in base 256 when the first bit is set."""
+        if field[0] & 0x80:
+            if field[0] & 0x40:
+                raise self._broken("a header holds a negative number")
+            return int.from_bytes(bytes([field[0] & 0x3F]) + field[1:], "big")
+        digits = field.split(b"\0", 1)[0].strip(b" ")
+        if not digits:
+            return 0
+        if not re.fullmatch(rb"[0-7]+", digits):
+            raise self._broken("a header holds something else than a number")
+        return int(digits, 8)
+
+    def _extension(self, header: "_Header") -> bytes:
+        if header.size > MAX_EXTENSION_BYTES:
+            raise self._broken("an extended header is too large")
+        self._expect(header.size)
+        content = b"".join(self.read())
+        self._skip()
+        return content
+
+    def _pax(self, header: "_Header") -> dict[bytes, bytes]:
+        """The records of a pax header: ``LENGTH KEY=VALUE\\n``, the length being that of the whole record."""
+        content, position = self._extension(header), 0
+        records: dict[bytes, bytes] = {}
+        while position < len(content):
+            match = _PAX_RECORD.match(content, position)
+            end = position + int(match[1]) if match else 0
+            if match is None or not match.end() < end <= len(content) or content[end - 1] != ord("\n"):
+                raise self._broken("an extended header is malformed")
+            if match[2].startswith(b"GNU.sparse"):
+                raise self._broken("it holds a sparse file")
+            records[match[2]] = content[match.end() : end - 1]
+            position = end
+        return records
+
+    def _pax_size(self, value: bytes | None, before: int | None) -> int | None:
+        if value is None:
+            return before
+        if not re.fullmatch(rb"[0-9]{1,15}", value):
+            raise self._broken("an extended header holds a bad size")
+        return int(value)
+
+    def _entry(self, header: "_Header", long_name: bytes | None, size: int | None) -> Entry:
+        name = header.name if long_name is None else long_name
+        is_file = header.type in FILE_TYPES
+        is_directory = header.type == DIRECTORY_TYPE or (is_file and name.endswith(b"/"))
+        kind = ""
+        if not is_file and not is_directory:
+            kind = _KINDS.get(header.type, "neither a file nor a directory")
+        has_content = is_file and not is_directory
+        stated = header.size if size is None else size
+        if is_directory and stated:
+            raise Invalid(f"The archive member {label(name)} is a directory with content.")
+        return Entry(
+            name=name,
+            is_directory=is_directory,
+            kind=kind,
+            size=stated if has_content else 0,
+            mode=header.mode,
+        )
+
+    def _broken(self, why: str) -> Broken:
+        if not self._last:
+            return Broken("The archive is broken or no archive at all.", detail=f"No member can be read: {why}.")
+        return Broken(f"The archive is broken after the member {self._last}: {why}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    name: bytes
+    mode: int
+    size: int
+    type: bytes
+
+    @property
+    def kind(self) -> str:
+        return self.type.decode("latin-1")
+
+
+def _text(field: bytes) -> bytes:
+    return field.split(b"\0", 1)[0]

@@ -1,0 +1,145 @@
+"""What followers read from the database, on the event loop, through a few connections of their own."""
+
+import asyncio
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from django.db import connection
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from provisioning.log.following.batches import Batch, pack
+from provisioning.log.reading import LINE_JSON
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+CONNECTIONS = 4
+# Lines read by one query.
+PAGE_LINES = 500
+# How many bytes of whole pages are kept for followers that replay the same lines.
+CACHE_BYTES = 16 * 1024 * 1024
+
+POSITION_SQL = "SELECT log_count, completed_at IS NOT NULL FROM provisioning_provisionerjob WHERE id = %s"
+# State and lines in one statement, thus of one snapshot: where the end shows, every line does.
+TAIL_SQL = f"""
+SELECT job.completed_at IS NOT NULL, line.id, line.text
+  FROM provisioning_provisionerjob job
+  LEFT JOIN LATERAL (
+       SELECT id, {LINE_JSON} AS text FROM provisioning_provisionerjoblog log
+        WHERE log.job_id = job.id AND log.id > %s ORDER BY log.id LIMIT {PAGE_LINES}) line ON true
+ WHERE job.id = %s ORDER BY line.id
+"""  # noqa: S608 - made of constants
+PAGE_SQL = f"""
+SELECT id, {LINE_JSON} FROM provisioning_provisionerjoblog WHERE job_id = %s AND id > %s ORDER BY id LIMIT {PAGE_LINES}
+"""  # noqa: S608 - made of constants
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """New lines of a job. ``full``: there may be more; ``ended``: the job's end is committed, or the job is gone."""
+
+    batches: Sequence[Batch]
+    full: bool
+    ended: bool
+
+
+class Store:
+    """Reads for followers. Every read is repeated, with growing pauses, until the database answers."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=CONNECTIONS,
+            open=False,
+            timeout=10,
+            name="log-followers",
+            kwargs={"autocommit": True, "application_name": "coderproj-followers"},
+        )
+        self._pages: OrderedDict[tuple[uuid.UUID, int], tuple[Batch, ...]] = OrderedDict()
+        self._cached = 0
+        self.queries = 0
+
+    async def open(self) -> None:
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=1)
+
+    async def position(self, job_id: uuid.UUID) -> tuple[int, bool]:
+        """The number of a job's last line, and whether the job has ended or does not exist."""
+        rows = await self.rows(POSITION_SQL, [job_id])
+        return rows[0] if rows else (0, True)
+
+    async def tail(self, job_id: uuid.UUID, after: int) -> Tail:
+        """The next lines behind ``after``."""
+        rows = await self.rows(TAIL_SQL, [after, job_id])
+        lines = [(number, text) for _, number, text in rows if number is not None]
+        full = len(lines) == PAGE_LINES
+        return Tail(tuple(pack(lines)), full, not full and (not rows or rows[0][0]))
+
+    async def page(self, job_id: uuid.UUID, after: int) -> tuple[Batch, ...]:
+        """Some lines behind ``after``; none when ``after`` is the last that is committed.
+
+        Pages start at multiples of PAGE_LINES: one that is full never changes, and serves all who replay.
+        """
+        start = max(after, 0) // PAGE_LINES * PAGE_LINES
+        batches = self._pages.get((job_id, start))
+        if batches is None:
+            rows = await self.rows(PAGE_SQL, [job_id, start])
+            batches = tuple(pack(rows))
+            if len(rows) == PAGE_LINES:
+                self._keep((job_id, start), batches)
+        else:
+            self._pages.move_to_end((job_id, start))
+        rest = (batch.after(after) for batch in batches)
+        return tuple(batch for batch in rest if batch is not None)
+
+    def _keep(self, key: tuple[uuid.UUID, int], batches: tuple[Batch, ...]) -> None:
+        if key not in self._pages:
+            self._cached += sum(batch.size for batch in batches)
+        self._pages[key] = batches
+        while self._cached > CACHE_BYTES:
+            _, dropped = self._pages.popitem(last=False)
+            self._cached -= sum(batch.size for batch in dropped)
+
+    async def rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
+        """What a query answers."""
+
+        async def read() -> list[tuple[Any, ...]]:
+            self.queries += 1
+            try:
+                async with self._pool.connection() as reader:
+                    cursor = await reader.execute(sql, values)
+                    return await cursor.fetchall()
+            except psycopg.OperationalError:
+                await self._pool.check()  # where one connection broke, the idle ones may have, too
+                raise
+
+        return await until_it_works(read)
+
+
+def conninfo() -> str:
+    """How to reach Django's database without Django, as libpq wants to hear it."""
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    parameters = connection.get_connection_params()
+    return make_conninfo(**{name: value for name, value in parameters.items() if name in known and value})
+
+
+async def until_it_works(read: Callable[[], Awaitable[Result]]) -> Result:
+    """The result of ``read``, tried again while the database refuses or is away."""
+    pause = 0.05
+    while True:
+        try:
+            return await read()
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            logger.warning("reading a log failed, trying again: %s", error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2.0)

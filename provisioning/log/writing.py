@@ -1,0 +1,146 @@
+"""Writing and reading a job's log. The only writer of log lines."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.db import connection, transaction
+
+from provisioning.engine.base import LogLevel, LogLine, LogSource
+from provisioning.notifications import LOG_CHANNEL, notify
+from provisioning.protocol.leases import LeaseLost
+
+if TYPE_CHECKING:
+    from provisioning.models import ProvisionerJob
+
+# A line with all its fields fits into one WebSocket message of 32 KiB, which is as long as clients read.
+MAX_LINE_BYTES = 30 * 1024
+MAX_STAGE_CHARACTERS = 128
+
+CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+CONTROL_CHARACTERS_IN_TEXT = {code: None for code in CONTROL_CHARACTERS if code not in (ord("\n"), ord("\r"))}
+
+
+class LeaseLostWhileLogging(LeaseLost):
+    """The writer's lease does not count any more; nothing was written."""
+
+
+class LinesMissing(Exception):
+    """The lines would leave a gap behind the last one, number ``last``; nothing was written."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__(f"The log ends at line {last}.")
+        self.last = last
+
+
+NUMBER_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = now()
+ WHERE id = %s AND lease = %s
+RETURNING log_count
+"""
+NUMBER_BEHIND_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = now()
+ WHERE id = %s AND lease = %s AND log_count = %s
+RETURNING log_count
+"""
+COUNT_SQL = "SELECT log_count FROM provisioning_provisionerjob WHERE id = %s AND lease = %s"
+NUMBER_BY_OWNER_SQL = """
+UPDATE provisioning_provisionerjob SET log_count = log_count + %s WHERE id = %s RETURNING log_count
+"""
+COPY_SQL = "COPY provisioning_provisionerjoblog (job_id, id, created_at, source, level, stage, output) FROM STDIN"
+
+
+def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, after: int | None = None) -> int:
+    """Add lines to the log of a leased job, numbered without a gap. Returns the number of the last one.
+
+    The first statement locks the job's row, so batches commit in the order of their numbers and no follower can
+    miss one. ``after`` is the number of the last line before: the same batch again, as after a lost answer, adds
+    nothing. Raises LeaseLostWhileLogging when the lease does not count any more, and LinesMissing.
+    """
+    if after is None:
+        return _append(job_id, NUMBER_SQL, [job_id, token], lines)
+    try:
+        return _append(job_id, NUMBER_BEHIND_SQL, [job_id, token, after], lines)
+    except LeaseLostWhileLogging:
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT_SQL, [job_id, token])
+            row = cursor.fetchone()
+        if row is None:
+            raise
+        if row[0] < after:
+            raise LinesMissing(row[0]) from None
+        return row[0]
+
+
+def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
+    """Add a line of the service's own to a job whose row the caller has locked."""
+    line = LogLine(LogSource.DAEMON, level, "", text, datetime.now(UTC).timestamp())
+    _append(job.pk, NUMBER_BY_OWNER_SQL, [job.pk], [line])
+
+
+@transaction.atomic
+def _append(job_id: uuid.UUID, number_sql: str, key: Sequence[uuid.UUID | int], lines: Sequence[LogLine]) -> int:
+    records = [(line, part) for line in lines for part in split(line)]
+    with connection.cursor() as cursor:
+        cursor.execute(number_sql, [len(records), *key])
+        row = cursor.fetchone()
+        if row is None:
+            raise LeaseLostWhileLogging
+        first: int = row[0] - len(records) + 1
+        job = str(job_id)
+        with cursor.copy(COPY_SQL) as copy:
+            copy.write("".join(copy_row(job, number, line, part) for number, (line, part) in enumerate(records, first)))
+    notify((LOG_CHANNEL, str(job_id)))
+    return row[0]
+
+
+def copy_row(job: str, number: int, line: LogLine, output: str) -> str:
+    """A line as COPY reads it: written as text, it costs a third of what psycopg's conversion of each value does."""
+    moment = datetime.fromtimestamp(line.created_at, UTC).isoformat()
+    stage = escaped(printable(line.stage)[:MAX_STAGE_CHARACTERS])
+    return f"{job}\t{number}\t{moment}\t{line.source}\t{line.level}\t{stage}\t{escaped(output)}\n"
+
+
+def escaped(text: str) -> str:
+    """Printable text as a column of COPY's text format; there are no line breaks in it."""
+    if "\\" in text or "\t" in text:
+        return text.replace("\\", "\\\\").replace("\t", "\\t")
+    return text
+
+
+def printable(text: str, *, keep_lines: bool = False) -> str:
+    """``text`` without control characters and lone surrogates; line breaks stay when ``keep_lines`` is set."""
+    if text.isprintable():  # most lines are, and this costs next to nothing
+        return text
+    table = CONTROL_CHARACTERS_IN_TEXT if keep_lines else CONTROL_CHARACTERS
+    return text.translate(table).encode("utf-8", "replace").decode("utf-8")
+
+
+def split(line: LogLine) -> Iterator[str]:
+    """The output of a line as one record, or as several when it is too long for a message."""
+    rest = printable(line.output)
+    room = MAX_LINE_BYTES
+    while len(rest) * 6 > room and encoded_size(rest) > room:
+        cut = _fitting(rest, room)
+        yield rest[:cut]
+        rest = rest[cut:]
+    yield rest
+
+
+def encoded_size(text: str) -> int:
+    """Bytes of the text within a JSON document."""
+    return len(msgspec.json.encode(text))
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many characters from the start fit into ``room`` bytes of JSON."""
+    low, high = 1, min(len(text), room)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if encoded_size(text[:middle]) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return low

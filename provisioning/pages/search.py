@@ -1,0 +1,54 @@
+"""What of work can be found by the console's search, and what the audit log leads to."""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+
+from coderproj.accounts.pages import events
+from coderproj.console import search
+from coderproj.console.search import Hit, Source
+from coderproj.identity.actor import Actor
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
+from provisioning.pages.addresses import daemon_url, job_url
+from provisioning.queue.subjects import kind_of
+
+# A job is looked for by the beginning of its id: lists show eight digits.
+JOB_ID_START = re.compile(r"[0-9a-f]{8,32}")
+
+
+def find_jobs(actor: Actor, text: str, count: int) -> Sequence[Hit]:
+    """Jobs by their id, or its first eight digits or more."""
+    start = text.lower().replace("-", "")
+    if not JOB_ID_START.fullmatch(start):
+        return []
+    # The primary key's index finds what is between the first and the last id that begin so.
+    first, last = uuid.UUID(start.ljust(32, "0")), uuid.UUID(start.ljust(32, "f"))
+    jobs = ProvisionerJob.objects.visible(actor).filter(pk__gte=first, pk__lte=last).order_by("pk")[:count]
+    return [Hit(job_url(job), f"{kind_of(job)} {str(job.pk)[:8]}", _state(job), "list-checks") for job in jobs]
+
+
+def _state(job: ProvisionerJob) -> str:
+    return f"{job.status.label}, {job.created_at:%Y-%m-%d %H:%M} UTC"
+
+
+def find_daemons(actor: Actor, text: str, count: int) -> Sequence[Hit]:
+    if not allowed_everywhere(actor, Action.READ, Resource.PROVISIONER_DAEMON):
+        return []
+    daemons = ProvisionerDaemon.objects.filter(name__icontains=text).order_by("name")[:count]
+    return [Hit(daemon_url(row), row.name, row.hostname, "server") for row in daemons]
+
+
+def _job_page(id_: str) -> str:
+    return job_url(uuid.UUID(id_))
+
+
+def _daemons_by_id(ids: set[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    return dict(ProvisionerDaemon.objects.filter(pk__in=ids).values_list("pk", "name"))
+
+
+def register() -> None:
+    """Called once, with the pages' addresses."""
+    events.register_address("provisioner_job", _job_page)
+    events.register_names("worker_id", _daemons_by_id)
+    search.register(Source("Jobs", 60, find_jobs), Source("Daemons", 70, find_daemons, "/daemons?q="))

@@ -1,0 +1,21 @@
+"""Pages about work."""
+
+from django.urls import path
+
+from provisioning.pages import daemons, job, jobs, keys, navigation, search
+
+# Here, not when the apps are ready: the daemon and the commands have no pages.
+navigation.register_entries()
+search.register()
+
+urlpatterns = [
+    path("jobs", jobs.JobsPage.as_view(), name="jobs"),
+    path("jobs/<uuid:job>", job.JobPage.as_view(), name="job"),
+    path("jobs/<uuid:job>/cancel", job.CancelJob.as_view(), name="cancel-job"),
+    path("jobs/<uuid:job>/log.txt", job.JobLogText.as_view(), name="job-log"),
+    path("daemons", daemons.DaemonsPage.as_view(), name="daemons"),
+    path("daemons/keys", keys.DaemonKeys.as_view(), name="daemon-keys"),
+    path("daemons/keys/new", keys.NewDaemonKey.as_view(), name="new-daemon-key"),
+    path("daemons/keys/<uuid:key>/revoke", keys.RevokeDaemonKey.as_view(), name="revoke-daemon-key"),
+    path("daemons/<uuid:daemon>", daemons.DaemonPage.as_view(), name="daemon"),
+]

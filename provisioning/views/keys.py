@@ -1,0 +1,71 @@
+"""The keys with which daemons of an organization reach us. A key is shown once, when it is made."""
+
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
+from coderproj.api.views import ApiView
+from coderproj.base.errors import Invalid
+from coderproj.identity.organizations import find_organization
+from provisioning import keys
+from provisioning.models import ProvisionerKey
+
+
+class ProvisionerKeySerializer(AnswerSerializer):
+    """A key, without the key."""
+
+    tags = serializers.DictField(child=serializers.CharField())
+
+    class Meta:
+        model = ProvisionerKey
+        fields = ["id", "created_at", "organization", "name", "tags", "created_by", "last_used", "expires_at"]
+        omit_absent = True
+
+
+class ProvisionerKeyBody(BodySerializer):
+    """``lifetime_seconds`` 0 has no end; tags are added to the default ones."""
+
+    name = StrictTextField()
+    tags = serializers.DictField(child=StrictTextField(), default=dict)
+    lifetime_seconds = StrictIntegerField(min_value=0, default=0)
+
+
+class ProvisionerKeyAnswer(serializers.Serializer[Any]):
+    key = serializers.CharField()
+
+
+class ProvisionerKeysView(ApiView):
+    """The keys of an organization."""
+
+    @extend_schema(operation_id="provisioner_keys", responses={200: ProvisionerKeySerializer(many=True)})
+    def get(self, request: Request, organization: str) -> Response:
+        found = keys.keys_of(self.actor, find_organization(self.actor, organization))
+        return Response(ProvisionerKeySerializer(found, many=True).data)
+
+    @extend_schema(
+        operation_id="create_provisioner_key", request=ProvisionerKeyBody, responses={201: ProvisionerKeyAnswer}
+    )
+    def post(self, request: Request, organization: str) -> Response:
+        found = find_organization(self.actor, organization)
+        body = self.body(ProvisionerKeyBody)
+        if body["lifetime_seconds"] > settings.TOKEN_MAX_LIFETIME_SECONDS:
+            limit = settings.TOKEN_MAX_LIFETIME_SECONDS
+            raise Invalid.field("lifetime_seconds", f"Must be at most {limit} seconds.")
+        _, key = keys.create(
+            self.actor, found, name=body["name"], tags=body["tags"], lifetime_seconds=body["lifetime_seconds"]
+        )
+        return Response({"key": key}, status=201)
+
+
+class ProvisionerKeyView(ApiView):
+    """A key by its name."""
+
+    @extend_schema(operation_id="revoke_provisioner_key", responses={204: None})
+    def delete(self, request: Request, organization: str, name: str) -> Response:
+        keys.revoke(self.actor, find_organization(self.actor, organization), name)
+        return Response(status=204)

@@ -1,0 +1,88 @@
+"""The views of logs: read them, or follow them."""
+
+import uuid
+from itertools import chain
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from coderproj.api.authentication import same_origin
+from coderproj.base.errors import DomainError, Forbidden, Invalid
+from coderproj.base.json_text import JSON_CONTENT_TYPE
+from coderproj.identity.authentication import SESSION_COOKIE, SESSION_HEADER
+from coderproj.web.bridge import STREAMS, WEBSOCKET, Handover
+from provisioning.log.following.carriers import Carrier, LogStream
+from provisioning.log.reading import LogPage, log_chunks
+from provisioning.log.window import LogWindow, last_event_id, log_window
+
+EVENT_STREAM = "text/event-stream"
+
+
+class FollowableLogs(APIView):
+    """Mixed into a view whose GET answers the log of one job; put it before ``ApiView``.
+
+    Answers the window of ``after`` and ``before`` as a JSON array, or, with ``follow``, hands over to a stream that
+    ends with the job. Where no streams are served, ``follow`` answers what there is.
+    """
+
+    def get_job_id(self) -> uuid.UUID:
+        """The job, for a caller who may read its log. Every view defines it. Raises DomainError."""
+        raise NotImplementedError  # abstract: the view's own
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Take the session token from the query where a browser has no other way: on a WebSocket."""
+        if request.META.get(WEBSOCKET) and not request.COOKIES.get(SESSION_COOKIE):
+            token = request.META.get(SESSION_HEADER) or request.GET.get(SESSION_COOKIE, "")
+            request.META[SESSION_HEADER] = token
+        return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse WebSockets that another site's page opens: they carry our cookie."""
+        origin = request.META.get("HTTP_ORIGIN")
+        foreign = origin is not None and not same_origin(origin, request.META.get("HTTP_HOST", ""))
+        if request.META.get(WEBSOCKET) and foreign:
+            raise Forbidden("A page of another site may not open this WebSocket.")
+        super().initial(request, *args, **kwargs)
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        query: QueryDict = request._request.GET
+        try:
+            window = log_window(query)
+        except Invalid:
+            self.get_job_id()  # of a log that one may not read nothing is said, whatever the query
+            raise
+        websocket = bool(request.META.get(WEBSOCKET))
+        if not (websocket or (window.follow and request.META.get(STREAMS))):
+            return self.read_log(window)
+        job_id = self.get_job_id()
+        if not window.follow:
+            raise DomainError("A WebSocket follows the log: add ?follow to the address.")
+        return Handover(self._stream(request, job_id, window, websocket))
+
+    def read_log(self, window: LogWindow) -> HttpResponseBase:
+        """The answer that is not followed. Raises DomainError."""
+        return log_response(self.get_job_id(), window)
+
+    def _stream(self, request: Request, job_id: uuid.UUID, window: LogWindow, websocket: bool) -> LogStream:
+        user_id: uuid.UUID = request.user.pk  # type: ignore[assignment]
+        after = max(window.after_id or 0, 0)
+        carrier = Carrier.ARRAY
+        if websocket:
+            carrier = Carrier.WEBSOCKET
+        elif EVENT_STREAM in request.META.get("HTTP_ACCEPT", ""):
+            carrier = Carrier.EVENTS
+            after = max(after, last_event_id(request.META.get("HTTP_LAST_EVENT_ID", "")))
+        return LogStream(job_id, user_id, carrier, after, window.after_time)
+
+
+def log_response(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> HttpResponseBase:
+    """The window of the job's log as a JSON array; in one piece when it is short, else as it is read. ``first`` is the
+    first page, if that was read already."""
+    chunks = log_chunks(job_id, window, first)
+    head = next(chunks) + next(chunks)
+    if head.endswith(b"]\n"):
+        return HttpResponse(head, content_type=JSON_CONTENT_TYPE)
+    return StreamingHttpResponse(chain((head,), chunks), content_type=JSON_CONTENT_TYPE)

@@ -1,0 +1,62 @@
+"""Endpoints of stored parameter values. The values themselves are never shown."""
+
+import uuid
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.schema import ConfirmationSerializer, path_id
+from coderproj.api.views import ApiView
+from coderproj.base.errors import Invalid
+from coderproj.base.identifiers import parse_uuid
+from coderproj.identity.rbac import Action
+from provisioning import parameters
+from provisioning.models import ParameterScope
+from provisioning.serializers.parameters import StoredParameterSerializer, StoreParameterBody
+
+SCOPE = OpenApiParameter("scope", str, OpenApiParameter.PATH, enum=ParameterScope.values)
+PATH = [SCOPE, path_id("id")]
+
+
+class OfScope(ApiView):
+    """A view below ``/parameters/{scope}/{id}``."""
+
+    def find_scope(self, action: Action) -> tuple[ParameterScope, uuid.UUID]:
+        """The scope, once the caller may do that in it. Raises Invalid naming ``scope`` or ``id``, NotFound and
+        Forbidden."""
+        scope, scope_id = self.kwargs["scope"], parse_uuid(self.kwargs["id"])
+        if scope not in ParameterScope.values:
+            raise Invalid.field("scope", f"Must be one of {', '.join(ParameterScope.values)}.")
+        if scope_id is None:
+            raise Invalid.field("id", "Must be a valid UUID.")
+        parameters.authorize(self.actor, action, ParameterScope(scope), scope_id)
+        return ParameterScope(scope), scope_id
+
+
+class ParametersView(OfScope):
+    """The stored values of a template or an import job, by name, and storing one."""
+
+    @extend_schema(operation_id="parameters", parameters=PATH, responses={200: StoredParameterSerializer(many=True)})
+    def get(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002 - the path's name for it
+        rows = parameters.stored(*self.find_scope(Action.READ))
+        return Response(StoredParameterSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="create_parameter",
+        parameters=PATH,
+        request=StoreParameterBody,
+        responses={201: StoredParameterSerializer},
+    )
+    def post(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002
+        found, scope_id = self.find_scope(Action.UPDATE)
+        value = parameters.create(self.actor, found, scope_id, **self.body(StoreParameterBody))
+        return Response(StoredParameterSerializer(value).data, status=201)
+
+
+class ParameterView(OfScope):
+    @extend_schema(operation_id="delete_parameter", parameters=PATH, responses={200: ConfirmationSerializer})
+    def delete(self, request: Request, scope: str, id: str, name: str) -> Response:  # noqa: A002
+        """Delete a stored parameter value."""
+        parameters.delete(self.actor, *self.find_scope(Action.UPDATE), name)
+        return self.answer("Parameter has been deleted.")

@@ -1,0 +1,96 @@
+"""How the API's document describes what daemons say: made from the very types that decode it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from coderproj.api.schema import ErrorSerializer
+from provisioning.protocol import wire
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+REFERENCE = "#/components/schemas/"
+PREFIX = "Daemon"
+LEASE = OpenApiParameter(
+    wire.LEASE_HEADER, OpenApiTypes.UUID, OpenApiParameter.HEADER, required=True, description="The job's lease."
+)
+JOB = OpenApiParameter("job", OpenApiTypes.UUID, OpenApiParameter.PATH)
+
+_described: set[type] = set()
+
+
+def describe(operation_id: str, request: type[wire.Body], answer: type[wire.Answer]) -> Callable[[ViewT], ViewT]:
+    """Describes a call of daemons."""
+    _described.update((request, answer))
+    return extend_schema(
+        operation_id=operation_id,
+        parameters=_parameters(operation_id),
+        request={"application/json": _reference(request)},
+        responses=_responses(operation_id, "application/json", _reference(answer)),
+    )
+
+
+def describe_archive(operation_id: str) -> Callable[[ViewT], ViewT]:
+    """Describes the call that answers a job's source."""
+    return extend_schema(
+        operation_id=operation_id,
+        parameters=_parameters(operation_id),
+        responses=_responses(operation_id, "application/x-tar", OpenApiTypes.BINARY),
+    )
+
+
+def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: adds the shapes to the document."""
+    types = sorted(_described, key=lambda described: described.__name__)
+    # The library's type gives both values of the answer the same.
+    made: Any = msgspec.json.schema_components(types, ref_template=f"{REFERENCE}{PREFIX}{{name}}")
+    components: dict[str, Any] = made[1]
+    schemas = result["components"]["schemas"]
+    schemas |= {PREFIX + name: as_openapi(schema) for name, schema in sorted(components.items())}
+    result["components"]["schemas"] = dict(sorted(schemas.items()))
+    return result
+
+
+def as_openapi(schema: Any) -> Any:
+    """JSON Schema in the words of OpenAPI 3.0, which has no type ``null``."""
+    if isinstance(schema, list):
+        return [as_openapi(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: as_openapi(value) for name, value in schema.items() if (name, value) != ("required", [])}
+    choices = found.get("anyOf")
+    if choices and {"type": "null"} in choices:
+        others = [choice for choice in choices if choice != {"type": "null"}]
+        del found["anyOf"]
+        found |= {"allOf": others} if len(others) == 1 and "$ref" in others[0] else {}
+        found |= others[0] if len(others) == 1 and "$ref" not in others[0] else {}
+        found |= {"anyOf": others} if len(others) > 1 else {}
+        found["nullable"] = True
+    return found
+
+
+def _reference(described: type) -> dict[str, str]:
+    return {"$ref": f"{REFERENCE}{PREFIX}{described.__name__}"}
+
+
+def _parameters(operation_id: str) -> list[OpenApiParameter]:
+    return [JOB, LEASE] if _is_about_a_job(operation_id) else []
+
+
+def _responses(operation_id: str, media_type: str, answer: Any) -> dict[Any, Any]:
+    errors = {400: "Not what was expected.", 401: "No key that counts.", 422: "It cannot be stored."}
+    if _is_about_a_job(operation_id):
+        errors[409] = "The job is not this daemon's (any more)."
+    else:
+        errors[404] = "The daemon has to register."
+    described = {status: OpenApiResponse(ErrorSerializer, text) for status, text in sorted(errors.items())}
+    return {(200, media_type): answer, **described}
+
+
+def _is_about_a_job(operation_id: str) -> bool:
+    return "provisioner_job" in operation_id and operation_id not in {
+        "acquire_provisioner_job",
+        "wait_for_provisioner_job",
+    }

@@ -1,0 +1,350 @@
+"""How templates and versions look on the wire."""
+
+from typing import Any
+
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, TextField, Value, When
+from django.db.models.functions import Coalesce
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from coderproj.accounts.serializers import UserSerializer
+from coderproj.api.serializers import (
+    AnswerSerializer,
+    BodySerializer,
+    BodyUUIDField,
+    MomentField,
+    StrictBooleanField,
+    StrictIntegerField,
+    StrictTextField,
+)
+from coderproj.base.identifiers import NIL, parse_uuid
+from coderproj.reads.json_sql import Constant, StoredObjects
+from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
+from provisioning.serializers.jobs import (
+    LiteralValueBody,
+    ParameterValueBody,
+    ProvisionerJobSerializer,
+    RichParameterValueBody,
+)
+from templates_app.models import RichParameter, Template, TemplateVersion
+from templates_app.names import check_display_name, check_name, check_template_name
+
+MAX_TTL_MS = 2**63 // 10**6 - 1
+
+
+class BuildTimeSerializer(serializers.Serializer[Any]):
+    """Build durations in milliseconds: ``p50``/``p95`` as documented (0 without a build), ``P50``/``P95`` as the
+    dashboard reads them (null without a build)."""
+
+    p50 = serializers.IntegerField()
+    p95 = serializers.IntegerField()
+    P50 = serializers.IntegerField(allow_null=True)
+    P95 = serializers.IntegerField(allow_null=True)
+
+
+class BuildTimeStatsSerializer(serializers.Serializer[Any]):
+    start = BuildTimeSerializer()
+    stop = BuildTimeSerializer()
+    delete = BuildTimeSerializer()
+
+
+NO_BUILDS = {"p50": 0, "p95": 0, "P50": None, "P95": None}
+NO_STATISTICS = {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
+
+
+class TemplateSerializer(AnswerSerializer):
+    """Needs a queryset ``with_statistics()``. ``active_user_count`` is -1 until it was counted."""
+
+    workspace_owner_count = serializers.IntegerField()
+    active_user_count = serializers.IntegerField()
+    build_time_stats = serializers.SerializerMethodField()
+    created_by_name = serializers.CharField(source="created_by.username")
+
+    class Meta:
+        model = Template
+        fields = [
+            "id",
+            "created_at",
+            "updated_at",
+            "organization_id",
+            "name",
+            "display_name",
+            "provisioner",
+            "active_version_id",
+            "workspace_owner_count",
+            "active_user_count",
+            "build_time_stats",
+            "description",
+            "icon",
+            "default_ttl_ms",
+            "created_by_id",
+            "created_by_name",
+            "allow_user_cancel_workspace_jobs",
+        ]
+
+    def get_build_time_stats(self, template: Template) -> dict[str, Any]:
+        return NO_STATISTICS
+
+    def sql_build_time_stats(self, prefix: str) -> Constant:
+        return Constant(NO_STATISTICS)
+
+
+class TemplateVersionSerializer(AnswerSerializer):
+    """``unverified_providers`` and ``unverified_modules`` name what a stub answered for; such a version is never
+    applied.
+    """
+
+    job = ProvisionerJobSerializer()
+    created_by = UserSerializer()
+
+    class Meta:
+        model = TemplateVersion
+        fields = [
+            "id",
+            "template_id",
+            "organization_id",
+            "created_at",
+            "updated_at",
+            "name",
+            "message",
+            "job",
+            "readme",
+            "created_by",
+            "archived",
+            "unverified_providers",
+            "unverified_modules",
+        ]
+        omit_absent = True
+
+
+class RichParameterOptionSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    value = serializers.CharField()
+    icon = serializers.CharField()
+
+
+class RichParameterSerializer(AnswerSerializer):
+    """The union of the documented computed value and what real clients read."""
+
+    updated_at = MomentField(source="created_at")
+    scope = serializers.SerializerMethodField()
+    scope_id = serializers.UUIDField(source="template_version.job_id")
+    schema_id = serializers.UUIDField(source="id")
+    source_scheme = serializers.SerializerMethodField()
+    source_value = serializers.SerializerMethodField()
+    destination_scheme = serializers.SerializerMethodField()
+    default_source_value = serializers.SerializerMethodField()
+    default_value = serializers.SerializerMethodField()
+    options = RichParameterOptionSerializer(many=True)
+    required = serializers.SerializerMethodField()  # type: ignore[assignment]
+    validation_min = serializers.SerializerMethodField()
+    validation_max = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RichParameter
+        fields = [
+            "id",
+            "created_at",
+            "updated_at",
+            "scope",
+            "scope_id",
+            "name",
+            "schema_id",
+            "source_scheme",
+            "source_value",
+            "destination_scheme",
+            "default_source_value",
+            "description",
+            "type",
+            "mutable",
+            "default_value",
+            "required",
+            "icon",
+            "options",
+            "validation_error",
+            "validation_regex",
+            "validation_min",
+            "validation_max",
+            "validation_monotonic",
+        ]
+
+    def sql_options(self, prefix: str) -> StoredObjects:
+        return StoredObjects(F(f"{prefix}options"), RichParameterOptionSerializer().fields)
+
+    def get_scope(self, parameter: RichParameter) -> str:
+        return ParameterScope.IMPORT_JOB
+
+    def sql_scope(self, prefix: str) -> Value:
+        return Value(ParameterScope.IMPORT_JOB.value)
+
+    def get_destination_scheme(self, parameter: RichParameter) -> str:
+        return DestinationScheme.NONE
+
+    def sql_destination_scheme(self, prefix: str) -> Value:
+        return Value(DestinationScheme.NONE.value)
+
+    def get_source_scheme(self, parameter: RichParameter) -> str:
+        return SourceScheme.NONE if parameter.default_value is None else SourceScheme.DATA
+
+    def sql_source_scheme(self, prefix: str) -> Case:
+        absent = When(**{f"{prefix}default_value": None}, then=Value(SourceScheme.NONE.value))
+        return Case(absent, default=Value(SourceScheme.DATA.value))
+
+    def get_source_value(self, parameter: RichParameter) -> str:
+        return parameter.default_value or ""
+
+    def sql_source_value(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}default_value"), Value(""), output_field=TextField())
+
+    get_default_value = get_source_value
+    sql_default_value = sql_source_value
+
+    def get_default_source_value(self, parameter: RichParameter) -> bool:
+        return parameter.default_value is not None
+
+    def sql_default_source_value(self, prefix: str) -> ExpressionWrapper:
+        given = Q(**{f"{prefix}default_value__isnull": False})
+        return ExpressionWrapper(given, output_field=BooleanField())
+
+    def get_required(self, parameter: RichParameter) -> bool:
+        return parameter.default_value is None
+
+    def sql_required(self, prefix: str) -> ExpressionWrapper:
+        return ExpressionWrapper(Q(**{f"{prefix}default_value": None}), output_field=BooleanField())
+
+    def get_validation_min(self, parameter: RichParameter) -> int:
+        return parameter.validation_min or 0
+
+    def sql_validation_min(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}validation_min"), Value(0))
+
+    def get_validation_max(self, parameter: RichParameter) -> int:
+        return parameter.validation_max or 0
+
+    def sql_validation_max(self, prefix: str) -> Coalesce:
+        return Coalesce(F(f"{prefix}validation_max"), Value(0))
+
+
+class StarterSerializer(serializers.Serializer[Any]):
+    """A starter template. ``markdown`` is its readme."""
+
+    id = serializers.UUIDField()
+    url = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    icon = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    markdown = serializers.CharField()
+
+
+class DailyUsersSerializer(serializers.Serializer[Any]):
+    date = MomentField()
+    amount = serializers.IntegerField()
+
+
+class DailyActiveUsersSerializer(serializers.Serializer[Any]):
+    entries = DailyUsersSerializer(many=True)
+
+
+# ---------------------------------------------------------------------- bodies
+class CreateTemplateBody(BodySerializer):
+    name = StrictTextField(validators=[check_template_name])
+    display_name = StrictTextField(required=False, default="", allow_blank=True, validators=[check_display_name])
+    description = StrictTextField(required=False, default="", allow_blank=True, max_length=127)
+    icon = StrictTextField(required=False, default="", allow_blank=True, max_length=256)
+    template_version_id = BodyUUIDField()
+    parameter_values = ParameterValueBody(many=True, required=False, default=())
+    default_ttl_ms = StrictIntegerField(
+        required=False,
+        default=0,
+        min_value=0,
+        max_value=MAX_TTL_MS,
+        error_messages={"min_value": "Must be a positive integer."},
+    )
+    allow_user_cancel_workspace_jobs = StrictBooleanField(required=False, default=True)
+
+
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TTL_MS})
+class LifetimeField(StrictIntegerField):
+    """Milliseconds. That they are not negative is for the service to say: its message is by contract (E11)."""
+
+
+class UpdateTemplateBody(BodySerializer):
+    """Every field is optional; what an absent one means is the dialect's."""
+
+    name = StrictTextField(required=False, allow_blank=True)
+    display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
+    description = StrictTextField(required=False, allow_blank=True, max_length=127)
+    icon = StrictTextField(required=False, allow_blank=True, max_length=256)
+    default_ttl_ms = LifetimeField(required=False, max_value=MAX_TTL_MS)
+    allow_user_cancel_workspace_jobs = StrictBooleanField(required=False)
+
+    def validate_name(self, value: str) -> str:
+        if value:
+            check_template_name(value)
+        return value
+
+
+class PromoteBody(BodySerializer):
+    id = BodyUUIDField()
+
+
+class UpdateVersionBody(BodySerializer):
+    name = StrictTextField(required=False, default="", allow_blank=True)
+    message = StrictTextField(required=False, allow_blank=True, max_length=1024)
+
+    def validate_name(self, value: str) -> str:
+        if value:
+            check_name(value)
+        return value
+
+
+class DryRunBody(BodySerializer):
+    workspace_name = StrictTextField(required=False, default="", allow_blank=True, max_length=64)
+    parameter_values = LiteralValueBody(many=True, required=False, default=())
+    rich_parameter_values = RichParameterValueBody(many=True, required=False, default=())
+
+
+class TagsField(serializers.DictField):
+    """Texts by name; a name is held to the same rules as a text."""
+
+    child = StrictTextField(max_length=256, allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        tags = super().to_internal_value(data)
+        for name in tags:
+            self.child.run_validation(name)
+        return tags
+
+
+class CreateVersionBody(DryRunBody):
+    """Both shapes in one: what real clients send, and the documented dry-run request."""
+
+    parameter_values = ParameterValueBody(many=True, required=False, default=())
+    name = StrictTextField(required=False, default="", allow_blank=True)
+    message = StrictTextField(required=False, default="", allow_blank=True, max_length=1024)
+    template_id = BodyUUIDField(required=False)
+    storage_method = serializers.ChoiceField(choices=["file"], required=False, default="file")
+    file_id = BodyUUIDField(required=False)
+    example_id = StrictTextField(required=False, default="", allow_blank=True, max_length=128)
+    provisioner = serializers.ChoiceField(choices=Provisioner.choices, required=False, default="terraform")
+    tags = TagsField(required=False, default=dict)
+
+    REAL_KEYS = frozenset(
+        {"name", "message", "template_id", "storage_method", "file_id", "example_id", "provisioner", "tags"}
+    )
+    DOCUMENTED_KEYS = frozenset({"rich_parameter_values", "workspace_name"})
+
+    def validate_name(self, value: str) -> str:
+        if value:
+            check_name(value)
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        sent = self.normalised(self.initial_data)
+        given = {name for name, value in sent.items() if value and parse_uuid(str(value)) != NIL}
+        documented = not given & self.REAL_KEYS and sent.keys() & (self.DOCUMENTED_KEYS | {"parameter_values"})
+        if not attrs.get("file_id") and not attrs["example_id"] and not documented:
+            raise serializers.ValidationError({"file_id": "Give a file_id or an example_id."})
+        return attrs

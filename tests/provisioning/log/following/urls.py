@@ -1,0 +1,107 @@
+"""Routes of the streaming tests: any job's log, and views that answer in unusual ways."""
+
+import hashlib
+import threading
+import time
+import uuid
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.api.views import ApiView
+from coderproj.base.errors import NotFound
+from coderproj.base.identifiers import path_uuid
+from provisioning.models import ProvisionerJob
+from provisioning.views.logs import FollowableLogs
+
+
+class JobLogs(FollowableLogs, ApiView):
+    def get_job_id(self) -> uuid.UUID:
+        job_id = path_uuid("job", self.kwargs["job"])
+        if not ProvisionerJob.objects.filter(pk=job_id).exists():
+            raise NotFound
+        return job_id
+
+
+class Echo(ApiView):
+    """Answers the JSON that it was sent, and where it came from."""
+
+    def post(self, request: Request) -> Response:
+        return Response({"data": request.data, "address": request.META["REMOTE_ADDR"]})
+
+    def get(self, request: Request) -> Response:
+        return Response({"query": request.GET.dict(), "headers": sorted(k for k in request.META if "SPOOF" in k)})
+
+
+class Upload(ApiView):
+    """Reads the body to its end, as the file upload does; remembers how reading ended."""
+
+    ends: list[str] = []
+
+    def post(self, request: Request) -> Response:
+        stream = request._request.environ["wsgi.input"]
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            while piece := stream.read(64 * 1024):
+                digest.update(piece)
+                size += len(piece)
+        except OSError as error:
+            self.ends.append(type(error).__name__)
+            raise
+        self.ends.append("complete")
+        return Response({"size": size, "sha256": digest.hexdigest()})
+
+
+class Endless(ApiView):
+    """Streams until somebody stops it."""
+
+    closed = 0
+
+    def get(self, request: Request) -> HttpResponseBase:
+        return StreamingHttpResponse(self._pieces())
+
+    def _pieces(self):
+        try:
+            while True:
+                yield b"x" * 1000
+                time.sleep(0.01)
+        finally:
+            Endless.closed += 1
+
+
+first_has_arrived = threading.Event()
+
+
+def second_piece_on_request(request: HttpRequest) -> HttpResponseBase:
+    def pieces():
+        yield b"first"
+        yield b"second" if first_has_arrived.wait(10) else b"nobody has read the first piece"
+
+    return StreamingHttpResponse(pieces())
+
+
+def broken_stream(request: HttpRequest) -> HttpResponseBase:
+    def pieces():
+        yield b"first"
+        raise RuntimeError("a stream that breaks")
+
+    return StreamingHttpResponse(pieces())
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("internals")
+
+
+urlpatterns = [
+    path("api/v2/jobs/<job>/logs", JobLogs.as_view()),
+    path("api/v2/echo", Echo.as_view()),
+    path("api/v2/upload", Upload.as_view()),
+    path("api/v2/endless", Endless.as_view()),
+    path("api/v2/slow", second_piece_on_request),
+    path("api/v2/broken", broken_stream),
+    path("api/v2/crash", crash),
+]

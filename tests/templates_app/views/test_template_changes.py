@@ -1,0 +1,187 @@
+"""Changing templates over the API: updates, promotions, deletion."""
+
+import uuid
+
+import pytest
+
+from coderproj.api.dialect import SDK_ABSENT_FIELDS
+from coderproj.base.errors import DomainError
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import AuditLog
+from templates_app.models import Template, TemplateVersion
+from templates_app.services import templates
+from tests.api import ApiClient, fields_of
+from tests.factories import make_template, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+def test_updating_a_template_keeps_what_is_not_named(api, admin, organization):
+    template = make_template(user=admin, organization=organization, name="old", icon="/icon/a.svg", default_ttl_ms=5)
+    answer = api.patch(f"templates/{template.pk}", {"name": "new", "description": "text"})
+    assert (answer.status_code, answer.body["name"], answer.body["description"]) == (200, "new", "text")
+    assert (answer.body["icon"], answer.body["default_ttl_ms"]) == ("/icon/a.svg", 5)
+    assert api.patch(f"templates/{template.pk}").body == answer.body
+    assert api.patch(f"templates/{template.pk}", {}).status_code == 200
+
+
+def test_the_sdk_dialect_clears_what_is_not_named(admin, organization):
+    template = make_template(user=admin, organization=organization, icon="/icon/a.svg", default_ttl_ms=5)
+    answer = ApiClient(admin, accept=None).patch(f"templates/{template.pk}", {"description": "text"})
+    assert (answer.body["icon"], answer.body["default_ttl_ms"]) == ("", 0)
+    assert answer.body["allow_user_cancel_workspace_jobs"] is False
+    assert answer.body["name"] == template.name
+
+
+@pytest.mark.parametrize("body", [{}, {"unknown": 1}])
+def test_the_sdk_sends_an_empty_object_for_nothing_but_zero_values(admin, organization, body):
+    template = make_template(user=admin, organization=organization, display_name="Web", default_ttl_ms=5)
+    api = ApiClient(admin, accept=None)
+    for blank in (None, b" \n"):  # no body at all says nothing
+        assert api.patch(f"templates/{template.pk}", raw=blank).body["display_name"] == "Web"
+    answer = api.patch(f"templates/{template.pk}", body)
+    assert [answer.body[name] for name in SDK_ABSENT_FIELDS] == list(SDK_ABSENT_FIELDS.values())
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"name": "bad name"}, ["name"]),
+        ({"display_name": "x\n"}, ["display_name"]),
+        ({"description": "x" * 128}, ["description"]),
+        ({"default_ttl_ms": -5}, ["default_ttl_ms"]),
+    ],
+)
+def test_bad_updates_change_nothing(api, admin, organization, body, fields):
+    template = make_template(user=admin, organization=organization)
+    before = api.get(f"templates/{template.pk}").raw
+    answer = api.patch(f"templates/{template.pk}", {"icon": "/x", **body})
+    assert (answer.status_code, fields_of(answer)) == (400, fields)
+    assert api.get(f"templates/{template.pk}").raw == before
+
+
+def test_a_negative_ttl_of_an_update_is_an_invalid_request(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    answer = api.patch(f"templates/{template.pk}", {"default_ttl_ms": -1})
+    assert answer.body["message"].startswith("Invalid request")
+    assert answer.body["validations"] == [{"field": "default_ttl_ms", "detail": "Must be a positive integer."}]
+
+
+def test_refused_changes_are_in_the_audit_log(api, admin, organization, member):
+    template = make_template(user=admin, organization=organization, name="web")
+    path = f"templates/{template.pk}"
+    reader = ApiClient(member)
+    assert reader.patch(path, {"name": "x"}).status_code == 403
+    assert reader.patch(f"{path}/versions", {"id": str(template.active_version_id)}).status_code == 403
+    assert reader.delete(path).status_code == 403
+    assert api.patch(path, {"name": "not a name"}).status_code == 400
+    assert api.patch(path, {"default_ttl_ms": -1}).status_code == 400
+    assert api.patch(f"{path}/versions", {}).status_code == 400
+    rows = AuditLog.objects.filter(resource_id=template.pk).order_by("time", "id")
+    assert [(row.username, row.action, row.status_code) for row in rows] == [
+        (member.username, "write", 403),
+        (member.username, "write", 403),
+        (member.username, "delete", 403),
+        (admin.username, "write", 400),
+        (admin.username, "write", 400),
+        (admin.username, "write", 400),
+    ]
+    assert {(row.resource_target, str(row.diff)) for row in rows} == {("web", "{}")}
+    version = f"templateversions/{template.active_version_id}"
+    for client, status in ((reader, 403), (api, 400)):
+        assert client.patch(f"{path}/acl", {"user_perms": 1}).status_code == status
+        assert client.patch(version, {"name": "not a name"}).status_code == status
+    assert reader.post(f"{version}/archive").status_code == 403
+    latest = AuditLog.objects.order_by("-time")[:5]
+    assert [(row.resource_type, row.status_code) for row in reversed(latest)] == [
+        ("template", 403),
+        ("template_version", 403),
+        ("template", 400),
+        ("template_version", 400),
+        ("template_version", 403),
+    ]
+
+
+def test_deleting_a_template_is_a_change_of_it(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    assert api.delete(f"templates/{template.pk}").status_code == 200
+    assert Template.objects.get(pk=template.pk).updated_at > template.updated_at
+
+
+def test_renaming_to_a_taken_name_is_a_conflict(api, admin, organization):
+    make_template(user=admin, organization=organization, name="first")
+    second = make_template(user=admin, organization=organization, name="second")
+    answer = api.patch(f"templates/{second.pk}", {"name": "FIRST"})
+    assert (answer.status_code, fields_of(answer)) == (409, ["name"])
+    assert api.patch(f"templates/{second.pk}", {"name": "SECOND"}).body["name"] == "SECOND"
+
+
+def test_users_of_a_template_may_only_read_it(organization, admin, member):
+    template = make_template(user=admin, organization=organization)
+    api = ApiClient(member)
+    assert api.patch(f"templates/{template.pk}", {"name": "x"}).status_code == 403
+    assert api.delete(f"templates/{template.pk}").status_code == 403
+    body = {"id": str(template.active_version_id)}
+    assert api.patch(f"templates/{template.pk}/versions", body).status_code == 403
+    assert Template.objects.existing().filter(pk=template.pk, name=template.name).exists()
+    assert set(AuditLog.objects.filter(user_id=member.pk).values_list("status_code", flat=True)) <= {403}
+
+
+def test_promoting_forward_and_back(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    first = template.active_version
+    second = make_version(user=admin, organization=organization, template=template)
+    for target in (second, first, first):
+        answer = api.patch(f"templates/{template.pk}/versions", {"id": str(target.pk)})
+        assert (answer.status_code, list(answer.body)) == (200, ["message"])
+        assert api.get(f"templates/{template.pk}").body["active_version_id"] == str(target.pk)
+
+
+@pytest.mark.parametrize(("what", "status"), [("nil", 400), ("missing", 400), ("ghost", 404), ("other", 400)])
+def test_promoting_something_else_changes_nothing(api, admin, organization, what, status):
+    template = make_template(user=admin, organization=organization)
+    other = make_template(user=admin, organization=organization)
+    body = {
+        "nil": {"id": "00000000-0000-0000-0000-000000000000"},
+        "missing": {},
+        "ghost": {"id": str(uuid.uuid4())},
+        "other": {"id": str(other.active_version_id)},
+    }[what]
+    assert api.patch(f"templates/{template.pk}/versions", body).status_code == status
+    template.refresh_from_db()
+    assert template.active_version != other.active_version
+
+
+def test_a_deleted_template_is_gone_but_its_versions_stay(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    assert api.delete(f"templates/{template.pk}").body.keys() == {"message"}
+    assert api.get(f"templates/{template.pk}").status_code == 404
+    assert api.delete(f"templates/{template.pk}").status_code == 404
+    assert api.get(f"templateversions/{template.active_version_id}").status_code == 200
+    assert TemplateVersion.objects.filter(template=template).exists()
+
+
+def test_a_promotion_that_comes_between_survives_an_update(admin, organization):
+    stale = make_template(user=admin, organization=organization)
+    second = make_version(user=admin, organization=organization, template=stale)
+    ApiClient(admin).patch(f"templates/{stale.pk}/versions", {"id": str(second.pk)})
+    templates.update(Actor.of(admin), stale, {"icon": "/icon/new.svg"})
+    row = Template.objects.get(pk=stale.pk)
+    assert (row.icon, row.active_version_id) == ("/icon/new.svg", second.pk)
+
+
+def test_a_deleted_template_stays_deleted(admin, organization):
+    stale = make_template(user=admin, organization=organization)
+    Template.objects.filter(pk=stale.pk).update(deleted=True)
+    with pytest.raises(DomainError):
+        templates.update(Actor.of(admin), stale, {"icon": "/icon/new.svg"})
+    assert Template.objects.get(pk=stale.pk).deleted is True
+
+
+def test_an_archived_version_cannot_be_promoted(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    second = make_version(user=admin, organization=organization, template=template)
+    assert api.post(f"templateversions/{second.pk}/archive").status_code == 200
+    assert api.patch(f"templates/{template.pk}/versions", {"id": str(second.pk)}).status_code == 400
+    assert api.post(f"templateversions/{second.pk}/unarchive").status_code == 200
+    assert api.patch(f"templates/{template.pk}/versions", {"id": str(second.pk)}).status_code == 200
