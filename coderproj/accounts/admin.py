@@ -28,7 +28,7 @@ from coderproj.identity.roles import OrganizationRole, SiteRole
 admin.site.unregister(DjangoGroup)
 
 
-class UserForm(forms.ModelForm):
+class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no type arguments at run time
     """Passwords are set in the console, which ends the sessions."""
 
     class Meta:
@@ -36,7 +36,7 @@ class UserForm(forms.ModelForm):
         fields = ["username", "email", "name", "avatar_url"]
 
 
-class MembershipForm(forms.ModelForm):
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no type arguments at run time
     roles = forms.MultipleChoiceField(
         choices=OrganizationRole.choices, required=False, widget=forms.CheckboxSelectMultiple
     )

@@ -72,7 +72,8 @@ class ApiView(APIView):
             raise DomainError("Request body must be a JSON object.")
         serializer = serializer_class(data=data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        validated: dict[str, Any] = serializer.validated_data
+        return validated
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {"request": self.request, "view": self}
@@ -98,7 +99,8 @@ class CompiledReadView(ApiView):
 
     def head(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         # Django would keep the bound ``get`` under this name, a ring with the view.
-        return self.get(request, *args, **kwargs)  # type: ignore[attr-defined]
+        response: HttpResponseBase = self.get(request, *args, **kwargs)  # type: ignore[attr-defined]
+        return response
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -19,12 +19,14 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 
 if TYPE_CHECKING:
-    Base = admin.ModelAdmin[ModelT]
+
+    class Base(admin.ModelAdmin[ModelT]): ...
 else:  # Django's class takes no type arguments at run time
-    Base = admin.ModelAdmin
+
+    class Base(admin.ModelAdmin, Generic[ModelT]): ...
 
 
-class TableAdmin(Base, Generic[ModelT]):
+class TableAdmin(Base[ModelT]):
     """Django's ``ModelAdmin`` for rows of one type. What is changed by its forms is in our audit log as well.
 
     Actions name ``permissions=["act"]``: owners alone see and run them.

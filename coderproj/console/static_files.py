@@ -37,7 +37,8 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):
 
     @functools.cache  # noqa: B019 - there is one storage; a page asks for the sprite of icons hundreds of times
     def _hashed_url(self, name: str | None, force: bool) -> str:
-        return super().url(name, force)
+        url: str = super().url(name, force)
+        return url
 
     def create_compressor(self, **options: Any) -> Compressor:
         return QuickCompressor(**options)
@@ -53,7 +54,8 @@ class QuickCompressor(Compressor):
 
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:
-        return brotli.compress(data, quality=BROTLI_QUALITY)
+        compressed: bytes = brotli.compress(data, quality=BROTLI_QUALITY)
+        return compressed
 
 
 def collect(folder: Path) -> bool:

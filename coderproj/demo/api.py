@@ -52,7 +52,8 @@ class Api:
 
     def upload(self, archive: bytes) -> str:
         """Store a tar; returns its file id."""
-        return self.call("POST", "files", content=archive, headers={"Content-Type": "application/x-tar"})["hash"]
+        answer = self.call("POST", "files", content=archive, headers={"Content-Type": "application/x-tar"})
+        return str(answer["hash"])
 
     def follow(self, path: str) -> Iterator[tuple[float, dict[str, Any]]]:
         """The lines of a log as they are written, each with the moment of its arrival, until the job ends."""

@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
 def free_port(host: str = "127.0.0.1") -> int:
     """A port of ``host`` that nobody listens on. Raises OSError when the host is none of ours."""
     with listen(host, 0) as probe:
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def url(host: str, port: int) -> str:
@@ -50,7 +50,7 @@ def ask(address: str, headers: Mapping[str, str], *, seconds: float = 2) -> byte
     """
     try:
         with _DIRECT.open(urllib.request.Request(address, headers=dict(headers)), timeout=seconds) as response:  # noqa: S310
-            return response.read()
+            return bytes(response.read())
     except (OSError, ValueError, http.client.HTTPException):
         return None
 

@@ -293,7 +293,8 @@ def body_of(message: Message) -> bytes:
     """The bytes of a body message. Raises ConnectionResetError for a disconnect: a cut body is no body."""
     if message["type"] == "http.disconnect":
         raise ConnectionResetError("The client went away before its request was complete.")
-    return message.get("body", b"")
+    body: bytes = message.get("body", b"")
+    return body
 
 
 def build_environ(scope: Scope) -> Environ:

@@ -71,8 +71,10 @@ class PagesOnly:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(API_PREFIX):
-            return self.get_response(request)  # type: ignore[attr-defined]
-        return super().__call__(request)  # type: ignore[misc]
+            response: HttpResponseBase = self.get_response(request)  # type: ignore[attr-defined]
+        else:
+            response = super().__call__(request)  # type: ignore[misc]
+        return response
 
 
 class PageSecurityMiddleware(PagesOnly, SecurityMiddleware):

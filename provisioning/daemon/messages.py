@@ -119,12 +119,14 @@ def encode(message: Message) -> bytes:
 
 def decode_order(line: bytes) -> Order:
     """Raises Unreadable."""
-    return _decode(_orders, line)
+    order: Order = _decode(_orders, line)
+    return order
 
 
 def decode_event(line: bytes) -> Event:
     """Raises Unreadable."""
-    return _decode(_events, line)
+    event: Event = _decode(_events, line)
+    return event
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:

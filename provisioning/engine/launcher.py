@@ -71,7 +71,7 @@ def landlock_abi() -> int:
     """Return the version of Landlock that this kernel supports, 0 if it has none."""
     if not sys.platform.startswith("linux"):
         return 0
-    return max(0, _libc.syscall(_SYS_CREATE_RULESET, None, 0, 1))
+    return max(0, int(_libc.syscall(_SYS_CREATE_RULESET, None, 0, 1)))
 
 
 def apply_landlock(read: list[str], write: list[str], *, network: bool) -> None:

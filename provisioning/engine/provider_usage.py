@@ -1,6 +1,10 @@
 """What a template uses of a provider: enough to replace an unavailable provider by a stub."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+# How a template reads a value, as a tree; see ``BlockUsage``.
+Hints: TypeAlias = dict[str, "Hints"]
 
 # Marks in ``BlockUsage.hints`` that say how a template uses a value.
 ELEMENT = "[]"
@@ -21,7 +25,7 @@ class BlockUsage:
 
     attributes: set[str] = field(default_factory=set)
     blocks: dict[str, "BlockUsage"] = field(default_factory=dict)
-    hints: dict[str, dict] = field(default_factory=dict)
+    hints: dict[str, Hints] = field(default_factory=dict)
     variants: "list[Variant]" = field(default_factory=list, compare=False)
 
     def merge(self, other: "BlockUsage") -> None:
@@ -52,7 +56,7 @@ class ProviderUsage:
     data_sources: dict[str, BlockUsage] = field(default_factory=dict)
 
 
-def merge_hints(into: dict, other: dict) -> None:
+def merge_hints(into: Hints, other: Hints) -> None:
     """Merge two trees of hints, in place."""
     for name, hint in other.items():
         merge_hints(into.setdefault(name, {}), hint)

@@ -71,7 +71,7 @@ def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, aft
             raise
         if row[0] < after:
             raise LinesMissing(row[0]) from None
-        return row[0]
+        return int(row[0])
 
 
 def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
@@ -93,7 +93,7 @@ def _append(job_id: uuid.UUID, number_sql: str, key: Sequence[uuid.UUID | int], 
         with cursor.copy(COPY_SQL) as copy:
             copy.write("".join(copy_row(job, number, line, part) for number, (line, part) in enumerate(records, first)))
     notify((LOG_CHANNEL, str(job_id)))
-    return row[0]
+    return int(row[0])
 
 
 def copy_row(job: str, number: int, line: LogLine, output: str) -> str:

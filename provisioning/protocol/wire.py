@@ -189,14 +189,15 @@ def encode(body: Body | Answer) -> bytes:
 
 def decode(data: bytes, wanted: type[BodyT]) -> BodyT:
     """What a daemon says; a field that is not known, at any depth, is refused. Raises Unreadable."""
-    body = _decode(data, wanted)
+    body: BodyT = _decode(data, wanted)
     _refuse_unknown(msgspec.json.decode(data), msgspec.to_builtins(body), "$")
     return body
 
 
 def decode_answer(data: bytes, wanted: type[AnswerT]) -> AnswerT:
     """What the server says. Raises Unreadable."""
-    return _decode(data, wanted)
+    answer: AnswerT = _decode(data, wanted)
+    return answer
 
 
 def _decode(data: bytes, wanted: type[Any]) -> Any:

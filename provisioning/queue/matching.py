@@ -70,7 +70,7 @@ def takes(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
         return False
     if job.tags == DEFAULT_TAGS:
         return bool(daemon.tags == DEFAULT_TAGS)
-    return job.tags.items() <= daemon.tags.items()
+    return bool(job.tags.items() <= daemon.tags.items())
 
 
 def _missing(job: ProvisionerJob, online: Sequence[ProvisionerDaemon]) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ class Uploading(SignedInPage):
             ),
         )
 
-    def _store(self, upload: UploadedFile) -> uuid.UUID:
+    def _store(self, upload: "UploadedFile[bytes]") -> uuid.UUID:
         """Check and keep an archive. Raises DomainError naming what is wrong with it."""
         if not stored.may_upload(self.actor):
             raise Forbidden
@@ -300,7 +300,7 @@ class StartersPage(SignedInPage):
         return self.show("templates_app/starters.html", context)
 
 
-def _name_of(upload: UploadedFile | None) -> str:
+def _name_of(upload: "UploadedFile[bytes] | None") -> str:
     """A name to suggest: that of the file, without its ending, in the form that names of templates have."""
     name = (upload.name or "") if upload else ""
     ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")

@@ -203,14 +203,14 @@ class RichParameterSerializer(AnswerSerializer):
     def get_default_source_value(self, parameter: RichParameter) -> bool:
         return parameter.default_value is not None
 
-    def sql_default_source_value(self, prefix: str) -> ExpressionWrapper:
+    def sql_default_source_value(self, prefix: str) -> "ExpressionWrapper[Q]":
         given = Q(**{f"{prefix}default_value__isnull": False})
         return ExpressionWrapper(given, output_field=BooleanField())
 
     def get_required(self, parameter: RichParameter) -> bool:
         return parameter.default_value is None
 
-    def sql_required(self, prefix: str) -> ExpressionWrapper:
+    def sql_required(self, prefix: str) -> "ExpressionWrapper[Q]":
         return ExpressionWrapper(Q(**{f"{prefix}default_value": None}), output_field=BooleanField())
 
     def get_validation_min(self, parameter: RichParameter) -> int:

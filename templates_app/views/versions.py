@@ -135,6 +135,7 @@ class VersionLogsView(CompiledReadView, OfVersion, FollowableLogs):
     """The log of a version's import, to read or to follow."""
 
     def get_job_id(self) -> uuid.UUID:
+        job_id: uuid.UUID
         (job_id,) = reads.JOB_OF_VERSION.row(self.actor, self.version_id)
         return job_id
 

@@ -127,7 +127,7 @@ def choose_port(host: str, port: int) -> int:
     """``port``, or a free one for 0. Raises CommandError when we cannot listen there, as when somebody else does."""
     try:
         with addresses.listen(host, port) as probe:
-            return probe.getsockname()[1]
+            return int(probe.getsockname()[1])
     except OSError as error:
         number = error.errno or 0
         # Names that cannot be found have numbers of their own, below zero.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from provisioning.engine.base import ParameterSchema, RichParameter
-from provisioning.engine.provider_usage import ProviderUsage
+from provisioning.engine.provider_usage import Hints, ProviderUsage
 
 from .problems import Location
 
@@ -24,7 +24,7 @@ class ModuleCall:
     version: str
     location: Location
     arguments: tuple[str, ...] = ()
-    outputs: dict[str, dict] = field(default_factory=dict)
+    outputs: dict[str, Hints] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
 
     @property

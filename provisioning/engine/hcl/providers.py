@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from provisioning.engine.provider_usage import AT_LEAST, BlockUsage, ProviderUsage, Variant, merge_hints
+from provisioning.engine.provider_usage import AT_LEAST, BlockUsage, Hints, ProviderUsage, Variant, merge_hints
 
 from .literals import as_text
 from .syntax import INDEX, Block, Body, Expression, NotConstantError, Traversal, without_instance_key
@@ -145,10 +145,10 @@ def _add_read(usage: BlockUsage, path: Traversal) -> None:
     merge_hints(usage.hints.setdefault(name, {}), hint_tree(rest))
 
 
-def hint_tree(path: Traversal) -> dict[str, dict]:
+def hint_tree(path: Traversal) -> Hints:
     """Convert a path to hints: ``("a", "[]")`` is ``{"a": {"[]": {}}}``. A string index counts as a name. A numeric
     index implies a minimum length: ``("a", "[2]")`` is ``{"a": {"[]": {}, "#3": {}}}``."""
-    tree: dict[str, dict] = {}
+    tree: Hints = {}
     for step in reversed(path):
         if step.startswith('["'):
             tree = {step[2:-2]: tree}

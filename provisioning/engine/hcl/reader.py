@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from provisioning.engine.base import EngineError, ParameterSchema
+from provisioning.engine.provider_usage import Hints, merge_hints
 
 from . import value_shapes
 from .json_syntax import JsonDocument
@@ -13,7 +14,7 @@ from .literals import as_text
 from .module import Module, ModuleCall
 from .native import NativeDocument
 from .problems import Location, Problem, TemplateSyntaxError
-from .providers import UsageCollector, declared_providers, full_address, hint_tree, merge_hints, with_nested_data
+from .providers import UsageCollector, declared_providers, full_address, hint_tree, with_nested_data
 from .syntax import Block, NotConstantError, Traversal, merge_overrides, without_instance_key
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
@@ -265,7 +266,7 @@ def _module_call(
 ) -> ModuleCall:
     """``addresses`` maps local names to addresses of the calling module's providers."""
     name = block.labels[0]
-    outputs: dict[str, dict] = {}
+    outputs: dict[str, Hints] = {}
     for path in references:
         merge_hints(outputs, hint_tree(without_instance_key(path)))
     return ModuleCall(

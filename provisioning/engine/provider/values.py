@@ -61,7 +61,8 @@ def decode(data: bytes) -> Value:
 
 def encode(value: Value) -> bytes:
     """Encode a value as MessagePack. Raises TypeError when something in it is no Terraform value."""
-    return msgpack.packb(value, use_bin_type=True, default=_encode_unknown)
+    packed: bytes = msgpack.packb(value, use_bin_type=True, default=_encode_unknown)
+    return packed
 
 
 def dynamic(type_expression: TypeExpression, value: Value) -> list[Value]:

@@ -15,6 +15,7 @@ from provisioning.engine.provider_usage import (
     NUMBER,
     OBJECT,
     TIME,
+    Hints,
     merge_hints,
 )
 
@@ -25,7 +26,7 @@ KEY: Final = "stub"  # of the one element of a map whose keys nobody names
 Placeholder = tuple[TypeExpression, Value]
 
 
-def placeholder(hint: dict[str, dict], number: int = 0) -> Placeholder:
+def placeholder(hint: Hints, number: int = 0) -> Placeholder:
     """Type and value of the smallest thing that serves a template as ``hint`` says (see BlockUsage).
 
     ``number`` tells the elements of a list apart: names must differ when they become keys.
@@ -44,13 +45,13 @@ def placeholder(hint: dict[str, dict], number: int = 0) -> Placeholder:
     return _leaf(hint, number)
 
 
-def _object(members: dict[str, dict], number: int) -> Placeholder:
+def _object(members: Hints, number: int) -> Placeholder:
     made = {name: placeholder(inner, number) for name, inner in members.items()}
     types = {name: type_ for name, (type_, _) in made.items()}
     return ["object", types], {name: value for name, (_, value) in made.items()}
 
 
-def _leaf(hint: dict[str, dict], number: int) -> Placeholder:
+def _leaf(hint: Hints, number: int) -> Placeholder:
     for mark in hint:
         if mark.startswith(EQUAL):
             return _compared_with(mark.removeprefix(EQUAL))
@@ -73,16 +74,16 @@ def _compared_with(text: str) -> Placeholder:
     return "string", text
 
 
-def _least_count(hint: dict[str, dict]) -> int:
+def _least_count(hint: Hints) -> int:
     counts = [mark.removeprefix(AT_LEAST) for mark in hint if mark.startswith(AT_LEAST)]
     numbers = [int(count) for count in counts if count.isascii() and count.isdigit() and len(count) < 4]
     return min(max(numbers, default=0), MOST_ELEMENTS)
 
 
-def _merged(one: dict[str, dict], other: dict[str, dict]) -> dict[str, dict]:
+def _merged(one: Hints, other: Hints) -> Hints:
     if not other:
         return one
-    result: dict[str, dict] = {}
+    result: Hints = {}
     merge_hints(result, one)
     merge_hints(result, other)
     return result

@@ -13,7 +13,7 @@ from provisioning.engine.provider.base import Object, Provider
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
 from provisioning.engine.provider.schema import Attribute, NestedBlock, Presence, Schema
 from provisioning.engine.provider.values import UNKNOWN, TypeExpression, Value, dynamic, is_set, split_dynamic
-from provisioning.engine.provider_usage import BlockUsage, ProviderUsage
+from provisioning.engine.provider_usage import BlockUsage, Hints, ProviderUsage
 from provisioning.engine.stub.placeholders import placeholder
 
 # Terraform refuses a whole schema for one name outside this alphabet; such a name is an error of the
@@ -74,7 +74,7 @@ class StubProvider(Provider):
         )
 
 
-def _hints(usage: BlockUsage, config: Object) -> dict[str, dict]:
+def _hints(usage: BlockUsage, config: Object) -> Hints:
     """How a template looks into the data source with this configuration, of those of its type."""
     given = {name: split[1] for name, value in config.items() if (split := split_dynamic(value)) is not None}
     fitting = BlockUsage()

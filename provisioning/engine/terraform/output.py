@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 from provisioning.engine.base import LogLevel, ParameterValue
 
@@ -155,7 +156,7 @@ def plain_errors(text: str) -> list[Diagnostic]:
     return found
 
 
-def _record(text: str) -> dict | None:
+def _record(text: str) -> dict[str, Any] | None:
     if not text.startswith("{"):
         return None
     try:
