@@ -1,36 +1,40 @@
-# coderproj's commands; `make` alone lists them. Each sets up what it needs first (see deploy/bootstrap.py).
+# coderproj's commands; `make` alone lists them. Each first installs what it needs (see deploy/bootstrap.py).
 
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-# Every process would compile all that it imports anew, which takes longer than all the rest of its start.
+# Without bytecode files every process compiles all that it imports, which takes longer than the rest of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The environment's own interpreter starts quickest; a broken or missing one is made anew by the system's.
+# The environment's own interpreter starts quickest; if it is broken or missing, the system's Python creates it again.
 PYTHON ?= $(shell .venv/bin/python -I -S -c '' 2>/dev/null && echo .venv/bin/python || echo python3)
 BOOTSTRAP := $(PYTHON) -I -S deploy/bootstrap.py
 VENV := .venv/bin/python
 ARGS ?=
 SECTION ?=
-# One more than the two cores that the suite is made for: a third of its time is waiting.
+# One more than the two cores that the suite is made for: tests wait for a third of their time.
 WORKERS ?= 3
 
-# A server of your own where DATABASE_URL names one, else a fast throw-away one.
+# The server in DATABASE_URL if it is set, else a fast temporary one.
 ifdef DATABASE_URL
 WITH_DATABASE :=
 else
 WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
+# Versions and hashes without addresses: an installation uses the package index that pip is set up for.
+COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header
+
 .PHONY: help setup demo up test coverage faults check schema lock bench pictures clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; \
+		printf '  make %-10s %s\n' "$$name" "$$what"; \
 	done
 
-setup: ## install what is missing: packages, a Terraform engine, a PostgreSQL server
+setup: ## install what is missing: packages, a Terraform engine, a PostgreSQL server, a sandbox
 	@$(BOOTSTRAP) --again
 
 demo: ## push a starter template to a server, import it, make it a template, dry-run it
@@ -42,35 +46,39 @@ up: ## serve console, API, log streams and a daemon on one port until stopped
 	@exec $(VENV) manage.py up $(ARGS)
 
 test: ## run the tests; ARGS="tests/provisioning -x" for some of them
-	@$(BOOTSTRAP) --browser
+	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-coverage: ## run the tests, list the lines that none reached, fail below the bound of pyproject.toml
-	@$(BOOTSTRAP) --browser
+coverage: ## run the tests and list uncovered lines; fail below the bound in pyproject.toml
+	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 --cov $(ARGS)
 
-faults: ## kill, freeze and cut off everything while jobs run, then count; ARGS="40 --seed 7"
+faults: ## kill, freeze and disconnect processes while jobs run, then count; ARGS="40 --seed 7"
 	@$(BOOTSTRAP)
 	@exec $(VENV) -W ignore -m tests.faults $(ARGS)
 
-check: ## style, types, import rules, migrations, API schema, deployment settings
+check: ## check style, types, import rules, migrations, API schema, deployment settings
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) /bin/sh deploy/check.sh
 
-schema: ## write docs/openapi.yaml anew
+schema: ## write docs/openapi.yaml from the views
 	@$(BOOTSTRAP)
 	@$(WITH_DATABASE) $(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-lock: ## resolve the dependencies of pyproject.toml anew; ARGS=--upgrade for the newest
+lock: ## resolve the dependencies of pyproject.toml; ARGS=--upgrade for the newest
 	@$(BOOTSTRAP)
-	@$(VENV) deploy/lock.py $(ARGS)
+	@$(COMPILE) pyproject.toml --group dev -o requirements.lock $(ARGS)
+	@$(COMPILE) pyproject.toml --constraint requirements.lock -o deploy/locks/runtime.lock
+	@for part in terraform postgres sandbox; do \
+		$(COMPILE) --group "$$part" --no-deps -o "deploy/locks/$$part.lock" $(ARGS); \
+	done
 
 bench: ## measure; SECTION=name for one part
 	@$(BOOTSTRAP)
 	@exec $(VENV) -m tests.bench $(SECTION) $(ARGS)
 
-pictures: ## photograph every page of the console; PICTURES=folder (default .data/pictures)
-	@$(BOOTSTRAP) --browser
+pictures: ## take a screenshot of every page; PICTURES=folder (default .data/pictures)
+	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 0 -q tests/e2e/pictures.py $(ARGS)
 
 clean: ## remove caches and build results, never data

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 
 from templates_app.statistics import usage
-from tests import emptying
+from tests import chromium, emptying
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
 
@@ -16,6 +16,15 @@ LONG = (
     "test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again",
     "test_odd_values_in_every_field_of_every_body",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail before the first test if browser tests are selected and there is no browser."""
+    if not hasattr(config, "workerinput") and chromium.is_needed(config):
+        try:
+            chromium.program()
+        except FileNotFoundError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(trylast=True)

