@@ -27,7 +27,7 @@ endif
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: help setup demo up test coverage faults check schema lock bench pictures clean
+.PHONY: help setup demo up test coverage faults check audit schema lock bench pictures clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
@@ -60,6 +60,11 @@ faults: ## kill, freeze and disconnect processes while jobs run, then count; ARG
 check: ## check style, types, import rules, migrations, API schema, deployment settings
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) /bin/sh deploy/check.sh
+
+audit: ## look for known vulnerabilities in the locked packages (needs the network)
+	@$(BOOTSTRAP)
+	@exec $(VENV) -m pip_audit --strict --progress-spinner off --require-hashes --disable-pip \
+		$(addprefix -r ,requirements.lock $(sort $(wildcard deploy/locks/*.lock))) $(ARGS)
 
 schema: ## write docs/openapi.yaml from the views
 	@$(BOOTSTRAP)

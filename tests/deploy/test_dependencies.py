@@ -1,0 +1,123 @@
+"""Every dependency is declared, used and explained: pyproject.toml, the imports and docs/dependencies.md agree."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN = {"coderproj", "provisioning", "templates_app", "tests"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# Dependencies that no import names, and the text that shows their use.
+USED_BY_NAME = {
+    "coverage": ("pyproject.toml", "[tool.coverage.run]"),
+    "django-stubs": ("pyproject.toml", "mypy_django_plugin"),
+    "djangorestframework-stubs": ("pyproject.toml", "mypy_drf_plugin"),
+    "grpcio-tools": ("provisioning/engine/provider/tfplugin6.proto", "grpc_tools.protoc"),
+    "httptools": ("coderproj/**/protocols.py", "uvicorn.protocols.http.httptools_impl"),
+    "import-linter": ("deploy/check.sh", "importlinter"),
+    "mypy": ("deploy/check.sh", "-m mypy"),
+    "pip-audit": ("Makefile", "-m pip_audit"),
+    "ruff": ("deploy/check.sh", "-m ruff"),
+    "uv": ("Makefile", "-m uv"),
+    "uvloop": ("coderproj/**/server.py", "uvicorn"),  # uvicorn chooses it if it is installed
+}
+PLUGINS = {
+    "pytest-cov": "pytest_cov",
+    "pytest-django": "django",
+    "pytest-randomly": "randomly",
+    "pytest-xdist": "xdist",
+}
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[<>=~!; ]", requirement)[0]
+
+
+def extras_of(requirement: str) -> set[str]:
+    """Return the packages that the extras in `psycopg[binary,pool]>=3` stand for."""
+    extras = re.findall(r"[a-z]+", requirement.partition("[")[2].partition("]")[0])
+    lines = requires(name_of(requirement)) or []
+    return {name_of(line).lower() for line in lines if {*re.findall(r"extra == .([a-z]+)", line)} & {*extras}}
+
+
+RUNTIME = {name_of(line) for line in PROJECT["project"]["dependencies"]}
+GROUPS = {group: {name_of(line) for line in lines} for group, lines in PROJECT["dependency-groups"].items()}
+EXTRAS = set().union(*(extras_of(line) for line in PROJECT["project"]["dependencies"]))
+DEVELOPMENT = GROUPS["dev"]
+OPTIONAL = set().union(*(names for group, names in GROUPS.items() if group != "dev"))
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    yield ROOT / "manage.py"
+    for folder in folders:
+        yield from (ROOT / folder).rglob("*.py")
+
+
+def imported(*folders: str) -> dict[str, Path]:
+    """Return the outermost names of all imports, and Django's apps and middleware, with a file that has them."""
+    names: dict[str, Path] = {}
+    for path in sources(*folders):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names.update((alias.name.partition(".")[0], path) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names[node.module.partition(".")[0]] = path
+    return names
+
+
+def distributions(module: str) -> set[str]:
+    return {re.sub(r"[._]", "-", name).lower() for name in packages_distributions().get(module, [])}
+
+
+PRODUCT_IMPORTS = imported("coderproj", "provisioning", "templates_app")
+TEST_IMPORTS = imported("tests", "deploy")
+
+
+def undeclared(names: dict[str, Path], declared: set[str]) -> dict[str, str]:
+    return {
+        name: str(path.relative_to(ROOT))
+        for name, path in names.items()
+        if name not in OWN and (found := distributions(name)) and not found & declared
+    }
+
+
+def test_every_import_of_the_product_is_a_declared_dependency() -> None:
+    assert undeclared(PRODUCT_IMPORTS, RUNTIME | EXTRAS | OPTIONAL) == {}
+
+
+def test_every_import_of_the_tests_is_a_declared_dependency() -> None:
+    assert undeclared(TEST_IMPORTS, RUNTIME | EXTRAS | OPTIONAL | DEVELOPMENT) == {}
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIME | DEVELOPMENT))
+def test_every_dependency_is_used(name: str, pytestconfig: pytest.Config) -> None:
+    imports = PRODUCT_IMPORTS if name in RUNTIME else PRODUCT_IMPORTS | TEST_IMPORTS
+    if name in USED_BY_NAME:
+        pattern, text = USED_BY_NAME[name]
+        assert any(text in path.read_text() for path in ROOT.glob(pattern)), f"{pattern} does not have {text!r}"
+    elif name in PLUGINS:
+        assert pytestconfig.pluginmanager.hasplugin(PLUGINS[name])
+    elif name.startswith("types-"):
+        stubbed = {module for module in imports if name in distributions(f"{module}-stubs")}
+        assert stubbed, f"{name} has types of nothing that is imported"
+    else:
+        assert any(name in distributions(module) for module in imports), f"nothing imports {name}: remove it"
+
+
+def explained(heading: str) -> list[str]:
+    """Return the packages in the first column of the table below a heading of docs/dependencies.md."""
+    text = (ROOT / "docs" / "dependencies.md").read_text()
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| ([a-z][a-z0-9-]*) \| \S.* \|$", section, re.MULTILINE)[1:]  # the first row is the head
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"), [("Runtime", RUNTIME), ("Optional", OPTIONAL), ("Development", DEVELOPMENT)]
+)
+def test_every_dependency_is_explained_in_one_line(heading: str, names: set[str]) -> None:
+    assert explained(heading) == sorted(names)
