@@ -23,11 +23,12 @@ else
 WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
+MIGRATIONS = $(wildcard */migrations */*/migrations)
 # Versions and hashes without addresses: an installation uses the package index that pip is set up for.
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: help setup demo up test coverage faults check audit schema lock bench pictures clean
+.PHONY: help setup demo up test coverage faults check audit schema migrations lock bench pictures clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
@@ -69,6 +70,12 @@ audit: ## look for known vulnerabilities in the locked packages (needs the netwo
 schema: ## write docs/openapi.yaml from the views
 	@$(BOOTSTRAP)
 	@$(WITH_DATABASE) $(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+migrations: ## write the migrations that the models need, formatted; ARGS="templates_app --name why"
+	@$(BOOTSTRAP)
+	@$(WITH_DATABASE) $(VENV) manage.py makemigrations $(ARGS)
+	@$(VENV) -m ruff check --quiet --fix $(MIGRATIONS)
+	@$(VENV) -m ruff format --quiet $(MIGRATIONS)
 
 lock: ## resolve the dependencies of pyproject.toml; ARGS=--upgrade for the newest
 	@$(BOOTSTRAP)
