@@ -1,4 +1,4 @@
-"""Uploaded archives: store, find."""
+"""Store and find uploaded archives."""
 
 import hashlib
 import uuid
@@ -15,14 +15,14 @@ TAR = "application/x-tar"
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file and whether this call stored it; False when the author had uploaded the same bytes before."""
+    """A file, and whether this call stored it: False when the author uploaded the same bytes before."""
 
     file: File
     created: bool
 
 
 def store(actor: Actor, data: bytes, *, sha256: str = "") -> StoredFile:
-    """Keep a checked, uncompressed tar. ``sha256`` is its hash in hex when the caller has it already."""
+    """Store a checked, uncompressed tar. ``sha256`` is its hash in hex if the caller has computed it already."""
     file, created = File.objects.defer("data").get_or_create(
         hash=sha256 or hashlib.sha256(data).hexdigest(),
         created_by_id=actor.id,
@@ -32,7 +32,7 @@ def store(actor: Actor, data: bytes, *, sha256: str = "") -> StoredFile:
 
 
 def find(actor: Actor, file_id: uuid.UUID) -> File:
-    """A file that the actor may read: their own, or any with the right to every file. Raises NotFound."""
+    """Return a file that the actor may read: their own, or any with the right to every file. Raises NotFound."""
     file = File.objects.defer("data").filter(pk=file_id).first()
     if file is None or not readable(actor, file.created_by_id):
         raise NotFound
@@ -40,21 +40,21 @@ def find(actor: Actor, file_id: uuid.UUID) -> File:
 
 
 def readable(actor: Actor, author_id: uuid.UUID) -> bool:
-    """Whether the actor may read the files of that author."""
+    """Return True if the actor may read the files of that author."""
     return allowed(actor, Action.READ, Resource.FILE, owner_id=author_id)
 
 
 def source_of(actor: Actor, job: ProvisionerJob) -> File | None:
-    """The file that the job works on, if it has one that the actor may read."""
+    """Return the job's source archive, or None if it has none that the actor may read."""
     file = job.file
     return file if file is not None and readable(actor, file.created_by_id) else None
 
 
 def content(file_id: uuid.UUID) -> bytes:
-    """What is stored, a plain tar. Raises File.DoesNotExist."""
+    """Return the stored bytes, a plain tar. Raises File.DoesNotExist."""
     return bytes(File.objects.values_list("data", flat=True).get(pk=file_id))
 
 
 def may_upload(actor: Actor) -> bool:
-    """Every active user may, with a key of full scope."""
+    """Return True for every active user whose key has full scope."""
     return actor.scope == KeyScope.ALL

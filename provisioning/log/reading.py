@@ -1,4 +1,4 @@
-"""Reading a job's log as JSON. PostgreSQL builds each line's object: its shape is described here alone."""
+"""Read a job's log as JSON. PostgreSQL builds each line's object; this module alone defines its shape."""
 
 import time
 import uuid
@@ -14,7 +14,7 @@ from provisioning.engine.base import LogLevel, LogSource
 from provisioning.log.window import LogWindow
 from provisioning.models import ProvisionerJob, ProvisionerJobLog
 
-# One ProvisionerJobLog, compact, fields in the order of its serializer.
+# One ProvisionerJobLog as compact JSON, with the fields in the order of its serializer.
 LINE_JSON = (
     f"""concat('{{"id":', id, ',"created_at":"', {moment_sql("created_at")}, """
     f"""'{MOMENT_END}","log_source":', {text_sql("source", LogSource)}, """
@@ -22,7 +22,7 @@ LINE_JSON = (
     f"""',"output":', {text_sql("output")}, '}}')"""
 )
 PAGE_LINES = 500
-# One text: how many lines, the last one's id, and the objects joined by commas.
+# One text: the number of lines, the id of the last one, and the objects joined by commas.
 PAGE_SQL = f"""
 SELECT concat(count(*), ' ', max(id), ' ', string_agg({LINE_JSON}, ','))
   FROM (SELECT id, created_at, source, level, stage, output FROM provisioning_provisionerjoblog
@@ -37,15 +37,15 @@ BOUNDS = {
 
 
 def page_sql(job: str, bounds: Mapping[str, str]) -> str:
-    """PAGE_SQL for these SQL expressions; ``bounds`` has those of BOUNDS that are wanted."""
+    """Return PAGE_SQL for these SQL expressions; ``bounds`` has a value for each condition of BOUNDS to apply."""
     conditions = "".join(condition + bounds[name] for name, condition in BOUNDS.items() if name in bounds)
     return PAGE_SQL.replace("/* job */", job + conditions)
 
 
 class PageOfLog(Func):
-    """The first page of a job's log within ``bounds``: those of BOUNDS, None for none. ``LogPage.of`` reads it.
+    """The first page of a job's log within ``bounds`` (names of BOUNDS; None means no bound). ``LogPage.of`` parses it.
 
-    What is not wanted is not in the statement: a bound that excludes nothing would make PostgreSQL plan anew each time.
+    Only the given bounds are in the statement: a bound that excludes nothing would make PostgreSQL plan it each time.
     """
 
     output_field = TextField()
@@ -71,16 +71,17 @@ class LogPage:
 
     @classmethod
     def of(cls, page: bytes) -> "LogPage":
-        """What PAGE_SQL answered."""
+        """Parse the result of PAGE_SQL."""
         count, last, text = page.split(b" ", 2)
         return cls(text, int(last or 0), int(count) == PAGE_LINES)
 
 
 def log_chunks(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> Iterator[bytes]:
-    """The window of a job's log as a JSON array, in pieces of at most PAGE_LINES lines; ``first`` was read already.
+    """Yield the window of a job's log as a JSON array, in pieces of at most PAGE_LINES lines.
 
-    Each piece is a query of its own: no transaction stays open while a slow client reads, and 100,000 lines need no
-    more memory than 500. Lines are only ever added behind the last one, so the pieces fit together.
+    ``first`` is the first page, if the caller has read it already. Each piece is a separate query: no transaction
+    stays open while a slow client reads, and 100,000 lines need no more memory than 500. Lines are only ever appended,
+    so the pieces have no gaps or overlaps.
     """
     page = first or read_page(job_id, window)
     yield b"[" + page.text
@@ -92,7 +93,7 @@ def log_chunks(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = Non
 
 
 def read_page(job_id: uuid.UUID, window: LogWindow) -> LogPage:
-    """The first PAGE_LINES lines of the window."""
+    """Read the first PAGE_LINES lines of the window."""
     bounds = {name: getattr(window, name) for name in BOUNDS if getattr(window, name) is not None}
     with connection.cursor() as cursor:
         cursor.execute(page_sql("%s", dict.fromkeys(bounds, "%s")), [job_id, *bounds.values()])
@@ -101,7 +102,7 @@ def read_page(job_id: uuid.UUID, window: LogWindow) -> LogPage:
 
 
 def follow_lines(job_id: uuid.UUID, *, poll_seconds: float = 0.1) -> Iterator[ProvisionerJobLog]:
-    """The lines of a job's log as they are written, until the job has ended and all were seen (or it is gone)."""
+    """Yield the lines of a job's log as they are written, until the job has ended or is deleted."""
     last = 0
     while True:
         ended = not ProvisionerJob.objects.filter(pk=job_id, completed_at=None).exists()

@@ -1,4 +1,4 @@
-"""What part of a log a request asks for: ``after``, ``before`` and ``follow``. docs/api.md has the rules."""
+"""The part of a log that a request selects with ``after``, ``before`` and ``follow``. docs/api.md has the rules."""
 
 import re
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from coderproj.base.errors import Invalid, Problem
 INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 OFF = frozenset({"false", "0"})
 
-# Below the first a number is a log id, below the second it is Unix seconds, else Unix milliseconds.
+# Numbers below FIRST_SECOND are log ids, numbers below FIRST_MILLISECOND Unix seconds, others Unix milliseconds.
 FIRST_SECOND = 10**9
 FIRST_MILLISECOND = 10**11
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 LAST_MILLISECOND = (LAST_MOMENT - EPOCH) // timedelta(milliseconds=1)
-# More digits than any bound needs; Python itself refuses to read numbers of thousands of digits.
+# More digits than any bound needs; Python itself does not convert numbers of thousands of digits.
 MAX_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class LogWindow:
-    """The lines strictly between the bounds; None is no bound. All bounds that are given count."""
+    """The lines strictly between the bounds; None means no bound. All given bounds apply."""
 
     after_id: int | None = None
     before_id: int | None = None
@@ -32,9 +32,9 @@ class LogWindow:
 
 
 def log_window(query: Mapping[str, str]) -> LogWindow:
-    """The window that the query parameters ask for. Raises Invalid naming every bad parameter.
+    """Parse the query parameters. Raises Invalid, naming every invalid parameter.
 
-    An empty ``after`` or ``before`` is none.
+    An empty ``after`` or ``before`` means no bound.
     """
     bounds: dict[str, int | datetime] = {}
     problems: list[Problem] = []
@@ -62,12 +62,12 @@ def log_window(query: Mapping[str, str]) -> LogWindow:
 
 
 def follow_is_on(query: Mapping[str, str]) -> bool:
-    """A bare ``?follow`` counts, ``follow=false`` and ``follow=0`` do not."""
+    """Return True for a bare ``?follow`` and for any value other than ``false`` and ``0``."""
     return "follow" in query and query["follow"].lower() not in OFF
 
 
 def last_event_id(text: str) -> int:
-    """The log id in a ``Last-Event-ID`` header, 0 when the header is empty. Raises Invalid when it is no id."""
+    """Return the log id in a ``Last-Event-ID`` header, 0 for an empty one. Raises Invalid when it is not an id."""
     if text and not INTEGER.fullmatch(text):
         raise Invalid.field("Last-Event-ID", f"{text[:64]!r} is not a log id.")
     return min(_integer(text or "0"), 2**63 - 1)
@@ -80,7 +80,7 @@ def _integer(text: str) -> int:
 
 
 def _bound(text: str) -> int | datetime:
-    """A log id or a moment. Numbers beyond what the database can hold become the nearest that it can."""
+    """Return a log id or a time. Numbers outside the database's range become the nearest value in it."""
     number = _integer(text)
     if number < FIRST_SECOND:
         return max(number, -1)

@@ -1,4 +1,4 @@
-"""Writing and reading a job's log. The only writer of log lines."""
+"""Write a job's log. No other module writes log lines."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from provisioning.protocol.leases import LeaseLost
 if TYPE_CHECKING:
     from provisioning.models import ProvisionerJob
 
-# A line with all its fields fits into one WebSocket message of 32 KiB, which is as long as clients read.
+# Clients read WebSocket messages of at most 32 KiB; a line with all its fields must fit into one.
 MAX_LINE_BYTES = 30 * 1024
 MAX_STAGE_CHARACTERS = 128
 
@@ -24,11 +24,11 @@ CONTROL_CHARACTERS_IN_TEXT = {code: None for code in CONTROL_CHARACTERS if code 
 
 
 class LeaseLostWhileLogging(LeaseLost):
-    """The writer's lease does not count any more; nothing was written."""
+    """The writer's lease is no longer valid; nothing was written."""
 
 
 class LinesMissing(Exception):
-    """The lines would leave a gap behind the last one, number ``last``; nothing was written."""
+    """The lines would leave a gap after line number ``last``, the last one stored; nothing was written."""
 
     def __init__(self, last: int) -> None:
         super().__init__(f"The log ends at line {last}.")
@@ -40,7 +40,7 @@ UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = 
  WHERE id = %s AND lease = %s
 RETURNING log_count
 """
-NUMBER_BEHIND_SQL = """
+NUMBER_AFTER_SQL = """
 UPDATE provisioning_provisionerjob SET log_count = log_count + %s, updated_at = now()
  WHERE id = %s AND lease = %s AND log_count = %s
 RETURNING log_count
@@ -53,16 +53,17 @@ COPY_SQL = "COPY provisioning_provisionerjoblog (job_id, id, created_at, source,
 
 
 def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, after: int | None = None) -> int:
-    """Add lines to the log of a leased job, numbered without a gap. Returns the number of the last one.
+    """Append lines to the log of a leased job, numbered without a gap. Returns the number of the last line.
 
     The first statement locks the job's row, so batches commit in the order of their numbers and no follower can
-    miss one. ``after`` is the number of the last line before: the same batch again, as after a lost answer, adds
-    nothing. Raises LeaseLostWhileLogging when the lease does not count any more, and LinesMissing.
+    miss one. ``after`` is the number of the line before the batch: sending the same batch again, as after a lost
+    answer, adds nothing. Raises LeaseLostWhileLogging when the lease is no longer valid, and LinesMissing when the
+    log ends before ``after``.
     """
     if after is None:
         return _append(job_id, NUMBER_SQL, [job_id, token], lines)
     try:
-        return _append(job_id, NUMBER_BEHIND_SQL, [job_id, token, after], lines)
+        return _append(job_id, NUMBER_AFTER_SQL, [job_id, token, after], lines)
     except LeaseLostWhileLogging:
         with connection.cursor() as cursor:
             cursor.execute(COUNT_SQL, [job_id, token])
@@ -75,7 +76,7 @@ def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, aft
 
 
 def note(job: "ProvisionerJob", level: LogLevel, text: str) -> None:
-    """Add a line of the service's own to a job whose row the caller has locked."""
+    """Append a line from the queue itself to the log of a job whose row the caller has locked."""
     line = LogLine(LogSource.DAEMON, level, "", text, datetime.now(UTC).timestamp())
     _append(job.pk, NUMBER_BY_OWNER_SQL, [job.pk], [line])
 
@@ -97,49 +98,49 @@ def _append(job_id: uuid.UUID, number_sql: str, key: Sequence[uuid.UUID | int], 
 
 
 def copy_row(job: str, number: int, line: LogLine, output: str) -> str:
-    """A line as COPY reads it: written as text, it costs a third of what psycopg's conversion of each value does."""
+    """Return a row in COPY's text format. Writing text takes a third of the time of psycopg's value conversion."""
     moment = datetime.fromtimestamp(line.created_at, UTC).isoformat()
     stage = escaped(printable(line.stage)[:MAX_STAGE_CHARACTERS])
     return f"{job}\t{number}\t{moment}\t{line.source}\t{line.level}\t{stage}\t{escaped(output)}\n"
 
 
 def escaped(text: str) -> str:
-    """Printable text as a column of COPY's text format; there are no line breaks in it."""
+    """Escape printable text, which has no line breaks, for a column of COPY's text format."""
     if "\\" in text or "\t" in text:
         return text.replace("\\", "\\\\").replace("\t", "\\t")
     return text
 
 
 def printable(text: str, *, keep_lines: bool = False) -> str:
-    """``text`` without control characters and lone surrogates; line breaks stay when ``keep_lines`` is set."""
-    if text.isprintable():  # most lines are, and this costs next to nothing
+    """Remove control characters and replace lone surrogates; line breaks stay when ``keep_lines`` is set."""
+    if text.isprintable():  # true for most lines, and cheap to check
         return text
     table = CONTROL_CHARACTERS_IN_TEXT if keep_lines else CONTROL_CHARACTERS
     return text.translate(table).encode("utf-8", "replace").decode("utf-8")
 
 
 def split(line: LogLine) -> Iterator[str]:
-    """The output of a line as one record, or as several when it is too long for a message."""
+    """Yield the output of a line as one record, or as several when it is too long for one message."""
     rest = printable(line.output)
-    room = MAX_LINE_BYTES
-    while len(rest) * 6 > room and encoded_size(rest) > room:
-        cut = _fitting(rest, room)
+    limit = MAX_LINE_BYTES
+    while len(rest) * 6 > limit and encoded_size(rest) > limit:
+        cut = _prefix_length(rest, limit)
         yield rest[:cut]
         rest = rest[cut:]
     yield rest
 
 
 def encoded_size(text: str) -> int:
-    """Bytes of the text within a JSON document."""
+    """Return the number of bytes of the text as a JSON string."""
     return len(msgspec.json.encode(text))
 
 
-def _fitting(text: str, room: int) -> int:
-    """How many characters from the start fit into ``room`` bytes of JSON."""
-    low, high = 1, min(len(text), room)
+def _prefix_length(text: str, limit: int) -> int:
+    """Return how many characters from the start fit into ``limit`` bytes of JSON."""
+    low, high = 1, min(len(text), limit)
     while low < high:
         middle = (low + high + 1) // 2
-        if encoded_size(text[:middle]) <= room:
+        if encoded_size(text[:middle]) <= limit:
             low = middle
         else:
             high = middle - 1

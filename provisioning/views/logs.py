@@ -14,7 +14,7 @@ from coderproj.base.errors import DomainError, Forbidden, Invalid
 from coderproj.base.json_text import JSON_CONTENT_TYPE
 from coderproj.identity.authentication import SESSION_COOKIE, SESSION_HEADER
 from coderproj.web.bridge import STREAMS, WEBSOCKET, Handover
-from provisioning.log.following.carriers import Carrier, LogStream
+from provisioning.log.following.transports import LogStream, Transport
 from provisioning.log.reading import LogPage, log_chunks
 from provisioning.log.window import LogWindow, last_event_id, log_window
 
@@ -63,19 +63,19 @@ class FollowableLogs(APIView):
         return Handover(self._stream(request, job_id, window, websocket))
 
     def read_log(self, window: LogWindow) -> HttpResponseBase:
-        """The answer that is not followed. Raises DomainError."""
+        """Return the log as it is now, without following. Raises DomainError."""
         return log_response(self.get_job_id(), window)
 
     def _stream(self, request: Request, job_id: uuid.UUID, window: LogWindow, websocket: bool) -> LogStream:
         user_id: uuid.UUID = request.user.pk  # type: ignore[assignment]
         after = max(window.after_id or 0, 0)
-        carrier = Carrier.ARRAY
+        transport = Transport.ARRAY
         if websocket:
-            carrier = Carrier.WEBSOCKET
+            transport = Transport.WEBSOCKET
         elif EVENT_STREAM in request.META.get("HTTP_ACCEPT", ""):
-            carrier = Carrier.EVENTS
+            transport = Transport.EVENTS
             after = max(after, last_event_id(request.META.get("HTTP_LAST_EVENT_ID", "")))
-        return LogStream(job_id, user_id, carrier, after, window.after_time)
+        return LogStream(job_id, user_id, transport, after, window.after_time)
 
 
 def log_response(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> HttpResponseBase:

@@ -17,8 +17,8 @@ from coderproj.base.json_text import JSON_CONTENT_TYPE
 from coderproj.web.bridge import STREAMS, Handover
 from provisioning.files.stored import TAR
 from provisioning.keys import KeyHolder
-from provisioning.log.following.waiters import Waiting
-from provisioning.log.following.work import WorkStream
+from provisioning.log.following.job_waits import JobWait
+from provisioning.log.following.waiters import WaitRequest
 from provisioning.protocol import wire
 from provisioning.protocol.client import DaemonFacts, Lease, LeaseLost, Refused
 from provisioning.protocol.leases import Worker
@@ -180,15 +180,15 @@ class WaitView(RemoteDaemonView):
     @describe("wait_for_provisioner_job", wire.Wait, wire.Waited)
     def post(self, request: Request) -> HttpResponseBase:
         body = self.read(wire.Wait)
-        waiting = Waiting(
+        waiting = WaitRequest(
             worker=self.worker(body.daemon_id),
             seconds=body.seconds,
             has_slot=body.has_slot,
             canceling=frozenset(body.canceling),
         )
         if request.META.get(STREAMS):
-            return Handover(WorkStream(self.holder.key_id, waiting))
-        return reply(waiting.look())
+            return Handover(JobWait(self.holder.key_id, waiting))
+        return reply(waiting.check())
 
 
 # ---------------------------------------------------------------------- a job

@@ -1,8 +1,8 @@
 """Followers of one live job: how late the lines are, and whether each arrives once and in order.
 
-``python -m tests.bench.followers --followers 1,50,500 --lines 2000 --carrier events`` prints a line of JSON for each
-number; without a carrier for all of them; 0 is the job that nobody watches. It works on an embedded database of its
-own. The web server, the writer (this process) and the clients are processes of their own, as they are in real life.
+``python -m tests.bench.followers --followers 1,50,500 --lines 2000 --transport events`` prints a line of JSON for each
+number; without ``--transport`` for all of them; 0 is a job without followers. It works on an embedded database of its
+own. The web server, the writer (this process) and the clients are separate processes, as they are in real life.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tests.bench.load import cpu_seconds
 if TYPE_CHECKING:
     from provisioning.protocol.leases import Lease
 
-CARRIERS = {
+TRANSPORTS = {
     "websocket": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
     "events": "Accept: text/event-stream\r\nConnection: close\r\n",
@@ -32,7 +32,7 @@ LONGEST = 120
 SETTLE_SECONDS = 1.0
 
 
-def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str = "events") -> dict[str, Any]:
+def measure(server: tuple[str, int], *, followers: int, lines: int, transport: str = "events") -> dict[str, Any]:
     """Write ``lines`` to a new job with so many followers at the server (its URL and process id).
 
     Returns percentiles of the time from writing to receipt in milliseconds; the counts of lines that were lost,
@@ -49,7 +49,7 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str
         "host": "127.0.0.1",
         "port": urlsplit(url).port,
         "request": f"GET /api/v2/templateversions/{version.pk}/logs?follow HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Coder-Session-Token: {token}\r\n{CARRIERS[carrier]}\r\n",
+        f"Coder-Session-Token: {token}\r\n{TRANSPORTS[transport]}\r\n",
         "followers": followers,
         "lines": lines,
         "seconds": LONGEST,
@@ -69,7 +69,7 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, carrier: str
         result = json.loads(clients.stdout.read())
         server_us = (cpu_seconds([pid]) - before) * 1e6 / max(1, lines * followers)
     timing = {"job_s": round(job_s, 2), "write_ms": round(write_ms, 2), "server_us": round(server_us, 2)}
-    return {"carrier": carrier, "followers": followers, "lines": lines, **result, **timing}
+    return {"transport": transport, "followers": followers, "lines": lines, **result, **timing}
 
 
 def unwatched(lines: int) -> dict[str, Any]:
@@ -112,15 +112,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--followers", default="500")
     parser.add_argument("--lines", type=int, default=2000)
-    parser.add_argument("--carrier", choices=[*CARRIERS, "all"], default="all")
+    parser.add_argument("--transport", choices=[*TRANSPORTS, "all"], default="all")
     options = parser.parse_args()
     with own_database(), served() as server:
         for followers in map(int, options.followers.split(",")):
             if not followers:
                 print(json.dumps(unwatched(options.lines)), flush=True)
                 continue
-            for carrier in CARRIERS if options.carrier == "all" else [options.carrier]:
-                figures = measure(server, followers=followers, lines=options.lines, carrier=carrier)
+            for transport in TRANSPORTS if options.transport == "all" else [options.transport]:
+                figures = measure(server, followers=followers, lines=options.lines, transport=transport)
                 print(json.dumps(figures), flush=True)
 
 

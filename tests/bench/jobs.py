@@ -117,7 +117,7 @@ def followers(goals: Goals) -> None:
     found = {
         one["followers"]: one
         for one in answers(
-            "tests.bench.followers", "--followers", numbers, "--lines", str(LINES), "--carrier", "events"
+            "tests.bench.followers", "--followers", numbers, "--lines", str(LINES), "--transport", "events"
         )
     }
     for number, one in found.items():

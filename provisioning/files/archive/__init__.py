@@ -1,8 +1,7 @@
-"""Archives of template sources: taking them in, unpacking them, making them.
+"""Archives of template sources: check uploads, unpack and pack.
 
-What is stored is always a plain tar: zip files are converted and gzip is undone on the way in. ``check``
-(upload) and ``unpack`` (job) read with the same reader and the same rules. No Django here: the job's own
-process uses it.
+Stored files are always plain tars: an upload in zip format is converted, gzip is decompressed. ``check`` (upload) and
+``unpack`` (job) use the same reader and the same rules. This package imports no Django, because the runner uses it.
 """
 
 from provisioning.files.archive.receiving import ArchiveInfo, check

@@ -1,4 +1,4 @@
-"""Taking an upload in: read once, in chunks, checked and hashed on the way."""
+"""Receive an upload: read it once, in chunks, while checking and hashing it."""
 
 import hashlib
 import tempfile
@@ -9,7 +9,7 @@ from typing import IO, Protocol
 from coderproj.base.errors import Invalid, TooLarge
 from provisioning.files.archive import zip as zip_format
 from provisioning.files.archive.rules import Members, read_tar
-from provisioning.files.archive.tar import CHUNK, Broken, Readable
+from provisioning.files.archive.tar import CHUNK, BrokenArchive, Readable
 
 GZIP_MAGIC = b"\x1f\x8b"
 SPOOL_BYTES = 1024 * 1024
@@ -21,8 +21,8 @@ class Writable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveInfo:
-    """What was written to the sink: its SHA-256 in hex and size in bytes, the number of files that count, and
-    the names that jobs will leave out.
+    """The tar written to the sink: its SHA-256 in hex and size in bytes, the number of files that jobs unpack, and
+    the names that jobs leave out.
     """
 
     sha256: str
@@ -34,18 +34,17 @@ class ArchiveInfo:
 def check(stream: Readable, *, limit_bytes: int, sink: Writable) -> ArchiveInfo:
     """Read an upload to its end and write it to ``sink`` as a plain tar.
 
-    A tar is passed through byte for byte, gzip is undone, a zip file is converted. ``limit_bytes`` holds for
-    what comes in and for what is stored. Raises TooLarge, and Invalid naming the member that is unsafe or
-    broken.
+    A tar is passed through byte for byte, gzip is decompressed, a zip file is converted. ``limit_bytes`` applies to
+    the upload and to the stored tar. Raises TooLarge, and Invalid naming the member that is unsafe or broken.
     """
     incoming = _Limited(stream, limit_bytes)
     head = incoming.read(len(zip_format.MAGIC[0]))
     while 0 < len(head) < len(zip_format.MAGIC[0]) and (more := incoming.read(len(zip_format.MAGIC[0]) - len(head))):
         head += more
     if not head:
-        raise Invalid("The archive is empty: nothing was sent.")
+        raise Invalid("The archive is empty: the upload contains no data.")
     source = _Prefixed(head, incoming)
-    stored = _Stored(sink, limit_bytes)
+    stored = _HashingSink(sink, limit_bytes)
     if head in zip_format.MAGIC:
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
             _copy(source, file)
@@ -59,7 +58,7 @@ def check(stream: Readable, *, limit_bytes: int, sink: Writable) -> ArchiveInfo:
 
 
 class _Limited:
-    """A stream of at most so many bytes."""
+    """A stream of at most ``limit_bytes``. Raises TooLarge."""
 
     def __init__(self, stream: Readable, limit_bytes: int) -> None:
         self._stream = stream
@@ -75,7 +74,7 @@ class _Limited:
 
 
 class _Prefixed:
-    """A stream with the bytes that were looked at already put back."""
+    """A stream with the bytes read already put back."""
 
     def __init__(self, head: bytes, stream: Readable) -> None:
         self._head = head
@@ -88,8 +87,8 @@ class _Prefixed:
         return self._stream.read(size)
 
 
-class _Stored:
-    """The sink, with what went into it hashed, counted and limited."""
+class _HashingSink:
+    """The sink; hashes, counts and limits what is written to it. Raises TooLarge."""
 
     def __init__(self, sink: Writable, limit_bytes: int) -> None:
         self._sink = sink
@@ -106,9 +105,9 @@ class _Stored:
 
 
 class _Tee:
-    """A stream that stores whatever is read from it."""
+    """A stream that also stores what is read from it."""
 
-    def __init__(self, stream: Readable, stored: _Stored) -> None:
+    def __init__(self, stream: Readable, stored: _HashingSink) -> None:
         self._stream = stream
         self._stored = stored
 
@@ -119,7 +118,7 @@ class _Tee:
 
 
 class _Gunzip:
-    """Gzip undone on the way, never more than was asked for at a time. Raises Broken."""
+    """A decompressed gzip stream; each read decompresses at most the requested size. Raises BrokenArchive."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -135,19 +134,19 @@ class _Gunzip:
             try:
                 plain = self._decompressor.decompress(data, size)
             except zlib.error as error:
-                raise Broken("The gzip stream is broken.", detail=str(error)) from None
+                raise BrokenArchive("The gzip stream is broken.", detail=str(error)) from None
             if plain:
                 return plain
             if not data:
-                raise Broken("The gzip stream is broken.", detail="It ends too early.")
+                raise BrokenArchive("The gzip stream is broken.", detail="It ends too early.")
 
     def _end(self) -> None:
         if self._decompressor.unused_data.strip(b"\0") or self._stream.read(CHUNK).strip(b"\0"):
-            raise Broken("There is something after the end of the gzip stream.")
+            raise BrokenArchive("The gzip stream is followed by other data.")
 
 
 def too_large(limit_bytes: int) -> TooLarge:
-    """The error of an archive over the limit."""
+    """Return the error for an archive over the limit."""
     return TooLarge(f"The archive is larger than the limit of {limit_bytes} bytes.")
 
 

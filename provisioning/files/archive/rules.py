@@ -1,4 +1,4 @@
-"""Which members an archive may have, and which are left out."""
+"""The rules for members of an archive: which are rejected, and which are left out."""
 
 import re
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ MAX_COMPONENT_BYTES = 255
 MAX_NAME_BYTES = 1024
 MAX_DROPPED_NAMES = 100
 
-# Characters without a shape, among them those that turn the direction of writing around: names must read as they are.
+# Invisible characters, including those that change the writing direction: a name must look like what it is.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-# A template's working state, which a plan would trust (an archive could bring programs of its own to run),
-# the history of its repository, and what operating systems leave behind.
+# A template's working state, which a plan would trust (an archive could bring its own programs to run),
+# the history of its repository, and files that operating systems create.
 _DROPPED = re.compile(r"\.terraform|\.terraform\.lock\.hcl|.*\.tfstate.*|\.git|\._.*|\.DS_Store|__MACOSX", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file or directory that is kept. ``path`` is relative, with plain components joined by ``/``."""
+    """A file or directory to unpack. ``path`` is relative, with plain components joined by ``/``."""
 
     path: str
     is_directory: bool
@@ -33,19 +33,19 @@ class Member:
 
 @dataclass(slots=True)
 class Members:
-    """The names seen so far in one archive, whatever its format. Raises Invalid, naming the member."""
+    """The names seen so far in one archive of any format."""
 
-    _kinds: dict[str, bool] = field(default_factory=dict)  # path -> is it a directory
-    _stated: set[str] = field(default_factory=set)
+    _is_directory: dict[str, bool] = field(default_factory=dict)  # by path
+    _members: set[str] = field(default_factory=set)
     files: int = 0
     dropped: dict[str, None] = field(default_factory=dict)
 
     def admit(self, entry: Entry) -> Member | None:
-        """Check a member; None when it is to be left out."""
+        """Check a member; return None when it is left out. Raises Invalid, naming the member."""
         parts = components(entry.name)
         if not parts:
             if entry.is_directory:
-                return None  # the folder itself: ``tar -C folder .``
+                return None  # the archive's root, as written by ``tar -C folder .``
             raise Invalid(f"The archive member {entry.label} has no name.")
         for index, part in enumerate(parts):
             if _DROPPED.fullmatch(part):
@@ -55,27 +55,25 @@ class Members:
         if entry.kind:
             raise Invalid(f"The archive member {entry.label} is {entry.kind}.")
         path = "/".join(parts)
-        self._claim(entry, parts, path)
+        self._register(entry, parts, path)
         return Member(path, entry.is_directory, entry.size, executable=bool(entry.mode & 0o100))
 
-    def _claim(self, entry: Entry, parts: list[str], path: str) -> None:
+    def _register(self, entry: Entry, parts: list[str], path: str) -> None:
         for index in range(1, len(parts)):
-            if self._kinds.setdefault("/".join(parts[:index]), True) is False:
-                raise Invalid(f"The archive member {entry.label} lies below a file.")
-        if self._kinds.setdefault(path, entry.is_directory) is not entry.is_directory:
+            if self._is_directory.setdefault("/".join(parts[:index]), True) is False:
+                raise Invalid(f"The archive member {entry.label} is inside a file.")
+        if self._is_directory.setdefault(path, entry.is_directory) is not entry.is_directory:
             raise Invalid(f"The archive member {entry.label} is both a file and a directory.")
-        if not entry.is_directory and path in self._stated:
+        if not entry.is_directory and path in self._members:
             raise Invalid(f"The archive member {entry.label} occurs twice.")
-        self._stated.add(path)
+        self._members.add(path)
         self.files += not entry.is_directory
-        if len(self._kinds) > MAX_MEMBERS:
-            raise Invalid(f"The archive has more than {MAX_MEMBERS} members; {entry.label} is one too many.")
+        if len(self._is_directory) > MAX_MEMBERS:
+            raise Invalid(f"The archive has more than {MAX_MEMBERS} members; {entry.label} exceeds the limit.")
 
 
 def components(name: bytes) -> list[str]:
-    """The components of a member's name, none for the archive's own folder. Raises Invalid for an unsafe
-    name.
-    """
+    """Return the components of a member's name, none for the archive's root. Raises Invalid for an unsafe name."""
     try:
         text = name.decode("utf-8")
     except UnicodeDecodeError:
@@ -95,18 +93,18 @@ def components(name: bytes) -> list[str]:
         problem = f"has a name of more than {MAX_NAME_BYTES} bytes"
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
-        problem = "leads out of the archive"
+        problem = "points outside the archive"
     elif any(len(part.encode()) > MAX_COMPONENT_BYTES for part in parts):
-        problem = problem or f"has a part of more than {MAX_COMPONENT_BYTES} bytes in its name"
+        problem = problem or f"has a path component of more than {MAX_COMPONENT_BYTES} bytes"
     elif len(parts) > MAX_DEPTH:
-        problem = f"lies more than {MAX_DEPTH} folders deep"
+        problem = f"is nested more than {MAX_DEPTH} directories deep"
     if problem:
         raise Invalid(f"The archive member {label(name)} {problem}.")
     return parts
 
 
 def read_tar(stream: Readable, members: Members) -> Iterator[tuple[Member, Iterator[bytes]]]:
-    """The members of a tar stream that are kept, each with its content in chunks."""
+    """Yield the members of a tar stream that are not left out, each with its content in chunks."""
     reader = TarReader(stream)
     for entry in reader:
         member = members.admit(entry)

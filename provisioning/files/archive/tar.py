@@ -1,8 +1,8 @@
 """A strict reader of tar streams: ustar and V7, with the long names of GNU tar and pax, and nothing else.
 
-``tarfile`` is made to get at the content of whatever it is given: it takes a header that is cut short or
-broken for a clean end and believes every extension. Here a stream that is not whole is an error, and what
-could make a reader see another archive than ours (sparse files, foreign sizes, global names) is refused.
+``tarfile`` is lenient: it treats a truncated or broken header as a clean end and accepts every extension. This reader
+rejects incomplete streams, and features that other tar readers could interpret differently (sparse files, sizes and
+names set by extensions for other members).
 """
 
 import re
@@ -32,18 +32,18 @@ DIRECTORY_TYPE = b"5"
 
 
 class Readable(Protocol):
-    """A stream of bytes: ``read(n)`` answers at most ``n`` of them, none at the end only."""
+    """A stream of bytes: ``read(n)`` returns at most ``n`` bytes, and none only at the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-class Broken(Invalid):
-    """The bytes are no whole archive."""
+class BrokenArchive(Invalid):
+    """The data is not a complete, valid archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member as the archive states it. ``kind`` says what it is when it is neither file nor directory."""
+    """One member as recorded in the archive. ``kind`` describes it when it is neither file nor directory."""
 
     name: bytes
     is_directory: bool
@@ -53,27 +53,27 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The name for messages: short and printable."""
+        """The name for error messages: short and printable."""
         return label(self.name)
 
 
 def label(name: bytes) -> str:
-    """A member's name for messages: quoted, printable, cut to a readable length."""
+    """Return a member's name for error messages: quoted, printable, cut to a readable length."""
     text = name.decode("utf-8", "backslashreplace")
     return ascii(text[:200] + "…" if len(text) > 200 else text) if not text.isprintable() else f"'{text[:200]}'"
 
 
 class TarReader:
-    """Reads a tar stream once from start to end. Raises Broken, naming the last member that made sense."""
+    """Reads a tar stream once, from start to end. Raises BrokenArchive, naming the last valid member."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._last = ""
-        self._left = 0  # bytes of the current member's content that were not read yet
+        self._left = 0  # unread bytes of the current member's content
         self._padding = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """The members in order. The content of one can be read (``read``) until the next is asked for."""
+        """Yield the members in order. ``read`` returns the current member's content until the next one is requested."""
         long_name: bytes | None = None
         size: int | None = None
         for _ in range(MAX_HEADERS):
@@ -88,7 +88,7 @@ class TarReader:
             if header.kind == "L":
                 long_name = self._extension(header).rstrip(b"\0")
             elif header.kind == "K":
-                self._extension(header)  # the long target of a link, which is refused when it comes
+                self._extension(header)  # the long target of a link; the link itself is rejected
             elif header.kind in {"x", "g"}:
                 records = self._pax(header)
                 if header.kind == "g" and not records.keys().isdisjoint({b"path", b"size", b"linkpath"}):
@@ -105,7 +105,7 @@ class TarReader:
         raise Invalid(f"The archive has more than {MAX_HEADERS} entries.")
 
     def read(self) -> Iterator[bytes]:
-        """The content of the current member in chunks."""
+        """Yield the content of the current member in chunks."""
         while self._left:
             chunk = self._stream.read(min(CHUNK, self._left))
             if not chunk:
@@ -127,7 +127,7 @@ class TarReader:
             self._padding -= len(padding)
 
     def _block(self) -> bytes | None:
-        """The next block, None at a clean end. An archive without its end mark is taken for whole."""
+        """Return the next block, None at a clean end. An archive without an end marker counts as complete."""
         block = b""
         while len(block) < BLOCK:
             more = self._stream.read(BLOCK - len(block))
@@ -139,10 +139,10 @@ class TarReader:
         return block
 
     def _finish(self) -> None:
-        """After the end mark there may be padding only: anything else would be dropped without a word."""
+        """Check that only padding follows the end marker: other data would be dropped silently."""
         while chunk := self._stream.read(CHUNK):
             if chunk.count(0) != len(chunk):
-                raise self._broken("there is something after its end mark")
+                raise self._broken("there is data after its end marker")
 
     def _header(self, block: bytes) -> "_Header":
         stated = self._number(block[148:156])
@@ -161,16 +161,16 @@ class TarReader:
         )
 
     def _number(self, field: bytes) -> int:
-        """A number in octal digits, or in base 256 when the first bit is set."""
+        """Return a number given in octal digits, or in base 256 when the first bit is set."""
         if field[0] & 0x80:
             if field[0] & 0x40:
-                raise self._broken("a header holds a negative number")
+                raise self._broken("a header contains a negative number")
             return int.from_bytes(bytes([field[0] & 0x3F]) + field[1:], "big")
         digits = field.split(b"\0", 1)[0].strip(b" ")
         if not digits:
             return 0
         if not re.fullmatch(rb"[0-7]+", digits):
-            raise self._broken("a header holds something else than a number")
+            raise self._broken("a header contains an invalid number")
         return int(digits, 8)
 
     def _extension(self, header: "_Header") -> bytes:
@@ -182,7 +182,7 @@ class TarReader:
         return content
 
     def _pax(self, header: "_Header") -> dict[bytes, bytes]:
-        """The records of a pax header: ``LENGTH KEY=VALUE\\n``, the length being that of the whole record."""
+        """Return the records of a pax header: ``LENGTH KEY=VALUE\\n``, where LENGTH counts the whole record."""
         content, position = self._extension(header), 0
         records: dict[bytes, bytes] = {}
         while position < len(content):
@@ -191,7 +191,7 @@ class TarReader:
             if match is None or not match.end() < end <= len(content) or content[end - 1] != ord("\n"):
                 raise self._broken("an extended header is malformed")
             if match[2].startswith(b"GNU.sparse"):
-                raise self._broken("it holds a sparse file")
+                raise self._broken("it contains a sparse file")
             records[match[2]] = content[match.end() : end - 1]
             position = end
         return records
@@ -200,7 +200,7 @@ class TarReader:
         if value is None:
             return before
         if not re.fullmatch(rb"[0-9]{1,15}", value):
-            raise self._broken("an extended header holds a bad size")
+            raise self._broken("an extended header contains an invalid size")
         return int(value)
 
     def _entry(self, header: "_Header", long_name: bytes | None, size: int | None) -> Entry:
@@ -222,10 +222,12 @@ class TarReader:
             mode=header.mode,
         )
 
-    def _broken(self, why: str) -> Broken:
+    def _broken(self, why: str) -> BrokenArchive:
         if not self._last:
-            return Broken("The archive is broken or no archive at all.", detail=f"No member can be read: {why}.")
-        return Broken(f"The archive is broken after the member {self._last}: {why}.")
+            return BrokenArchive(
+                "The upload is not an archive, or the archive is broken.", detail=f"No member can be read: {why}."
+            )
+        return BrokenArchive(f"The archive is broken after the member {self._last}: {why}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Unpacking an archive into a job's folder, and packing a folder into an archive."""
+"""Unpack an archive into a job's folder, and pack a folder into an archive."""
 
 import io
 import os
@@ -15,18 +15,17 @@ from provisioning.files.archive.zip import tar_header
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """How many files were written, and the names that were left out."""
+    """The number of files written, and the names left out."""
 
     files: int
     dropped: tuple[str, ...]
 
 
 def unpack(source: Path | Readable, directory: Path) -> Unpacked:
-    """Unpack a plain tar into ``directory``, which is made when missing and must be empty and private to the
-    caller.
+    """Unpack a plain tar into ``directory``, which is created if missing and must be empty and private to the caller.
 
-    Only regular files and directories are made, nothing is replaced and no link is followed. Raises Invalid,
-    naming the member; what was written until then stays.
+    Creates only regular files and directories, replaces nothing and follows no link. Raises Invalid, naming the
+    member; files written before that stay.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if isinstance(source, Path):
@@ -37,21 +36,21 @@ def unpack(source: Path | Readable, directory: Path) -> Unpacked:
 
 def _unpack(stream: Readable, directory: Path) -> Unpacked:
     members = Members()
-    made = {directory}
+    created = {directory}
     for member, content in read_tar(stream, members):
         path = directory / member.path
-        _make_folder(path if member.is_directory else path.parent, made)
+        _make_folder(path if member.is_directory else path.parent, created)
         if not member.is_directory:
             _write(path, content, executable=member.executable)
     return Unpacked(members.files, tuple(members.dropped))
 
 
-def _make_folder(path: Path, made: set[Path]) -> None:
-    if path in made:
+def _make_folder(path: Path, created: set[Path]) -> None:
+    if path in created:
         return
-    _make_folder(path.parent, made)
+    _make_folder(path.parent, created)
     path.mkdir(mode=0o755)
-    made.add(path)
+    created.add(path)
 
 
 def _write(path: Path, content: Iterator[bytes], *, executable: bool) -> None:
@@ -62,10 +61,10 @@ def _write(path: Path, content: Iterator[bytes], *, executable: bool) -> None:
 
 
 def pack(directory: Path) -> bytes:
-    """A folder as a tar that is the same for the same content.
+    """Pack a folder into a tar; the same content gives the same bytes.
 
     Hidden files and folders, Terraform's state and repositories are left out. Raises Invalid for anything
-    that is neither file nor directory, and for names that an upload would refuse.
+    that is neither file nor directory, and for names that an upload would reject.
     """
     members = Members()
     archive = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Zip uploads, converted to a plain tar that is the same for the same content."""
+"""Convert zip uploads to plain tars; the same content gives the same bytes."""
 
 import io
 import stat
@@ -11,7 +11,7 @@ from typing import IO
 
 from coderproj.base.errors import Invalid
 from provisioning.files.archive.rules import Member, Members
-from provisioning.files.archive.tar import CHUNK, Broken, Entry
+from provisioning.files.archive.tar import CHUNK, BrokenArchive, Entry
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
@@ -20,46 +20,46 @@ _ENCRYPTED = 0x1
 
 
 def to_tar(file: IO[bytes], write: Callable[[bytes], object], *, limit_bytes: int) -> Members:
-    """Read a whole zip file and write a tar, members in order of name. Raises Invalid.
+    """Convert a whole zip file to a tar with its members sorted by name. Raises Invalid, naming the member.
 
-    No more than ``limit_bytes`` of content are unpacked, whatever the headers state.
+    Never unpacks more than ``limit_bytes`` of content, whatever sizes the headers declare.
     """
     members = Members()
     try:
         _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             _convert(archive, members, write, limit_bytes)
-    # What ``zipfile`` raises for odd files, NotImplementedError for a kind of compression that it does not know.
+    # ``zipfile`` raises these for malformed files; NotImplementedError for an unsupported compression method.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError) as error:
-        raise Broken("The zip archive is broken.", detail=str(error)[:200]) from None
+        raise BrokenArchive("The zip archive is broken.", detail=str(error)[:200]) from None
     return members
 
 
 def _check_directory(file: IO[bytes]) -> None:
-    """Refuse a directory of entries that would fill memory before the first can be looked at."""
+    """Reject a central directory that would fill the memory before the first entry can be checked."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END_SIZE - 0xFFFF - 20))
     tail = file.read()
     file.seek(0)
     position = tail.rfind(_END)
     if position < 0 or position + _END_SIZE > len(tail):
-        raise Broken("The zip archive is broken.", detail="Its end is missing.")
+        raise BrokenArchive("The zip archive is broken.", detail="Its end is missing.")
     directory_bytes = int.from_bytes(tail[position + 12 : position + 16], "little")
     if _LOCATOR in tail[max(0, position - 20) : position] or directory_bytes > MAX_DIRECTORY_BYTES:
         raise Invalid("The zip archive has too many members.")
 
 
 def _convert(archive: zipfile.ZipFile, members: Members, write: Callable[[bytes], object], limit_bytes: int) -> None:
-    kept: list[tuple[Member, zipfile.ZipInfo]] = []
+    accepted: list[tuple[Member, zipfile.ZipInfo]] = []
     total = 0
     for info in archive.infolist():
         member = members.admit(_entry(info))
         if member is not None:
-            kept.append((member, info))
+            accepted.append((member, info))
             total += member.size
             if total > limit_bytes:
                 raise Invalid(f"The archive member {_entry(info).label} is too large unpacked.")
-    for member, info in sorted(kept, key=lambda pair: pair[0].path):
+    for member, info in sorted(accepted, key=lambda pair: pair[0].path):
         write(tar_header(member))
         if not member.is_directory:
             _copy(archive, info, member, write)
@@ -75,12 +75,12 @@ def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: Member, write
                 break
             write(chunk)
     if left:
-        raise Broken(f"The archive member {_entry(info).label} is larger or smaller than it states.")
+        raise BrokenArchive(f"The archive member {_entry(info).label} is larger or smaller than its header declares.")
     write(bytes(-member.size % tarfile.BLOCKSIZE))
 
 
 def _entry(info: zipfile.ZipInfo) -> Entry:
-    name = info.orig_filename  # the other attribute is cut at a NUL
+    name = info.orig_filename  # ``filename`` is cut at a NUL
     mode = info.external_attr >> 16 if info.create_system == 3 else 0
     is_directory = name.endswith("/")
     kind = ""
@@ -100,7 +100,7 @@ def _entry(info: zipfile.ZipInfo) -> Entry:
 
 
 def tar_header(member: Member) -> bytes:
-    """The header blocks of a member: no times, no owners, so that the same content makes the same archive."""
+    """Return the header blocks of a member, without times and owners: the same content gives the same archive."""
     info = tarfile.TarInfo(member.path)
     info.size = member.size
     info.mode = 0o755 if member.is_directory or member.executable else 0o644

@@ -1,4 +1,4 @@
-"""Who follows what in this process, and which daemons wait for work at it."""
+"""The log followers of this process, and the daemons that wait for jobs at it."""
 
 import asyncio
 import logging
@@ -20,9 +20,9 @@ from provisioning.notifications import JOB_CHANNEL, LOG_CHANNEL
 
 logger = logging.getLogger(__name__)
 
-# Lines that wait for one follower, in bytes; one that falls further behind reads the table again.
+# Bytes of lines queued for one follower; a follower that falls further behind reads the table again.
 QUEUE_BYTES = 512 * 1024
-# How often a followed job is looked at when nobody is told anything, in seconds.
+# Seconds after which a followed job is read again when no notification arrives.
 POLL_SECONDS = 5.0
 
 
@@ -46,7 +46,7 @@ class Hub:
 
     @property
     def streams(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self._streams.total()
 
     async def start(self) -> None:
@@ -54,13 +54,13 @@ class Hub:
         self._listener = asyncio.create_task(
             listen(
                 self._conninfo,
-                {LOG_CHANNEL: self._wake, JOB_CHANNEL: self.waiters.tell},
+                {LOG_CHANNEL: self._wake, JOB_CHANNEL: self.waiters.wake},
                 connected=self._wake_all,
             )
         )
 
     async def end_streams(self, timeout: float) -> None:
-        """Have every stream say goodbye; returns when all have, or after ``timeout`` seconds."""
+        """Make every stream end; return when all have, or after ``timeout`` seconds."""
         self.stopping.set()
         for topic in self._topics.values():
             topic.wake_followers()
@@ -83,7 +83,7 @@ class Hub:
 
     @contextmanager
     def stream_of(self, user_id: uuid.UUID) -> Iterator[None]:
-        """Count a stream of the user while the block runs. Raises TooManyRequests when there are too many."""
+        """Count a stream of the user while the block runs. Raises TooManyRequests when the user is at the limit."""
         if self._streams[user_id] >= self._streams_per_user:
             raise TooManyRequests(f"You have {self._streams_per_user} streams open already.")
         self._streams[user_id] += 1
@@ -98,17 +98,17 @@ class Hub:
                 self._idle.set()
 
     async def follow(self, job_id: uuid.UUID, after: int, follower: "Follower") -> AsyncGenerator[Batch | None]:
-        """Every line of the job behind ``after``, once and in order; ends with the job, or early when ``stopping``.
+        """Yield every line of the job after ``after``, once and in order; end with the job, or early when ``stopping``.
 
-        None comes when the new ``follower`` was nudged while it waited. The end comes only after the job's final
-        state was committed. Close the iterator when you leave early.
+        Yields None when ``follower``, which must be new, was nudged while it waited. The iterator ends only after the
+        job's final state was committed. Close it when you stop early.
         """
         topic = self._topics.get(str(job_id))
         if topic is None:
             topic = self._topics[str(job_id)] = Topic(job_id, self.store, self._poll_seconds)
         topic.followers.add(follower)
         try:
-            # Reading may begin only when it is known from where on the tailer publishes.
+            # Read the table only after the tailer has set the line from which it publishes, or a line could be missed.
             await topic.ready.wait()
             while not self.stopping.is_set():
                 ended = topic.ended
@@ -129,7 +129,7 @@ class Hub:
                     if rest is None:
                         continue
                     if rest.first > after + 1:
-                        break  # something is missing in between: it is in the table
+                        break  # lines in between are missing: read them from the table
                     after = rest.last
                     yield rest
         finally:
@@ -150,7 +150,7 @@ class Hub:
 
 
 class Topic:
-    """A followed job: its tailer reads each new line once and hands it to all followers."""
+    """A followed job: its tailer reads each new line once and passes it to all followers."""
 
     def __init__(self, job_id: uuid.UUID, store: Store, poll_seconds: float) -> None:
         self.job_id = job_id
@@ -178,7 +178,7 @@ class Topic:
         self.wake_followers()
 
     async def _woken(self) -> None:
-        """Wait for a notification, though not for ever: one may have been lost with a connection."""
+        """Wait for a notification, but not forever: one may have been lost with a connection."""
         try:
             async with asyncio.timeout(self._poll_seconds * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
                 await self.wake.wait()
@@ -191,7 +191,7 @@ class Topic:
             follower.event.set()
 
 
-# What a follower takes that was nudged.
+# Returned by ``Follower.take`` after a nudge.
 NUDGE = Batch([0], [b""])
 
 
@@ -212,22 +212,22 @@ class Follower:
             self.event.set()
 
     def put(self, batch: Batch) -> None:
-        """Queue a batch, or, when the queue is full, note that the follower has to read the table."""
+        """Queue a batch or, when the queue is full, mark the follower as lagging: it must read the table."""
         if self._lagging or (self._queue and self._size + batch.size > QUEUE_BYTES):
-            self._lagging = True  # nothing may be queued behind a gap
+            self._lagging = True  # nothing may be queued after a gap
         else:
             self._queue.append(batch)
             self._size += batch.size
         self.event.set()
 
     def start_over(self) -> None:
-        """Empty the queue, before the table is read."""
+        """Empty the queue, before the follower reads the table."""
         self._queue.clear()
         self._size = 0
         self._lagging = False
 
     async def take(self, topic: Topic, stopping: asyncio.Event) -> Batch | None:
-        """The next batch, or NUDGE; None when the follower lags, the job has ended or the server stops."""
+        """Return the next batch, or NUDGE; None when the follower lags, the job has ended or the server stops."""
         while not stopping.is_set():
             if self._queue:
                 batch = self._queue.popleft()

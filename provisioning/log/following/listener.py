@@ -16,10 +16,10 @@ LONGEST_PAUSE = 2.0
 async def listen(
     conninfo: str, channels: Mapping[str, Callable[[str], None]], *, connected: Callable[[], None]
 ) -> None:
-    """Call what belongs to a channel with each payload there, for ever.
+    """Call the channel's function with the payload of each notification. Never returns.
 
-    Calls ``connected`` after every LISTEN: what was told in between is lost, so everybody has to look for himself.
-    The connection must reach PostgreSQL itself or a pooler in session mode.
+    Calls ``connected`` after every LISTEN: notifications sent in between are lost, so every listener must re-read
+    the tables. The connection must reach PostgreSQL itself or a pooler in session mode.
     """
     pause = FIRST_PAUSE
     while True:
@@ -34,6 +34,6 @@ async def listen(
                 async for notification in connection.notifies():
                     channels[notification.channel](notification.payload)
         except (psycopg.Error, OSError) as error:
-            logger.warning("lost the connection that listens for news, reconnecting: %s", error)
+            logger.warning("lost the LISTEN connection, reconnecting: %s", error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)

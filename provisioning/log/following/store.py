@@ -1,4 +1,4 @@
-"""What followers read from the database, on the event loop, through a few connections of their own."""
+"""Database reads of the followers, on the event loop, through a small connection pool of their own."""
 
 import asyncio
 import logging
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 CONNECTIONS = 4
-# Lines read by one query.
+# Lines per query.
 PAGE_LINES = 500
-# How many bytes of whole pages are kept for followers that replay the same lines.
+# Bytes of full pages cached for followers that replay the same lines.
 CACHE_BYTES = 16 * 1024 * 1024
 
 POSITION_SQL = "SELECT log_count, completed_at IS NOT NULL FROM provisioning_provisionerjob WHERE id = %s"
-# State and lines in one statement, thus of one snapshot: where the end shows, every line does.
+# State and lines in one statement, thus from one snapshot: when it shows the job's end, it shows every line.
 TAIL_SQL = f"""
 SELECT job.completed_at IS NOT NULL, line.id, line.text
   FROM provisioning_provisionerjob job
@@ -43,7 +43,7 @@ SELECT id, {LINE_JSON} FROM provisioning_provisionerjoblog WHERE job_id = %s AND
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """New lines of a job. ``full``: there may be more; ``ended``: the job's end is committed, or the job is gone."""
+    """New lines of a job. ``full``: there may be more; ``ended``: the job has ended (committed) or was deleted."""
 
     batches: Sequence[Batch]
     full: bool
@@ -74,21 +74,21 @@ class Store:
         await self._pool.close(timeout=1)
 
     async def position(self, job_id: uuid.UUID) -> tuple[int, bool]:
-        """The number of a job's last line, and whether the job has ended or does not exist."""
+        """Return the number of a job's last line, and whether the job has ended or does not exist."""
         rows = await self.rows(POSITION_SQL, [job_id])
         return rows[0] if rows else (0, True)
 
     async def tail(self, job_id: uuid.UUID, after: int) -> Tail:
-        """The next lines behind ``after``."""
+        """Return the next lines after ``after``."""
         rows = await self.rows(TAIL_SQL, [after, job_id])
         lines = [(number, text) for _, number, text in rows if number is not None]
         full = len(lines) == PAGE_LINES
         return Tail(tuple(pack(lines)), full, not full and (not rows or rows[0][0]))
 
     async def page(self, job_id: uuid.UUID, after: int) -> tuple[Batch, ...]:
-        """Some lines behind ``after``; none when ``after`` is the last that is committed.
+        """Return some of the lines after ``after``; none when ``after`` is the last committed line.
 
-        Pages start at multiples of PAGE_LINES: one that is full never changes, and serves all who replay.
+        Pages start at multiples of PAGE_LINES. A full page never changes, so it is cached for all followers.
         """
         start = max(after, 0) // PAGE_LINES * PAGE_LINES
         batches = self._pages.get((job_id, start))
@@ -111,7 +111,7 @@ class Store:
             self._cached -= sum(batch.size for batch in dropped)
 
     async def rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
-        """What a query answers."""
+        """Return the rows of a query."""
 
         async def read() -> list[tuple[Any, ...]]:
             self.queries += 1
@@ -120,21 +120,21 @@ class Store:
                     cursor = await reader.execute(sql, values)
                     return await cursor.fetchall()
             except psycopg.OperationalError:
-                await self._pool.check()  # where one connection broke, the idle ones may have, too
+                await self._pool.check()  # when one connection broke, the idle ones may be broken too
                 raise
 
         return await until_it_works(read)
 
 
 def conninfo() -> str:
-    """How to reach Django's database without Django, as libpq wants to hear it."""
+    """Return the settings of Django's database as a libpq conninfo string."""
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     parameters = connection.get_connection_params()
     return make_conninfo(**{name: value for name, value in parameters.items() if name in known and value})
 
 
 async def until_it_works(read: Callable[[], Awaitable[Result]]) -> Result:
-    """The result of ``read``, tried again while the database refuses or is away."""
+    """Return the result of ``read``, repeated while the database reports errors or is unavailable."""
     pause = 0.05
     while True:
         try:

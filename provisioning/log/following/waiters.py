@@ -1,4 +1,4 @@
-"""Daemons that wait for work: on the event loop, without a thread or a connection each."""
+"""Daemons that wait for jobs: on the event loop, without a thread or a connection for each."""
 
 import asyncio
 import uuid
@@ -16,8 +16,8 @@ from provisioning.queue.matching import FITS_SQL, fitting
 if TYPE_CHECKING:
     from provisioning.log.following.store import Store
 
-# State, not news: what happened between two waits is not lost.
-LOOK_SQL = f"""
+# The query reads state rather than events, so a change between two waits is not lost.
+WAIT_SQL = f"""
 SELECT %(has_slot)s AND EXISTS (SELECT FROM provisioning_provisionerjob {FITS_SQL}),
        ARRAY(SELECT id FROM provisioning_provisionerjob
               WHERE worker_id = %(daemon)s AND canceled_at IS NOT NULL AND completed_at IS NULL
@@ -27,8 +27,8 @@ SELECT %(has_slot)s AND EXISTS (SELECT FROM provisioning_provisionerjob {FITS_SQ
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What a daemon waits for, see ``wire.Wait``."""
+class WaitRequest:
+    """What a daemon waits for; see ``wire.Wait``."""
 
     worker: Worker
     seconds: float
@@ -36,18 +36,18 @@ class Waiting:
     canceling: frozenset[uuid.UUID]
 
     def query(self) -> dict[str, Any]:
-        """The parameters of LOOK_SQL."""
+        """Return the parameters of WAIT_SQL."""
         return fitting(self.worker) | {"has_slot": self.has_slot, "daemon": self.worker.daemon_id}
 
-    def look(self) -> wire.Waited:
-        """What there is to tell right now, from a thread of Django's."""
+    def check(self) -> wire.Waited:
+        """Return the current state without waiting. Runs on a thread of Django's."""
         with connection.cursor() as cursor:
-            cursor.execute(LOOK_SQL, self.query())
-            work, canceling = cursor.fetchone()
-        return wire.Waited(work, tuple(canceling))
+            cursor.execute(WAIT_SQL, self.query())
+            has_job, canceling = cursor.fetchone()
+        return wire.Waited(has_job, tuple(canceling))
 
-    def is_worth(self, answer: wire.Waited) -> bool:
-        """Whether the daemon wants to hear that."""
+    def ends_with(self, answer: wire.Waited) -> bool:
+        """Return True if the answer ends the wait: there is a job, or a cancellation new to the daemon."""
         return answer.work or bool(set(answer.canceling) - self.canceling)
 
 
@@ -58,7 +58,7 @@ class Waiter:
 
 
 class Waiters:
-    """The daemons that wait at this process."""
+    """The daemons that wait for an answer from this process."""
 
     def __init__(self, store: "Store", stopping: asyncio.Event) -> None:
         self._store = store
@@ -68,28 +68,28 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._waiters)
 
-    async def wait(self, waiting: Waiting) -> wire.Waited:
-        """Return when there is something to tell, the time is up or the server stops."""
-        waiter = Waiter(waiting.has_slot)
-        query = waiting.query()
+    async def wait(self, request: WaitRequest) -> wire.Waited:
+        """Return when there is a job or a cancellation, the time is up or the server stops."""
+        waiter = Waiter(request.has_slot)
+        query = request.query()
         answer = wire.Waited()
         self._waiters.add(waiter)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(waiting.seconds):
+                async with asyncio.timeout(request.seconds):
                     while not self._stopping.is_set():
                         waiter.event.clear()
-                        (row,) = await self._store.rows(LOOK_SQL, query)
+                        (row,) = await self._store.rows(WAIT_SQL, query)
                         answer = wire.Waited(row[0], tuple(row[1]))
-                        if waiting.is_worth(answer):
+                        if request.ends_with(answer):
                             break
                         await waiter.event.wait()
         finally:
             self._waiters.discard(waiter)
         return answer
 
-    def tell(self, payload: str) -> None:
-        """News of jobs."""
+    def wake(self, payload: str) -> None:
+        """Wake the daemons that a notification on JOB_CHANNEL concerns."""
         event = payload.partition(":")[0]
         for waiter in self._waiters:
             if event == CANCELING or (event == QUEUED and waiter.wants_jobs):

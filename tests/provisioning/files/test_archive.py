@@ -1,4 +1,4 @@
-"""Archives: what is taken, what is refused by name, what a job finds in its folder."""
+"""Archives: which are accepted, which are rejected and how, and what a job finds in its folder."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ LIMIT = 1024 * 1024
 
 
 def make_tar(*members, tar_format=tarfile.PAX_FORMAT):
-    """A tar of ``(name, content)`` pairs; the content None makes a directory, a TarInfo is taken as it is."""
+    """Return a tar of ``(name, content)`` pairs. The content None makes a directory; a TarInfo is used unchanged."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tar_format) as tar:
         for name, content in members:
@@ -53,7 +53,7 @@ def special(name, kind, linkname=""):
 
 
 def raw_header(name, *, size=0, typeflag=b"0", size_field=None):
-    """One header block as no well-behaved writer makes it."""
+    """Return one header block that a correct tar writer would not create."""
     field = f"{size:011o}\0".encode() if size_field is None else size_field
     block = bytearray(
         name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + field + b"00000000000\0" + b" " * 8 + typeflag
@@ -80,7 +80,7 @@ def check(data, limit=LIMIT):
 
 
 class Dribble(io.RawIOBase):
-    """A stream that answers a few bytes at a time, as sockets do."""
+    """A stream that returns a few bytes at a time, as sockets do."""
 
     def __init__(self, data):
         self._buffer = io.BytesIO(data)
@@ -92,10 +92,10 @@ class Dribble(io.RawIOBase):
 END = bytes(1024)
 LONG = "d/" * 40 + "f.tf"
 
-REFUSED = [
+REJECTED = [
     (make_tar(("/etc/passwd", b"x")), "'/etc/passwd' has an absolute name"),
-    (make_tar(("../../../etc/passwd", b"x")), "'../../../etc/passwd' leads out of the archive"),
-    (make_tar(("a/../../b.tf", b"x")), "'a/../../b.tf' leads out"),
+    (make_tar(("../../../etc/passwd", b"x")), "'../../../etc/passwd' points outside the archive"),
+    (make_tar(("a/../../b.tf", b"x")), "'a/../../b.tf' points outside"),
     (make_tar((special("link.tf", tarfile.SYMTYPE, "/etc/passwd"), None)), "'link.tf' is a symbolic link"),
     (make_tar(("a.tf", b"x"), (special("b.tf", tarfile.LNKTYPE, "a.tf"), None)), "'b.tf' is a hard link"),
     (make_tar((special("null", tarfile.CHRTYPE), None)), "'null' is a device"),
@@ -109,10 +109,10 @@ REFUSED = [
     (make_tar(("a\\b.tf", b"x")), "has a backslash in its name"),
     (make_tar(("C:evil.tf", b"x")), "has a drive letter"),
     (make_tar(("a.tf", b"1"), ("./a.tf", b"2")), "'./a.tf' occurs twice"),
-    (make_tar(("a", b"1"), ("a/b.tf", b"2")), "'a/b.tf' lies below a file"),
+    (make_tar(("a", b"1"), ("a/b.tf", b"2")), "'a/b.tf' is inside a file"),
     (make_tar(("a/b.tf", b"1"), ("a", b"2")), "'a' is both a file and a directory"),
     (make_tar(("a", None), ("a", b"2")), "'a' is both a file and a directory"),
-    (make_tar((LONG, b"x")), "folders deep"),
+    (make_tar((LONG, b"x")), "directories deep"),
     (make_tar(("n" * 256, b"x")), "more than 255 bytes"),
     (make_tar(("/".join(["m" * 200] * 6), b"x")), "more than 1024 bytes"),
     (raw_header(b"\xff\xfe.tf") + END, "is not UTF-8"),
@@ -121,31 +121,31 @@ REFUSED = [
     (raw_header(b"d/", size=512, typeflag=b"5") + bytes(512) + END, "is a directory with content"),
     (raw_header(b"sparse.tf", typeflag=b"S") + END, "'sparse.tf' is a sparse file"),
     (pax([(b"GNU.sparse.major", b"1")]) + raw_header(b"x") + END, "sparse"),
-    (pax([(b"path", b"../evil")]) + raw_header(b"good.tf") + END, "'../evil' leads out"),
+    (pax([(b"path", b"../evil")]) + raw_header(b"good.tf") + END, "'../evil' points outside"),
     (pax([(b"path", b"all.tf")], b"g") + raw_header(b"x") + END, "global header"),
-    (pax([(b"size", b"-1")]) + raw_header(b"x") + END, "bad size"),
+    (pax([(b"size", b"-1")]) + raw_header(b"x") + END, "invalid size"),
     (pax([(b"size", b"9" * 14)]) + raw_header(b"x") + END, "ends within a member"),
     (raw_header(b"pax", size=7, typeflag=b"x") + b"9 a=bc\n".ljust(512, b"\0") + END, "malformed"),
     (raw_header(b"pax", size=1 << 20, typeflag=b"x") + bytes(1 << 20), "too large"),
     (pax([(b"path", b"a.tf")]) + END, "ends within a header"),
     (raw_header(b"neg.tf", size_field=b"\xff" * 12) + END, "negative number"),
-    (raw_header(b"odd.tf", size_field=b"12345678x9a\0") + END, "something else than a number"),
+    (raw_header(b"odd.tf", size_field=b"12345678x9a\0") + END, "invalid number"),
     (raw_header(b"huge.tf", size_field=b"\x80" + b"\x00" * 4 + b"\x7f" * 7) + END, "ends within a member"),
     (raw_header(b"big.tf", size=4096) + bytes(100), "after the member 'big.tf': it ends within a member"),
     (make_tar(("a.tf", MAIN))[:700], "after the member 'a.tf'"),
     (make_tar(("a.tf", MAIN), ("b.tf", MAIN))[: 1024 + 300], "after the member 'a.tf': it ends within a header"),
     (raw_header(b"a.tf") + b"7" * 512 + END, "after the member 'a.tf': a header has a wrong checksum"),
-    (make_tar(("a.tf", MAIN)) + make_tar(("b.tf", MAIN)), "something after its end mark"),
-    (make_tar(*((f"f{n}", b"") for n in range(rules.MAX_MEMBERS + 1))), "'f10000' is one too many"),
+    (make_tar(("a.tf", MAIN)) + make_tar(("b.tf", MAIN)), "data after its end marker"),
+    (make_tar(*((f"f{n}", b"") for n in range(rules.MAX_MEMBERS + 1))), "'f10000' exceeds the limit"),
     (b"", "is empty"),
-    (b"testing", "broken or no archive"),
-    (b"x" * 5000, "broken or no archive"),
-    (bytes(511), "broken or no archive"),
-    (gzip.compress(make_tar(("../x.tf", b"x"))), "'../x.tf' leads out"),
+    (b"testing", "not an archive"),
+    (b"x" * 5000, "not an archive"),
+    (bytes(511), "not an archive"),
+    (gzip.compress(make_tar(("../x.tf", b"x"))), "'../x.tf' points outside"),
     (gzip.compress(make_tar(("a.tf", MAIN)))[:-20], "gzip stream is broken"),
-    (gzip.compress(make_tar(("a.tf", MAIN))) + b"more", "after the end of the gzip stream"),
+    (gzip.compress(make_tar(("a.tf", MAIN))) + b"more", "followed by other data"),
     (b"\x1f\x8b" + b"x" * 600, "gzip stream is broken"),
-    (make_zip(("../x.tf", b"x")), "'../x.tf' leads out"),
+    (make_zip(("../x.tf", b"x")), "'../x.tf' points outside"),
     (make_zip(("/x.tf", b"x")), "absolute"),
     (make_zip(("ln", b"/etc/passwd"), mode=0o120777), "'ln' is a symbolic link"),
     (make_zip(("p", b""), mode=0o010644), "'p' is neither a file nor a directory"),
@@ -156,8 +156,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("data", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_hostile_and_broken_archives_are_refused_by_name(data, message):
+@pytest.mark.parametrize(("data", "message"), REJECTED, ids=[message for _, message in REJECTED])
+def test_unsafe_and_broken_archives_are_rejected_naming_the_member(data, message):
     with pytest.raises(Invalid) as caught:
         check(data, 16 * LIMIT)
     assert message in f"{caught.value.message} {caught.value.detail}"
@@ -174,7 +174,7 @@ def test_hostile_and_broken_archives_are_refused_by_name(data, message):
         make_tar(("p/" * 20 + "n" * 90 + ".tf", MAIN), tar_format=tarfile.USTAR_FORMAT),
         make_tar(("größe.tf", MAIN)),
         pax([(b"comment", b"0123456789abcdef")], b"g") + make_tar(("main.tf", MAIN)),
-        make_tar(("main.tf", MAIN)).rstrip(b"\0").ljust(1024, b"\0"),  # without an end mark
+        make_tar(("main.tf", MAIN)).rstrip(b"\0").ljust(1024, b"\0"),  # without an end marker
     ],
 )
 def test_good_tars_are_stored_byte_for_byte_and_unpack(data, tmp_path):
@@ -192,20 +192,20 @@ def check_dribbled(data):
     return archive.check(Dribble(data), limit_bytes=LIMIT, sink=io.BytesIO())
 
 
-def test_one_kibibyte_of_zeros_is_an_empty_archive(tmp_path):
+def test_a_kibibyte_of_zeros_is_an_empty_archive(tmp_path):
     info, stored = check(bytes(1024))
     assert (info.files, stored) == (0, bytes(1024))
     assert archive.unpack(io.BytesIO(stored), tmp_path) == archive.Unpacked(0, ())
 
 
-def test_gzip_is_undone():
+def test_gzip_is_decompressed():
     plain = make_tar(("main.tf", MAIN))
     info, stored = check(gzip.compress(plain))
     assert stored == plain
     assert info == check(plain)[0] == check_dribbled(gzip.compress(plain))
 
 
-def test_zip_becomes_the_same_tar_whatever_the_order_and_times(tmp_path):
+def test_zips_of_the_same_content_become_the_same_tar(tmp_path):
     info, stored = check(make_zip(("sub/b.tf", MAIN), ("main.tf", MAIN), ("sub/", b"")))
     assert check(make_zip(("sub/", b""), ("main.tf", MAIN), ("sub/b.tf", MAIN)))[0] == info
     assert info.files == 2
@@ -225,17 +225,17 @@ def test_zip_becomes_the_same_tar_whatever_the_order_and_times(tmp_path):
         make_zip(("a.tf", bytes(LIMIT))),
     ],
 )
-def test_more_than_the_limit_is_too_large(data):
+def test_archives_over_the_limit_are_too_large(data):
     with pytest.raises(TooLarge, match=str(LIMIT)):
         check(data)
 
 
-def test_a_zip_bomb_is_refused_before_it_is_unpacked():
+def test_a_zip_bomb_is_rejected_before_unpacking():
     with pytest.raises(Invalid, match=r"'b\.tf' is too large unpacked"):
         check(make_zip(("a.tf", bytes(LIMIT)), ("b.tf", bytes(LIMIT))))
 
 
-def test_a_zip_that_lies_about_a_size_is_refused():
+def test_a_zip_with_a_wrong_size_is_rejected():
     data = bytearray(make_zip(("a.tf", b"0" * 5000)))
     data[data.rindex(b"PK\x01\x02") + 24 :][:4] = struct.pack("<L", 10)
     position = data.rindex(b"PK\x01\x02") + 24
@@ -255,7 +255,7 @@ STATE = [
 ]
 
 
-def test_working_state_is_left_out_and_told(tmp_path):
+def test_working_state_is_left_out_and_listed(tmp_path):
     link = special(".terraform/providers/link", tarfile.SYMTYPE, "/root/.cache")
     data = make_tar((link, None), *STATE, ("main.tf", MAIN), (".terraformrc.md", b"kept"))
     info, stored = check(data)
@@ -273,8 +273,8 @@ def test_working_state_is_left_out_and_told(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".terraformrc.md", "main.tf"]
 
 
-def test_a_dropped_name_does_not_excuse_a_way_out():
-    with pytest.raises(Invalid, match="leads out"):
+def test_paths_outside_the_archive_are_rejected_below_dropped_names():
+    with pytest.raises(Invalid, match="points outside"):
         check(make_tar((".terraform/../../x", b"x")))
 
 
@@ -287,7 +287,7 @@ def test_modes_are_reduced_to_the_executable_bit(tmp_path):
     assert not modes["s.sh"] & 0o7100
 
 
-def test_unpack_follows_and_replaces_nothing(tmp_path):
+def test_unpack_follows_no_links_and_replaces_nothing(tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("untouched")
     folder = tmp_path / "job"
@@ -298,7 +298,7 @@ def test_unpack_follows_and_replaces_nothing(tmp_path):
     assert outside.read_text() == "untouched"
 
 
-def test_unpack_checks_again(tmp_path):
+def test_unpack_checks_the_members(tmp_path):
     path = tmp_path / "source.tar"
     path.write_bytes(make_tar(("../escaped.tf", b"x")))
     with pytest.raises(DomainError, match=r"'\.\./escaped\.tf'"):
@@ -326,7 +326,7 @@ def test_pack_and_unpack_are_inverse_and_deterministic(tmp_path):
     assert (tmp_path / "job/run.sh").stat().st_mode & 0o100
 
 
-def test_pack_refuses_links(tmp_path):
+def test_pack_rejects_links(tmp_path):
     (tmp_path / "main.tf").symlink_to("/etc/passwd")
     with pytest.raises(Invalid, match="symbolic link"):
         archive.pack(tmp_path)

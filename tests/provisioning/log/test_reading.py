@@ -19,7 +19,7 @@ AWKWARD = ['"quoted"', "back\\slash \\n \\\\", "tab\there", "ü € 😀", "\u20
 
 
 class PlainLog(serializers.ModelSerializer):
-    """The shape as the framework would write it: what the compiled text is measured against."""
+    """The shape as REST framework writes it: the reference for the SQL-built text."""
 
     log_source = serializers.CharField(source="source")
     log_level = serializers.CharField(source="level")
@@ -44,7 +44,7 @@ def read(job, **window):
     return b"".join(log_chunks(job.pk, LogWindow(**window)))
 
 
-def test_the_shape_is_that_of_the_plain_serializer():
+def test_lines_have_the_shape_of_the_plain_serializer():
     job = job_with(AWKWARD)
     text = read(job)
     rows = json.loads(text)
@@ -76,7 +76,7 @@ def moment(number):
     ],
 )
 @pytest.mark.parametrize("page", [2, 500])
-def test_the_window_is_strict(monkeypatch, page, window, expected):
+def test_window_bounds_are_exclusive(monkeypatch, page, window, expected):
     monkeypatch.setattr(reading, "PAGE_LINES", page)
     monkeypatch.setattr(reading, "PAGE_SQL", reading.PAGE_SQL.replace("LIMIT 500", f"LIMIT {page}"))
     job = job_with("abcde")
@@ -90,12 +90,12 @@ def test_an_empty_log_and_an_unknown_job():
 
 
 @pytest.mark.parametrize("count", [499, 500, 501, 1000])
-def test_pieces_fit_together(count):
+def test_pieces_join_without_gaps_or_repeats(count):
     job = job_with(str(number) for number in range(count))
     assert [row["id"] for row in json.loads(read(job))] == list(range(1, count + 1))
 
 
-def test_a_hundred_thousand_lines_come_in_pieces_of_about_the_same_size():
+def test_a_hundred_thousand_lines_are_read_in_pieces_of_similar_size():
     job = make_job()
     with connection.cursor() as cursor:
         cursor.execute(

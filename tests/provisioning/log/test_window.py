@@ -33,25 +33,25 @@ def window(text: str) -> LogWindow:
         ("follow&before=", LogWindow(follow=True)),
     ],
 )
-def test_windows(text, expected):
+def test_query_parameters_become_a_window(text, expected):
     assert window(text) == expected
 
 
 @pytest.mark.parametrize("value", ["x", "1.0", "1e3", "+1", "\uff11", "1_0", " 1", "1\n", "-", "--1", "0x1"])
-def test_what_is_no_integer(value):
+def test_values_that_are_not_integers_are_rejected(value):
     for parse in (lambda: log_window({"after": value}), lambda: last_event_id(value)):
-        with pytest.raises(Invalid) as refused:
+        with pytest.raises(Invalid) as rejected:
             parse()
-        assert len(refused.value.problems) == 1
+        assert len(rejected.value.problems) == 1
 
 
 def test_every_bad_parameter_is_named():
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Invalid) as rejected:
         window("after=x&before=y&follow")
-    assert [problem.field for problem in refused.value.problems] == ["after", "before"]
+    assert [problem.field for problem in rejected.value.problems] == ["after", "before"]
 
 
-def test_last_event_id():
+def test_last_event_id_is_parsed_and_capped():
     assert last_event_id("") == 0
     assert last_event_id("12") == 12
     assert last_event_id("9" * 5000) == 2**63 - 1

@@ -1,4 +1,4 @@
-"""A job with a log, its reader's token, and ways to write and read."""
+"""A job with a log, a token of its initiator, and functions to write and read the log."""
 
 import json
 import time
@@ -23,7 +23,7 @@ HEADER = "Coder-Session-Token"
 
 
 class NoOutcome:
-    """Stores nothing of a job's results."""
+    """An import outcome that stores nothing."""
 
     def readme_found(self, job: ProvisionerJob, readme: str) -> None: ...
 
@@ -83,5 +83,5 @@ def followed(live_api: LiveApi, settings) -> Iterator[Followed]:
 
 
 def ids(messages) -> list[int]:
-    """The ids of JSON messages or of parsed lines."""
+    """Return the ids of JSON messages or of parsed lines."""
     return [(json.loads(message) if isinstance(message, str | bytes) else message)["id"] for message in messages]

@@ -1,4 +1,4 @@
-"""Settings of a server that runs beside a test, on the test's database and routes."""
+"""Settings of a server that runs during a test, on the test's database and routes."""
 
 import os
 

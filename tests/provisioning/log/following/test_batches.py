@@ -22,7 +22,7 @@ LINES = [f'{{"id":{n},"created_at":"2026-01-31T{time}Z","output":"Z\\""}}'.encod
         ("12:00:00.9", [5]),
     ],
 )
-def test_lines_later_than_a_moment(after: str, ids: list[int]):
+def test_lines_later_than_a_time(after: str, ids: list[int]):
     later = Batch([1, 2, 3, 4, 5], LINES).later_than(datetime.fromisoformat(f"2026-01-31T{after}Z"))
     assert later is not None
     assert later.ids == ids

@@ -1,4 +1,4 @@
-"""Every line reaches every follower once and in order, whatever happens in between."""
+"""Every line reaches every follower once and in order, despite lags, lost connections and gaps."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def write_slowly(followed: Followed, count: int, batch: int, pause: float) -> No
 
 
 async def follow_all(followed: Followed, websockets: int, arrays: int, events: int) -> list[list[int]]:
-    """The ids that each of so many followers gets."""
+    """Return the ids that each of these followers receives."""
 
     async def by_websocket() -> list[int]:
         url = f"{followed.api.ws_url}{followed.path}?follow"
@@ -74,7 +74,7 @@ def test_fifty_followers_of_a_live_job_get_every_line(followed):
 
 
 def test_a_slow_follower_falls_behind_and_still_gets_every_line(followed):
-    """The lines are far more than its queue and the sockets hold, so it has to read the table again."""
+    """The lines exceed the queue and the socket buffers by far, so the follower must read the table again."""
     with followed.socket(max_queue=1) as socket:
         followed.api.wait_for_streams(1)
         for _ in range(60):
@@ -102,7 +102,7 @@ def test_a_slow_follower_does_not_slow_the_others(followed):
 
 
 def terminate(application: str) -> int:
-    """End the server's connections of that name, as a restarted database would; how many there were."""
+    """Terminate the server's connections of that name, as a database restart would; return their number."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -113,7 +113,7 @@ def terminate(application: str) -> int:
 
 
 @pytest.mark.parametrize("application", ["coderproj-listener", "coderproj-followers"])
-def test_nothing_is_lost_when_the_database_drops_our_connections(followed, application):
+def test_nothing_is_lost_when_the_database_drops_connections(followed, application):
     writer = in_background(write_slowly, followed, 1000, 20, 0.02)
     killed = []
 
@@ -148,14 +148,14 @@ def test_the_end_is_found_without_a_notification(followed):
     assert time.monotonic() - started < 8
 
 
-def test_a_page_is_read_once_for_all_who_replay(followed):
+def test_a_full_page_is_read_once_for_all_followers(followed):
     followed.write(*(f"line {number}" for number in range(1000)))
     followed.complete()
     assert ids(followed.get("follow").json()) == list(range(1, 1001))
     before = followed.api.hub.store.queries
     for _ in range(5):
         assert ids(followed.get("follow").json()) == list(range(1, 1001))
-    # Each time: the position, and the page behind the last line.
+    # Each time: the position, and the page after the last line.
     assert followed.api.hub.store.queries - before == 10
 
 
@@ -172,8 +172,8 @@ def test_lines_with_gaps_between_their_ids_do_not_stop_followers(followed):
         assert list(socket) == []
 
 
-def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db):
-    """A server in a process of its own ends in time, with status 0, though followers are attached."""
+def test_a_stopping_server_closes_its_streams(followed, transactional_db):
+    """A server in a separate process ends in time, with status 0, while followers are connected."""
     followed.write("one")
     environment = {
         **os.environ,
@@ -213,7 +213,7 @@ def test_a_stopping_server_says_goodbye_to_followers(followed, transactional_db)
 
 @contextmanager
 def ending(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Never leave the process behind."""
+    """Kill the process if it still runs when the block ends."""
     try:
         yield
     finally:

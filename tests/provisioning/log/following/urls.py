@@ -1,4 +1,4 @@
-"""Routes of the streaming tests: any job's log, and views that answer in unusual ways."""
+"""Routes of the streaming tests: any job's log, and views with unusual answers."""
 
 import hashlib
 import threading
@@ -27,7 +27,7 @@ class JobLogs(FollowableLogs, ApiView):
 
 
 class Echo(ApiView):
-    """Answers the JSON that it was sent, and where it came from."""
+    """Returns the JSON it received, and the client's address."""
 
     def post(self, request: Request) -> Response:
         return Response({"data": request.data, "address": request.META["REMOTE_ADDR"]})
@@ -37,7 +37,7 @@ class Echo(ApiView):
 
 
 class Upload(ApiView):
-    """Reads the body to its end, as the file upload does; remembers how reading ended."""
+    """Reads the body to its end, as the file upload does; records how reading ended."""
 
     ends: list[str] = []
 
@@ -57,7 +57,7 @@ class Upload(ApiView):
 
 
 class Endless(ApiView):
-    """Streams until somebody stops it."""
+    """Streams until the client disconnects or the server stops."""
 
     closed = 0
 
@@ -79,7 +79,7 @@ first_has_arrived = threading.Event()
 def second_piece_on_request(request: HttpRequest) -> HttpResponseBase:
     def pieces():
         yield b"first"
-        yield b"second" if first_has_arrived.wait(10) else b"nobody has read the first piece"
+        yield b"second" if first_has_arrived.wait(10) else b"the first piece was not read"
 
     return StreamingHttpResponse(pieces())
 
@@ -87,7 +87,7 @@ def second_piece_on_request(request: HttpRequest) -> HttpResponseBase:
 def broken_stream(request: HttpRequest) -> HttpResponseBase:
     def pieces():
         yield b"first"
-        raise RuntimeError("a stream that breaks")
+        raise RuntimeError("the stream fails")
 
     return StreamingHttpResponse(pieces())
 

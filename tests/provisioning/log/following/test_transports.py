@@ -1,4 +1,4 @@
-"""What followers see, over each of the three carriers."""
+"""What followers receive over each of the three transports."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from tests.factories import make_job
 from tests.provisioning.log.following.conftest import HEADER, ids
 
 
-def test_a_websocket_brings_what_is_there_and_what_comes_and_closes_with_the_job(followed):
+def test_a_websocket_sends_stored_and_new_lines_and_closes_with_the_job(followed):
     followed.write("one", 'two "quoted" \\ ü')
     with followed.socket() as socket:
         first, second = socket.recv(timeout=5), socket.recv(timeout=5)
@@ -39,7 +39,7 @@ def test_a_websocket_brings_what_is_there_and_what_comes_and_closes_with_the_job
     assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
-def test_all_carriers_and_the_list_give_the_same_lines(followed):
+def test_all_transports_and_the_list_give_the_same_lines(followed):
     followed.write("a", "b", "\u2028 line separator", "ü" * 40000)
     followed.complete()
     listed = followed.get().json()
@@ -63,7 +63,7 @@ def test_a_job_without_lines(followed):
 
 
 @pytest.mark.parametrize("query", ["follow", "follow=true", "follow=", "follow=1", "follow=yes"])
-def test_what_turns_following_on(followed, query):
+def test_values_that_turn_following_on(followed, query):
     followed.write("one")
     followed.complete()
     with followed.socket(query) as socket:
@@ -71,15 +71,15 @@ def test_what_turns_following_on(followed, query):
 
 
 @pytest.mark.parametrize("query", ["follow=false", "follow=0", "follow=False"])
-def test_what_does_not(followed, query):
+def test_values_that_turn_following_off(followed, query):
     followed.write("one")
     assert ids(followed.get(query).json()) == [1]
-    with pytest.raises(InvalidStatus) as refused:
+    with pytest.raises(InvalidStatus) as rejected:
         followed.socket(query)
-    assert refused.value.response.status_code == 400
+    assert rejected.value.response.status_code == 400
 
 
-def test_the_token_in_cookie_header_or_query(followed):
+def test_the_token_is_accepted_in_cookie_header_or_query(followed):
     followed.complete()
     for options in (
         {"additional_headers": {"Cookie": f"coder_session_token={followed.token}"}},
@@ -92,41 +92,41 @@ def test_the_token_in_cookie_header_or_query(followed):
 
 
 @pytest.mark.parametrize("query", ["", "&follow"])
-def test_a_token_in_the_query_counts_on_websockets_only(followed, query):
+def test_a_token_in_the_query_is_accepted_for_websockets_only(followed, query):
     answer = httpx.get(f"{followed.url}?coder_session_token={followed.token}{query}")
     assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "aaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbb"])
-def test_a_bad_token_is_refused_before_the_socket_opens(followed, token):
-    with pytest.raises(InvalidStatus) as refused:
+def test_a_bad_token_is_rejected_before_the_socket_opens(followed, token):
+    with pytest.raises(InvalidStatus) as rejected:
         followed.socket(additional_headers={HEADER: token})
-    response = refused.value.response
+    response = rejected.value.response
     assert response.status_code == 401
     assert response.headers["Content-Type"].startswith("application/json")
     assert response.headers["X-Coder-Request-Id"]
     assert json.loads(response.body)["message"]
 
 
-def test_a_job_that_is_not_there(followed):
+def test_following_an_unknown_job_is_not_found(followed):
     for query in ("follow", ""):
         answer = httpx.get(f"{followed.api.url}/api/v2/jobs/{uuid.uuid4()}/logs?{query}", headers=followed.headers)
         assert answer.status_code == 404
     followed.job.pk = uuid.uuid4()
-    with pytest.raises(InvalidStatus) as refused:
+    with pytest.raises(InvalidStatus) as rejected:
         followed.socket()
-    assert refused.value.response.status_code == 404
+    assert rejected.value.response.status_code == 404
 
 
 @pytest.mark.parametrize("origin", ["https://evil.test", "null", "http://127.0.0.1:1", "file://"])
-def test_a_foreign_origin_gets_no_frame(followed, origin):
-    with pytest.raises(InvalidStatus) as refused:
+def test_a_foreign_origin_is_rejected(followed, origin):
+    with pytest.raises(InvalidStatus) as rejected:
         followed.socket(origin=origin)
-    assert refused.value.response.status_code == 403
-    assert json.loads(refused.value.response.body)["message"]
+    assert rejected.value.response.status_code == 403
+    assert json.loads(rejected.value.response.body)["message"]
 
 
-def test_our_own_origin_is_welcome(followed):
+def test_the_servers_own_origin_is_accepted(followed):
     followed.complete()
     with followed.socket(origin=followed.api.url) as socket:
         assert list(socket) == []
@@ -134,12 +134,12 @@ def test_our_own_origin_is_welcome(followed):
 
 def test_other_paths_have_no_websocket(followed):
     for path, status in (("/api/v2/echo", 400), ("/api/v2/nothing/logs?follow", 404)):
-        with pytest.raises(InvalidStatus) as refused:
+        with pytest.raises(InvalidStatus) as rejected:
             connect(followed.api.ws_url + path, proxy=None, additional_headers=followed.headers)
-        assert refused.value.response.status_code == status
+        assert rejected.value.response.status_code == status
 
 
-def test_resuming_behind_a_line(followed):
+def test_following_resumes_after_a_line(followed):
     followed.write("one", "two", "three")
     with followed.socket("follow&after=2") as socket:
         assert ids([socket.recv(timeout=5)]) == [3]
@@ -152,7 +152,7 @@ def test_resuming_behind_a_line(followed):
     assert ids(followed.get("follow&after=-7").json()) == [1, 2, 3, 4]
 
 
-def test_following_after_a_moment(followed):
+def test_following_starts_after_a_time(followed):
     followed.write("old", at=1_700_000_000)
     followed.write("same", at=1_700_000_001)
     followed.write("new", at=1_700_000_002)
@@ -183,7 +183,7 @@ def test_server_sent_events_resume_by_last_event_id(followed):
     assert seen.endswith("event: end\ndata: {}\n\n")
 
 
-def test_the_open_array_grows_and_is_whole_at_the_end(followed):
+def test_the_open_array_grows_and_is_valid_json_at_the_end(followed):
     followed.write("one")
     with httpx.stream("GET", f"{followed.url}?follow", headers={**followed.headers, "Accept": "*/*"}) as answer:
         assert answer.headers["Transfer-Encoding"] == "chunked"
@@ -220,7 +220,7 @@ def test_a_deleted_job_ends_its_followers(followed):
     assert time.monotonic() - started < 20
 
 
-def test_the_end_shows_only_what_is_committed(followed):
+def test_a_stream_ends_only_after_the_jobs_end_is_committed(followed):
     followed.write("one")
     with followed.socket() as socket:
         socket.recv(timeout=5)
@@ -241,17 +241,17 @@ def test_the_end_shows_only_what_is_committed(followed):
         ("after=1%0A", ["after"]),
     ],
 )
-def test_bad_windows(followed, query, fields):
+def test_invalid_windows_name_the_field(followed, query, fields):
     answer = followed.get(query)
     assert answer.status_code == 400
     assert [problem["field"] for problem in answer.json()["validations"]] == fields
     if "follow" in query:
-        with pytest.raises(InvalidStatus) as refused:
+        with pytest.raises(InvalidStatus) as rejected:
             followed.socket(query)
-        assert refused.value.response.status_code == 400
+        assert rejected.value.response.status_code == 400
 
 
-def test_a_user_may_not_open_any_number_of_streams(followed, monkeypatch):
+def test_the_number_of_streams_per_user_is_limited(followed, monkeypatch):
     monkeypatch.setattr(followed.api.hub, "_streams_per_user", 1)
     with followed.socket():
         followed.api.wait_for_streams(1)
@@ -259,15 +259,15 @@ def test_a_user_may_not_open_any_number_of_streams(followed, monkeypatch):
         assert answer.status_code == 429
         assert answer.json()["message"]
         assert answer.headers["Retry-After"]
-        with pytest.raises(InvalidStatus) as refused:
+        with pytest.raises(InvalidStatus) as rejected:
             followed.socket()
-        assert refused.value.response.status_code == 429
+        assert rejected.value.response.status_code == 429
     followed.api.wait_for_streams(0)
     followed.complete()
     assert followed.get("follow").status_code == 200
 
 
-def test_silent_clients_that_leave_are_noticed(followed):
+def test_disconnects_of_silent_clients_are_noticed(followed):
     with ExitStack() as clients:
         sockets = [clients.enter_context(followed.socket()) for _ in range(2)]
         for accept in ("*/*", "text/event-stream"):
@@ -279,7 +279,7 @@ def test_silent_clients_that_leave_are_noticed(followed):
     followed.api.wait_for_streams(0)
 
 
-def test_no_token_is_logged(followed, caplog):
+def test_tokens_are_never_logged(followed, caplog):
     followed.complete()
     query = f"follow&coder%5Fsession_token={followed.token}"
     with caplog.at_level("DEBUG"), followed.socket(query, additional_headers={}) as socket:
@@ -288,7 +288,7 @@ def test_no_token_is_logged(followed, caplog):
     assert not [record for record in logged if followed.token in record.getMessage()]
 
 
-def test_a_revoked_token_opens_nothing(followed):
+def test_a_revoked_token_is_rejected(followed):
     _, token = tokens.issue(user=followed.job.initiator)
     ApiKey.objects.filter(pk=token.split("-")[0]).delete()
     assert followed.get("follow", {HEADER: token}).status_code == 401

@@ -1,4 +1,4 @@
-"""How followed lines travel: WebSocket, server-sent events, or a JSON array that stays open."""
+"""Transports of a followed log: WebSocket, server-sent events, or a JSON array that stays open."""
 
 import asyncio
 import uuid
@@ -16,17 +16,17 @@ from coderproj.web.protocols import FRAMES
 from provisioning.log.following.batches import Batch
 from provisioning.log.following.hub import Follower, Hub
 
-# Seconds without a line after which something else is sent (at the latest twice that), so that proxies keep the
-# connection and lost peers show.
+# Seconds without a line after which a keep-alive is sent (after twice that at the latest), so that proxies keep the
+# connection open and lost clients are detected.
 KEEP_ALIVE = 10.0
-# Seconds for which a client may take nothing before its stream is cut off.
+# The stream is closed when the client reads nothing for so many seconds.
 STALL = 120.0
 
 NORMAL = 1000
 GOING_AWAY = 1001
 
 
-class Carrier(Enum):
+class Transport(Enum):
     WEBSOCKET = auto()
     EVENTS = auto()
     ARRAY = auto()
@@ -34,34 +34,34 @@ class Carrier(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogStream:
-    """A request to follow, admitted: the lines behind ``after`` that were written after ``after_time``."""
+    """An authorized request to follow: the lines after ``after`` that were written later than ``after_time``."""
 
     job_id: uuid.UUID
     user_id: uuid.UUID
-    carrier: Carrier
+    transport: Transport
     after: int = 0
     after_time: datetime | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        """Answer the request; ``headers`` are those of every answer."""
+        """Answer the request; ``headers`` are the common headers of all answers."""
         hub: Hub = scope["state"][Hub.key]
         try:
             with hub.stream_of(self.user_id):
                 await self._serve(hub, scope, receive, send, headers)
         except TooManyRequests as error:
             reply = error_reply(error.status_code, error.message, [*headers, (b"retry-after", b"60")])
-            if self.carrier is Carrier.WEBSOCKET:
+            if self.transport is Transport.WEBSOCKET:
                 await refuse_websocket(scope, send, reply)
             else:
                 await send_whole(send, reply)
 
     async def _serve(self, hub: Hub, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        """Send until the job ends, and stop as soon as the client leaves, even if it never says a word."""
-        carry = CARRIERS[self.carrier]
+        """Send until the job ends or the client disconnects; a client that never sends anything is noticed, too."""
+        send_batches = TRANSPORTS[self.transport]
         follower, progress = Follower(), Progress()
         async with aclosing(self._batches(hub, follower, progress)) as batches:
-            sending = asyncio.create_task(carry(batches, hub, scope, send, headers))
-            others = asyncio.create_task(left(receive)), asyncio.create_task(progress.stalls(follower))
+            sending = asyncio.create_task(send_batches(batches, hub, scope, send, headers))
+            others = asyncio.create_task(wait_for_disconnect(receive)), asyncio.create_task(progress.stalls(follower))
             try:
                 await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -69,12 +69,12 @@ class LogStream:
                     task.cancel()
                 results = await asyncio.gather(sending, *others, return_exceptions=True)
         for result in results:
-            # OSError: how the server says that a WebSocket is closed already.
+            # OSError: the server raises it when the WebSocket is closed already.
             if isinstance(result, Exception) and not isinstance(result, OSError):
                 raise result
 
     async def _batches(self, hub: Hub, follower: Follower, progress: "Progress") -> AsyncGenerator[Batch | None]:
-        """The batches to send, with None whenever something else has to be said."""
+        """Yield the batches to send, and None whenever a keep-alive is due."""
         async with aclosing(hub.follow(self.job_id, self.after, follower)) as following:
             while True:
                 progress.is_sending = False
@@ -90,19 +90,19 @@ class LogStream:
                 yield batch
 
 
-# What ``anext`` gives after the last batch.
+# Returned by ``anext`` after the last batch.
 END = Batch([0], [b""])
 
 
 @dataclass(slots=True)
 class Progress:
-    """How a stream gets on, looked at every KEEP_ALIVE seconds: a timer for each message would cost more than it."""
+    """The progress of a stream, checked every KEEP_ALIVE seconds: a timer per message costs more than the message."""
 
     is_sending: bool = True
     steps: int = 0
 
     async def stalls(self, follower: Follower) -> None:
-        """Have the follower woken when there is nothing to send; return when a send takes STALL seconds."""
+        """Nudge the follower while there is nothing to send; return when one send takes STALL seconds."""
         stalled = 0.0
         while stalled < STALL:
             before = self.steps
@@ -115,8 +115,8 @@ class Progress:
                 follower.nudge()
 
 
-async def left(receive: Receive) -> None:
-    """Return when the client has gone. What it says is read and ignored."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has disconnected. Messages from it are read and ignored."""
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass
 
@@ -124,15 +124,15 @@ async def left(receive: Receive) -> None:
 Batches = AsyncIterator[Batch | None]
 
 
-async def carry_websocket(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
-    """One JSON object a text message. Closes with 1000 after the end of the job, with 1001 when the server stops."""
+async def send_websocket(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
+    """Send a JSON object per text message. Closes with 1000 after the end of the job, 1001 when the server stops."""
     own = [(name, value) for name, value in headers if name.startswith(b"x-coder-")]
     await send({"type": "websocket.accept", "headers": own})
-    ready_made = FRAMES in scope["extensions"]
+    accepts_frames = FRAMES in scope["extensions"]
     async for batch in batches:
         if batch is None:
-            continue  # the server pings
-        if ready_made:
+            continue  # the web server sends pings
+        if accepts_frames:
             await send({"type": FRAMES, "frames": batch.frames})
         else:
             for text in batch.texts:
@@ -140,8 +140,8 @@ async def carry_websocket(batches: Batches, hub: Hub, scope: Scope, send: Send, 
     await send({"type": "websocket.close", "code": GOING_AWAY if hub.stopping.is_set() else NORMAL})
 
 
-async def carry_events(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
-    """Server-sent events. ``event: end`` tells the end of the job; without it, the client connects again."""
+async def send_events(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
+    """Send server-sent events. ``event: end`` marks the end of the job; without it, the client reconnects."""
     await send(start(headers, b"text/event-stream; charset=utf-8"))
     await send(piece(b"retry: 1000\n\n"))
     async for batch in batches:
@@ -151,8 +151,8 @@ async def carry_events(batches: Batches, hub: Hub, scope: Scope, send: Send, hea
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def carry_array(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
-    """A JSON array whose elements come as they are written; blanks in between keep the connection."""
+async def send_array(batches: Batches, hub: Hub, scope: Scope, send: Send, headers: Headers) -> None:
+    """Send a JSON array, element by element as lines are written; spaces in between keep the connection open."""
     await send(start(headers, JSON_CONTENT_TYPE.encode()))
     await send(piece(b"["))
     comma = b""
@@ -165,15 +165,15 @@ async def carry_array(batches: Batches, hub: Hub, scope: Scope, send: Send, head
     await send({"type": "http.response.body", "body": b"]\n", "more_body": False})
 
 
-CARRIERS: dict[Carrier, Callable[[Batches, Hub, Scope, Send, Headers], Coroutine[Any, Any, None]]] = {
-    Carrier.WEBSOCKET: carry_websocket,
-    Carrier.EVENTS: carry_events,
-    Carrier.ARRAY: carry_array,
+TRANSPORTS: dict[Transport, Callable[[Batches, Hub, Scope, Send, Headers], Coroutine[Any, Any, None]]] = {
+    Transport.WEBSOCKET: send_websocket,
+    Transport.EVENTS: send_events,
+    Transport.ARRAY: send_array,
 }
 
 
 def start(headers: Headers, content_type: bytes) -> Message:
-    """The start of an answer that neither caches nor proxies hold back."""
+    """Return the start of an answer that caches do not store and proxies do not buffer."""
     replaced = (b"content-type", b"content-length", b"cache-control")
     return {
         "type": "http.response.start",
