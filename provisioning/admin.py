@@ -1,4 +1,4 @@
-"""Work and its results in the admin: to look at. Jobs are written by ``provisioning.queue.jobs`` alone."""
+"""Jobs and their results in the admin, read-only. Only ``provisioning.queue`` writes jobs."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +30,7 @@ from provisioning.models import (
 from provisioning.models.daemons import ONLINE_SECONDS
 from provisioning.queue import administration
 
-# The admin cannot register the log's table, whose key has two columns: a job's page shows the end of its log.
+# The admin cannot register the log's model, whose key has two columns, so a job's page shows the last log lines.
 LOG_LINES_SHOWN = 200
 
 
@@ -59,9 +59,9 @@ class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
 
     @admin.action(description="Cancel the selected jobs", permissions=["act"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
-        self.act(request, chosen, administration.cancel, "Cancellation requested for {count} of the jobs.")
+        self.act(request, chosen, administration.cancel, "Requested the cancellation of {count} of the jobs.")
 
-    @admin.action(description="Take the selected jobs from their daemons and queue them again", permissions=["act"])
+    @admin.action(description="Return the selected jobs to the queue", permissions=["act"])
     def requeue(self, request: HttpRequest, chosen: QuerySet[ProvisionerJob]) -> None:
         self.act(request, chosen, administration.requeue, "Queued {count} of the jobs again.")
 
@@ -129,7 +129,7 @@ class ProvisionerDaemonAdmin(ReadOnlyAdmin[ProvisionerDaemon]):
 
 @admin.register(ProvisionerKey)
 class ProvisionerKeyAdmin(ReadOnlyAdmin[ProvisionerKey]):
-    """Keys can be revoked here; they are made by the API or by ``manage.py provisionerkeys``."""
+    """Keys can be revoked here. The API, the console and ``manage.py provisionerkeys`` create them."""
 
     list_display = ["name", "organization", "tags", "state", "last_used", "expires_at"]
     list_select_related = ["organization"]
@@ -149,7 +149,7 @@ class ProvisionerKeyAdmin(ReadOnlyAdmin[ProvisionerKey]):
 
     @admin.action(description="Revoke the selected keys", permissions=["act"])
     def revoke(self, request: HttpRequest, chosen: QuerySet[ProvisionerKey]) -> None:
-        """End the rights of these keys with the next request of their daemons."""
+        """Revoke these keys, effective with the next request of their daemons."""
         live = chosen.filter(revoked_at=None).select_related("organization")
         self.act(request, live, keys.revoke_key, "Revoked {count} of the keys.")
 

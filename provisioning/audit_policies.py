@@ -1,4 +1,4 @@
-"""What the audit log keeps of stored parameter values, daemon keys and jobs: everything but the secrets."""
+"""The fields of parameter values, daemon keys and jobs that the audit log records: all but the secrets."""
 
 from coderproj.identity.audit import Policy, declare
 from provisioning.models import ParameterValue, ProvisionerJob, ProvisionerKey
@@ -29,7 +29,7 @@ declare(
         "provisioner_job",
         target="id",
         tracked=("started_at", "canceled_at", "completed_at", "worker_id", "attempts", "error"),
-        # Its input may hold values of parameters.
+        # The input can contain parameter values.
         ignored=(
             "id",
             "created_at",

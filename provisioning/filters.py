@@ -15,24 +15,26 @@ from provisioning.models import JobStatus, JobType, ProvisionerJob
 from provisioning.models.jobs import ProvisionerJobQuerySet
 from provisioning.queue.subjects import about_templates
 
-# How a job ends.
+# The final statuses of a job.
 ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 class JobFilter(filtering.FilterSet):
-    """Jobs by state, kind, people, templates and time. ``queryset`` are those that the actor may see."""
+    """Filters by status, kind, initiator, organization, template, time and daemon, on the jobs visible to the actor."""
 
     status = filtering.Choices(choices=JobStatus.choices, method="by_status")
     type = filtering.Choices(choices=[(value, value) for value in JobType.values])
-    initiator = django_filters.CharFilter(method="by_initiator", help_text="Who asked for it: `me`, id or username.")
+    initiator = django_filters.CharFilter(
+        method="by_initiator", help_text="User who started the job: `me`, id or username."
+    )
     organization = django_filters.CharFilter(method="by_organization", help_text="Id, name or `default`.")
     template = django_filters.CharFilter(
         method="by_template",
-        help_text="Part of name or display name of the template that it works for, deleted ones included.",
+        help_text="Part of the name or display name of the job's template, including deleted templates.",
     )
     created_after = filtering.created_after()
     created_before = filtering.created_before()
-    worker = django_filters.UUIDFilter(field_name="worker_id", help_text="Id of the daemon that took it.")
+    worker = django_filters.UUIDFilter(field_name="worker_id", help_text="Id of the daemon that claimed the job.")
 
     class Meta:
         model = ProvisionerJob
@@ -44,23 +46,23 @@ class JobFilter(filtering.FilterSet):
         return found
 
     def by_initiator(self, rows: ProvisionerJobQuerySet, name: str, reference: str) -> ProvisionerJobQuerySet:
-        """Raises Invalid for somebody who is neither a user whom the actor sees nor the initiator of a job that they
-        see: of those, too, the list says who they are, deleted ones included."""
-        ids = self._named(reference)
-        known = visible_users(self.actor).filter(pk__any=ids).exists() or self._asked_for(self.queryset, ids).exists()
+        """Filter by user. Raises Invalid unless the user, who may be deleted, is visible to the actor or the initiator
+        of a visible job: the list names those, too."""
+        ids = self._user_ids(reference)
+        known = visible_users(self.actor).filter(pk__any=ids).exists() or self._started_by(self.queryset, ids).exists()
         if not known:
             raise Invalid.field(name, UnknownUser.message)
-        return self._asked_for(rows, ids)
+        return self._started_by(rows, ids)
 
-    def _named(self, reference: str) -> list[uuid.UUID]:
-        """The ids that ``me``, an id or a username in any case can mean. Several: deleted users keep their names."""
+    def _user_ids(self, reference: str) -> list[uuid.UUID]:
+        """Return the ids for ``me``, an id or a username in any case: several, since deleted users keep their names."""
         user_id = self.actor.id if reference == ME else parse_uuid(reference)
         if user_id:
             return [user_id]
         return list(User.objects.filter(username__iexact=reference).values_list("pk", flat=True))
 
     @staticmethod
-    def _asked_for(rows: Any, ids: list[uuid.UUID]) -> ProvisionerJobQuerySet:
+    def _started_by(rows: Any, ids: list[uuid.UUID]) -> ProvisionerJobQuerySet:
         found: ProvisionerJobQuerySet = rows.filter(initiator__any=ids)
         return found
 
@@ -72,17 +74,16 @@ class JobFilter(filtering.FilterSet):
 
 
 class FinishedJobFilter(JobFilter):
-    """The same for jobs that have ended, on pages: only how a job can end is a status, and of people whom nobody knows
-    there are no jobs."""
+    """The filters of finished jobs on pages: only final statuses are allowed, and an unknown user has no jobs."""
 
     status = filtering.Choices(
         choices=[(status.value, status.label) for status in ENDS],
         method="by_status",
-        error_messages={"invalid_choice": "%(value)s is not how a job ends."},
+        error_messages={"invalid_choice": "%(value)s is not a final status."},
     )
 
     class Meta(JobFilter.Meta):
         pass
 
     def by_initiator(self, rows: ProvisionerJobQuerySet, name: str, reference: str) -> ProvisionerJobQuerySet:
-        return self._asked_for(rows, self._named(reference))
+        return self._started_by(rows, self._user_ids(reference))

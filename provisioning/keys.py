@@ -1,4 +1,4 @@
-"""Keys of daemons that reach us over HTTPS: make, list, revoke, recognise.
+"""Keys of daemons that connect over HTTPS: create, list, revoke, authenticate.
 
 A key is ``pdk-<id>-<secret>``: 32 hexadecimal digits and 43 letters or digits.
 """
@@ -41,14 +41,14 @@ class KeyNotAccepted(SignInRequired):
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A daemon that showed a key that counts."""
+    """The identity of a daemon that sent a valid key."""
 
     key_id: uuid.UUID
     organization_id: uuid.UUID | None
     tags: dict[str, str]
 
 
-# ---------------------------------------------------------------------- for people
+# ---------------------------------------------------------------------- management by users
 def create(
     actor: Actor,
     organization: Organization | None,
@@ -57,10 +57,11 @@ def create(
     tags: Mapping[str, str] | None = None,
     lifetime_seconds: int = 0,
 ) -> tuple[ProvisionerKey, str]:
-    """A new key and the only copy of it; ``organization`` None is for all of them, which owners alone may make.
+    """Create a key. Returns its row and the only copy of the key itself.
 
-    Tags are added to the default ones. A lifetime of 0 has no end. Raises NotFound, Forbidden, Invalid, and Conflict
-    for a name that a live key has.
+    ``organization`` None means all organizations; only owners may create such keys. Tags are added to the default
+    tags. A lifetime of 0 is unlimited. Raises NotFound, Forbidden, Invalid, and Conflict for the name of a key that is
+    not revoked.
     """
     _authorize(actor, Action.CREATE, organization)
     _check_name(name)
@@ -86,46 +87,46 @@ def create(
 
 
 def keys_of(actor: Actor, organization: Organization | None) -> QuerySet[ProvisionerKey]:
-    """The keys of an organization (None: those of all organizations) that were not revoked, by name.
+    """Return the keys of an organization (None: the keys for all organizations) that are not revoked, by name.
 
     Raises NotFound and Forbidden.
     """
-    # Any member may see that there are daemons; whose keys they use is for those who make them.
+    # Every member may see the daemons; only users who may create keys may see the keys.
     _authorize(actor, Action.UPDATE, organization)
     keys = ProvisionerKey.objects.filter(organization=organization, revoked_at=None)
     return keys.select_related("created_by", "organization").order_by("name")
 
 
-def may_keep_global_keys(actor: Actor) -> bool:
-    """Whether the actor may deal with keys for all organizations: owners alone."""
+def may_manage_global_keys(actor: Actor) -> bool:
+    """Return True if the actor may manage keys for all organizations: only owners may."""
     return actor.scope == KeyScope.ALL and SiteRole.OWNER in actor.site_roles
 
 
 def organizations_with_keys(actor: Actor) -> QuerySet[Organization]:
-    """The organizations in which the actor may make and revoke keys."""
+    """Return the organizations in which the actor may create and revoke keys."""
     if allowed_everywhere(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON):
         return Organization.objects.all()
     managed = organizations_where(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON)
     return Organization.objects.filter(pk__any=managed)
 
 
-def may_keep_keys(actor: Actor) -> bool:
-    """Whether there are organizations in which the actor may make and revoke keys."""
+def may_manage_keys(actor: Actor) -> bool:
+    """Return True if there are organizations in which the actor may create and revoke keys."""
     return allowed_everywhere(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON) or bool(
         organizations_where(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON)
     )
 
 
 def visible_keys(actor: Actor) -> QuerySet[ProvisionerKey]:
-    """The keys, revoked ones included, that the actor may deal with."""
+    """Return the keys that the actor may manage, including revoked ones."""
     condition = Q(organization__in=organizations_with_keys(actor))
-    if may_keep_global_keys(actor):
+    if may_manage_global_keys(actor):
         condition |= Q(organization=None)
     return ProvisionerKey.objects.filter(condition).select_related("created_by", "organization")
 
 
 def revoke(actor: Actor, organization: Organization | None, name: str) -> None:
-    """End a key's rights, with the daemon's next request. Its row stays. Raises NotFound and Forbidden."""
+    """Revoke a key, effective with the daemon's next request. Its row stays. Raises NotFound and Forbidden."""
     _authorize(actor, Action.DELETE, organization)
     key = ProvisionerKey.objects.filter(organization=organization, revoked_at=None, name__iexact=name).first()
     if key is None:
@@ -134,7 +135,7 @@ def revoke(actor: Actor, organization: Organization | None, name: str) -> None:
 
 
 def revoke_key(actor: Actor, key: ProvisionerKey) -> None:
-    """The same for a key that was found already. Raises NotFound and Forbidden."""
+    """Revoke the key of a row. Raises NotFound and Forbidden."""
     _authorize(actor, Action.DELETE, key.organization)
     with audit.record(actor, AuditAction.DELETE, key) as entry:
         if not ProvisionerKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now()):
@@ -146,31 +147,33 @@ def revoke_key(actor: Actor, key: ProvisionerKey) -> None:
 def _authorize(actor: Actor, action: Action, organization: Organization | None) -> None:
     if organization is not None:
         authorize(actor, action, Resource.PROVISIONER_DAEMON, organization_id=organization.pk)
-    elif not may_keep_global_keys(actor):
-        raise Forbidden("Only owners may deal with keys for all organizations.")
+    elif not may_manage_global_keys(actor):
+        raise Forbidden("Only owners may manage keys for all organizations.")
 
 
 def _check_name(name: str) -> None:
     if len(name) > MAX_NAME or not NAME_PATTERN.fullmatch(name):
-        raise Invalid.field("name", f"Must be letters and digits, with single hyphens between, at most {MAX_NAME}.")
+        raise Invalid.field("name", f"Must be at most {MAX_NAME} letters and digits, with single hyphens between them.")
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:
     if len(tags) > MAX_TAGS:
-        raise Invalid.field("tags", f"Must be at most {MAX_TAGS} tags.")
+        raise Invalid.field("tags", f"Must have at most {MAX_TAGS} tags.")
     for text in (*tags, *tags.values()):
         if not text or len(text) > MAX_TAG_CHARACTERS or not text.isprintable():
-            raise Invalid.field("tags", f"Must be printable texts of 1 to {MAX_TAG_CHARACTERS} characters.")
+            raise Invalid.field(
+                "tags", f"Names and values must be printable text of 1 to {MAX_TAG_CHARACTERS} characters."
+            )
 
 
-# ---------------------------------------------------------------------- for daemons
-def recognise(token: str) -> KeyHolder:
-    """Who shows this key. Raises KeyNotAccepted for anything that does not count (any more)."""
+# ---------------------------------------------------------------------- authentication of daemons
+def authenticate(token: str) -> KeyHolder:
+    """Return the holder of a key. Raises KeyNotAccepted when it is malformed, unknown, expired or revoked."""
     match = KEY_PATTERN.fullmatch(token)
     if match is None:
         raise KeyNotAccepted
     key = ProvisionerKey.objects.filter(pk=uuid.UUID(match[1])).first()
-    # An unknown id is compared as well, so that both cases take the same time.
+    # The secret is compared for unknown ids as well, so that both cases take the same time.
     matches = hmac.compare_digest(bytes(key.hashed_secret) if key else bytes(32), _hash(match[2]))
     now = datetime.now(UTC)
     if key is None or not matches or key.revoked_at or (key.expires_at and key.expires_at <= now):

@@ -1,4 +1,4 @@
-"""Legacy parameters: which value a variable gets."""
+"""Legacy parameters: the values of Terraform variables."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from provisioning.models import (
 
 @dataclass(frozen=True, slots=True)
 class ComputedValue:
-    """The value that wins for a variable. ``id`` and the times are the stored value's, or the schema's when the
+    """The effective value of a variable. ``id`` and the times are those of the stored value, or of the schema when the
     value is its default."""
 
     id: uuid.UUID
@@ -48,11 +48,11 @@ class ComputedValue:
 def compute(
     job_id: uuid.UUID, *, template_id: uuid.UUID | None = None, given: Mapping[str, str] | None = None
 ) -> list[ComputedValue]:
-    """The values for the variables that an import job found, in source order.
+    """Return the values of the variables that an import job found, in source order.
 
-    Values of the import job come first, then defaults for names still without one; values of the template win over
-    both; ``given`` (of a dry run) wins over all, unless the variable is sensitive and has a value already. Names
-    without a schema are left out. Two queries.
+    The precedence, lowest first: defaults, values of the import job, values of the template, ``given`` (of a dry run).
+    A ``given`` value does not replace the value of a sensitive variable. Names without a schema are left out. Runs two
+    queries.
     """
     schemas = {schema.name: schema for schema in ParameterSchema.objects.filter(job_id=job_id).order_by("index")}
     scopes = [job_id] if template_id is None else [job_id, template_id]
@@ -76,7 +76,7 @@ def compute(
 
 
 def for_engine(values: Iterable[ComputedValue]) -> tuple[base.ParameterValue, ...]:
-    """The same values in the engine's shape."""
+    """Convert the values to the engine's type."""
     return tuple(
         base.ParameterValue(
             name=value.name,
@@ -89,7 +89,7 @@ def for_engine(values: Iterable[ComputedValue]) -> tuple[base.ParameterValue, ..
 
 
 def missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | None:
-    """The first variable of the job that has no value."""
+    """Return the name of the job's first variable without a value, None if all have one."""
     names = {value.name for value in values}
     schemas = ParameterSchema.objects.filter(job_id=job_id).order_by("index").values_list("name", flat=True)
     return next((name for name in schemas if name not in names), None)
@@ -97,7 +97,7 @@ def missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | N
 
 @dataclass(frozen=True, slots=True)
 class GivenValue:
-    """A value as a request gives it: literally, or as a copy of a stored one (``copy_from``)."""
+    """A value in a request: literal, or a copy of the stored value with the id ``copy_from``."""
 
     name: str = ""
     source_value: str = ""
@@ -113,11 +113,11 @@ def store(
     *,
     copyable_jobs: Iterable[uuid.UUID] = (),
 ) -> None:
-    """Store the values of a request. Values of scheme ``none`` say that there is none and are left out.
+    """Store the values of a request. Values of scheme ``none`` mean "no value" and are left out.
 
-    A copy must come from one of the import jobs ``copyable_jobs``. Unknown ids are passed over, as in the contract,
-    and so are those of values from elsewhere: nobody learns what else exists. Raises Conflict for a name given twice,
-    on ``parameter_values[1].name`` when it is the second one's.
+    A value can be copied only from the import jobs ``copyable_jobs``. Unknown ids are ignored, as in the contract, and
+    so are ids of values from other jobs, to not reveal that they exist. Raises Conflict for a name given twice, on
+    ``parameter_values[1].name`` for the second value.
     """
     wanted = [value.copy_from for value in given if value.copy_from]
     sources = {value.pk: value for value in ParameterValue.objects.filter(pk__in=wanted)}
@@ -188,24 +188,24 @@ def _given(schema: ParameterSchema, text: str) -> ComputedValue:
 
 
 def owner_of(job_input: Mapping[str, Any]) -> uuid.UUID | None:
-    """The template whose values count for a job, as its input names it."""
+    """Return the id of the template whose values apply to a job with this input, None if it names none."""
     template_id = job_input.get("template_id")
     return uuid.UUID(template_id) if template_id else None
 
 
 # ---------------------------------------------------------------------- stored values, one by one
-# Raises NotFound or Forbidden unless the actor may do that with the values of the object with that id.
+# Raises NotFound or Forbidden unless the actor may do the action with the values of the object with that id.
 ScopeRule = Callable[[Actor, Action, uuid.UUID], None]
 _scopes: dict[ParameterScope, ScopeRule] = {}
 
 
 def register_scope(scope: ParameterScope, rule: ScopeRule) -> None:
-    """Say who may do what with the values of a scope; the app that owns what the scope is about does, once."""
+    """Register the access rule for the values of a scope. The app that owns the scope's objects calls this once."""
     _scopes[scope] = rule
 
 
 def authorize(actor: Actor, action: Action, scope: ParameterScope, scope_id: uuid.UUID) -> None:
-    """Return when the actor may. Raises NotFound and Forbidden; in a scope that nobody owns there is nothing."""
+    """Check the actor's access. Raises NotFound and Forbidden; a scope without a registered rule is not found."""
     rule = _scopes.get(scope)
     if rule is None:
         raise NotFound
@@ -213,7 +213,7 @@ def authorize(actor: Actor, action: Action, scope: ParameterScope, scope_id: uui
 
 
 def stored(scope: ParameterScope, scope_id: uuid.UUID) -> QuerySet[ParameterValue]:
-    """The values of a scope, by name."""
+    """Return the values of a scope, by name."""
     return ParameterValue.objects.filter(scope=scope, scope_id=scope_id).order_by("name")
 
 
@@ -227,7 +227,7 @@ def create(
     source_scheme: str,
     destination_scheme: str,
 ) -> ParameterValue:
-    """Store a value. Raises NotFound, Forbidden, and Conflict when there is one of that name."""
+    """Store a value. Raises NotFound, Forbidden, and Conflict when the scope has a value of that name."""
     authorize(actor, Action.UPDATE, scope, scope_id)
     with audit.record(actor, AuditAction.CREATE) as entry:
         value = ParameterValue(

@@ -1,4 +1,4 @@
-"""Storing what jobs found. Called by ``jobs`` within its transactions."""
+"""Store the results of jobs. Called by ``provisioning.queue.jobs`` within its transactions."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,12 +27,12 @@ from provisioning.models import (
 )
 from provisioning.models import ParameterSchema as ParameterSchemaRow
 
-# Rows an INSERT: a statement has at most 65,535 parameters.
+# Rows per INSERT: a statement has at most 65,535 parameters.
 BATCH = 1_000
 
 
 def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> None:
-    """Replace the job's parameter schemas, numbered in the order of the source."""
+    """Replace the job's parameter schemas, numbered in source order."""
     ParameterSchemaRow.objects.filter(job=job).delete()
     rows = (
         ParameterSchemaRow(
@@ -57,7 +57,7 @@ def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> No
 
 
 def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> None:
-    """Store resources with their metadata, agents and apps: four statements whatever their number."""
+    """Store resources with their metadata, agents and apps, in batches of one statement per table."""
     resources: list[WorkspaceResource] = []
     metadata: list[WorkspaceResourceMetadata] = []
     agents: list[WorkspaceAgent] = []
@@ -119,7 +119,7 @@ def _agent(resource: WorkspaceResource, agent: Agent) -> WorkspaceAgent:
         motd_file=agent.motd_file,
         login_before_ready=agent.login_before_ready,
     )
-    # At plan time the token is not known yet; the row keeps the random one it was made with.
+    # At plan time the token is unknown; the row then keeps its random default.
     with suppress(ValueError):
         row.auth_token = uuid.UUID(agent.auth_token)
     return row

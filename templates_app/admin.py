@@ -67,7 +67,7 @@ class TemplateVersionAdmin(ReadOnlyAdmin[TemplateVersion]):
 
     @admin.action(description="Cancel the imports of the selected versions", permissions=["act"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
-        self.act(request, chosen, versions.cancel, "Cancellation requested for {count} of the imports.")
+        self.act(request, chosen, versions.cancel, "Requested the cancellation of {count} of the imports.")
 
     @admin.display(boolean=True)
     def verified(self, version: TemplateVersion) -> bool:

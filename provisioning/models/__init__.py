@@ -1,4 +1,4 @@
-"""Work and its results."""
+"""Jobs, their input and their results."""
 
 from provisioning.models.daemons import ProvisionerDaemon
 from provisioning.models.files import File

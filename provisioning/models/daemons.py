@@ -15,16 +15,16 @@ ONLINE_SECONDS = 30
 
 class ProvisionerDaemonQuerySet(models.QuerySet["ProvisionerDaemon"]):
     def online(self) -> "ProvisionerDaemonQuerySet":
-        """Daemons that were heard of lately and did not say good-bye."""
+        """Daemons with a recent heartbeat that did not deregister."""
         return self.filter(last_seen_at__gt=Now() - timedelta(seconds=ONLINE_SECONDS), stopped_at=None)
 
     def missing(self) -> "ProvisionerDaemonQuerySet":
-        """Daemons that went silent without saying good-bye."""
+        """Daemons without a recent heartbeat that did not deregister."""
         return self.filter(last_seen_at__lte=Now() - timedelta(seconds=ONLINE_SECONDS), stopped_at=None)
 
 
 class ProvisionerDaemon(models.Model):
-    """A daemon by its durable name; it keeps its id over restarts. One with database access has no ``key``."""
+    """A daemon, identified by its name; it keeps its id across restarts. One with database access has no ``key``."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True)

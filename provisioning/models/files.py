@@ -7,9 +7,10 @@ from django.db import models
 
 
 class File(models.Model):
-    """A template's source as an uncompressed tar. The same bytes of the same author are stored once.
+    """A template's source as an uncompressed tar. The same bytes uploaded again by the same author are stored once.
 
-    ``hash`` is the SHA-256 in hex. The upload endpoint's answer calls the *id* ``hash``; that is the contract's.
+    ``hash`` is the SHA-256 in hex. In the upload endpoint's answer, the field ``hash`` is the *id*, as the contract
+    requires.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

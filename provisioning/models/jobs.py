@@ -1,4 +1,4 @@
-"""Provisioner jobs: the row is the queue."""
+"""Provisioner jobs. The table is also the queue."""
 
 import uuid
 from datetime import datetime
@@ -38,7 +38,7 @@ class JobStatus(models.TextChoices):
 
 
 class JobEnd(models.TextChoices):
-    """How a daemon parted from a job."""
+    """How a daemon gave up its lease on a job."""
 
     COMPLETE = "complete"
     FAIL = "fail"
@@ -48,11 +48,11 @@ class JobEnd(models.TextChoices):
 
 class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
     def with_status(self) -> "ProvisionerJobQuerySet":
-        """Adds ``current_status``, the status as the database derives it."""
+        """Add ``current_status``, the status derived in SQL."""
         return self.annotate(current_status=status_expression())
 
     def visible(self, actor: Actor) -> "ProvisionerJobQuerySet":
-        """The actor's own jobs, and those of organizations whose templates they may manage."""
+        """The actor's own jobs, and the jobs of organizations whose templates the actor may manage."""
         if actor.scope != KeyScope.ALL:
             return self.none()
         if allowed_everywhere(actor, Action.UPDATE, Resource.TEMPLATE):
@@ -63,18 +63,18 @@ class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
         )
 
     def active(self) -> "ProvisionerJobQuerySet":
-        """Jobs that have not come to their end."""
+        """Jobs that have not ended."""
         return self.filter(completed_at=None)
 
     def waiting(self) -> "ProvisionerJobQuerySet":
-        """Jobs that no daemon has taken yet."""
+        """Jobs that no daemon has claimed yet."""
         return self.filter(started_at=None, completed_at=None, canceled_at=None)
 
 
 class ProvisionerJob(models.Model):
-    """A piece of work for a daemon. ``provisioning.queue.jobs`` alone writes these rows.
+    """A unit of work for a daemon. Only ``provisioning.queue`` writes these rows.
 
-    The automaton; the status is derived from the columns (started, canceled, completed, error)::
+    The state machine; the status is derived from the columns (started, canceled, completed, error)::
 
         pending --claim--> running --complete--> succeeded
            |                  |  `----fail-----> failed
@@ -85,9 +85,9 @@ class ProvisionerJob(models.Model):
         running --lease expired--> pending again (imports and dry runs, at most MAX_ATTEMPTS times)
                              `---> failed (builds; attempts used up)
 
-    A claim sets a fresh ``lease`` with its expiry. Every write of a daemon names the lease and must hit one row,
+    A claim sets a new ``lease`` with its expiry. Every write of a daemon names the lease and must match one row,
     so a daemon that was frozen and wakes up changes nothing. ``ended_lease`` is the last lease that a daemon gave up
-    by itself, ``ended_as`` says how: a daemon that did not get the answer may say the same again.
+    itself, and ``ended_as`` how it did so: a daemon that did not receive the answer can repeat the request.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -125,16 +125,16 @@ class ProvisionerJob(models.Model):
                 name="provisioning_job_waiting",
                 condition=Q(started_at=None, completed_at=None, canceled_at=None),
             ),
-            # What has not ended: counted by every page, and looked through for leases that ran out.
+            # Unfinished jobs: every page counts them, and the queue searches them for expired leases.
             models.Index(fields=["lease_expires_at"], name="provisioning_job_active", condition=Q(completed_at=None)),
-            # Runs of a version: pages of templates ask for those of the last days.
+            # Runs of a version: the templates' pages read those of the last days.
             models.Index(
                 KeyTextTransform("template_version_id", "input"),
                 "created_at",
                 name="provisioning_job_runs",
                 condition=Q(type__in=["template_version_dry_run", "workspace_build"]),
             ),
-            # What ended, in the order of its list.
+            # Finished jobs, in the order of their list.
             models.Index(
                 F("completed_at").desc(),
                 "id",
@@ -160,14 +160,14 @@ class ProvisionerJob(models.Model):
 
     @property
     def status(self) -> JobStatus:
-        """The status, derived as the contract says (provisioner job lifecycle, status derivation)."""
+        """The status, derived as in the contract (provisioner job lifecycle, status derivation)."""
         return job_status(self.started_at, self.canceled_at, self.completed_at, self.error)
 
 
 def job_status(
     started_at: datetime | None, canceled_at: datetime | None, completed_at: datetime | None, error: str
 ) -> JobStatus:
-    """The first rule that matches; ``status_expression`` is the same in SQL."""
+    """Return the status by the first matching rule. ``status_expression`` does the same in SQL."""
     if canceled_at:
         if not completed_at:
             return JobStatus.CANCELING
@@ -178,7 +178,7 @@ def job_status(
 
 
 def status_expression(prefix: str = "") -> Case:
-    """``job_status`` in SQL, for the job that ``prefix`` (``job__``) leads to."""
+    """Return ``job_status`` as SQL, for the job that the lookup ``prefix`` (such as ``job__``) leads to."""
     done = Q(**{f"{prefix}completed_at__isnull": False})
     canceled = Q(**{f"{prefix}canceled_at__isnull": False})
     failed = ~Q(**{f"{prefix}error": ""})

@@ -1,4 +1,4 @@
-"""Keys of provisioner daemons that reach us over HTTPS."""
+"""Keys of provisioner daemons that connect over HTTPS."""
 
 import uuid
 
@@ -12,13 +12,15 @@ from coderproj.identity.models import Organization
 
 class ProvisionerKeyQuerySet(models.QuerySet["ProvisionerKey"]):
     def live(self) -> "ProvisionerKeyQuerySet":
-        """Keys that count."""
+        """Keys that are neither expired nor revoked."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
 
 
 class ProvisionerKey(models.Model):
-    """What a daemon without database access shows. It takes jobs of ``organization`` alone, of all when that is
-    null, and has exactly ``tags``. Only the SHA-256 of the secret is stored. Written by ``provisioning.keys``.
+    """The credentials of a daemon without database access.
+
+    The daemon claims only jobs of ``organization``, or of all organizations when that is null, and has exactly
+    ``tags``. Only the SHA-256 of the secret is stored. Only ``provisioning.keys`` writes these rows.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -39,7 +41,7 @@ class ProvisionerKey(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            # Two, for to PostgreSQL 14 every null is another one.
+            # Two constraints, because PostgreSQL 14 treats nulls as distinct.
             models.UniqueConstraint(
                 Lower("name"),
                 "organization",

@@ -8,8 +8,8 @@ from provisioning.models.jobs import ProvisionerJob
 class ProvisionerJobLog(models.Model):
     """One line. ``id`` is the line's number within its job: 1, 2, 3 … without a gap.
 
-    The composite key also keeps the page query on the right index under prepared statements.
-    Rows are written by ``provisioning.log.writing`` with COPY.
+    The composite key also makes PostgreSQL use the right index for the page query in prepared statements.
+    ``provisioning.log.writing`` writes the rows with COPY.
     """
 
     pk = models.CompositePrimaryKey("job_id", "id")

@@ -44,7 +44,7 @@ class ParameterSchema(models.Model):
     validation_condition = models.CharField(max_length=512, blank=True, default="")
     validation_type_system = models.CharField(max_length=8, default="none")
     validation_value_type = models.CharField(max_length=64, blank=True, default="")
-    # The texts a direct ``contains([…], var.x)`` condition allows, sorted; None for any other condition.
+    # The sorted values that a direct ``contains([…], var.x)`` condition allows; None for any other condition.
     validation_contains = models.JSONField(null=True, blank=True)
 
     class Meta:
@@ -58,8 +58,10 @@ class ParameterSchema(models.Model):
 
 
 class ParameterValue(models.Model):
-    """A value of a variable: of an import job, a template or a workspace. There is no foreign key: the scope says
-    what ``scope_id`` is."""
+    """A value of a variable, set for an import job, a template or a workspace.
+
+    ``scope_id`` is no foreign key, because ``scope`` determines the table.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

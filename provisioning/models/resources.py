@@ -1,4 +1,4 @@
-"""What a plan found: resources, their metadata, agents and apps."""
+"""The contents of a plan: resources, their metadata, agents and apps."""
 
 import uuid
 
@@ -66,7 +66,7 @@ class AgentLifecycle(models.TextChoices):
 
 
 class WorkspaceAgent(models.Model):
-    """An agent on a resource. Agents of imports and dry runs describe only: they never connect."""
+    """An agent on a resource. Agents of imports and dry runs are descriptions only: they never connect."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

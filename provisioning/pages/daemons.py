@@ -17,7 +17,7 @@ from coderproj.console.paging import slice_of
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize
-from provisioning.keys import may_keep_keys
+from provisioning.keys import may_manage_keys
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.models.daemons import ONLINE_SECONDS
 from provisioning.pages.addresses import job_url
@@ -79,7 +79,7 @@ class DaemonsPage(SignedInPage):
             "q": query,
             "show": show,
             "tabs": SHOWN.items(),
-            "keeps_keys": may_keep_keys(self.actor),
+            "keeps_keys": may_manage_keys(self.actor),
         }
         return self.show("provisioning/daemons.html", context, part="provisioning/_daemon_list.html")
 
@@ -164,7 +164,7 @@ class DaemonPage(SignedInPage):
             "history": jobs_card(daily, days, any_job=month.count > 0),
             "finished": jobs_of(self.actor, found.rows),
             "slice": found,
-            "keeps_keys": may_keep_keys(self.actor),
+            "keeps_keys": may_manage_keys(self.actor),
             "trail": [DAEMONS, (self.daemon.name, "")],
         }
         return self.show("provisioning/daemon.html", context)

@@ -98,7 +98,7 @@ class KeySection(SignedInPage):
     section = "daemons"
 
     def prepare(self, **route: Any) -> None:
-        if not keys.may_keep_keys(self.actor):
+        if not keys.may_manage_keys(self.actor):
             raise NotFound
 
 
@@ -130,7 +130,7 @@ class NewDaemonKey(KeySection):
     def prepare(self, **route: Any) -> None:
         super().prepare()
         self.organizations = list(keys.organizations_with_keys(self.actor).order_by("-is_default", "name"))
-        self.everywhere = keys.may_keep_global_keys(self.actor)
+        self.everywhere = keys.may_manage_global_keys(self.actor)
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return self._page(KeyForm(self.organizations, self.everywhere))

@@ -1,8 +1,7 @@
-"""A fleet of daemons that do nothing but take jobs and end them, to see what the queue bears.
+"""Measure the queue's throughput with simulated daemons that only claim and complete jobs.
 
-``simulate`` works in a database of its own (``scratch``), where the ``conductor`` enqueues jobs and starts the
-``fleet``: processes with a thread for each daemon, which call ``provisioning.queue.jobs`` as real daemons do. Nothing
-real is touched.
+``simulate`` uses a temporary database (``scratch``), where the ``conductor`` enqueues jobs and starts the ``fleet``:
+processes with a thread for each daemon, which call the queue as real daemons do. Real data is not touched.
 """
 
 from provisioning.simulation.rounds import CannotSimulate, Round, simulate

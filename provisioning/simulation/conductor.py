@@ -1,7 +1,7 @@
-"""Fills the queue and has the fleet empty it: ``python -m provisioning.simulation.conductor``, started by ``simulate``.
+"""Fill the queue and let the fleet empty it: ``python -m provisioning.simulation.conductor``, started by ``simulate``.
 
-Standard input has an ``Order``; each round is a line of JSON on standard output. DATABASE_URL names the simulation's
-own database, which is migrated first.
+Reads a ``Settings`` from standard input and writes each round as a line of JSON to standard output. DATABASE_URL names
+the simulation's temporary database, which is migrated first.
 """
 
 import os
@@ -15,43 +15,43 @@ from contextlib import ExitStack
 import django
 import msgspec
 
-from provisioning.simulation.fleet import Crew, Took
-from provisioning.simulation.rounds import Latency, Order, Round
+from provisioning.simulation.fleet import Timing, WorkerGroup
+from provisioning.simulation.rounds import Latency, Round, Settings
 from provisioning.simulation.scratch import PREFIX
 
 
-def play(order: Order) -> Iterator[Round]:
-    """The rounds, one after the other. The jobs of earlier ones stay in the table, as they do in real life."""
-    organization_id, user_id, file_id = _people()
-    for daemons in order.daemons:
-        processes = min(daemons, order.processes)
-        enqueue_us = _enqueue(order.jobs, organization_id, user_id, file_id)
-        connections = min(daemons, order.connections)
-        crews = [
-            Crew(len(range(n, daemons, processes)), max(1, len(range(n, connections, processes))))
+def run_rounds(settings: Settings) -> Iterator[Round]:
+    """Run the rounds, one after the other. The jobs of earlier rounds stay in the table, as in production."""
+    organization_id, user_id, file_id = _create_job_owner()
+    for daemons in settings.daemons:
+        processes = min(daemons, settings.processes)
+        enqueue_us = _enqueue(settings.jobs, organization_id, user_id, file_id)
+        connections = min(daemons, settings.connections)
+        groups = [
+            WorkerGroup(len(range(n, daemons, processes)), max(1, len(range(n, connections, processes))))
             for n in range(processes)
         ]
-        seconds, took = _drain(crews)
-        claims = [value for one in took for value in one.claims]
-        if len(claims) != order.jobs:
-            raise AssertionError(f"{len(claims)} of {order.jobs} jobs were taken")
+        seconds, timings = _drain(groups)
+        claims = [value for timing in timings for value in timing.claims]
+        if len(claims) != settings.jobs:
+            raise AssertionError(f"{len(claims)} of {settings.jobs} jobs were claimed")
         yield Round(
             daemons=daemons,
             processes=processes,
-            connections=sum(crew.connections for crew in crews),
-            jobs=order.jobs,
+            connections=sum(group.connections for group in groups),
+            jobs=settings.jobs,
             seconds=round(seconds, 3),
-            jobs_per_second=round(order.jobs / seconds, 1),
+            jobs_per_second=round(settings.jobs / seconds, 1),
             enqueue_us=round(enqueue_us),
             claim=Latency.of(claims),
-            complete=Latency.of([value for one in took for value in one.completions]),
-            miss=Latency.of([value for one in took for value in one.misses]),
-            client_cpu_us=round(sum(one.cpu_seconds for one in took) * 1e6 / order.jobs),
+            complete=Latency.of([value for timing in timings for value in timing.completions]),
+            miss=Latency.of([value for timing in timings for value in timing.misses]),
+            client_cpu_us=round(sum(timing.cpu_seconds for timing in timings) * 1e6 / settings.jobs),
         )
 
 
-def _people() -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
-    """Whose jobs they are, and the archive of all of them: an empty tar."""
+def _create_job_owner() -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
+    """Create the organization, the user and the archive (an empty tar) of all jobs; return their ids."""
     from coderproj.identity.actor import Actor
     from coderproj.identity.models import Organization, User
     from provisioning.files import stored
@@ -62,7 +62,7 @@ def _people() -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
 
 
 def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID, file_id: uuid.UUID) -> float:
-    """Microseconds an enqueue."""
+    """Enqueue jobs; return the microseconds per job."""
     from django.db import transaction
 
     from provisioning.models import DEFAULT_TAGS, JobType, Provisioner
@@ -83,22 +83,22 @@ def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID, file_id
     return (time.perf_counter() - began) * 1e6 / count
 
 
-def _drain(crews: list[Crew]) -> tuple[float, list[Took]]:
-    """Start the processes, give the signal when all are there; seconds until all have found the queue empty."""
+def _drain(groups: list[WorkerGroup]) -> tuple[float, list[Timing]]:
+    """Start the processes and let them begin together; return the seconds until the last job was done."""
     with ExitStack() as stack:
         processes = []
-        for crew in crews:
+        for group in groups:
             process = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-m", "provisioning.simulation.fleet"],
-                    env=os.environ | {"DATABASE_POOL_SIZE": str(max(2, crew.connections))},
+                    env=os.environ | {"DATABASE_POOL_SIZE": str(max(2, group.connections))},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )
             )
             assert process.stdin
             assert process.stdout
-            process.stdin.write(msgspec.json.encode(crew) + b"\n")
+            process.stdin.write(msgspec.json.encode(group) + b"\n")
             process.stdin.flush()
             processes.append((process.stdin, process.stdout))
         for _, answers in processes:
@@ -107,8 +107,8 @@ def _drain(crews: list[Crew]) -> tuple[float, list[Took]]:
         for orders, _ in processes:
             orders.write(b"go\n")
             orders.flush()
-        took = [msgspec.json.decode(answers.readline(), type=Took) for _, answers in processes]
-    return max(one.ended_at for one in took) - began, took
+        timings = [msgspec.json.decode(answers.readline(), type=Timing) for _, answers in processes]
+    return max(timing.ended_at for timing in timings) - began, timings
 
 
 def main() -> None:
@@ -119,11 +119,11 @@ def main() -> None:
 
     from provisioning.models import ProvisionerJob
 
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
     call_command("migrate", verbosity=0)
     if not connection.settings_dict["NAME"].startswith(PREFIX) or ProvisionerJob.objects.exists():
-        sys.exit("This database is not a simulation's: nothing was done.")
-    for one in play(order):
+        sys.exit("DATABASE_URL does not name a simulation database; nothing was changed.")
+    for one in run_rounds(settings):
         sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
         sys.stdout.buffer.flush()
 

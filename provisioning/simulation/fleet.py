@@ -1,7 +1,7 @@
-"""Some daemons of the simulation, a thread each: ``python -m provisioning.simulation.fleet``, started by the conductor.
+"""A group of simulated daemons, a thread each: ``python -m provisioning.simulation.fleet``, started by the conductor.
 
-Standard input has a ``Crew``. ``ready`` is printed once all connections are open; a line on standard input starts the
-work; ``Took`` is printed as JSON when the queue is empty.
+Reads a ``WorkerGroup`` from standard input and prints ``ready`` once all connections are open. The next line on
+standard input starts the daemons; when the queue is empty, a ``Timing`` is printed as JSON.
 """
 
 import os
@@ -15,20 +15,20 @@ from collections.abc import Callable, Sequence
 import django
 import msgspec
 
-# Claims of each daemon that find nothing, once the queue is empty.
+# Claims that each daemon makes on the empty queue.
 MISSES = 20
 LEASE_SECONDS = 60.0
 
 
-class Crew(msgspec.Struct, frozen=True):
-    """How many daemons there are in a process, and how many connections they share."""
+class WorkerGroup(msgspec.Struct, frozen=True):
+    """The number of daemons in a process, and of the connections they share."""
 
     daemons: int
     connections: int
 
 
-class Took(msgspec.Struct):
-    """Seconds that the calls took; ``ended_at`` is the time at which the last job was done."""
+class Timing(msgspec.Struct):
+    """Durations of the calls in seconds; ``ended_at`` is the time at which the last job was done."""
 
     claims: list[float] = []
     completions: list[float] = []
@@ -38,27 +38,27 @@ class Took(msgspec.Struct):
 
 
 class SimulatedDaemon:
-    """Takes jobs and ends them until there are none, as a real daemon's client does: a connection for each call."""
+    """Claims and completes jobs until there are none. Uses a connection per call, as a real daemon's client does."""
 
     def __init__(self) -> None:
         from provisioning.models import DEFAULT_TAGS, Provisioner
         from provisioning.protocol.leases import Worker
         from provisioning.queue.daemon_service import JobService
 
-        self.took = Took()
+        self.timing = Timing()
         self._service = JobService()
         self._worker = Worker(uuid.uuid4(), [Provisioner.ECHO], DEFAULT_TAGS)
 
     def run(self) -> None:
-        while self._take_and_complete():
+        while self._claim_and_complete():
             pass
-        self.took.ended_at = time.time()
+        self.timing.ended_at = time.time()
 
-    def look_in_vain(self) -> None:
+    def claim_from_empty_queue(self) -> None:
         for _ in range(MISSES):
-            self._take_and_complete()
+            self._claim_and_complete()
 
-    def _take_and_complete(self) -> bool:
+    def _claim_and_complete(self) -> bool:
         from provisioning.daemon.direct import reachable
         from provisioning.engine.base import PlanResult
 
@@ -67,33 +67,33 @@ class SimulatedDaemon:
             assignment = self._service.acquire(self._worker, lease_seconds=LEASE_SECONDS)
         acquired = time.perf_counter()
         if assignment is None:
-            self.took.misses.append(acquired - began)
+            self.timing.misses.append(acquired - began)
             return False
         with reachable():
             self._service.complete(assignment.lease, PlanResult())
-        self.took.claims.append(acquired - began)
-        self.took.completions.append(time.perf_counter() - acquired)
+        self.timing.claims.append(acquired - began)
+        self.timing.completions.append(time.perf_counter() - acquired)
         return True
 
 
-def work(crew: Crew) -> Took:
-    """Run the daemons until the queue is empty, then have each look for nothing."""
-    daemons = [SimulatedDaemon() for _ in range(crew.daemons)]
+def run_group(group: WorkerGroup) -> Timing:
+    """Run the daemons until the queue is empty, then measure claims on the empty queue."""
+    daemons = [SimulatedDaemon() for _ in range(group.daemons)]
     before = _cpu()
     _all_at_once([daemon.run for daemon in daemons])
     cpu_seconds = _cpu() - before
-    _all_at_once([daemon.look_in_vain for daemon in daemons])
-    return Took(
-        claims=[value for daemon in daemons for value in daemon.took.claims],
-        completions=[value for daemon in daemons for value in daemon.took.completions],
-        misses=[value for daemon in daemons for value in daemon.took.misses],
-        ended_at=max(daemon.took.ended_at for daemon in daemons),
+    _all_at_once([daemon.claim_from_empty_queue for daemon in daemons])
+    return Timing(
+        claims=[value for daemon in daemons for value in daemon.timing.claims],
+        completions=[value for daemon in daemons for value in daemon.timing.completions],
+        misses=[value for daemon in daemons for value in daemon.timing.misses],
+        ended_at=max(daemon.timing.ended_at for daemon in daemons),
         cpu_seconds=cpu_seconds,
     )
 
 
 def open_connections(count: int) -> None:
-    """Have the pool open so many connections ahead."""
+    """Make the pool open ``count`` connections in advance."""
     from django.db import connections
 
     reached = threading.Barrier(count)
@@ -123,14 +123,14 @@ def _cpu() -> float:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
     django.setup()
-    crew = msgspec.json.decode(sys.stdin.buffer.readline(), type=Crew)
-    open_connections(crew.connections)
+    group = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerGroup)
+    open_connections(group.connections)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     if sys.stdin.buffer.readline():
-        sys.stdout.buffer.write(msgspec.json.encode(work(crew)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(run_group(group)) + b"\n")
         sys.stdout.buffer.flush()
-    os._exit(0)  # the pool's threads must not hold up the end
+    os._exit(0)  # do not wait for the pool's threads
 
 
 if __name__ == "__main__":

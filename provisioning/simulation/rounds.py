@@ -1,4 +1,4 @@
-"""Simulations from the outside: what is asked for, and the figures that come back."""
+"""Run a simulation: its settings, and the figures it returns."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from provisioning.simulation.scratch import free_connections, scratch_database
 
 MOST_DAEMONS = 200
 SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
-# Connections that stay free for those who work on the server meanwhile.
+# Connections left to other clients of the server.
 SPARED_CONNECTIONS = 10
 
 
 class CannotSimulate(Exception):
-    """There can be no simulation; the text says why."""
+    """The simulation cannot run; the message says why."""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -30,16 +30,18 @@ class Latency(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latency":
-        """Of at least one measurement."""
+        """Return the percentiles of at least one measurement."""
         ordered = sorted(seconds)
         at = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 for part in (0.5, 0.95, 0.99))
         return cls(*(round(value, 2) for value in at))
 
 
 class Round(msgspec.Struct, frozen=True):
-    """One number of daemons. ``enqueue_us`` is the time of an enqueue, ``claim`` that of a claim which got a job,
-    ``miss`` of one that found none, ``complete`` of ending a job. ``client_cpu_us`` is the fleet's processor time for a
-    job. ``connections`` is how many the fleet had, which is fewer than daemons when the server takes no more.
+    """The figures for one number of daemons.
+
+    ``enqueue_us`` is the time to enqueue a job, ``claim`` the time of a claim that got a job, ``miss`` of a claim that
+    found none, ``complete`` of completing a job. ``client_cpu_us`` is the fleet's processor time per job.
+    ``connections`` is the fleet's number of connections, fewer than daemons when the server's limit is lower.
     """
 
     daemons: int
@@ -55,8 +57,8 @@ class Round(msgspec.Struct, frozen=True):
     client_cpu_us: float
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What the conductor is told."""
+class Settings(msgspec.Struct, frozen=True):
+    """The input of the conductor."""
 
     daemons: tuple[int, ...]
     jobs: int
@@ -65,21 +67,21 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def simulate(url: str, *, daemons: Sequence[int], jobs: int, processes: int) -> Iterator[Round]:
-    """A round of so many ``jobs`` for each number of ``daemons``, in a database of its own on the server of ``url``.
+    """Run a round of ``jobs`` jobs for each number in ``daemons``, in a temporary database on the server of ``url``.
 
-    The daemons are spread over at most so many ``processes``. Raises CannotSimulate.
+    The daemons are spread over at most ``processes`` processes. Raises CannotSimulate.
     """
     try:
         with scratch_database(url) as scratch:
             connections = free_connections(scratch) - SPARED_CONNECTIONS
             if connections < processes:
-                raise CannotSimulate(f"the database has only {max(0, connections)} connections left")
-            yield from _conduct(scratch, Order(tuple(daemons), jobs, processes, connections))
+                raise CannotSimulate(f"the database server has only {max(0, connections)} free connections")
+            yield from _conduct(scratch, Settings(tuple(daemons), jobs, processes, connections))
     except psycopg.Error as error:
-        raise CannotSimulate(f"no database for the simulation: {str(error).strip()}") from error
+        raise CannotSimulate(f"cannot use a database for the simulation: {str(error).strip()}") from error
 
 
-def _conduct(url: str, order: Order) -> Iterator[Round]:
+def _conduct(url: str, settings: Settings) -> Iterator[Round]:
     with subprocess.Popen(
         [sys.executable, "-m", "provisioning.simulation.conductor"],
         cwd=SOURCE_DIRECTORY,
@@ -90,11 +92,11 @@ def _conduct(url: str, order: Order) -> Iterator[Round]:
         assert conductor.stdin
         assert conductor.stdout
         try:
-            conductor.stdin.write(msgspec.json.encode(order) + b"\n")
+            conductor.stdin.write(msgspec.json.encode(settings) + b"\n")
             conductor.stdin.flush()
             for line in conductor.stdout:
                 yield msgspec.json.decode(line, type=Round)
         finally:
-            conductor.stdin.close()  # it ends when nobody listens any more
+            conductor.stdin.close()
     if conductor.returncode:
-        raise CannotSimulate("the simulation broke off, see above")
+        raise CannotSimulate("the simulation failed; see the output above")

@@ -1,4 +1,4 @@
-"""A database for one simulation, beside the product's own on the same server."""
+"""A temporary database for one simulation, on the same server as the real one."""
 
 import time
 import uuid
@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 PREFIX = "coderproj_simulation_"
-# What a killed simulation left is removed by a later one, after so many seconds.
+# A simulation removes the databases of killed ones that are older than this.
 LEFTOVER_SECONDS = 24 * 3600
 LEFTOVERS_SQL = """
 SELECT datname FROM pg_database
@@ -21,7 +21,7 @@ SELECT datname FROM pg_database
 
 @contextmanager
 def scratch_database(url: str) -> Iterator[str]:
-    """The URL of a new, empty database on the server of ``url``; it is dropped when the block ends.
+    """Yield the URL of a new, empty database on the server of ``url``; it is dropped when the block ends.
 
     Raises psycopg.Error when the server cannot be reached or does not let the role create databases.
     """
@@ -37,7 +37,7 @@ def scratch_database(url: str) -> Iterator[str]:
 
 
 def free_connections(url: str) -> int:
-    """How many more connections the server takes from a role without privileges."""
+    """Return how many more connections the server accepts from a role without privileges."""
     with psycopg.connect(url, autocommit=True) as server:
         row = server.execute(
             "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"

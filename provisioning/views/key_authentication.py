@@ -7,7 +7,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from coderproj.api.throttling import ApiThrottle
-from provisioning.keys import KeyHolder, recognise
+from provisioning.keys import KeyHolder, authenticate
 from provisioning.protocol.wire import KEY_HEADER
 
 if TYPE_CHECKING:  # importing it here would be circular: it loads these classes
@@ -20,7 +20,7 @@ class KeyAuthentication(BaseAuthentication):
     """Reads the header; session tokens and cookies are not looked at."""
 
     def authenticate(self, request: Request) -> tuple[KeyHolder, None]:
-        return recognise(request.META.get(KEY_META, "")), None
+        return authenticate(request.META.get(KEY_META, "")), None
 
     def authenticate_header(self, request: Request) -> str:
         return KEY_HEADER

@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_filter_goes_with_it(page: Page, scene, sign_in, lo
     sign_in(scene.owner)
     page.goto("/jobs?status=running")
     result = page.get_by_label("Result", exact=True)
-    expect(result).to_have_accessible_description("Result: running is not how a job ends.")
+    expect(result).to_have_accessible_description("Result: running is not a final status.")
     looks_right(page)
     result.select_option(label="Succeeded")
     page.get_by_role("button", name="Filter", exact=True).click()

@@ -1,4 +1,4 @@
-"""``manage.py simulate`` on the tests' server, in databases of its own."""
+"""``manage.py simulate`` on the tests' server, in temporary databases."""
 
 import os
 import subprocess
@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def url() -> str:
-    """The server that the tests use, by the URL that a deployment would have."""
+    """The DATABASE_URL of the tests' server."""
     if "DATABASE_URL" not in os.environ:
-        pytest.skip("the tests' server is known by DATABASE_URL alone")
+        pytest.skip("needs DATABASE_URL")
     return os.environ["DATABASE_URL"]
 
 
@@ -34,7 +34,7 @@ def scratch_databases(url: str) -> list[str]:
         return [name for (name,) in rows.fetchall()]
 
 
-def test_more_and_more_daemons_take_every_job(db, url):
+def test_every_round_claims_all_jobs_and_touches_no_real_job(db, url):
     waiting = make_job()
     before = scratch_databases(url)
     rounds = run_json("simulate", "--daemons", "1,3", "--jobs", 12, "--processes", 2)
@@ -52,7 +52,7 @@ def test_more_and_more_daemons_take_every_job(db, url):
     assert scratch_databases(url) == before
 
 
-def test_a_table_for_people(db, url):
+def test_text_output_is_a_table(db, url):
     heading, row = run("simulate", "--daemons", "2", "--jobs", 4).splitlines()
     assert heading.split()[:2] == ["daemons", "connections"]
     assert row.split()[:2] == ["2", "2"]
@@ -62,19 +62,19 @@ def test_a_table_for_people(db, url):
     "arguments",
     [["--daemons", "0"], ["--daemons", "1,many"], ["--daemons", "201"], ["--jobs", "0"], ["--processes", "-1"]],
 )
-def test_numbers_that_make_no_sense(arguments):
+def test_numbers_out_of_range_are_rejected(arguments):
     with pytest.raises(CommandError, match="is not a number from 1 to"):
         run("simulate", *arguments)
 
 
-def test_a_server_that_is_not_there(monkeypatch, tmp_path):
+def test_an_unreachable_server_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", f"postgresql://app@/none?host={tmp_path}")
-    with pytest.raises(CommandError, match="no database for the simulation") as error:
+    with pytest.raises(CommandError, match="cannot use a database for the simulation") as error:
         run("simulate", "--daemons", "1", "--jobs", 1)
     assert error.value.returncode == 1
 
 
-def test_the_conductor_leaves_any_other_database_alone(transactional_db, url):
+def test_the_conductor_rejects_other_databases(transactional_db, url):
     job = make_job()
     test_database = url.replace(url.partition("?")[0].rpartition("/")[2], connection.settings_dict["NAME"], 1)
     done = subprocess.run(
@@ -86,13 +86,13 @@ def test_the_conductor_leaves_any_other_database_alone(transactional_db, url):
         check=False,
     )
     assert done.returncode == 1
-    assert b"not a simulation's" in done.stderr
+    assert b"does not name a simulation database" in done.stderr
     assert done.stdout == b""
     job.refresh_from_db()
     assert job.started_at is None
 
 
-def test_the_database_goes_when_the_caller_gives_up(db, url):
+def test_the_database_is_dropped_when_the_caller_stops_early(db, url):
     before = scratch_databases(url)
     rounds = simulate(url, daemons=[1, 1, 1], jobs=3, processes=1)
     assert next(rounds).jobs == 3
@@ -100,7 +100,7 @@ def test_the_database_goes_when_the_caller_gives_up(db, url):
     assert scratch_databases(url) == before
 
 
-def test_a_leftover_is_removed_after_a_day(url):
+def test_a_leftover_database_is_removed_after_a_day(url):
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{PREFIX}1700000000_abcdef12"')
     with scratch_database(url) as scratch:

@@ -224,9 +224,7 @@ class TarReader:
 
     def _broken(self, why: str) -> BrokenArchive:
         if not self._last:
-            return BrokenArchive(
-                "The upload is not an archive, or the archive is broken.", detail=f"No member can be read: {why}."
-            )
+            return BrokenArchive("The file is not an archive or is broken.", detail=f"No member can be read: {why}.")
         return BrokenArchive(f"The archive is broken after the member {self._last}: {why}.")
 
 

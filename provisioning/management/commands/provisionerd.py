@@ -12,8 +12,8 @@ from provisioning.daemon.direct import DirectClient
 
 class Command(BaseCommand):
     help = (
-        "Take jobs from the queue and run them. SIGTERM finishes the running jobs first; a second one gives them back."
-        " With --url and a key it needs no database."
+        "Claim jobs from the queue and run them. SIGTERM: finish the running jobs and stop; a second SIGTERM returns"
+        " them to the queue. With --url and a key the daemon needs no database."
     )
     requires_system_checks: list[str] = []
 
@@ -24,8 +24,8 @@ class Command(BaseCommand):
         if command_line.is_remote(options):
             status = command_line.run_remotely(options)
         else:
-            chosen = command_line.configure(settings, options)
-            client = DirectClient(lease_seconds=chosen.lease_seconds)
-            status = command_line.run(chosen, client, once=options["once"])
+            configuration = command_line.configure(settings, options)
+            client = DirectClient(lease_seconds=configuration.lease_seconds)
+            status = command_line.run(configuration, client, once=options["once"])
         if status:
             sys.exit(status)

@@ -1,4 +1,4 @@
-"""``manage.py provisionerkeys``: create, list, revoke."""
+"""``manage.py provisionerkeys``: create, list and revoke keys of daemons."""
 
 import os
 from argparse import ArgumentTypeError
@@ -20,21 +20,34 @@ class Command(ActingCommand):
     help = "Create, list and revoke keys of daemons that have no database access."
 
     def add_actions(self, actions: Any) -> None:
-        create = actions.add_parser("create", help="make a key, which is shown once")
-        create.add_argument("name", help="what to call it, such as the machine's name")
+        create = actions.add_parser("create", help="create a key and show it once")
+        create.add_argument("name", help="name of the key, such as the host's name")
         create.add_argument(
-            "--tag", type=tag, action="append", default=[], metavar="KEY=VALUE", help="what its daemons offer"
+            "--tag",
+            type=tag,
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="a tag of the daemons that use the key",
         )
-        create.add_argument("--lifetime", default="0", help="such as 365d, 12h or seconds (default: no end)")
-        create.add_argument("--output", type=new_file, metavar="FILE", help="write the key to this new file instead")
-        actions.add_parser("list", help="the keys that were not revoked, by name")
-        revoke = actions.add_parser("revoke", help="end a key's rights at once")
+        create.add_argument(
+            "--lifetime", default="0", help="such as 365d, 12h or a number of seconds (default: unlimited)"
+        )
+        create.add_argument(
+            "--output", type=new_file, metavar="FILE", help="write the key to this new file instead of showing it"
+        )
+        actions.add_parser("list", help="list the keys that are not revoked, by name")
+        revoke = actions.add_parser("revoke", help="revoke a key, effective immediately")
         revoke.add_argument("name")
         for parser in (create, actions.choices["list"], revoke):
             where = parser.add_mutually_exclusive_group()
-            where.add_argument("--organization", default=DEFAULT, help="id or name (default: the default one)")
             where.add_argument(
-                "--all-organizations", action="store_true", help="a key for the jobs of every organization: owners only"
+                "--organization",
+                default=DEFAULT,
+                help="id or name of the organization (default: the default organization)",
+            )
+            where.add_argument(
+                "--all-organizations", action="store_true", help="keys for the jobs of all organizations (owners only)"
             )
 
     def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -64,7 +77,7 @@ class Command(ActingCommand):
     def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
         rows = list(keys.keys_of(actor, organization_of(actor, options)))
         self.table(
-            ("Name", "Tags", "Made by", "Created", "Last used", "Expires"),
+            ("Name", "Tags", "Created by", "Created", "Last used", "Expires"),
             [
                 (
                     row.name,
@@ -87,20 +100,20 @@ class Command(ActingCommand):
 
 
 def organization_of(actor: Actor, options: dict[str, Any]) -> Organization | None:
-    """The organization that the options name; None for all. Raises NotFound."""
+    """Return the organization that the options name, None for all. Raises NotFound."""
     return None if options["all_organizations"] else find_organization(actor, options["organization"])
 
 
 def new_file(text: str) -> Path:
-    """A path where there is nothing yet, so that a key that was made is not lost."""
+    """Return a path that does not exist yet: checked before the key is created, so that the key is not lost."""
     path = Path(text)
     if path.exists() or not path.parent.is_dir():
-        raise ArgumentTypeError(f"{text} exists, or its folder does not")
+        raise ArgumentTypeError(f"{text} exists already, or its folder does not exist")
     return path
 
 
 def write_privately(path: Path, text: str) -> None:
-    """Write a new file that its owner alone may read."""
+    """Write a new file that only its owner can read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text)

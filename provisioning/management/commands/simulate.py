@@ -1,4 +1,4 @@
-"""``manage.py simulate``: what the queue bears with more and more daemons."""
+"""``manage.py simulate``: measure the queue with increasing numbers of daemons."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -14,13 +14,13 @@ from provisioning.simulation.rounds import MOST_DAEMONS
 
 STEPS = (1, 4, 16, 64, 200)
 MOST_JOBS, MOST_PROCESSES = 1_000_000, 64
-HEADINGS = "daemons  connections   jobs/s   claim p50    p95    p99   complete p50    p99   in vain p50   CPU us/job"
+HEADINGS = "daemons  connections   jobs/s   claim p50    p95    p99   complete p50    p99    no job p50   CPU us/job"
 
 
 class Command(BaseCommand):
     help = (
-        "Have simulated daemons claim and complete jobs that do nothing, in a database of its own beside the configured"
-        " one, which is dropped afterwards. Milliseconds; exit status 1 when that cannot be done."
+        "Measure how fast simulated daemons claim and complete empty jobs, in a temporary database on the configured"
+        " server. Times are in milliseconds. Exit status 1 when the simulation cannot run."
     )
     requires_system_checks = ()
 
@@ -30,14 +30,14 @@ class Command(BaseCommand):
             type=numbers,
             default=STEPS,
             metavar="N[,N…]",
-            help=f"how many, one round each, at most {MOST_DAEMONS} (default: {','.join(map(str, STEPS))})",
+            help=f"numbers of daemons, one round each, at most {MOST_DAEMONS} (default: {','.join(map(str, STEPS))})",
         )
-        parser.add_argument("--jobs", type=between(1, MOST_JOBS), default=2000, help="jobs a round (default: 2000)")
+        parser.add_argument("--jobs", type=between(1, MOST_JOBS), default=2000, help="jobs per round (default: 2000)")
         parser.add_argument(
             "--processes",
             type=between(1, MOST_PROCESSES),
             default=4,
-            help="processes that the daemons share; one for each core that they may have (default: 4)",
+            help="processes that the daemons share, best one per available core (default: 4)",
         )
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
 
 
 def row(one: Round) -> str:
-    """A round as a line under HEADINGS."""
+    """Return a round as a line under HEADINGS."""
     return (
         f"{one.daemons:7} {one.connections:12} {one.jobs_per_second:8.0f} {one.claim.p50:11.2f} {one.claim.p95:6.1f}"
         f" {one.claim.p99:6.1f} {one.complete.p50:14.2f} {one.complete.p99:6.1f} {one.miss.p50:13.2f}"
@@ -69,12 +69,12 @@ def row(one: Round) -> str:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """``1,4,200``. Raises ArgumentTypeError."""
+    """Parse numbers of daemons such as ``1,4,200``. Raises ArgumentTypeError."""
     return tuple(between(1, MOST_DAEMONS)(word) for word in text.split(","))
 
 
 def between(least: int, most: int) -> Any:
-    """A reader of whole numbers in that range, which raises ArgumentTypeError for others."""
+    """Return a parser of integers in that range, which raises ArgumentTypeError for other texts."""
 
     def read(text: str) -> int:
         try:

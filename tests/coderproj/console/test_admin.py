@@ -45,7 +45,7 @@ def test_lists_are_narrow_and_can_be_searched():
 def test_jobs_are_canceled(owner, organization):
     job = make_job(user=owner, organization=organization)
     page = act(owner, "provisioning_provisionerjob", "cancel", job)
-    assert "Cancellation requested for 1 of the jobs." in page
+    assert "Requested the cancellation of 1 of the jobs." in page
     job.refresh_from_db()
     assert job.status == "canceled"
     row = AuditLog.objects.get(resource_type="provisioner_job")

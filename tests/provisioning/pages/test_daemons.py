@@ -159,7 +159,7 @@ def test_a_key_is_made_and_shown_once(owner, organization):
     [
         ({"tags": "gpu"}, "is not key=value."),
         ({"tags": "a=1\na=2"}, "is given twice."),
-        ({"name": "not a name"}, "Must be letters and digits"),
+        ({"name": "not a name"}, "Must be at most 64 letters and digits"),
         ({"organization": "nonsense"}, "Select a valid choice."),
         ({"lifetime": "5"}, "Select a valid choice."),
     ],

@@ -30,7 +30,7 @@ def test_finished_jobs_are_filtered_by_the_address(owner, organization):
     assert "Import good" in succeeded
     assert "Import bad" not in succeeded
     assert "No job ended like that." in text_of(client.get("/jobs?status=canceled"))
-    assert "Result: nonsense is not how a job ends." in text_of(client.get("/jobs?status=nonsense"))
+    assert "Result: nonsense is not a final status." in text_of(client.get("/jobs?status=nonsense"))
 
 
 def test_finished_jobs_are_filtered_by_kind_template_and_who_started_them(owner, organization):
@@ -124,8 +124,8 @@ def test_several_results_at_once_are_one_more_choice(owner, organization):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("status=running", "Result: running is not how a job ends."),
-        ("status=failed,odd", "Result: odd is not how a job ends."),
+        ("status=running", "Result: running is not a final status."),
+        ("status=failed,odd", "Result: odd is not a final status."),
         ("type=odd", "Kind: Select a valid choice. odd is not one of the available choices."),
         ("worker=odd", "worker: Enter a valid UUID."),
     ],

@@ -45,7 +45,7 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(owner, org, path):
     assert len(stored.hashed_secret) == 32
     assert secret not in str(ProvisionerKey.objects.values())
     assert secret not in str(list(AuditLog.objects.values()))
-    assert keys.recognise(answer.body["key"]).organization_id == org.pk
+    assert keys.authenticate(answer.body["key"]).organization_id == org.pk
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_names_are_unique_among_keys_that_count(owner, org, path):
 
 def test_revoked_and_expired_keys_do_not_count(owner, org, path):
     key = make_provisioner_key(org, name="key")
-    assert keys.recognise(key).organization_id == org.pk
+    assert keys.authenticate(key).organization_id == org.pk
     assert ProvisionerKey.objects.get().last_used is not None
     ProvisionerKey.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(keys.KeyNotAccepted):
-        keys.recognise(key)
+        keys.authenticate(key)
     ProvisionerKey.objects.update(expires_at=None)
     ApiClient(owner).delete(f"{path}/key")
     with pytest.raises(keys.KeyNotAccepted):
-        keys.recognise(key)
+        keys.authenticate(key)
 
 
 def test_making_and_revoking_is_in_the_audit_log(owner, path):
@@ -171,16 +171,16 @@ def run(*arguments):
 
 def test_the_command_makes_lists_and_revokes(owner, org, tmp_path):
     key = run("create", "builder", "--tag", "gpu=true", "--lifetime", "30d").strip()
-    assert keys.recognise(key).tags == {"scope": "organization", "gpu": "true"}
+    assert keys.authenticate(key).tags == {"scope": "organization", "gpu": "true"}
     path = tmp_path / "key"
     assert "pdk-" not in run("create", "everywhere", "--all-organizations", "--output", str(path))
-    assert keys.recognise(path.read_text().strip()).organization_id is None
+    assert keys.authenticate(path.read_text().strip()).organization_id is None
     assert path.stat().st_mode & 0o077 == 0
     assert [row["name"] for row in json.loads(run("--json", "list"))] == ["builder"]
     assert "everywhere" in run("list", "--all-organizations")
     assert run("revoke", "builder") == "Revoked builder.\n"
     with pytest.raises(keys.KeyNotAccepted):
-        keys.recognise(key)
+        keys.authenticate(key)
 
 
 def test_the_command_obeys_the_same_rules(owner, org, tmp_path):
