@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line, for coderproj."""
+"""Django's command line for coderproj."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
     if sys.argv[1:2] == ["provisionerd"]:
-        # A daemon without database access runs without Django, too.
+        # A daemon without database access runs without Django.
         from provisioning.daemon.command_line import run_if_remote
 
         status = run_if_remote(sys.argv[2:])

@@ -1,3 +1,3 @@
-"""The Django project: settings, routes, identity and the API plumbing that both apps stand on."""
+"""The Django project: settings, routes, identity and the shared parts of the API that both apps build on."""
 
 __version__ = "0.1.0"

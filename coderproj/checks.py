@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 @register(Tags.security, deploy=True)
 def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Tokens must not travel in clear."""
+    """Warn when tokens would travel unencrypted."""
     if settings.SECURE:
         return []
     return [
@@ -28,7 +28,7 @@ def access_url_is_https(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 
 @register(Tags.security, deploy=True)
 def pages_are_protected(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Security headers, clickjacking and CSRF protection of pages, also by our subclasses of Django's middleware."""
+    """Require security headers, clickjacking and CSRF protection for pages, by Django's middleware or a subclass."""
     installed = [import_string(path) for path in settings.MIDDLEWARE]
     return [
         checks.Error(f"{needed.__name__} is missing from MIDDLEWARE.", id="coderproj.E001")
@@ -39,7 +39,7 @@ def pages_are_protected(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 
 @register(Tags.security, deploy=True)
 def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Whoever may push a template runs code: it must be boxed in."""
+    """Warn without a sandbox: every user who can push a template runs code on the daemon's machine."""
     from provisioning.engine import sandbox
 
     if settings.PROVISIONER_SANDBOX != "off" and sandbox.available() is not sandbox.SandboxKind.OFF:

@@ -1,4 +1,4 @@
-"""What our management commands share: acting as somebody, answering as text or JSON, exit codes."""
+"""The base classes of our management commands: the acting user, output as text or JSON, exit codes."""
 
 import json
 from argparse import SUPPRESS, ArgumentParser
@@ -18,14 +18,13 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import User
 from coderproj.identity.roles import SiteRole
 
-# Exit codes besides 0: 1 says that the request could not be carried out, 3 that a job failed. 2 is argparse's own: the
-# command line makes no sense.
-REFUSED, JOB_FAILED = 1, 3
+# Exit codes besides 0: 1 if the request was rejected, 3 if a job failed. argparse uses 2 for an invalid command line.
+REJECTED, JOB_FAILED = 1, 3
 
 
 class ActionCommand(BaseCommand):
-    """A command with actions. Subclasses add their parsers in ``add_actions`` and define ``act_<action>(options)``,
-    which returns what is shown with ``--json``."""
+    """A command with actions. Subclasses add the parsers in ``add_actions`` and define ``act_<action>(options)``, which
+    returns the output for ``--json``."""
 
     requires_system_checks = ()
 
@@ -34,15 +33,15 @@ class ActionCommand(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         self.add_actions(actions)
         for action in actions.choices.values():
-            self.add_options(action, default=SUPPRESS)  # what was said before the action stays said
+            self.add_options(action, default=SUPPRESS)  # keep values given before the action
 
     def add_options(self, parser: ArgumentParser, **default: Any) -> None:
-        """Add the options that may stand before or behind the action."""
-        parser.add_argument("--json", action="store_true", help="answer in JSON", **default)
+        """Add the options that are accepted before and after the action."""
+        parser.add_argument("--json", action="store_true", help="print JSON", **default)
 
     def add_actions(self, actions: Any) -> None:
-        """Add a parser for each action. Every command defines it."""
-        raise NotImplementedError  # abstract: the command's own
+        """Add a parser for each action."""
+        raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.as_json: bool = options["json"]
@@ -51,27 +50,27 @@ class ActionCommand(BaseCommand):
         except DomainError as error:
             fields = "; ".join(f"{problem.field}: {problem.detail}" for problem in error.problems)
             text = " ".join(filter(None, (error.message, error.detail, fields)))
-            raise CommandError(text, returncode=REFUSED) from None
+            raise CommandError(text, returncode=REJECTED) from None
         if self.as_json and result is not None:
             self.stdout.write(json.dumps(json.loads(to_json(result)), indent=2))
 
     def act(self, options: dict[str, Any]) -> Any:
-        """Do what the command line says. Raises DomainError."""
+        """Run the action. Raises DomainError."""
         return self.action(options)(options)
 
     def action(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """The method of the action that was named."""
+        """Return the method of the requested action."""
         method: Callable[..., Any] = getattr(self, f"act_{options['action'].replace('-', '_')}")
         return method
 
-    # ---------------------------------------------------------------- showing
-    def say(self, text: str) -> None:
-        """A line for people; nothing with --json."""
+    # ---------------------------------------------------------------- output
+    def write(self, text: str) -> None:
+        """Print a line, unless the output is JSON."""
         if not self.as_json:
             self.stdout.write(text)
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-        """A table for people; nothing with --json."""
+        """Print a table, or ``empty`` without rows, unless the output is JSON."""
         if self.as_json:
             return
         if not rows:
@@ -84,12 +83,12 @@ class ActionCommand(BaseCommand):
 
     @property
     def console(self) -> Console:
-        """Writes where ``self.stdout`` writes, with colours only on a terminal."""
+        """Return a console on ``self.stdout``, with colours only on a terminal."""
         return Console(file=cast("IO[str]", self.stdout), highlight=False, soft_wrap=True)
 
 
 class ActingCommand(ActionCommand):
-    """A command that acts as a user through the services: its actions are ``act_<action>(actor, options)``."""
+    """A command that calls the services as a user. Its actions are ``act_<action>(actor, options)``."""
 
     def add_options(self, parser: ArgumentParser, **default: Any) -> None:
         super().add_options(parser, **default)
@@ -104,18 +103,18 @@ class ActingCommand(ActionCommand):
         if options["acting"]:
             user = users.filter(username__iexact=options["acting"]).first()
             if user is None:
-                raise CommandError(f"There is no user {options['acting']!r}.", returncode=REFUSED)
+                raise CommandError(f"There is no user {options['acting']!r}.", returncode=REJECTED)
         else:
             user = users.filter(site_roles__contains=[SiteRole.OWNER]).order_by("created_at").first()
             if user is None:
                 raise CommandError(
-                    "There is no owner yet: manage.py users create --first makes one.", returncode=REFUSED
+                    "There is no owner. Create one with: manage.py users create --first", returncode=REJECTED
                 )
         return Actor.of(user)
 
 
 def validated(serializer_class: type[BaseSerializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
-    """Arguments checked as the API checks a body. Raises Invalid with a problem for each bad field."""
+    """Return the arguments, validated like a request body. Raises Invalid with a problem for each invalid field."""
     serializer = serializer_class(data=data)
     if not serializer.is_valid():
         raise Invalid(problems=tuple(problems(serializer.errors)))
@@ -123,6 +122,6 @@ def validated(serializer_class: type[BaseSerializer[Any]], data: dict[str, Any])
     return checked
 
 
-def when(moment: datetime | None) -> str:
-    """A time for people; blank for none."""
+def format_time(moment: datetime | None) -> str:
+    """Return a time as text for a table, or ``""`` for None."""
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")

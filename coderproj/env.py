@@ -1,6 +1,7 @@
-"""Typed readers for the environment. Every variable is read once, by the settings, through these.
+"""Typed readers for environment variables. The settings read each variable once, with these functions.
 
-A variable ``NAME`` may also be given as ``NAME_FILE``, the path of a file that holds the value (a mounted secret).
+A variable ``NAME`` can also be set as ``NAME_FILE``, the path of a file that contains the value (a mounted secret).
+Every reader raises ImproperlyConfigured for an invalid value.
 """
 
 import ipaddress
@@ -16,7 +17,7 @@ FALSE_WORDS = {"0", "false", "no", "off", ""}
 
 
 def text(name: str, default: str = "") -> str:
-    """The value of ``NAME``, else the content of the file that ``NAME_FILE`` names, else ``default``."""
+    """Return the value of ``NAME``, else the content of the file at ``NAME_FILE``, else ``default``."""
     if name in os.environ:
         return os.environ[name]
     path = os.environ.get(f"{name}_FILE")
@@ -29,7 +30,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def integer(name: str, default: int, *, minimum: int | None = None) -> int:
-    """A whole number; ImproperlyConfigured when it is none or below ``minimum``."""
+    """Return a whole number of at least ``minimum``."""
     value = text(name, str(default))
     try:
         number = int(value)
@@ -41,7 +42,7 @@ def integer(name: str, default: int, *, minimum: int | None = None) -> int:
 
 
 def boolean(name: str, default: bool) -> bool:
-    """``1/true/yes/on`` or ``0/false/no/off``, in any case."""
+    """Return True for ``1/true/yes/on``, False for ``0/false/no/off`` or an empty value, in any case."""
     value = text(name, "true" if default else "false").strip().lower()
     if value in TRUE_WORDS:
         return True
@@ -51,7 +52,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    """One of ``choices``."""
+    """Return one of ``choices``."""
     value = text(name, default)
     if value not in choices:
         raise ImproperlyConfigured(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
@@ -59,12 +60,12 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def words(name: str, default: str = "") -> list[str]:
-    """A comma-separated list without blanks."""
+    """Return the entries of a comma-separated list, without surrounding spaces and empty entries."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
 def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """A comma-separated list of addresses and networks (``10.0.0.0/8``), an address as the network of itself."""
+    """Return a comma-separated list of addresses and networks (``10.0.0.0/8``); an address is a network of one host."""
     try:
         return tuple(ipaddress.ip_network(word, strict=False) for word in words(name))
     except ValueError as error:
@@ -72,14 +73,14 @@ def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
 
 
 def path(name: str, default: Path) -> Path:
-    """A path, made absolute."""
+    """Return an absolute path."""
     return Path(text(name, str(default))).expanduser().absolute()
 
 
 def database(name: str = "DATABASE_URL", default: str = "") -> dict[str, Any]:
-    """Django's database dictionary from a ``postgresql://user:password@host:port/name?option=value`` URL.
+    """Return Django's database settings from a ``postgresql://user:password@host:port/name?option=value`` URL.
 
-    A socket folder goes into the query (``?host=/run/postgresql``).
+    Give a socket folder in the query (``?host=/run/postgresql``).
     """
     url = text(name, default)
     parts = urlsplit(url)

@@ -1,5 +1,5 @@
-"""Settings. Every environment variable is read here, or in ``provisioner_settings``, once, through the typed readers
-of ``env.py``.
+"""Django settings. Each environment variable is read once, here or in ``provisioning.daemon.settings``, by the typed
+readers of ``env.py``.
 """
 
 import os
@@ -15,7 +15,7 @@ from provisioning.daemon import settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# ------------------------------------------------------------------ what an operator sets
+# ------------------------------------------------------------------ set by the operator
 DATA_DIR = settings.DATA_DIR
 DEBUG = env.boolean("CODERPROJ_DEBUG", False)
 PORT = env.integer("PORT", 3000, minimum=0)
@@ -30,17 +30,17 @@ SESSION_LIFETIME_SECONDS = env.integer("SESSION_LIFETIME_SECONDS", 24 * 3600, mi
 TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, minimum=60)
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
-WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each may hold a database connection
+WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each can hold a database connection
 WEB_ONE_PROCESSOR = env.boolean("WEB_ONE_PROCESSOR", default=True)
 AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
-# Requests a minute, 0 for no limit: of a user (else an address) to a path, tries of passwords, uploads.
+# Requests per minute, 0 for no limit: per user (or address) and path, password attempts, uploads.
 RATELIMIT_API = env.integer("RATELIMIT_API", 512, minimum=0)
 RATELIMIT_LOGIN = env.integer("RATELIMIT_LOGIN", 60, minimum=0)
 RATELIMIT_UPLOADS = env.integer("RATELIMIT_UPLOADS", 12, minimum=0)
 STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
-# Daemons read these without Django, too.
+# Daemons also read these without Django.
 PROVISIONER_CONCURRENCY = settings.PROVISIONER_CONCURRENCY
 PROVISIONER_LEASE_SECONDS = settings.PROVISIONER_LEASE_SECONDS
 PROVISIONER_JOB_SECONDS = settings.PROVISIONER_JOB_SECONDS
@@ -55,14 +55,14 @@ PROVISIONER_SANDBOX = settings.PROVISIONER_SANDBOX
 PROVISIONER_ENVIRONMENT = settings.PROVISIONER_ENVIRONMENT
 TERRAFORM_BINARY = settings.TERRAFORM_BINARY
 
-# ------------------------------------------------------------------ who we are on the wire
-# The API generation that clients check, then ours.
+# ------------------------------------------------------------------ version and identity
+# First the API version that clients check, then the version of this product.
 BUILD_VERSION = f"v0.15.3+coderproj.{__version__}"
 SECURE = ACCESS_URL.startswith("https://")
 
 
 def secret_key() -> str:
-    """The configured key, else one that is made on first use and kept in the data folder, readable by us alone."""
+    """Return the configured key, or one that is generated on first use and stored in the data folder with mode 0600."""
     configured = env.text("CODERPROJ_SECRET_KEY")
     if configured:
         return configured
@@ -76,7 +76,7 @@ def secret_key() -> str:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(64))
     except FileExistsError:
-        pass  # another process was quicker
+        pass  # another process created it first
     return path.read_text(encoding="ascii")
 
 
@@ -84,7 +84,7 @@ SECRET_KEY = secret_key()
 
 
 def access_host() -> str:
-    """The host of the access URL, an IPv6 address in brackets as in a ``Host`` header."""
+    """Return the host of the access URL, with an IPv6 address in brackets as in a ``Host`` header."""
     host = urlsplit(ACCESS_URL).hostname or "localhost"
     return f"[{host}]" if ":" in host else host
 
@@ -110,8 +110,8 @@ USE_I18N = False
 LOGIN_URL = "sign-in"
 
 INSTALLED_APPS = [
-    "coderproj.console",  # before the admin, whose base template it dresses
-    "django.contrib.admin.apps.SimpleAdminConfig",  # found by ``urls.py``: only the web server needs it
+    "coderproj.console",  # before the admin, because it overrides the admin's base template
+    "django.contrib.admin.apps.SimpleAdminConfig",  # ``urls.py`` runs autodiscover: only the web server needs the admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -131,9 +131,9 @@ INSTALLED_APPS = [
     "templates_app",
 ]
 
-# The first two serve every request; the others serve pages only and step aside for /api/.
 PASSWORD_HASHERS = ["coderproj.identity.hashers.PasswordHasher"]
 
+# The first two apply to every request; the others apply to pages only and skip /api/.
 MIDDLEWARE = [
     "coderproj.web.middleware.RequestIdMiddleware",
     "coderproj.web.middleware.ApiPathMiddleware",
@@ -169,17 +169,17 @@ TEMPLATES = [
 # ------------------------------------------------------------------ database
 # Without DATABASE_URL: the embedded server, which ``manage.py up`` starts.
 DATABASES = {"default": env.database(default=EmbeddedPostgres(DATA_DIR / "postgres").url)}
-DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # the pool keeps connections open
 DATABASES["default"]["OPTIONS"] = {
     "application_name": "coderproj",
-    # Idle connections of the pool are not dropped unnoticed on their way, and dead ones are found out (seconds).
+    # TCP keepalives, in seconds: firewalls do not drop idle connections of the pool, and dead ones are detected.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     **DATABASES["default"]["OPTIONS"],
     "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", 20, minimum=2), "timeout": 15},
     "server_side_binding": True,
-    # A statement is prepared at its fifth use; never behind a pooler that gives every transaction another connection.
+    # A statement is prepared at its fifth use. Turn this off behind a pooler that assigns a connection per transaction.
     "prepare_threshold": 5 if env.boolean("DATABASE_PREPARE", default=True) else None,
 }
 
@@ -203,7 +203,7 @@ CSRF_COOKIE_SECURE = SECURE
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "coderproj.console.errors.csrf_failure"
-# Pages: everything from here, nothing inline.
+# Pages load everything from this server and contain nothing inline.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -221,9 +221,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# TLS ends at the reverse proxy, which also redirects: a redirect of ours would turn an API write into a read.
-# E-mail addresses are unique among users that were not deleted: a constraint with a condition sees to it.
-# Django looks for its middleware by name and does not know our subclasses: coderproj.E001 checks them instead.
+# W008: TLS ends at the reverse proxy, which also redirects. A redirect by Django would turn an API write into a read.
+# W004: a conditional constraint makes e-mail addresses unique among users that are not deleted.
+# W001 to W003: Django compares middleware by name and does not recognize our subclasses. coderproj.E001 checks them.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "auth.W004", "security.W001", "security.W002", "security.W003"]
 
 # ------------------------------------------------------------------ uploads and static files
@@ -234,7 +234,7 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = env.text("STATIC_ROOT") or None  # ``manage.py up`` sets it for the web server, and fills it
+STATIC_ROOT = env.text("STATIC_ROOT") or None  # ``manage.py up`` sets it for the web server and collects the files
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -261,7 +261,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "coderproj",
-    "DESCRIPTION": "Control plane for development-environment templates. It answers like Coder's v2 Templates API.",
+    "DESCRIPTION": "Control plane for development-environment templates. It implements Coder's v2 Templates API.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v2",
@@ -271,7 +271,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_SUFFIX": "",
-    "ENUM_NAME_OVERRIDES": {  # the documented API's names, where it has one
+    "ENUM_NAME_OVERRIDES": {  # the names of the documented API, where it defines one
         "APIKeyScope": "coderproj.identity.models.KeyScope",
         "AuditAction": "coderproj.identity.models.AuditAction",
         "LogLevel": "provisioning.engine.base.LogLevel",
@@ -300,7 +300,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
-        "django.request": {"level": "ERROR"},  # what a client did wrong is in its answer
+        "django.request": {"level": "ERROR"},  # the response already reports errors of the client
         "httpx": {"level": "WARNING"},
     },
 }

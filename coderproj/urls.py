@@ -1,4 +1,4 @@
-"""Every route, one line each. Trailing slashes are taken off before routing."""
+"""Every route, one line each. Trailing slashes are removed before routing."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -24,7 +24,7 @@ REMOTE_JOB = f"{REMOTE}/jobs/<str:job>"
 DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
 
 api = [
-    # The documented endpoints; routes are tried from the top, so those that are asked for most come first.
+    # The documented endpoints. Routes are matched from the top, so the most requested ones come first.
     path(TEMPLATE, templates.TemplateView.as_view()),
     path(VERSION, versions.VersionView.as_view()),
     path(f"{VERSION}/logs", versions.VersionLogsView.as_view()),
@@ -54,7 +54,7 @@ api = [
         f"{ORGANIZATION}/templateversions/<str:templateversionname>/previous",
         versions.PreviousVersionView.as_view(),
     ),
-    # Around them: what clients need to get there.
+    # Other endpoints that clients of the documented ones need.
     path("", system.RootView.as_view()),
     path("openapi.json", openapi.OpenApiView.as_view()),
     path("buildinfo", system.BuildInfoView.as_view()),
@@ -64,7 +64,7 @@ api = [
     path("parameters/<str:scope>/<str:id>/<str:name>", parameters.ParameterView.as_view()),
     path("authcheck", access.AuthCheckView.as_view()),
     path("audit", audit.AuditView.as_view()),
-    # Users and how they sign in.
+    # Users and authentication.
     path("users", users.UsersView.as_view()),
     path("users/first", sessions.FirstUserView.as_view()),
     path("users/login", sessions.LoginView.as_view()),
@@ -99,7 +99,7 @@ api = [
     path("provisionerdaemons", daemons.ProvisionerDaemonsView.as_view()),
     path(f"{ORGANIZATION}/provisionerkeys", provisioner_keys.ProvisionerKeysView.as_view()),
     path(f"{ORGANIZATION}/provisionerkeys/<str:name>", provisioner_keys.ProvisionerKeyView.as_view()),
-    # Daemons without database access, with a key.
+    # Daemons without database access, authenticated by a provisioner key.
     path(f"{REMOTE}/register", remote.RegisterView.as_view()),
     path(f"{REMOTE}/refresh", remote.RefreshView.as_view()),
     path(f"{REMOTE}/deregister", remote.DeregisterView.as_view()),
@@ -114,7 +114,7 @@ api = [
     path(f"{REMOTE_JOB}/fail", remote.FailView.as_view()),
     path(f"{REMOTE_JOB}/canceled", remote.CanceledView.as_view()),
     path(f"{REMOTE_JOB}/release", remote.ReleaseView.as_view()),
-    # Templates, as later clients ask for them.
+    # Template endpoints that newer clients use.
     path("templates", access.TemplatesView.as_view()),
     path(f"{TEMPLATE}/acl", access.AccessListView.as_view()),
     path(NAMED_VERSION, newer.NamedVersionView.as_view()),
@@ -122,7 +122,7 @@ api = [
     path(f"{VERSION}/archive", newer.ArchiveVersionView.as_view()),
     path(f"{VERSION}/unarchive", newer.UnarchiveVersionView.as_view()),
     path(f"{VERSION}/presets", newer.PresetsView.as_view()),
-    # About the deployment: little to say, yet clients wait for an answer.
+    # Facts about the deployment, which clients request.
     path("entitlements", system.EntitlementsView.as_view()),
     path("updatecheck", system.UpdateCheckView.as_view()),
     path("appearance", system.AppearanceView.as_view()),
@@ -139,7 +139,7 @@ api = [
 admin.autodiscover()
 
 urlpatterns = [
-    path("api/v2/", include(api)),  # first, as it is asked for most
+    path("api/v2/", include(api)),  # first, because it is requested most
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg")),
     path("healthz", system.healthz),
     path("readyz", system.readyz),

@@ -1,4 +1,4 @@
-"""Identity in the admin."""
+"""Admin classes of identity models."""
 
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ admin.site.unregister(DjangoGroup)
 
 
 class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no type arguments at run time
-    """Passwords are set in the console, which ends the sessions."""
+    """Edits users without their password: the console sets passwords and ends sessions."""
 
     class Meta:
         model = User
@@ -58,9 +58,9 @@ class SiteRoleFilter(ChoiceFilter):
 
 @admin.register(User)
 class UserAdmin(TableAdmin[User]):
-    """Users are made by the API, the console or ``manage.py users``, which set a password; deleting keeps the row.
+    """Users. The API, the console and ``manage.py users`` create users with a password; deleting keeps the row.
 
-    Roles are given in the console, which keeps a deployment from losing its last owner.
+    Site roles are assigned in the console, which protects the last owner of a deployment.
     """
 
     form = UserForm
@@ -98,7 +98,7 @@ class OrganizationAdmin(TableAdmin[Organization]):
         return reverse("organization", args=[organization.pk])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """An organization comes with its group of everyone: the services make both."""
+        """Return False: the services create an organization together with its ``Everyone`` group."""
         return False
 
 
@@ -151,7 +151,7 @@ class GitSSHKeyAdmin(ReadOnlyAdmin[GitSSHKey]):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
-    """Keys can be revoked here; they are made by signing in or by the API."""
+    """Keys can be revoked here. Signing in and the API create them."""
 
     list_display = ["id", "name", "user", "scope", "last_used", "expires_at"]
     list_filter = ["login_type", "scope"]
@@ -165,7 +165,7 @@ class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
 
     @admin.action(description="Revoke the selected keys", permissions=["act"])
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> None:
-        """End these sessions and tokens at once."""
+        """Revoke sessions and tokens with immediate effect."""
         self.act(request, chosen, services.revoke_key, "Revoked {count} of the keys.")
 
 

@@ -1,4 +1,4 @@
-"""How requests of the API authenticate: by session token, from a header or a cookie."""
+"""Authentication of API requests by a session token in a header or a cookie."""
 
 from urllib.parse import urlsplit
 
@@ -17,10 +17,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Reads the session token from the cookie, else from the header, else from the cookie that apps get; an empty one
-    counts as none (contract, authentication).
+    """Reads the session token from the session cookie, else from the header, else from the cookie of apps. An empty
+    token counts as missing (contract, authentication).
 
-    The query parameter is read only where ``streaming`` asks for it: on the log WebSocket.
+    Only the log WebSocket reads it from the query parameter.
     """
 
     def authenticate(self, request: Request) -> tuple[Actor, str] | None:
@@ -28,23 +28,23 @@ class TokenAuthentication(BaseAuthentication):
         if not token:
             return None
         if from_cookie and request.method not in SAFE_METHODS:
-            refuse_cross_site(request._request)
+            reject_cross_site(request._request)
         return actor_for_token(token, client_of(request._request)), token
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
 
 
-def refuse_cross_site(request: HttpRequest) -> None:
-    """Raise Forbidden for a cookie-only write that another site's page sent."""
+def reject_cross_site(request: HttpRequest) -> None:
+    """Raise Forbidden for a write that is authenticated by cookie and sent by another site's page."""
     site = request.META.get("HTTP_SEC_FETCH_SITE", "")
     origin = request.META.get("HTTP_ORIGIN", "")
     if site in {"cross-site", "same-site"} or (origin and not same_origin(origin, request.META.get("HTTP_HOST", ""))):
-        raise Forbidden("A page of another site may not use your session.")
+        raise Forbidden("Pages of other sites cannot use your session.")
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Whether an ``Origin`` names this host. ``null`` and anything unreadable do not."""
+    """Return True if an ``Origin`` has this host. ``null`` and invalid values do not."""
     try:
         return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:
@@ -52,7 +52,7 @@ def same_origin(origin: str, host: str) -> bool:
 
 
 def set_session_cookie(request: HttpRequest, response: HttpResponseBase, token: str) -> None:
-    """Let a browser carry the session."""
+    """Set the session cookie for browsers."""
     response.set_cookie(
         SESSION_COOKIE,
         token,

@@ -1,13 +1,14 @@
-"""Where real clients expect other answers than the document: the one place that asks which client it is.
+"""Dialects: differences between the documented API and the API that real clients expect. No other module depends on
+the client.
 
-A request with an ``Accept`` header speaks the *documented* dialect, one without it the *sdk* dialect (only the Go SDK
-and its command line send none). ``API_DIALECT`` forces one.
+A request with an ``Accept`` header gets the *documented* dialect, one without it the *sdk* dialect (only the Go SDK and
+its command line send none). ``API_DIALECT`` forces a dialect.
 
 | point                                        | documented            | sdk                                     |
 |----------------------------------------------|-----------------------|-----------------------------------------|
 | POST /organizations/{o}/templates            | 200                   | 201                                     |
 | GET /templates/{t}/versions/{name}           | array of one version  | the version                             |
-| PATCH /templates/{t}, field absent           | keeps what is stored  | cleared: display_name, icon,            |
+| PATCH /templates/{t}, field absent           | keeps stored value    | cleared: display_name, icon,            |
 |                                              |                       | default_ttl_ms,                         |
 |                                              |                       | allow_user_cancel_workspace_jobs        |
 """
@@ -25,7 +26,7 @@ class Dialect(StrEnum):
     SDK = "sdk"
 
 
-# What an absent field of PATCH /templates/{t} means in the sdk dialect, which leaves out zero values.
+# Values of absent fields of PATCH /templates/{t} in the sdk dialect, whose clients omit zero values.
 SDK_ABSENT_FIELDS: Mapping[str, Any] = {
     "display_name": "",
     "icon": "",
@@ -35,22 +36,23 @@ SDK_ABSENT_FIELDS: Mapping[str, Any] = {
 
 
 def dialect_of(request: HttpRequest) -> Dialect:
-    """The dialect in which to answer this request."""
+    """Return the dialect for the response to this request."""
     if settings.API_DIALECT != "auto":
         return Dialect(settings.API_DIALECT)
     return Dialect.DOCUMENTED if "HTTP_ACCEPT" in request.META else Dialect.SDK
 
 
 def template_created_status(dialect: Dialect) -> int:
-    """The status of a successful template creation."""
+    """Return the status of a successful template creation."""
     return 200 if dialect is Dialect.DOCUMENTED else 201
 
 
 def one_version(dialect: Dialect, array: bytes) -> bytes:
-    """The body of a version asked for by template and name, of the JSON array that holds just it."""
+    """Return the body for a version requested by template and name, from a JSON array that contains only that
+    version."""
     return array if dialect is Dialect.DOCUMENTED else array[1:-1]
 
 
 def absent_template_fields(dialect: Dialect) -> Mapping[str, Any]:
-    """Values for the fields that a template update leaves out; fields not named here keep what is stored."""
+    """Return values for the absent fields of a template update. Other absent fields keep the stored value."""
     return {} if dialect is Dialect.DOCUMENTED else SDK_ABSENT_FIELDS

@@ -1,4 +1,4 @@
-"""From any exception to an error of the API, in the envelope of ``base.envelope``."""
+"""Maps exceptions to API errors in the envelope of ``base.envelope``."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from coderproj.base.envelope import INTERNAL, envelope
+from coderproj.base.envelope import INTERNAL_ERROR, envelope
 from coderproj.base.errors import DomainError, Forbidden, Invalid, NotFound, Problem, SignInRequired, TooLarge
 
 logger = logging.getLogger(__name__)
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 ROUTE_NOT_FOUND = "Route not found."
 INVALID_JSON = "Request body must be valid JSON."
 CHALLENGE = "Coder-Session-Token"
-# What a serializer says of a value may quote all of it.
+# Messages of serializers can quote the whole value, so they are truncated to this many characters.
 MAX_QUOTED = 256
 
 
 def domain_error(exception: Exception) -> DomainError:
-    """The same error in our own words. An exception that is not known here becomes a 500 without its text."""
+    """Return the DomainError for an exception. An unknown exception becomes a 500 without its message."""
     match exception:
         case DomainError():
             return exception
@@ -31,7 +31,9 @@ def domain_error(exception: Exception) -> DomainError:
         case PermissionDenied() | exceptions.PermissionDenied():
             return Forbidden()
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
-            return SignInRequired(detail="No session token was sent, as the header Coder-Session-Token or as a cookie.")
+            return SignInRequired(
+                detail="The session token is missing. Send it in the header Coder-Session-Token or as a cookie."
+            )
         case exceptions.ParseError():
             return DomainError(INVALID_JSON, detail=str(exception.detail))
         case exceptions.ValidationError():
@@ -39,18 +41,18 @@ def domain_error(exception: Exception) -> DomainError:
         case RequestDataTooBig():
             return TooLarge()
         case SuspiciousOperation():
-            return DomainError("The request was refused.")
+            return DomainError("The request was rejected.")
         case exceptions.APIException():
             error = DomainError(str(exception.detail))
             error.status_code = exception.status_code
             return error
-    error = DomainError(INTERNAL)
+    error = DomainError(INTERNAL_ERROR)
     error.status_code = 500
     return error
 
 
 def problems(detail: Any, field: str = "") -> Iterator[Problem]:
-    """Flattens what a serializer says into one entry per invalid field: ``parameter_values[1].name``."""
+    """Flatten the errors of a serializer into one problem per invalid field: ``parameter_values[1].name``."""
     if isinstance(detail, Mapping):
         for key, value in detail.items():
             if key == "non_field_errors":
@@ -70,7 +72,7 @@ def problems(detail: Any, field: str = "") -> Iterator[Problem]:
 
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
-    """Django REST framework's hook."""
+    """Return the response for an exception (EXCEPTION_HANDLER of Django REST framework)."""
     error = domain_error(exception)
     if error.status_code >= 500:
         request: HttpRequest | None = context.get("request")

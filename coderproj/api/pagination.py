@@ -1,4 +1,4 @@
-"""``after_id``, ``limit`` (0 is all) and ``offset``. Nonsense, and an unknown ``after_id``, is 400 with the field."""
+"""Pagination by ``after_id``, ``limit`` (0 means all) and ``offset``. Invalid values give 400 with the field."""
 
 import re
 import uuid
@@ -14,7 +14,7 @@ DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What to show of a list. ``limit`` 0 means all; ``after_id`` names the row before the first one."""
+    """A page of a list. ``limit`` 0 means all rows; ``after_id`` is the id of the row before the first one."""
 
     after_id: uuid.UUID | None = None
     limit: int = 0
@@ -22,7 +22,7 @@ class Page:
 
 
 def page_of(query: Mapping[str, str]) -> Page:
-    """The page that the query parameters ask for. Raises Invalid naming every bad parameter."""
+    """Parse the query parameters. Raises Invalid with a problem for each invalid parameter."""
     problems: list[Problem] = []
     after_id = None
     text = query.get("after_id", "")

@@ -1,4 +1,4 @@
-"""Reading request bodies."""
+"""Parsing of request bodies."""
 
 import json
 import re
@@ -11,20 +11,20 @@ from rest_framework.parsers import BaseParser
 
 from coderproj.base.errors import TooLarge
 
-# Deeper than any body of ours, and far from the interpreter's stack.
+# More than any valid body needs, and far below the limit of the interpreter's stack.
 MAX_DEPTH = 64
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Blank(dict[str, Any]):
-    """What is read of a body without a value: an object without members, but not one that was sent."""
+    """The value of an empty body. It works like an empty object, but can be distinguished from one that was sent."""
 
 
 class StrictJSONParser(BaseParser):
-    """The first JSON value of a body, in UTF-8, without NaN and without a depth that could exhaust the stack.
+    """Parses the first JSON value of a body as UTF-8. Rejects NaN, infinities and nesting that could exhaust the stack.
 
-    What follows the value is ignored, as Go's ``json.Decoder`` does. An empty body is ``Blank``. Raises ParseError,
-    and TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    Data after the value is ignored, like in Go's ``json.Decoder``. An empty body is ``Blank``. Raises ParseError, and
+    TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
     """
 
     media_type = "application/json"
@@ -43,7 +43,7 @@ class StrictJSONParser(BaseParser):
 
 
 def parse_json(body: bytes) -> Any:
-    """The first value of ``body``; ``Blank`` when there is none. Raises ParseError."""
+    """Return the first value of ``body``, or ``Blank`` if it is empty. Raises ParseError."""
     text = body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
     if not text.strip():
         return Blank()
@@ -53,7 +53,7 @@ def parse_json(body: bytes) -> Any:
         value, end = DECODER.raw_decode(text)
         if not is_utf8(text[:end]):
             raise ParseError("not UTF-8")
-        if ESCAPED_SURROGATE.search(text, 0, end):  # half a character can be neither stored nor repeated in an answer
+        if ESCAPED_SURROGATE.search(text, 0, end):  # a lone surrogate can be neither stored nor returned
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
@@ -61,7 +61,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text that was decoded with ``surrogateescape`` came from UTF-8."""
+    """Return True if a string that was decoded with ``surrogateescape`` was valid UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -69,15 +69,15 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 def _depth(text: str) -> int:
-    """The deepest nesting of brackets outside of strings, up to the end of the first object or array."""
+    """Return the deepest nesting of brackets outside of strings, up to the end of the first object or array."""
     depth = deepest = 0
     in_string = escaped = False
     for character in text:

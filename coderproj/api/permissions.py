@@ -1,4 +1,4 @@
-"""What a view declares about who may call it. Finer rules are in ``identity.rbac`` and the querysets."""
+"""Permission classes of views. Finer rules are in ``identity.rbac`` and the querysets."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from coderproj.identity.actor import Actor
 
-if TYPE_CHECKING:  # importing it here would be circular: it loads these classes
+if TYPE_CHECKING:  # circular import: REST framework's views load these classes
     from rest_framework.views import APIView
 
 
@@ -19,7 +19,7 @@ class SignedIn(BasePermission):
 
 
 class Public(BasePermission):
-    """Everybody, signed in or not. Say why in the view's docstring."""
+    """Any caller, signed in or not. The view's docstring must give the reason."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What answers look like on the wire."""
+"""Rendering of responses and content negotiation."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from coderproj.base.json_text import to_json
 class CompactJSONRenderer(renderers.BaseRenderer):
     """Compact UTF-8 JSON on one line that ends with a newline, keys in the serializer's order.
 
-    Shell clients match ``"key":"value"`` without blanks, and read line by line.
+    Shell clients match ``"key":"value"`` without spaces and read line by line.
     """
 
     media_type = "application/json"
@@ -31,8 +31,8 @@ class CompactJSONRenderer(renderers.BaseRenderer):
 
 
 class AlwaysJSON(negotiation.BaseContentNegotiation):
-    """Answers JSON whatever ``Accept`` says and reads a body whatever ``Content-Type`` says: real clients send
-    bodies without a type, and types that do not fit."""
+    """Ignores ``Accept`` and ``Content-Type``: responses and bodies are always JSON. Real clients send bodies without a
+    type or with a wrong one."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))

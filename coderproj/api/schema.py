@@ -1,4 +1,4 @@
-"""How drf-spectacular describes the API."""
+"""drf-spectacular extensions for the OpenAPI schema."""
 
 import inspect
 from typing import Any
@@ -13,8 +13,8 @@ from rest_framework import serializers
 # ``page_of`` reads these.
 PAGE_PARAMETERS = [
     OpenApiParameter("after_id", OpenApiTypes.UUID, description="Start after the row with this id."),
-    OpenApiParameter("limit", int, description="At most so many rows; 0 for all."),
-    OpenApiParameter("offset", int, description="Leave out so many rows."),
+    OpenApiParameter("limit", int, description="Maximum number of rows; 0 for all."),
+    OpenApiParameter("offset", int, description="Number of rows to skip."),
 ]
 
 
@@ -24,7 +24,7 @@ def path_id(name: str) -> OpenApiParameter:
 
 
 class TokenScheme(OpenApiAuthenticationExtension):
-    """The session token in its header; a browser's cookie of the same content works as well."""
+    """The session token in the header. Browsers can send it in a cookie instead."""
 
     target_class = "coderproj.api.authentication.TokenAuthentication"
     name = "CoderSessionToken"
@@ -34,7 +34,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
 
 class ProvisionerKeyScheme(OpenApiAuthenticationExtension):
-    """The key of a daemon without database access."""
+    """The provisioner key of a daemon without database access."""
 
     target_class = "provisioning.views.key_authentication.KeyAuthentication"
     name = "CoderProvisionerKey"
@@ -64,16 +64,17 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class ConfirmationSerializer(serializers.Serializer[Any]):
-    """An answer that only confirms."""
+    """A response that only confirms."""
 
     message = serializers.CharField()
 
 
 class ApiSchema(AutoSchema):
-    """Tags operations by the resource their path starts with."""
+    """Tags each operation by the first resource in its path."""
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
-        """Of the method, else of the view's own class: a base class tells those who write views, not callers."""
+        """Return the docstring of the method, else of the view's own class; docstrings of base classes are not for
+        callers."""
         handler = getattr(self.view, self.method.lower())
         return inspect.cleandoc(handler.__doc__ or vars(type(self.view)).get("__doc__") or "")
 

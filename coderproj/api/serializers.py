@@ -1,4 +1,4 @@
-"""The base of serializers that describe answers, and fields that several of them use."""
+"""Base classes of serializers for responses and bodies, and shared fields."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -11,17 +11,17 @@ from coderproj.base.times import moment_text
 
 
 class MomentField(serializers.DateTimeField):
-    """A time of an answer, as ``moment_text`` writes it."""
+    """A time in a response, formatted by ``moment_text``."""
 
     def to_representation(self, value: datetime) -> str:
         return moment_text(value)
 
 
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
-    """Describes an answer. Fields are written in the order of the original's structures.
+    """Describes a response. Fields have the order of the documented structures.
 
-    With ``Meta.omit_absent`` a field without a value is left out, unless it is one of ``Meta.keep_null``: ids and times
-    are never ``""``. The texts of ``Meta.omit_empty`` are left out when they are empty.
+    ``Meta.omit_absent`` omits fields without a value, except those in ``Meta.keep_null``; ids and times are never
+    ``""``. ``Meta.omit_empty`` lists text fields that are omitted when they are empty.
     """
 
     serializer_field_mapping: ClassVar = {
@@ -48,7 +48,7 @@ class BodySerializer(serializers.Serializer[Any]):
         return super().to_internal_value(self.normalised(data) if isinstance(data, dict) else data)
 
     def normalised(self, data: dict[str, Any]) -> dict[str, Any]:
-        """What was sent, without ``null``, by the names of the fields."""
+        """Return the sent values without ``null``, keyed by field name."""
         known = set(self.fields.keys())
         exact = known & data.keys()
         folded = {name.lower(): name for name in known - exact}
@@ -60,7 +60,7 @@ class BodySerializer(serializers.Serializer[Any]):
 
 
 class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):
-    """A UUID of a body; the nil UUID and blank text mean that it was not given."""
+    """A UUID in a body. The nil UUID and the empty string count as absent."""
 
     default_error_messages = {"invalid": "Must be a valid UUID.", "required": "This field is required."}
 
@@ -80,7 +80,7 @@ class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):
 
 
 class StrictTextField(serializers.CharField):
-    """Text and nothing else: numbers and booleans are not turned into text. Blanks are kept."""
+    """A JSON string. Numbers and booleans are rejected; surrounding whitespace is kept."""
 
     default_error_messages = {"not_text": "Must be a string."}
 
@@ -94,7 +94,7 @@ class StrictTextField(serializers.CharField):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A JSON number without a fraction; no text, no boolean."""
+    """A JSON number without a fraction. Strings and booleans are rejected."""
 
     default_error_messages = {"not_integer": "Must be a whole number."}
 
@@ -105,7 +105,7 @@ class StrictIntegerField(serializers.IntegerField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """``true`` or ``false``; no text, no number."""
+    """``true`` or ``false``. Strings and numbers are rejected."""
 
     default_error_messages = {"not_boolean": "Must be true or false."}
 

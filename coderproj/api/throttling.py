@@ -1,4 +1,4 @@
-"""REST framework's throttles over the counters of ``identity.limits``, and the headers that report them."""
+"""REST framework throttles based on the counters of ``identity.limits``, and the rate limit headers."""
 
 import math
 import time
@@ -11,29 +11,29 @@ from rest_framework.throttling import BaseThrottle
 
 from coderproj.base.errors import DomainError
 from coderproj.identity.actor import Actor
-from coderproj.identity.limits import LOGIN, REPORTS, UPLOADS, Key, Standing, counters, network_of
+from coderproj.identity.limits import LOGIN, REPORTS, UPLOADS, Key, RateStatus, client_network, counters
 from coderproj.identity.roles import SiteRole
 
-if TYPE_CHECKING:  # importing it here would be circular: it loads these classes
+if TYPE_CHECKING:  # circular import: REST framework's views load these classes
     from rest_framework.views import APIView
 
 BYPASS_HEADER = "HTTP_X_CODER_BYPASS_RATELIMIT"
 
 
-class MayNotBypass(DomainError):
-    """Somebody other than an owner asked for requests without limits."""
+class BypassNotAllowed(DomainError):
+    """A caller who is not an owner tried to bypass the rate limits."""
 
     status_code = 428
     message = "Only owners may bypass rate limits."
 
 
 class RateThrottle(BaseThrottle):
-    """Limits by the number of a setting, 0 for no limit. Owners bypass it with ``X-Coder-Bypass-Ratelimit: true``."""
+    """A limit per minute from a setting, 0 for no limit. Owners bypass it with ``X-Coder-Bypass-Ratelimit: true``."""
 
     name = ""
     setting = ""
     exact = True
-    standing: Standing | None = None
+    status: RateStatus | None = None
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         limit: int = getattr(settings, self.setting)
@@ -43,28 +43,28 @@ class RateThrottle(BaseThrottle):
         actor = user if isinstance(user, Actor) else None
         if actor is not None and request.META.get(BYPASS_HEADER) == "true":
             if SiteRole.OWNER not in actor.site_roles:
-                raise MayNotBypass
+                raise BypassNotAllowed
             return True
-        key = (self.name, actor.id if actor else network_of(request._request), self.path_of(request))
-        counted: tuple[Key, Standing] | None = getattr(request._request, "counted", None)
-        if counted is not None and counted[0] == key:  # on the short way, which a compiled read gave up
-            self.standing = counted[1]
+        key = (self.name, actor.id if actor else client_network(request._request), self.path_of(request))
+        counted: tuple[Key, RateStatus] | None = getattr(request._request, "counted", None)
+        if counted is not None and counted[0] == key:  # already counted by the fast path, which fell back to this view
+            self.status = counted[1]
         else:
-            self.standing = counters.hit(key, limit, report_every=1 if self.exact else max(limit // REPORTS, 1))
-            request._request.counted = key, self.standing  # type: ignore[attr-defined]
-        note(request._request, self.standing)
-        return self.standing.allowed
+            self.status = counters.hit(key, limit, report_every=1 if self.exact else max(limit // REPORTS, 1))
+            request._request.counted = key, self.status  # type: ignore[attr-defined]
+        record_status(request._request, self.status)
+        return self.status.allowed
 
     def path_of(self, request: Request) -> str:
-        """What is counted apart."""
+        """Return the path that the hit is counted for; ``""`` counts all paths together."""
         return request._request.path_info
 
     def wait(self) -> float | None:
-        return None if self.standing is None else seconds_left(self.standing)
+        return None if self.status is None else seconds_left(self.status)
 
 
 class ApiThrottle(RateThrottle):
-    """Every request, by user (else address) and path."""
+    """Limits all requests per user (or address) and path."""
 
     name = "api"
     setting = "RATELIMIT_API"
@@ -72,7 +72,7 @@ class ApiThrottle(RateThrottle):
 
 
 class UploadThrottle(RateThrottle):
-    """Uploads, by user. API and pages count together."""
+    """Limits uploads per user. API and pages share the limit."""
 
     name = UPLOADS
     setting = "RATELIMIT_UPLOADS"
@@ -82,7 +82,8 @@ class UploadThrottle(RateThrottle):
 
 
 class LoginThrottle(RateThrottle):
-    """Tries of passwords, by address; by user for one's own password. API and pages count together."""
+    """Limits password attempts per address, or per user for changes of their own password. API and pages share the
+    limit."""
 
     name = LOGIN
     setting = "RATELIMIT_LOGIN"
@@ -91,24 +92,24 @@ class LoginThrottle(RateThrottle):
         return ""
 
 
-def seconds_left(standing: Standing) -> float:
-    return max(standing.reset - time.time(), 1.0)
+def seconds_left(status: RateStatus) -> float:
+    return max(status.reset - time.time(), 1.0)
 
 
-def note(request: HttpRequest, standing: Standing) -> None:
-    """Keep the tightest standing of a request for its headers."""
-    noted: Standing | None = getattr(request, "rate_limit", None)
-    if noted is None or standing.remaining < noted.remaining or not standing.allowed:
-        request.rate_limit = standing  # type: ignore[attr-defined]
+def record_status(request: HttpRequest, status: RateStatus) -> None:
+    """Store the strictest status of a request for the response headers."""
+    current: RateStatus | None = getattr(request, "rate_limit", None)
+    if current is None or status.remaining < current.remaining or not status.allowed:
+        request.rate_limit = status  # type: ignore[attr-defined]
 
 
 def headers_of(request: HttpRequest) -> dict[str, str]:
-    """The ``X-RateLimit-*`` headers of an answer; none where nothing was counted."""
-    standing: Standing | None = getattr(request, "rate_limit", None)
-    if standing is None:
+    """Return the ``X-RateLimit-*`` headers of a response; none if no hit was counted."""
+    status: RateStatus | None = getattr(request, "rate_limit", None)
+    if status is None:
         return {}
     return {
-        "X-RateLimit-Limit": str(standing.limit),
-        "X-RateLimit-Remaining": str(standing.remaining),
-        "X-RateLimit-Reset": str(math.ceil(standing.reset)),
+        "X-RateLimit-Limit": str(status.limit),
+        "X-RateLimit-Remaining": str(status.remaining),
+        "X-RateLimit-Reset": str(math.ceil(status.reset)),
     }

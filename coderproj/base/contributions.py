@@ -1,12 +1,12 @@
-"""What installed apps contribute to the parts that serve all apps: navigation, search, web server and so on.
+"""Contributions of installed apps to the shared parts: navigation, search, web server and so on.
 
-An app declares its contributions in its ``AppConfig``, as dotted paths to lists ::
+An app declares its contributions in its ``AppConfig``, as dotted paths to lists::
 
     class TemplatesConfig(AppConfig):
         contributions = {"navigation": "templates_app.pages.navigation.ENTRIES"}
 
-The part that needs them asks ``contributions("navigation")``. The modules are imported at the first such call, so a
-daemon or a command that shows no page imports none.
+The shared part calls ``contributions("navigation")``. The first call imports the modules, so a daemon or a command that
+renders no page imports none of them.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 
 @cache
 def contributions(kind: str) -> tuple[Any, ...]:
-    """Return everything that installed apps contribute of one kind, in the order of INSTALLED_APPS.
+    """Return all contributions of one kind, in the order of INSTALLED_APPS.
 
     Raises ImportError when an app declares a path that does not exist.
     """

@@ -1,4 +1,4 @@
-"""The body of every error of the API: ``{"message": …, "detail": …, "validations": [{"field": …, "detail": …}]}``.
+"""The body of every API error: ``{"message": …, "detail": …, "validations": [{"field": …, "detail": …}]}``.
 
 ``detail`` and ``validations`` are left out when they are empty.
 """
@@ -7,11 +7,11 @@ from typing import Any
 
 from coderproj.base.errors import Problem
 
-INTERNAL = "An internal error occurred. The request id in the X-Coder-Request-Id header finds it in the log."
+INTERNAL_ERROR = "An internal error occurred. The X-Coder-Request-Id header has the request id to look for in the log."
 
 
 def envelope(message: str, detail: str = "", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
-    """Return the body of an error, or of an answer that only confirms."""
+    """Return the body of an error, or of a response that only confirms."""
     body: dict[str, Any] = {"message": message}
     if detail:
         body["detail"] = detail

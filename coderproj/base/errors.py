@@ -1,6 +1,6 @@
-"""What can go wrong, in the words of the product. ``api.errors`` renders these as the envelope, pages as messages.
+"""Errors of the domain. ``api.errors`` renders them as the envelope, pages render them as messages.
 
-Texts are for users and hold no internals. ``field`` names the offending field of the input as the caller wrote it.
+Messages are shown to users and contain no internals. ``field`` names the invalid input field as the caller wrote it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Problem:
 
 
 class DomainError(Exception):
-    """A request that cannot be carried out. ``status_code`` is the HTTP status that says the same."""
+    """A request that fails. ``status_code`` is the HTTP status of the response."""
 
     status_code = 400
     message = "Invalid request."
@@ -28,46 +28,46 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    """Input that breaks a rule."""
+    """Invalid input."""
 
     message = "Validation failed."
 
     @classmethod
     def field(cls, field: str, detail: str, *, message: str = "") -> "Invalid":
-        """An error about one field."""
+        """Return an error about one field."""
         return cls(message, problems=(Problem(field, detail),))
 
 
 class SignInRequired(DomainError):
-    """No credentials, or none that count (any more)."""
+    """Missing, invalid, expired or revoked credentials."""
 
     status_code = 401
     message = "You are signed out or your session has expired. Please sign in again to continue."
 
 
 class Forbidden(DomainError):
-    """An object the caller may read, and an action that is not allowed on it."""
+    """The caller may read the object, but the action is not allowed."""
 
     status_code = 403
     message = "Forbidden."
 
 
 class NotFound(DomainError):
-    """No such object, or none that the caller may know of: both answer alike."""
+    """The object does not exist or is not visible to the caller. Both cases give the same response."""
 
     status_code = 404
     message = "Resource not found or you do not have access to this resource"
 
 
 class Conflict(DomainError):
-    """The state of an object forbids it, most often a taken name."""
+    """The current state forbids the change; most often the name is taken."""
 
     status_code = 409
     message = "Conflict."
 
     @classmethod
     def taken(cls, what: str, name: str, *, field: str = "name") -> "Conflict":
-        """A duplicate name, on create and on rename."""
+        """Return the error for a duplicate name, on create and on rename."""
         return cls(
             f"{'An' if what[0] in 'aeio' else 'A'} {what} named {name!r} already exists.",
             problems=(Problem(field, "This value is already in use and should be unique."),),
@@ -75,7 +75,7 @@ class Conflict(DomainError):
 
 
 class Unfinished(DomainError):
-    """The answer depends on a job that has not completed."""
+    """The response depends on a job that has not completed."""
 
     status_code = 412
     message = "The job has not completed yet."
@@ -88,4 +88,4 @@ class TooLarge(DomainError):
 
 class TooManyRequests(DomainError):
     status_code = 429
-    message = "Too many requests: please wait and try again."
+    message = "Too many requests. Wait and try again."

@@ -1,7 +1,7 @@
-"""Filters of lists, shared by API, pages and commands: django-filter's sets with an actor, and how they are applied.
+"""List filters, shared by API, pages and commands: filter sets of django-filter that know the actor.
 
-A filter set is used in two steps: ``apply`` for rows, ``parameters`` for the schema. Where a list has a search field
-``q``, every filter is also a key of it (``status:active``); free text is looked for in ``FilterSet.text_lookups``.
+``apply`` filters rows, ``parameters`` describes a filter set in the schema. In a list with a search field ``q``, every
+filter is also a key of ``q`` (``status:active``), and free text is searched in ``FilterSet.text_lookups``.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 # ---------------------------------------------------------------------- filters
 class Choices(django_filters.BaseInFilter, django_filters.ChoiceFilter):
-    """One or several of the choices, with commas between them."""
+    """One or more of the choices, separated by commas."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        help_text = f"{kwargs.pop('help_text', '')} Several with commas between them.".strip()
+        help_text = f"{kwargs.pop('help_text', '')} Separate several values by commas.".strip()
         super().__init__(*args, help_text=help_text, **kwargs)
 
 
 class Flag(django_filters.TypedChoiceFilter):
-    """``true`` or ``false``; anything else is an error (django-filter's own would ignore it)."""
+    """``true`` or ``false``; any other value is an error (django-filter's boolean filter ignores it)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = (("true", "yes"), ("false", "no"))
@@ -37,13 +37,13 @@ class Flag(django_filters.TypedChoiceFilter):
 
 
 class WholeNumber(django_filters.NumberFilter):
-    """A number without a fraction."""
+    """An integer."""
 
     field_class = IntegerField
 
 
 class Moment(django_filters.IsoDateTimeFilter):
-    """A time in ISO 8601, UTC unless it says otherwise."""
+    """A time in ISO 8601, in UTC unless it has an offset."""
 
 
 def created_after(field: str = "created_at") -> Moment:
@@ -55,9 +55,9 @@ def created_before(field: str = "created_at") -> Moment:
 
 
 class FilterSet(django_filters.FilterSet):
-    """A filter set that knows the actor. A filter's method may raise Invalid naming the filter, or NotFound."""
+    """A filter set that knows the actor. A filter's method can raise Invalid naming the filter, or NotFound."""
 
-    # Where the free text of ``q`` is looked for; empty for lists without ``q``.
+    # The lookups that free text in ``q`` is compared with; empty for lists without ``q``.
     text_lookups: tuple[str, ...] = ()
 
     def __init__(self, data: Mapping[str, str], *, actor: Any, queryset: QuerySet[Any]) -> None:
@@ -67,17 +67,17 @@ class FilterSet(django_filters.FilterSet):
 
 # ---------------------------------------------------------------------- applying
 def is_filtered(filter_set: type[FilterSet], query: Mapping[str, str]) -> bool:
-    """Whether the query parameters ask for anything but the whole list."""
+    """Return True if the query parameters filter the list."""
     names = (FIELD, *filter_set.base_filters) if filter_set.text_lookups else filter_set.base_filters
     return any(query.get(name) for name in names)
 
 
 def apply(filter_set: type[FilterSet], actor: Any, query: Mapping[str, str], rows: Rows) -> Rows:
-    """The rows that the query parameters ask for. A parameter of its own wins over the same key in ``q``; blank ones
-    do not count.
+    """Return the rows that match the query parameters. A parameter overrides the same key in ``q``; blank ones are
+    ignored.
 
-    Raises Invalid with a problem for each bad parameter, where a bad key of ``q`` is named ``q``; NotFound for a named
-    object that the actor cannot see.
+    Raises Invalid with a problem per invalid parameter (field ``q`` for an invalid key of ``q``), and NotFound when a
+    parameter names an object that is not visible to the actor.
     """
     search = Search("", {})
     if filter_set.text_lookups:
@@ -90,16 +90,16 @@ def apply(filter_set: type[FilterSet], actor: Any, query: Mapping[str, str], row
     given = {name: query[name] for name in filter_set.base_filters if query.get(name)}
     filters: Any = filter_set({**search.terms, **given}, actor=actor, queryset=rows)
     if not filters.is_valid():
-        raise _named([Problem(name, str(errors[0])) for name, errors in filters.errors.items()], given)
+        raise _reported_as_sent([Problem(name, str(errors[0])) for name, errors in filters.errors.items()], given)
     try:
         found: Rows = filters.qs
     except Invalid as error:
-        raise _named(error.problems, given) from None
+        raise _reported_as_sent(error.problems, given) from None
     return found
 
 
-def _named(problems: list[Problem] | tuple[Problem, ...], given: Mapping[str, str]) -> Invalid:
-    """The problems by the parameters that the caller wrote."""
+def _reported_as_sent(problems: list[Problem] | tuple[Problem, ...], given: Mapping[str, str]) -> Invalid:
+    """Return an Invalid whose problems name the parameters that the caller sent."""
     return Invalid(
         "Query parameters have invalid values.",
         problems=tuple(
@@ -111,11 +111,11 @@ def _named(problems: list[Problem] | tuple[Problem, ...], given: Mapping[str, st
 
 # ---------------------------------------------------------------------- describing
 def parameters(filter_set: type[FilterSet], *, without: tuple[str, ...] = ()) -> list[OpenApiParameter]:
-    """The query parameters of a filter set, for the schema."""
+    """Return the query parameters of a filter set, for the schema."""
     described = [_parameter(name, entry) for name, entry in filter_set.base_filters.items() if name not in without]
     if filter_set.text_lookups:
         keys = ", ".join(f"`{name}:`" for name in filter_set.base_filters)
-        text = f"Free text, and the filters as keys: {keys}. Values may be quoted."
+        text = f"Free text, and the filters as keys: {keys}. Values can be quoted."
         described.insert(0, OpenApiParameter(FIELD, str, description=text))
     return described
 

@@ -1,4 +1,4 @@
-"""Reading ids from paths and bodies."""
+"""Parsing ids in paths and bodies."""
 
 import re
 import uuid
@@ -15,12 +15,12 @@ UUID_PATTERN = re.compile(
 
 
 def parse_uuid(text: str) -> uuid.UUID | None:
-    """The UUID in one of the spellings that clients use, else None."""
+    """Return the UUID in any notation that clients use, or None."""
     return uuid.UUID(text) if UUID_PATTERN.fullmatch(text) else None
 
 
 def path_uuid(name: str, text: str) -> uuid.UUID:
-    """The UUID of a path parameter; an error naming the parameter when it is none."""
+    """Return the UUID of a path parameter. Raises DomainError naming the parameter when it is not a UUID."""
     value = parse_uuid(text)
     if value is None:
         raise DomainError(f"Invalid UUID in path parameter {name!r}.", detail=f"{text[:64]!r} is not a UUID.")

@@ -1,4 +1,4 @@
-"""JSON as the API writes it."""
+"""The JSON encoding of the API."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ JSON_CONTENT_TYPE = "application/json; charset=utf-8"
 def to_json(data: Any) -> bytes:
     """Encode ``data`` as compact UTF-8 JSON that ends with a newline.
 
-    UUIDs become text; lazy texts and iterables are evaluated. Times must be text already (``times.moment_text``).
+    UUIDs become strings; lazy strings and iterables are evaluated. Pass times as strings (``times.moment_text``).
     """
     return msgspec.json.encode(data, enc_hook=_plain) + b"\n"
 

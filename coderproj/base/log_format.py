@@ -1,4 +1,4 @@
-"""How our processes log: one line a record, control characters escaped, secrets blanked."""
+"""The log format: one line per record, with escaped control characters and redacted secrets."""
 
 import logging
 import re
@@ -18,11 +18,11 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - name defined by the base class
         record.message = redact(record.message).replace("\n", "\\n")
         return super().formatMessage(record)
 
 
 def redact(text: str) -> str:
-    """``text`` without session tokens, passwords and control characters."""
+    """Return ``text`` with session tokens and passwords redacted and control characters escaped."""
     return CONTROL_PATTERN.sub(lambda match: f"\\x{ord(match[0]):02x}", SECRET_PATTERN.sub(r"\1…", text))

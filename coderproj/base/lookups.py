@@ -10,8 +10,8 @@ from django.db.models.sql.compiler import SQLCompiler
 @ForeignKey.register_lookup
 @UUIDField.register_lookup
 class AnyOf(Lookup):
-    """``id__any=ids``: ``id = ANY(array)``. One parameter whatever the number of ids, so one prepared statement;
-    ``__in`` makes a new statement for each number."""
+    """``id__any=ids``: ``id = ANY(array)``. The ids are one parameter, so one prepared statement serves any number of
+    ids; ``__in`` creates a statement for each number."""
 
     lookup_name = "any"
     prepare_rhs = False

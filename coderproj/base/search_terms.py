@@ -1,4 +1,4 @@
-"""The search language of lists: words, and ``key:value`` pairs whose values may be quoted (``name:"my team"``)."""
+"""The search language of lists: words and ``key:value`` pairs; values can be quoted (``name:"my team"``)."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from coderproj.base.errors import Invalid
 
 FIELD = "q"
-# A word is made of quoted pieces and of pieces without blanks or quotes.
+# A word consists of quoted parts and parts without whitespace or quotes.
 WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
-UNBALANCED = 'A double quote (") is not closed.'
+UNCLOSED_QUOTE = 'A double quote (") is not closed.'
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What ``q`` asks for: free text, and values by key. Everything is in lower case."""
+    """A parsed ``q``: free text, and values by key, all in lower case."""
 
     text: str
     terms: Mapping[str, str]
 
     def choices(self, key: str, allowed: Collection[str]) -> list[str]:
-        """The comma-separated values of a key, each of which must be one of ``allowed``. Raises Invalid."""
+        """Return the comma-separated values of a key. Raises Invalid for a value that is not in ``allowed``."""
         values = [value.strip() for value in self.terms.get(key, "").split(",") if value.strip()]
         for value in values:
             if value not in allowed:
@@ -29,11 +29,11 @@ class Search:
 
 
 def parse_search(query: str, keys: Collection[str]) -> Search:
-    """Reads ``q``. Raises Invalid on ``q`` for an unknown key, a key twice, a missing value or an open quote."""
+    """Parse ``q``. Raises Invalid on ``q`` for an unknown or repeated key, a missing value or an unclosed quote."""
     if "\0" in query:
         raise Invalid.field(FIELD, "Null characters are not allowed.")
     if query.count('"') % 2:
-        raise Invalid.field(FIELD, UNBALANCED)
+        raise Invalid.field(FIELD, UNCLOSED_QUOTE)
     words: list[str] = []
     terms: dict[str, str] = {}
     for word in WORD.findall(query.lower()):

@@ -1,4 +1,4 @@
-"""What commands show of jobs and their results: live progress on a terminal, plain lines elsewhere."""
+"""Output of commands about jobs and their results: live progress on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 
-class Show:
-    """Writes to the terminal. ``durations`` collects what each step took, in seconds."""
+class TerminalOutput:
+    """Prints steps, logs and results. ``durations`` holds the duration of each step in seconds."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -19,7 +19,7 @@ class Show:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Run a step: a spinner on a terminal, and a line with its duration at the end."""
+        """Run a step: show a spinner on a terminal, then print a line with the duration."""
         began = time.perf_counter()
         with self.console.status(f"{name} …"):
             yield
@@ -27,7 +27,7 @@ class Show:
         self.console.print(f"[green]✓[/] {name} [dim]({_seconds(self.durations[name])})[/]")
 
     def job(self, lines: Iterator[tuple[float, dict[str, Any]]]) -> float | None:
-        """Show a job's log as it comes: a heading for each stage. Returns when the first line arrived."""
+        """Print log lines as they arrive, with a heading per stage. Return the arrival time of the first line."""
         first: float | None = None
         stage = ""
         with self.console.status("Waiting for a daemon …") as status:
@@ -43,7 +43,7 @@ class Show:
         return first
 
     def parameters(self, variables: list[dict[str, Any]], rich_parameters: list[dict[str, Any]]) -> None:
-        """What the template asks for."""
+        """Print the variables and rich parameters of a template."""
         table = Table("Parameter", "Type", "Default", "Rule", title="Parameters", title_justify="left")
         for variable in variables:
             rule = variable["validation_error"] or variable["validation_condition"]
@@ -54,7 +54,7 @@ class Show:
         self.console.print(table)
 
     def resources(self, resources: list[dict[str, Any]], title: str) -> None:
-        """What the template creates, with agents and apps."""
+        """Print the resources of a template with their agents and apps."""
         tree = Tree(f"[bold]{title}[/]")
         for resource in resources:
             branch = tree.add(f"{resource['type']}.{resource['name']}{_cost(resource)}")
@@ -68,7 +68,7 @@ class Show:
         self.console.print(tree)
 
     def figures(self, rows: list[tuple[str, str, str]]) -> None:
-        """Measured figures: what, value, compared with what."""
+        """Print measured figures: name, value and comparison."""
         table = Table("Figure", "Measured", "Compared", title="Figures", title_justify="left")
         for row in rows:
             table.add_row(*row)

@@ -1,10 +1,10 @@
-"""How times are written where programs read them."""
+"""The time format of the API and other machine-readable output."""
 
 from datetime import UTC, datetime
 
 
 def moment_text(moment: datetime) -> str:
-    """RFC 3339, in UTC with ``Z``, up to microseconds, without zeros at the end of the fraction (contract, times).
-    ``json_sql.moment_sql`` is the same in SQL."""
+    """Return a time as RFC 3339 in UTC with ``Z``, with up to six fractional digits and no trailing zeros (contract,
+    times). ``json_sql.moment_sql`` does the same in SQL."""
     text = moment.astimezone(UTC).isoformat().removesuffix("+00:00")
     return f"{text.rstrip('0') if moment.microsecond else text}Z"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from coderproj.base.terminal import Show
+from coderproj.base.terminal import TerminalOutput
 from coderproj.demo.api import Api
 
 
@@ -23,7 +23,7 @@ class Figures:
     durations: dict[str, float] = field(default_factory=dict)
 
 
-def run(api: Api, show: Show, *, name: str, archive: bytes, changed: dict[str, str]) -> Figures:
+def run(api: Api, show: TerminalOutput, *, name: str, archive: bytes, changed: dict[str, str]) -> Figures:
     """Everything that a platform team does first. ``changed`` are rich parameter values for the dry run.
 
     Raises DemoFailedError and ApiError.

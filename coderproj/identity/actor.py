@@ -1,4 +1,4 @@
-"""Who is asking: the principal of a request, loaded by one query and passed to every service and queryset."""
+"""The actor: the authenticated user of a request with their permissions, passed to every service and queryset."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from coderproj.identity.models import ApiKey, GroupMembership, KeyScope, Members
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a request came from, for the audit log."""
+    """The origin of a request, for the audit log."""
 
     ip: str | None = None
     user_agent: str = ""
@@ -18,10 +18,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user with everything that permissions depend on.
+    """A user with all data that permissions depend on.
 
-    ``organization_roles`` has a key for each organization the user is a member of; ``group_ids`` holds the explicit
-    groups in those organizations and their ``Everyone`` groups (whose id is the organization's).
+    ``organization_roles`` has a key for each organization that the user is a member of. ``group_ids`` contains the
+    user's groups in those organizations, including the ``Everyone`` groups (whose id is the organization's).
     """
 
     id: uuid.UUID
@@ -34,7 +34,7 @@ class Actor:
     key_id: str = ""
     client: Client = Client()
 
-    # What Django REST framework asks of ``request.user``.
+    # Attributes that Django REST framework reads from ``request.user``.
     is_authenticated = True
     is_active = True
 
@@ -47,12 +47,12 @@ class Actor:
         return frozenset(self.organization_roles)
 
     def organizations_where(self, granted: Callable[[frozenset[str]], bool]) -> frozenset[uuid.UUID]:
-        """The organizations in which the actor's roles fulfil the condition."""
+        """Return the organizations in which the actor's roles satisfy the condition."""
         return frozenset(id_ for id_, roles in self.organization_roles.items() if granted(roles))
 
     @classmethod
     def of(cls, user: User, *, key: ApiKey | None = None, client: Client | None = None) -> "Actor":
-        """The actor for a user row: two queries. The API path loads its actor in one (``api.authentication``)."""
+        """Return the actor for a user row, with two queries. API requests load theirs in one (``actor_for_token``)."""
         memberships = {row.organization_id: frozenset(row.roles) for row in Membership.objects.filter(user=user)}
         groups = GroupMembership.objects.filter(user=user, group__organization__in=memberships)
         return cls(

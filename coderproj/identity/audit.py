@@ -1,4 +1,4 @@
-"""The audit log: what is recorded of which model, and the one way to record it."""
+"""The audit log: the audited fields of each model, and ``record``, which writes it."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +26,16 @@ from coderproj.identity.models import (
 )
 
 Snapshot = dict[str, Any]
-SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
+SECRET = "(secret)"  # noqa: S105 - placeholder for secret values
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the audit log keeps of a model: every field is tracked, secret or ignored, by its attribute name.
+    """The audit policy of a model. Each field, by attribute name, is tracked, secret or ignored.
 
-    ``target`` names the field that tells people which object it was. ``identity`` names the one whose UUID stands for
-    an object with another kind of key: the user's for what belongs to one (clients decode ``resource_id`` as a UUID).
-    ``related`` adds what other tables keep.
+    ``target`` is the field shown as the object's name. ``identity`` is the field recorded as ``resource_id``, which
+    clients decode as a UUID: models whose primary key is not a UUID use the user's id. ``related`` returns values from
+    other tables.
     """
 
     resource_type: str
@@ -51,17 +51,17 @@ _policies: dict[type[models.Model], Policy] = {}
 
 
 def declare(model: type[models.Model], policy: Policy) -> None:
-    """Put a model under audit. A test fails for a field that the policy does not name."""
+    """Register the policy of a model. A test fails for a field that the policy does not list."""
     _policies[model] = policy
 
 
 def policies() -> Mapping[type[models.Model], Policy]:
-    """Every model under audit."""
+    """Return the policies of all audited models."""
     return _policies
 
 
 def snapshot(instance: models.Model) -> Snapshot:
-    """The audited fields of an object as JSON values."""
+    """Return the audited fields of an object as JSON values."""
     policy = _policies[type(instance)]
     values = {name: _plain(getattr(instance, name)) for name in (*policy.tracked, *policy.secret)}
     return {**values, **(policy.related(instance) if policy.related else {})}
@@ -69,9 +69,9 @@ def snapshot(instance: models.Model) -> Snapshot:
 
 @dataclass(slots=True)
 class Entry:
-    """What is being recorded. The caller sets ``after`` to the object as it became (None when it is gone).
+    """A change that is being recorded. The service sets ``after`` to the changed object, or leaves None for a deletion.
 
-    ``target`` and ``icon`` are those of the object before the change: a refused change has not given it others.
+    ``target`` and ``icon`` are the values before the change, because a rejected change does not modify them.
     """
 
     instance: models.Model | None = None
@@ -84,11 +84,11 @@ class Entry:
 
 @contextmanager
 def record(actor: Actor, action: AuditAction, instance: models.Model | None = None) -> Iterator[Entry]:
-    """Run a change in a transaction and record it there; record a refused attempt with its status and no diff.
+    """Run a change and record it in the same transaction. Record a rejected change with its status and without a diff.
 
-    ``instance`` is the object to be changed, when there is one. It is locked and read anew: two changes of the same
-    moment follow each other, and neither undoes the other. Raises NotFound when it has gone meanwhile. Nothing is
-    recorded as long as neither it nor ``entry.after`` is known.
+    ``instance`` is the object to change, if it exists. It is locked and re-read, so concurrent changes run one after
+    the other and none overwrites another. Raises NotFound when it was deleted meanwhile. Records nothing while neither
+    ``instance`` nor ``entry.after`` is set.
     """
     entry = Entry()
     try:
@@ -107,11 +107,11 @@ def record(actor: Actor, action: AuditAction, instance: models.Model | None = No
 
 @contextmanager
 def refused(actor: Actor, action: AuditAction, instance: models.Model) -> Iterator[None]:
-    """Record a change that is refused before ``record`` begins: for who asks, or for what the request says."""
+    """Record a change that is rejected before ``record`` starts, by a permission check or validation."""
     try:
         yield
     except Exception as error:
-        status_code = getattr(error, "status_code", None)  # ours and those of REST framework
+        status_code = getattr(error, "status_code", None)  # DomainError and APIException have it
         if status_code is not None:
             target, icon = _target(instance), getattr(instance, "icon", "")
             _write(actor, action, Entry(instance, target, icon, status_code=status_code), {})
@@ -119,7 +119,7 @@ def refused(actor: Actor, action: AuditAction, instance: models.Model) -> Iterat
 
 
 def _lock(instance: models.Model) -> None:
-    """Not for its key: rows that refer to it may be inserted meanwhile."""
+    """Lock and re-read the row. ``no_key`` lets other transactions insert rows that refer to it."""
     rows = type(instance)._base_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001 - Django documents it
     try:
         instance.refresh_from_db(from_queryset=rows)

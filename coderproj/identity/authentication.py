@@ -1,4 +1,4 @@
-"""From a request's token to its actor, in one query."""
+"""Load the actor for the token of a request, with one query."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ SESSION_COOKIE = "coder_session_token"
 APP_COOKIE = "coder_devurl_session_token"
 SESSION_HEADER = "HTTP_CODER_SESSION_TOKEN"
 
-# Token, user, memberships and groups. ``Everyone`` groups carry their organization's id.
+# Key, user, memberships and groups. The id of an ``Everyone`` group is the organization's.
 ACTOR_SQL = """
 SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
        u.id, u.username, u.email, u.rbac_roles,
@@ -104,7 +104,7 @@ memories = Memories()
 
 
 def carried_token(request: HttpRequest) -> tuple[str, bool]:
-    """The token of a request and whether a cookie carried it."""
+    """Return the token of a request, or ``""``, and whether it came from a cookie."""
     cookies = request.COOKIES
     if cookie := cookies.get(SESSION_COOKIE):
         return cookie, True
@@ -114,7 +114,7 @@ def carried_token(request: HttpRequest) -> tuple[str, bool]:
 
 
 def client_of(request: HttpRequest) -> Client:
-    """Address, user agent and request id. ``X-Forwarded-For`` counts as far as ``TRUSTED_PROXIES`` wrote it."""
+    """Return address, user agent and request id. ``X-Forwarded-For`` is used only for hops in ``TRUSTED_PROXIES``."""
     meta = request.META
     return Client(
         ip=addresses.caller(
@@ -126,13 +126,14 @@ def client_of(request: HttpRequest) -> Client:
 
 
 def actor_for_token(token: str, client: Client) -> Actor:
-    """The actor behind ``<id>-<secret>``. Raises SignInRequired for anything that does not count (any more)."""
+    """Return the actor for ``<id>-<secret>``. Raises SignInRequired for an invalid, unknown, expired or revoked
+    token."""
     key_id, secret = parse_token(token)
     with connection.cursor() as cursor:
         cursor.execute(REMEMBERED_SQL, [key_id])
         row = cursor.fetchone()
     now = datetime.now(UTC)
-    # An unknown id is compared as well, so that both cases take the same time.
+    # Compare for an unknown id as well, so that both cases take the same time.
     stored = bytes(row[0]) if row else bytes(32)
     matches = hmac.compare_digest(stored, hashlib.sha256(secret.encode()).digest())
     if row is None or not matches:
@@ -153,7 +154,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
     ) = row
     if expires_at <= now:
         raise SignInRequired(detail="The session has expired.")
-    # Its use is noted once an hour, and its expiry slides when an hour of its lifetime is over.
+    # A use is recorded once an hour, and the expiry slides after the first hour of the lifetime.
     slide_at = expires_at - timedelta(seconds=lifetime) + TOUCH_INTERVAL
     touch_at = min(last_used + TOUCH_INTERVAL, slide_at) if last_used is not None else now
     if touch_at <= now:
@@ -178,7 +179,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
 
 
 def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:
-    """An organization and the roles in it, from the ``<id>:<role>,<role>`` of ACTOR_SQL."""
+    """Return an organization's id and the roles in it, from ``<id>:<role>,<role>`` of ACTOR_SQL."""
     organization, _, roles = text.partition(":")
     return uuid.UUID(organization), frozenset(roles.split(",")) if roles else frozenset()
 
@@ -212,7 +213,7 @@ def _digest(token: str) -> bytes:
 
 
 def touch(key_id: str, user_id: uuid.UUID, expires_at: datetime, lifetime: int, now: datetime, client: Client) -> None:
-    """Note the use of a key, at most hourly, and slide its expiry when an hour of its lifetime is over."""
+    """Record the use of a key, and slide its expiry if at least an hour of the lifetime has passed."""
     whole = now + timedelta(seconds=lifetime)
     slid = whole if whole - expires_at >= TOUCH_INTERVAL else expires_at
     with connection.cursor() as cursor:

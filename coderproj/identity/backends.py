@@ -1,4 +1,4 @@
-"""Signing in with e-mail address and password, for the pages and the API alike."""
+"""The authentication backend for e-mail address and password, used by pages and the API."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from coderproj.identity.limits import may_try_password
+from coderproj.identity.limits import password_attempt_allowed
 from coderproj.identity.models import User
 
 
 class PasswordBackend(BaseBackend):
-    """An existing, active user with the right password. An unknown address costs the same time as a wrong password.
+    """Authenticates existing, active users. An unknown address takes the same time as a wrong password.
 
-    ``request`` is given by pages, whose tries are counted here; the API counts its own. Raises PermissionDenied over
-    the rate limit, which ends the attempt like a wrong password.
+    Pages pass ``request``, so their attempts are counted here; the API counts its own. Raises PermissionDenied over the
+    rate limit, which Django treats like a wrong password.
     """
 
     def authenticate(
@@ -25,7 +25,7 @@ class PasswordBackend(BaseBackend):
         password: str | None = None,
         **credentials: Any,
     ) -> User | None:
-        if request is not None and not may_try_password(request):
+        if request is not None and not password_attempt_allowed(request):
             make_password(password)
             raise PermissionDenied
         email = username or credentials.get("email") or ""

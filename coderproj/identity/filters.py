@@ -1,4 +1,4 @@
-"""Filters of users and of the audit log, for API, pages and commands."""
+"""Filters of users and of the audit log, used by API, pages and commands."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from coderproj.identity.models import AuditAction, AuditLog, User, UserStatus
 from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize, organizations_where
 from coderproj.identity.roles import MEMBER, SiteRole
-from coderproj.identity.users import UnknownUser, find_user, recognized_users, visible_users
+from coderproj.identity.users import UnknownUser, find_user, users_with_visible_details, visible_users
 
 
 def user_named(actor: Actor, field: str, reference: str) -> User:
-    """The visible user that a filter names: ``me``, an id or a username. Raises Invalid on the filter."""
+    """Return the visible user in a filter: ``me``, an id or a username. Raises Invalid on ``field``."""
     try:
         return find_user(actor, reference)
     except UnknownUser as error:
@@ -26,7 +26,7 @@ def user_named(actor: Actor, field: str, reference: str) -> User:
 
 # ---------------------------------------------------------------------- users
 class UserFilter(filtering.FilterSet):
-    """Users by status and role; everybody is a member."""
+    """Filters users by status and role. Every user has the role ``member``."""
 
     text_lookups = ("username__icontains", "email__icontains", "name__icontains")
 
@@ -42,13 +42,13 @@ class UserFilter(filtering.FilterSet):
 
 
 def search_users(actor: Actor, query: Mapping[str, str]) -> UserQuerySet:
-    """The visible users that the query parameters ask for. Raises Invalid naming the parameter."""
+    """Return the visible users that match the query parameters. Raises Invalid naming the parameter."""
     return filtering.apply(UserFilter, actor, query, visible_users(actor))
 
 
 # ---------------------------------------------------------------------- audit log
 class AuditLogFilter(filtering.FilterSet):
-    """Rows by what was done, to what, by whom and when (dates in UTC, both inclusive)."""
+    """Filters the audit log by action, object, actor and date (in UTC, both inclusive)."""
 
     text_lookups = ("resource_target__icontains", "username__icontains")
 
@@ -56,31 +56,31 @@ class AuditLogFilter(filtering.FilterSet):
     resource_id = django_filters.CharFilter(lookup_expr="iexact", help_text="Id of the object.")
     resource_target = django_filters.CharFilter(lookup_expr="iexact", help_text="Name of the object.")
     action = django_filters.ChoiceFilter(choices=AuditAction.choices)
-    username = django_filters.CharFilter(lookup_expr="iexact", help_text="Who did it, by username.")
-    email = django_filters.CharFilter(method="by_email", help_text="Who did it, by e-mail address.")
+    username = django_filters.CharFilter(lookup_expr="iexact", help_text="Username of the actor.")
+    email = django_filters.CharFilter(method="by_email", help_text="E-mail address of the actor.")
     date_from = django_filters.DateFilter(field_name="time", lookup_expr="date__gte", help_text="First day, in UTC.")
     date_to = django_filters.DateFilter(field_name="time", lookup_expr="date__lte", help_text="Last day, in UTC.")
-    status_code = filtering.WholeNumber(help_text="HTTP status of the attempt.")
+    status_code = filtering.WholeNumber(help_text="HTTP status of the change.")
 
     class Meta:
         model = AuditLog
         fields: list[str] = []
 
     def by_email(self, rows: QuerySet[AuditLog], name: str, value: str) -> QuerySet[AuditLog]:
-        return rows.filter(user_id__in=recognized_users(self.actor).filter(email__iexact=value).values("pk"))
+        return rows.filter(user_id__in=users_with_visible_details(self.actor).filter(email__iexact=value).values("pk"))
 
 
 def reads_audit_log(actor: Actor) -> bool:
-    """Whether there is anything in the audit log that the actor may read."""
+    """Return True if the actor may read any part of the audit log."""
     return allowed_everywhere(actor, Action.READ, Resource.AUDIT_LOG) or bool(
         organizations_where(actor, Action.READ, Resource.AUDIT_LOG)
     )
 
 
 def visible_rows(actor: Actor) -> QuerySet[AuditLog]:
-    """All rows for owners and auditors; those of their organizations for organizations' administrators.
+    """Return all rows for owners and auditors, and an organization's rows for its administrators.
 
-    Raises NotFound for anybody else.
+    Raises NotFound for other actors.
     """
     if allowed_everywhere(actor, Action.READ, Resource.AUDIT_LOG):
         return AuditLog.objects.all()
@@ -91,6 +91,6 @@ def visible_rows(actor: Actor) -> QuerySet[AuditLog]:
 
 
 def search_rows(actor: Actor, query: Mapping[str, str]) -> QuerySet[AuditLog]:
-    """The visible rows that the query parameters ask for, newest first. Raises Invalid naming the parameter."""
+    """Return the visible rows that match the query parameters, newest first. Raises Invalid naming the parameter."""
     found: QuerySet[Any] = filtering.apply(AuditLogFilter, actor, query, visible_rows(actor))
     return found.order_by("-time", "id")

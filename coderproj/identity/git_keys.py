@@ -1,4 +1,4 @@
-"""SSH keys of users: made on first use, regenerated on request."""
+"""SSH keys of users: created on first use, regenerated on request."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from coderproj.identity.roles import SiteRole
 
 
 def git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
-    """The user's key. Raises Forbidden for somebody else's unless the actor is an owner."""
+    """Return the user's key. Raises Forbidden for another user's key unless the actor is an owner."""
     _require_own(actor, user)
     public, private = _new_pair()
     defaults = {"public_key": public, "encrypted_private_key": private}
@@ -24,7 +24,7 @@ def git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
 
 
 def regenerate_git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
-    """A new key in place of the user's old one. Raises Forbidden like ``git_ssh_key``."""
+    """Replace the user's key. Raises Forbidden like ``git_ssh_key``."""
     key = git_ssh_key(actor, user)
     with audit.record(actor, AuditAction.WRITE, key) as entry:
         key.public_key, key.encrypted_private_key = _new_pair()
@@ -39,7 +39,7 @@ def _require_own(actor: Actor, user: User) -> None:
 
 
 def _new_pair() -> tuple[str, bytes]:
-    """An OpenSSH public key, and the private one encrypted."""
+    """Return an OpenSSH public key and the encrypted private key."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
@@ -47,6 +47,6 @@ def _new_pair() -> tuple[str, bytes]:
 
 
 def _cipher() -> Fernet:
-    """Encrypts under a key that is derived from the deployment's secret key."""
+    """Return a cipher whose key is derived from the deployment's secret key."""
     digest = hashlib.sha256(b"git ssh keys\0" + settings.SECRET_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))

@@ -1,4 +1,4 @@
-"""Groups: some members of an organization. ``Everyone`` is the group of all of them and has no rows of its own."""
+"""Groups of members of an organization. ``Everyone`` contains all members and has no membership rows."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ from coderproj.identity.rbac import Action, Resource, allowed_everywhere, author
 
 @dataclass(frozen=True, slots=True)
 class GroupChange:
-    """What to change of a group; None and a blank name keep what is stored. Users are given by id, as text."""
+    """Changes of a group. None and a blank name keep the stored value. Users are given by id, as text."""
 
     name: str = ""
     avatar_url: str | None = None
@@ -37,21 +37,21 @@ class GroupChange:
 
 # ---------------------------------------------------------------------- finding
 def visible_groups(actor: Actor) -> QuerySet[Group]:
-    """Groups that the actor may read: those of their organizations, all of them for administrators of users."""
+    """Return the groups that the actor may read: those of their organizations, or all for user admins."""
     if allowed_everywhere(actor, Action.READ, Resource.GROUP):
         return Group.objects.all()
     return Group.objects.filter(organization__any=organizations_where(actor, Action.READ, Resource.GROUP))
 
 
 def groups_of(actor: Actor, organization: Organization) -> list[Group]:
-    """The visible groups of an organization but ``Everyone``, with members, by name. Two queries."""
+    """Return the visible groups of an organization except ``Everyone``, with members, by name. Two queries."""
     groups = visible_groups(actor).filter(organization=organization).exclude(pk=organization.pk)
     return with_members(groups.order_by("name", "id"))
 
 
 def find_group(actor: Actor, reference: str) -> Group:
-    """A visible group by id, or by a name that no second visible one has. Raises NotFound; DomainError for what is
-    neither."""
+    """Return a visible group by id, or by a name that is unique among the visible groups. Raises NotFound; DomainError
+    for an ambiguous name or an unknown one that is not a UUID."""
     named = [] if parse_uuid(reference) else list(visible_groups(actor).filter(name=reference)[:2])
     if len(named) == 1:
         return named[0]
@@ -61,7 +61,7 @@ def find_group(actor: Actor, reference: str) -> Group:
 
 
 def find_group_in(actor: Actor, organization: Organization, reference: str) -> Group:
-    """A visible group of an organization by name, else by id. Raises NotFound."""
+    """Return a visible group of an organization by name or id. Raises NotFound."""
     condition = Q(name=reference)
     if group_id := parse_uuid(reference):
         condition |= Q(pk=group_id)
@@ -76,8 +76,8 @@ def _only(groups: QuerySet[Group]) -> Group:
 
 
 def with_members(groups: Iterable[Group]) -> list[Group]:
-    """The groups with ``shown_members``: their existing, active users by username. One query for all groups, and one
-    more when an ``Everyone`` is among them, whose members are the organization's."""
+    """Return the groups with ``shown_members``, their existing, active users by username. One query for all groups, and
+    another one if an ``Everyone`` group is among them."""
     rows = list(groups)
     explicit: dict[uuid.UUID, list[User]] = {}
     condition = _active("user")
@@ -95,7 +95,7 @@ def with_members(groups: Iterable[Group]) -> list[Group]:
 
 
 def active_members(group: Group) -> QuerySet[User]:
-    """The existing, active users of a group, by username; of the organization for ``Everyone``."""
+    """Return the existing, active users of a group by username; those of the organization for ``Everyone``."""
     users = User.objects.existing().filter(status=UserStatus.ACTIVE)
     if group.is_everyone:
         users = users.filter(memberships__organization=group.pk)
@@ -108,17 +108,17 @@ def _active(user: str) -> Q:
     return Q(**{f"{user}__deleted": False, f"{user}__status": UserStatus.ACTIVE})
 
 
-# ---------------------------------------------------------------------- making and changing
+# ---------------------------------------------------------------------- creating and changing
 def create_group(
     actor: Actor, organization: Organization, *, name: str, avatar_url: str = "", quota_allowance: int = 0
 ) -> Group:
-    """Create a group without members. Whoever may administer users or the organization may.
+    """Create a group without members. User admins and the organization's administrators may.
 
     Raises Forbidden or NotFound, Invalid for the reserved name, Conflict for a taken one.
     """
     authorize(actor, Action.CREATE, Resource.GROUP, organization_id=organization.pk)
     with audit.record(actor, AuditAction.CREATE) as entry:
-        _refuse_reserved(name)
+        _reject_reserved(name)
         group = Group(organization=organization, name=name, avatar_url=avatar_url, quota_allowance=quota_allowance)
         _save(group)
         entry.after, entry.status_code = group, 201
@@ -126,21 +126,23 @@ def create_group(
 
 
 def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
-    """Change a group and its members. Somebody removed stays in other groups.
+    """Change a group and its members. Removed users stay in other groups.
 
     Raises Forbidden; Conflict for a taken name; Invalid naming ``name``, ``add_users`` or ``remove_users`` for the
-    reserved name, an id that is none, somebody who is not in the organization, or who is in the group already.
+    reserved name, an invalid id, a user outside of the organization, or a user who is already in the group.
     """
     authorize(actor, Action.UPDATE, Resource.GROUP, organization_id=group.organization_id)
     with audit.record(actor, AuditAction.WRITE, group) as entry:
         if change.name and change.name != group.name:
-            _refuse_reserved(change.name)
+            _reject_reserved(change.name)
             if group.is_everyone:
-                raise Invalid.field("name", f"The group {EVERYONE!r} keeps its name.")
+                raise Invalid.field("name", f"The group {EVERYONE!r} cannot be renamed.")
             group.name = change.name
         if group.is_everyone and (change.add_users or change.remove_users):
             field = "add_users" if change.add_users else "remove_users"
-            raise Invalid.field(field, f"Every member of the organization is in {EVERYONE!r}.")
+            raise Invalid.field(
+                field, f"The members of {EVERYONE!r} are the members of the organization and cannot be changed here."
+            )
         group.avatar_url = group.avatar_url if change.avatar_url is None else change.avatar_url
         group.quota_allowance = group.quota_allowance if change.quota_allowance is None else change.quota_allowance
         adding, removing = _members_to_change(group, change)
@@ -152,7 +154,7 @@ def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
 
 
 def delete_group(actor: Actor, group: Group) -> None:
-    """Delete a group, and what it had access to by that. Raises Forbidden; DomainError for ``Everyone``."""
+    """Delete a group and its access list entries. Raises Forbidden; DomainError for ``Everyone``."""
     authorize(actor, Action.DELETE, Resource.GROUP, organization_id=group.organization_id)
     with audit.record(actor, AuditAction.DELETE, group):
         if group.is_everyone:
@@ -161,7 +163,7 @@ def delete_group(actor: Actor, group: Group) -> None:
 
 
 def _members_to_change(group: Group, change: GroupChange) -> tuple[list[uuid.UUID], list[uuid.UUID]]:
-    """The ids to add and to remove. Raises Invalid with a problem for each bad one."""
+    """Return the user ids to add and to remove. Raises Invalid with a problem for each invalid one."""
     adding, problems = _parsed("add_users", change.add_users)
     removing, more = _parsed("remove_users", change.remove_users)
     problems += more
@@ -174,7 +176,7 @@ def _members_to_change(group: Group, change: GroupChange) -> tuple[list[uuid.UUI
         if user_id not in known:
             problems.append(Problem("add_users", f"{user_id} is not a member of the organization."))
         elif user_id in inside or user_id in seen:
-            problems.append(Problem("add_users", f"{user_id} is in the group already."))
+            problems.append(Problem("add_users", f"{user_id} is already in the group."))
         seen.add(user_id)
     problems += [
         Problem("remove_users", f"{user_id} is not a member of the organization.")
@@ -192,13 +194,13 @@ def _parsed(field: str, texts: Sequence[str]) -> tuple[list[uuid.UUID], list[Pro
     return [user_id for _, user_id in parsed if user_id is not None], problems
 
 
-def _refuse_reserved(name: str) -> None:
+def _reject_reserved(name: str) -> None:
     if name == EVERYONE:
         raise Invalid.field("name", f"{EVERYONE!r} is a reserved name.")
 
 
 def _save(group: Group) -> None:
-    """Save, with the race for a name decided by the database."""
+    """Save the group. The unique constraint decides when two requests use the same name. Raises Conflict."""
     try:
         with transaction.atomic():
             group.save()

@@ -1,11 +1,11 @@
-"""Rate limits: a sliding minute for each caller and path.
+"""Rate limits: a sliding window of one minute for each caller and path.
 
-A hit counts in the current minute; of the minute before, the share counts that the sliding window still covers. The
-counters are shared by all web processes through a small unlogged table (``identity_rate``), yet a read must stay cheap:
-a process counts by itself and reports to the table once in ``limit / REPORTS`` hits of a key, which also tells it what
-the others have counted. So most requests cost no query, and the processes together let through at most
-``(processes - 1) * limit / REPORTS`` hits too many. Limits on signing in and uploads report every hit and are exact.
-A restart of the database forgets the counters, no more.
+Hits of the current minute count fully; hits of the previous minute count by the share that the window still covers. All
+web processes share the counters through a small unlogged table (``identity_rate``). To keep requests cheap, a process
+counts in memory and reports to the table once per ``limit / REPORTS`` hits of a key; the report returns the total of
+all processes. Most requests therefore need no query, and all processes together allow at most
+``(processes - 1) * limit / REPORTS`` excess hits. Limits on sign-ins and uploads report every hit and are exact. After
+a crash of the database the counters start at zero.
 """
 
 import hashlib
@@ -36,19 +36,19 @@ INSERT INTO identity_rate AS rate (key, minute, hits) VALUES (%s, %s, %s)
 ON CONFLICT (key, minute) DO UPDATE SET hits = rate.hits + EXCLUDED.hits
 RETURNING hits, (SELECT hits FROM identity_rate WHERE key = %s AND minute = %s)
 """
-FORGET_SQL = "DELETE FROM identity_rate WHERE minute < %s"
+DELETE_OLD_SQL = "DELETE FROM identity_rate WHERE minute < %s"
 
 
 class RateLimited(TooManyRequests):
-    """Over the limit. ``wait`` is in seconds."""
+    """The rate limit is exceeded. ``wait`` is in seconds."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
         self.wait = wait
 
 
-class Standing(NamedTuple):
-    """Where a caller stands after a hit. ``reset`` is Unix time in seconds."""
+class RateStatus(NamedTuple):
+    """The state of a caller's limit after a hit. ``reset`` is Unix time in seconds."""
 
     allowed: bool
     limit: int
@@ -58,8 +58,8 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True)
 class Count:
-    """Hits of a key: of all processes in this minute as far as known, of this process since its last report, and of
-    all processes in the minute before."""
+    """Hits of a key: ``shared`` by all processes in this minute as of the last report, ``pending`` by this process
+    since then, ``before`` by all processes in the previous minute."""
 
     shared: int = 0
     pending: int = 0
@@ -67,7 +67,7 @@ class Count:
 
 
 class Counters:
-    """The counters of this process. Safe to use from several threads."""
+    """The counters of this process. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -75,10 +75,10 @@ class Counters:
         self._minute = 0
         self._counts: dict[Key, Count] = {}
         self._previous: dict[Key, Count] = {}
-        self._forget = False
+        self._cleanup_due = False
 
-    def hit(self, key: Key, limit: int, *, report_every: int = 1) -> Standing:
-        """Count a hit and say whether it is within ``limit`` per minute. A refused hit is not counted locally."""
+    def hit(self, key: Key, limit: int, *, report_every: int = 1) -> RateStatus:
+        """Count a hit and check it against ``limit`` per minute. A rejected hit is not counted in memory."""
         now = self._clock()
         minute, elapsed = divmod(now, WINDOW_SECONDS)
         minute = int(minute)
@@ -86,7 +86,7 @@ class Counters:
         report = 0
         with self._lock:
             if minute != self._minute:
-                self._turn(minute)
+                self._start_minute(minute)
             count = self._counts.get(key)
             if count is None:
                 old = self._previous.get(key)
@@ -105,26 +105,26 @@ class Counters:
                 count.before = max(count.before, before)
             used = int(count.before * weight) + total
             allowed = used <= limit
-        return Standing(allowed, limit, max(limit - used, 0), (minute + 1) * WINDOW_SECONDS)
+        return RateStatus(allowed, limit, max(limit - used, 0), (minute + 1) * WINDOW_SECONDS)
 
     def clear(self) -> None:
-        """Forget what this process has counted."""
+        """Reset the counters of this process."""
         with self._lock:
             self._counts, self._previous = {}, {}
 
-    def _turn(self, minute: int) -> None:
+    def _start_minute(self, minute: int) -> None:
         self._previous = self._counts if minute == self._minute + 1 else {}
         self._counts = {}
         self._minute = minute
-        self._forget = True
+        self._cleanup_due = True
 
     def _report(self, key: Key, minute: int, hits: int) -> tuple[int, int]:
-        """Add hits to the shared counter. Returns all hits of this minute and of the one before."""
+        """Add hits to the shared counter. Return the hits of all processes in this minute and in the previous one."""
         digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=16).digest()
         with connection.cursor() as cursor:
-            if self._forget:
-                self._forget = False
-                cursor.execute(FORGET_SQL, [minute - 1])
+            if self._cleanup_due:
+                self._cleanup_due = False
+                cursor.execute(DELETE_OLD_SQL, [minute - 1])
             cursor.execute(REPORT_SQL, [digest, minute, hits, digest, minute - 1])
             total, before = cursor.fetchone()
         return total, before or 0
@@ -133,20 +133,22 @@ class Counters:
 counters = Counters()
 
 
-def may_try_password(request: HttpRequest, user_id: uuid.UUID | None = None) -> bool:
-    """Whether the address of a page's request may try (another) password, or a user their own; counts the try."""
+def password_attempt_allowed(request: HttpRequest, user_id: uuid.UUID | None = None) -> bool:
+    """Count a password attempt on a page. Return True if it is within the limit of the user, or of the address without
+    ``user_id``."""
     limit: int = settings.RATELIMIT_LOGIN
-    return limit <= 0 or counters.hit((LOGIN, user_id or network_of(request), ""), limit).allowed
+    return limit <= 0 or counters.hit((LOGIN, user_id or client_network(request), ""), limit).allowed
 
 
-def may_upload_now(user_id: uuid.UUID) -> bool:
-    """Whether a user may upload (another) archive by a page; counts the upload. API and pages count together."""
+def upload_allowed(user_id: uuid.UUID) -> bool:
+    """Count an upload on a page. Return True if it is within the user's limit, which pages and the API share."""
     limit: int = settings.RATELIMIT_UPLOADS
     return limit <= 0 or counters.hit((UPLOADS, user_id, ""), limit).allowed
 
 
-def network_of(request: HttpRequest) -> str:
-    """The caller's address; of an IPv6 address the /64, as that is what one customer gets."""
+def client_network(request: HttpRequest) -> str:
+    """Return the caller's IPv4 address, or the /64 network of an IPv6 address, because providers assign a /64 per
+    customer."""
     address = client_of(request).ip or ""
     if ":" not in address:
         return address

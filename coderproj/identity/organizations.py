@@ -1,6 +1,6 @@
-"""Organizations and their members: finding them, and what can be done with them.
+"""Services and queries for organizations and their members.
 
-An organization is found by id, by name, or as ``default``.
+A reference to an organization is its id, its name, or ``default``.
 """
 
 import uuid
@@ -33,7 +33,7 @@ DEFAULT = "default"
 
 # ---------------------------------------------------------------------- finding
 def visible_organizations(actor: Actor) -> QuerySet[Organization]:
-    """Those the actor is a member of; all of them for the holder of a site role."""
+    """Return the organizations of the actor, or all for an actor with a site role."""
     if actor.scope != KeyScope.ALL:
         return Organization.objects.none()
     if sees_all_organizations(actor):
@@ -42,19 +42,19 @@ def visible_organizations(actor: Actor) -> QuerySet[Organization]:
 
 
 def sees_all_organizations(actor: Actor) -> bool:
-    """Whether a site role makes the actor look after every organization."""
+    """Return True if the actor has a site role, which makes every organization visible."""
     return bool(actor.site_roles & set(SiteRole.values))
 
 
 def organization_reference(text: str) -> uuid.UUID | str | None:
-    """What a path says of an organization: its id, its name, or None for the default one."""
+    """Parse the reference in a path: return an id, a name, or None for the default organization."""
     return parse_uuid(text) or (None if text.lower() == DEFAULT else text)
 
 
 def organization_named(actor: Actor, reference: uuid.UUID | str | None) -> QuerySet[Organization]:
-    """The visible organization of that reference, if there is one.
+    """Return the visible organization with this reference, or an empty queryset.
 
-    The default one is the deployment's default organization or, for somebody who is not in it, their first one.
+    None means the deployment's default organization or, if the actor is not a member, their first one.
     """
     organizations = visible_organizations(actor)
     match reference:
@@ -66,7 +66,7 @@ def organization_named(actor: Actor, reference: uuid.UUID | str | None) -> Query
 
 
 def find_organization(actor: Actor, reference: str) -> Organization:
-    """The visible organization that a path names. Raises NotFound."""
+    """Return the visible organization in a path. Raises NotFound."""
     found = organization_named(actor, organization_reference(reference)).first()
     if found is None:
         raise NotFound
@@ -74,7 +74,7 @@ def find_organization(actor: Actor, reference: str) -> Organization:
 
 
 def members_of(actor: Actor, organization: Organization) -> QuerySet[Membership]:
-    """The memberships of existing, active users, by username. Raises NotFound for who may not see them."""
+    """Return the memberships of existing, active users by username. Raises NotFound if they are not visible."""
     authorize(actor, Action.READ, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
     return (
         Membership.objects.filter(organization=organization, user__deleted=False, user__status=UserStatus.ACTIVE)
@@ -84,7 +84,7 @@ def members_of(actor: Actor, organization: Organization) -> QuerySet[Membership]
 
 
 def find_member(actor: Actor, organization: Organization, user: User) -> Membership:
-    """A user's membership. Raises NotFound."""
+    """Return a user's membership. Raises NotFound."""
     authorize(actor, Action.READ, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
     member = Membership.objects.filter(organization=organization, user=user).select_related("user").first()
     if member is None:
@@ -92,9 +92,10 @@ def find_member(actor: Actor, organization: Organization, user: User) -> Members
     return member
 
 
-# ---------------------------------------------------------------------- making and changing
+# ---------------------------------------------------------------------- creating and changing
 def new_organization(administrator_id: uuid.UUID, *, name: str, **fields: Any) -> Organization:
-    """An unaudited organization with its group of everyone and an administrator. Raises Conflict on ``name``."""
+    """Create an organization with its ``Everyone`` group and an administrator, without an audit row. Raises Conflict on
+    ``name``."""
     try:
         with transaction.atomic():
             organization = Organization.objects.create(name=name, **fields)
@@ -106,15 +107,15 @@ def new_organization(administrator_id: uuid.UUID, *, name: str, **fields: Any) -
 
 
 def authorize_creation(actor: Actor) -> None:
-    """Return when the actor may create organizations: owners. Raises Forbidden."""
+    """Check that the actor may create organizations: owners. Raises Forbidden."""
     try:
         authorize(actor, Action.CREATE, Resource.ORGANIZATION)
     except NotFound:
-        raise Forbidden from None  # that there are organizations is no secret
+        raise Forbidden from None  # the existence of organizations is no secret
 
 
 def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organization:
-    """Create an organization, administered by the actor. Owners may. Raises Forbidden and Conflict."""
+    """Create an organization with the actor as administrator. Raises Forbidden except for owners; Conflict."""
     authorize_creation(actor)
     with audit.record(actor, AuditAction.CREATE) as entry:
         organization = new_organization(actor.id, name=name, **fields)
@@ -123,7 +124,7 @@ def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organizati
 
 
 def update_organization(actor: Actor, organization: Organization, changes: Mapping[str, Any]) -> Organization:
-    """Change ``name``, ``display_name``, ``description`` and ``icon``, whichever are given. Its administrators may.
+    """Change the given fields of ``name``, ``display_name``, ``description`` and ``icon``. Its administrators may.
 
     Raises Forbidden or NotFound; Conflict on ``name``.
     """
@@ -141,18 +142,18 @@ def update_organization(actor: Actor, organization: Organization, changes: Mappi
 
 
 def add_member(actor: Actor, organization: Organization, user: User) -> Membership:
-    """Make a user a member. Raises Forbidden or NotFound; Conflict when they are one."""
+    """Add a user to an organization. Raises Forbidden or NotFound; Conflict if they are already a member."""
     authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
     with audit.record(actor, AuditAction.CREATE) as entry:
         member, created = Membership.objects.get_or_create(organization=organization, user=user)
         if not created:
-            raise Conflict("The user is a member of this organization already.")
+            raise Conflict("The user is already a member of this organization.")
         entry.after, entry.status_code = member, 201
     return member
 
 
 def remove_member(actor: Actor, member: Membership) -> None:
-    """End a membership, and those in the organization's groups. Raises Forbidden or NotFound."""
+    """Remove a member from the organization and from its groups. Raises Forbidden or NotFound."""
     authorize(actor, Action.DELETE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
     with audit.record(actor, AuditAction.DELETE, member):
         GroupMembership.objects.filter(user_id=member.user_id, group__organization_id=member.organization_id).delete()
@@ -160,9 +161,9 @@ def remove_member(actor: Actor, member: Membership) -> None:
 
 
 def set_member_roles(actor: Actor, member: Membership, roles: Collection[str]) -> Membership:
-    """Give a member exactly these organization roles; ``role:<organization id>`` is the same as ``role``.
+    """Replace the organization roles of a member; ``role:<organization id>`` is the same as ``role``.
 
-    Raises Forbidden, and Invalid on ``roles`` for an unknown one. Nobody changes their own roles.
+    Raises Forbidden, also for the actor's own roles unless they are an owner; Invalid on ``roles`` for an unknown role.
     """
     authorize(actor, Action.UPDATE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
     suffix = f":{member.organization_id}"
@@ -172,9 +173,9 @@ def set_member_roles(actor: Actor, member: Membership, roles: Collection[str]) -
         raise Invalid.field("roles", f"{unknown[0]!r} is not a role of this organization.")
     with audit.record(actor, AuditAction.WRITE, member) as entry:
         if not set(member.roles) ^ set(wanted) <= assignable_roles(actor, member.organization_id):
-            raise Forbidden("You may not give or take these roles.")
+            raise Forbidden("You are not allowed to assign or remove these roles.")
         if member.user_id == actor.id and SiteRole.OWNER not in actor.site_roles:
-            raise Forbidden("You may not change your own roles.")
+            raise Forbidden("You cannot change your own roles.")
         member.roles = wanted
         member.save(update_fields=["roles", "updated_at"])
         entry.after = member

@@ -1,8 +1,7 @@
-"""Who may do what: one table of roles, and the two questions asked of it.
+"""Permissions: the table of roles, and functions that evaluate it.
 
-A permission is allowed when the key's scope allows it and a site role, a role in the object's organization, or
-ownership grants it. Access lists of templates are part of the templates' queryset:
-see ``templates_app.models.visibility``.
+An action is allowed when the key's scope allows it and a site role, a role in the object's organization, or ownership
+grants it. Access lists of templates are evaluated by the templates' queryset, see ``templates_app.models.visibility``.
 """
 
 import uuid
@@ -23,7 +22,7 @@ class Action(StrEnum):
 
 
 class Resource(StrEnum):
-    """Types of objects, by the names that clients use in permission checks."""
+    """Types of objects. The values are the names that clients use in permission checks."""
 
     API_KEY = "api_key"
     ASSIGN_ORGANIZATION_ROLE = "assign_org_role"
@@ -49,8 +48,8 @@ EVERYTHING: Grants = dict.fromkeys(Resource, ALL_ACTIONS)
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a role grants. Site roles grant everywhere, organization roles in one organization; ``owned`` grants
-    count for objects that the actor owns."""
+    """A role and its grants. Site roles apply everywhere, organization roles in one organization; ``owned`` grants
+    apply to objects that the actor owns."""
 
     name: str
     display_name: str
@@ -125,7 +124,7 @@ def allowed(
     organization_id: uuid.UUID | None = None,
     owner_id: uuid.UUID | None = None,
 ) -> bool:
-    """Whether the actor's roles, or ownership, grant the action on such an object.
+    """Return True if the actor's roles or ownership grant the action on an object with this organization and owner.
 
     An object of an organization counts as owned only while the owner is a member of that organization.
     """
@@ -143,7 +142,7 @@ def allowed(
 
 
 def allowed_everywhere(actor: Actor, action: Action, resource: Resource) -> bool:
-    """Whether a site role grants the action on every object of the type."""
+    """Return True if a site role grants the action on every object of the type."""
     if actor.scope != KeyScope.ALL:
         return False
     roles = (*actor.site_roles, MEMBER)
@@ -151,7 +150,7 @@ def allowed_everywhere(actor: Actor, action: Action, resource: Resource) -> bool
 
 
 def organizations_where(actor: Actor, action: Action, resource: Resource) -> frozenset[uuid.UUID]:
-    """The organizations in which an organization role grants the action (for the WHERE of a queryset)."""
+    """Return the organizations in which an organization role grants the action, to filter querysets."""
     if actor.scope != KeyScope.ALL:
         return frozenset()
 
@@ -171,8 +170,7 @@ def authorize(
     organization_id: uuid.UUID | None = None,
     owner_id: uuid.UUID | None = None,
 ) -> None:
-    """Return when allowed. Otherwise raise NotFound when the actor may not even read such an object, else
-    Forbidden."""
+    """Raise Forbidden if the action is not allowed, or NotFound if the actor may not read the object either."""
     if allowed(actor, action, resource, organization_id=organization_id, owner_id=owner_id):
         return
     if allowed(actor, Action.READ, resource, organization_id=organization_id, owner_id=owner_id):
@@ -181,8 +179,8 @@ def authorize(
 
 
 def assignable_roles(actor: Actor, organization_id: uuid.UUID | None = None) -> frozenset[str]:
-    """The roles that the actor may give to others and take from them: site roles as an owner, with an organization
-    its roles as an owner or as its administrator."""
+    """Return the roles that the actor may assign and remove. Owners assign site roles. Owners and the organization's
+    administrators assign organization roles."""
     if actor.scope != KeyScope.ALL:
         return frozenset()
     owner = SiteRole.OWNER in actor.site_roles
@@ -196,5 +194,5 @@ ADMIN_ROLES = frozenset({SiteRole.OWNER.value, SiteRole.AUDITOR.value})
 
 
 def may_enter_admin(actor: Actor) -> bool:
-    """Whether the actor may use the Django admin."""
+    """Return True if the actor may use the Django admin."""
     return bool(ADMIN_ROLES & actor.site_roles)

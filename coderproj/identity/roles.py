@@ -1,4 +1,4 @@
-"""The names of roles. What a role may do is in ``rbac.py``."""
+"""The names of roles. ``rbac.py`` defines their permissions."""
 
 from django.db import models
 
@@ -14,6 +14,6 @@ class OrganizationRole(models.TextChoices):
     ADMIN = "organization-admin", "Organization Admin"
 
 
-# Roles that everybody holds without a row: every active user, every member of an organization.
+# Implicit roles without a row: of every active user, and of every member of an organization.
 MEMBER = "member"
 ORGANIZATION_MEMBER = "organization-member"

@@ -1,4 +1,4 @@
-"""Making and reading session tokens: ``<id>-<secret>``, ten and twenty-two letters or digits."""
+"""Creating and parsing tokens: ``<id>-<secret>``, with 10 and 22 letters or digits."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ TOUCH_INTERVAL = timedelta(hours=1)
 
 
 def parse_token(token: str) -> tuple[str, str]:
-    """The id and the secret of a token; SignInRequired when it has another form."""
+    """Return the id and the secret of a token. Raises SignInRequired for another format."""
     match = TOKEN_PATTERN.fullmatch(token)
     if match is None:
         raise SignInRequired(detail="The session token is malformed.")
@@ -37,10 +37,10 @@ def issue(
     ip: str | None = None,
     in_use: bool = True,
 ) -> tuple[ApiKey, str]:
-    """Create a key. Returns it with the only copy of the token; the lifetime defaults to that of a session. A
-    session that is ``in_use`` counts as used right away: its first request need not note that.
+    """Create a key. Return it with its token, which is not stored. The lifetime defaults to that of a session.
 
-    Raises Conflict when the user has a key of that name.
+    ``in_use`` sets ``last_used`` of a session, so that its first request does not have to update it. Raises Conflict if
+    the user has a key with this name.
     """
     lifetime = lifetime_seconds or settings.SESSION_LIFETIME_SECONDS
     secret = _random(SECRET_LENGTH)

@@ -1,4 +1,4 @@
-"""Users: who sees them, and what can be done with them. API, pages and commands call these."""
+"""Services and queries for users, used by API, pages and commands."""
 
 import re
 import uuid
@@ -23,28 +23,28 @@ from coderproj.identity.roles import MEMBER, SiteRole
 ME = "me"
 NO_LOGIN = "none"
 USERNAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
-# Words that stand where a path names a user.
+# Path segments of the API that take the place of a username.
 RESERVED_USERNAMES = frozenset({ME, "first", "login", "logout", "authmethods", "roles"})
 TAKEN = "This value is already in use and should be unique."
-# Serialises what could leave a deployment without an owner.
+# Advisory lock for changes that could leave a deployment without an owner.
 OWNERS_LOCK = 0x6F776E65
 
 
 class UnknownUser(DomainError):
-    """No such user, or none that the caller may see: both alike, and 400 by contract. It does not repeat what was
-    asked for, so that the two cannot be told apart."""
+    """The user does not exist or is not visible to the caller: the same response for both, and 400 by contract. The
+    message does not quote the reference, so that callers cannot distinguish the cases."""
 
     message = 'The user must be "me", an existing id or an existing username.'
 
 
 class LastOwner(DomainError):
-    message = "A deployment needs an owner: this is the last one."
+    message = "This is the last owner of the deployment. Make another user an owner first."
 
 
 # ---------------------------------------------------------------------- finding
 def visible_users(actor: Actor) -> UserQuerySet:
-    """Existing users that the actor may see: everybody for the holder of a site role, else themselves and the
-    members of their organizations."""
+    """Return the existing users that are visible to the actor: all for an actor with a site role, else themselves and
+    the members of their organizations."""
     users = User.objects.existing()
     if actor.scope != KeyScope.ALL:
         return users.none()
@@ -54,14 +54,15 @@ def visible_users(actor: Actor) -> UserQuerySet:
     return users.filter(Q(pk=actor.id) | Exists(shared))
 
 
-def recognized_users(actor: Actor) -> QuerySet[User]:
-    """Users, deleted ones included, of whom the actor may learn more than the name in the audit log."""
+def users_with_visible_details(actor: Actor) -> QuerySet[User]:
+    """Return the users, including deleted ones, whose details the audit log shows to the actor. Of other users it shows
+    only the recorded name."""
     return User.objects.all() if sees_all_organizations(actor) else visible_users(actor)
 
 
 def find_user(actor: Actor, reference: str) -> User:
-    """The user that a path names: ``me``, an id or a username in any case. Raises UnknownUser; NotFound for a key of
-    narrow scope, which sees nobody."""
+    """Return the visible user in a path: ``me``, an id or a username in any case. Raises UnknownUser; NotFound for a
+    key of narrow scope."""
     if actor.scope != KeyScope.ALL:
         raise NotFound
     users = visible_users(actor).prefetch_related("memberships")
@@ -72,16 +73,16 @@ def find_user(actor: Actor, reference: str) -> User:
     return user
 
 
-# ---------------------------------------------------------------------- rights
+# ---------------------------------------------------------------------- permissions
 def authorize_on(actor: Actor, action: Action, user: User) -> None:
-    """Return for oneself and for administrators of users; an owner's account is in owners' hands alone. Raises
-    Forbidden and NotFound."""
+    """Check that the actor may change the user: their own account, or any as a user admin; only owners change an
+    owner's account. Raises Forbidden and NotFound."""
     authorize(actor, action, Resource.USER, owner_id=user.pk)
     if user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles:
         raise Forbidden("Only an owner may change an owner's account.")
 
 
-# ---------------------------------------------------------------------- making and changing
+# ---------------------------------------------------------------------- creating and changing
 def check_password_strength(password: str, *, user: User | None = None, field: str = "password") -> None:
     """Raises Invalid on ``field`` for a password that is too short or too common."""
     try:
@@ -91,8 +92,8 @@ def check_password_strength(password: str, *, user: User | None = None, field: s
 
 
 def new_user(*, username: str, email: str, password: str | None, **fields: Any) -> User:
-    """An unaudited new user, who cannot sign in when the password is None. Raises Invalid and Conflict naming the
-    field."""
+    """Create a user without an audit row. Without a password they cannot sign in. Raises Invalid and Conflict naming
+    the field."""
     user = User(username=username, email=email, **fields)
     _check_unique(user)
     if password is None:
@@ -115,7 +116,7 @@ def create_user(
     name: str = "",
     avatar_url: str = "",
 ) -> User:
-    """Create a member of these organizations. Raises Forbidden, Invalid and Conflict naming the field."""
+    """Create a user as a member of these organizations. Raises Forbidden; Invalid and Conflict naming the field."""
     authorize(actor, Action.CREATE, Resource.USER)
     for organization in organizations:
         authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
@@ -129,7 +130,7 @@ def create_user(
 
 
 def update_profile(actor: Actor, user: User, changes: dict[str, Any]) -> User:
-    """Change ``username``, ``name`` or ``avatar_url``: one's own, or as an administrator of users. Raises Forbidden,
+    """Change ``username``, ``name`` or ``avatar_url``. Users may change their own, user admins any. Raises Forbidden,
     and Conflict for a taken username."""
     authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
@@ -142,10 +143,11 @@ def update_profile(actor: Actor, user: User, changes: dict[str, Any]) -> User:
 
 
 def change_password(actor: Actor, user: User, *, password: str, old_password: str | None = "") -> None:
-    """Set a password and end all of the user's sessions and tokens. One's own takes the old one, unless it is None:
-    whoever runs commands on the server's machine need not know it.
+    """Set a password and revoke all of the user's sessions and tokens. Actors need the old password to change their
+    own, except with ``old_password=None`` (commands on the server).
 
-    A user who could not sign in by password can from then on. Raises Forbidden, and Invalid naming the field.
+    A user without password login can sign in with the password afterwards. Raises Forbidden, and Invalid naming the
+    field.
     """
     authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
@@ -160,7 +162,7 @@ def change_password(actor: Actor, user: User, *, password: str, old_password: st
 
 
 def suspend(actor: Actor, user: User) -> User:
-    """Lock a user out: every session and token ends. Raises Forbidden; DomainError for oneself or an owner."""
+    """Suspend a user and revoke their sessions and tokens. Raises Forbidden; DomainError for the actor or an owner."""
     _authorize_administration(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         if user.pk == actor.id:
@@ -168,7 +170,7 @@ def suspend(actor: Actor, user: User) -> User:
         _lock_owners()
         user.refresh_from_db(fields=["site_roles"])
         if SiteRole.OWNER in user.site_roles:
-            raise DomainError("An owner cannot be suspended: take the role away first.")
+            raise DomainError("An owner cannot be suspended. Remove the role first.")
         user.status = UserStatus.SUSPENDED
         user.save(update_fields=["status", "updated_at"])
         end_sessions(user.pk)
@@ -177,7 +179,7 @@ def suspend(actor: Actor, user: User) -> User:
 
 
 def activate(actor: Actor, user: User) -> User:
-    """Let a suspended user in again; they sign in anew. Raises Forbidden."""
+    """Reactivate a suspended user, who has to sign in again. Raises Forbidden."""
     _authorize_administration(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         user.status = UserStatus.ACTIVE
@@ -187,24 +189,25 @@ def activate(actor: Actor, user: User) -> User:
 
 
 def delete(actor: Actor, user: User) -> None:
-    """Delete a user: the row stays as the author of what they made, sessions and tokens end, the name is free again.
+    """Mark a user as deleted. The row stays as the author of their objects, sessions and tokens are revoked, and the
+    username and e-mail address become available.
 
-    Raises Forbidden; DomainError for oneself; LastOwner.
+    Raises Forbidden; DomainError for the actor; LastOwner.
     """
     _authorize_administration(actor, Action.DELETE, user)
     with audit.record(actor, AuditAction.DELETE, user):
         if user.pk == actor.id:
             raise DomainError("You cannot delete yourself.")
         _lock_owners()
-        _refuse_last_owner(user)
+        _reject_last_owner(user)
         User.objects.filter(pk=user.pk).update(deleted=True)
         end_sessions(user.pk)
 
 
 def set_site_roles(actor: Actor, user: User, roles: Collection[str]) -> User:
-    """Give a user exactly these site roles. Only owners may; not to themselves.
+    """Replace the site roles of a user. Only owners may, and not their own.
 
-    Raises Forbidden, Invalid on ``roles`` for an unknown one, DomainError for oneself, LastOwner.
+    Raises Forbidden, Invalid on ``roles`` for an unknown role, DomainError for the actor, LastOwner.
     """
     wanted = sorted(set(roles) - {MEMBER})
     authorize(actor, Action.UPDATE, Resource.USER)
@@ -215,11 +218,11 @@ def set_site_roles(actor: Actor, user: User, roles: Collection[str]) -> User:
         _lock_owners()
         user.refresh_from_db(fields=["site_roles"])
         if not set(user.site_roles) ^ set(wanted) <= assignable_roles(actor):
-            raise Forbidden("You may not give or take these roles.")
+            raise Forbidden("You are not allowed to assign or remove these roles.")
         if user.pk == actor.id:
             raise DomainError("You cannot change your own roles.")
         if SiteRole.OWNER not in wanted:
-            _refuse_last_owner(user)
+            _reject_last_owner(user)
         user.site_roles = wanted
         user.save(update_fields=["site_roles", "updated_at"])
         entry.after = user
@@ -227,13 +230,13 @@ def set_site_roles(actor: Actor, user: User, roles: Collection[str]) -> User:
 
 
 def end_sessions(user_id: uuid.UUID) -> int:
-    """Revoke every key of a user, from the next request on. Returns how many there were."""
+    """Revoke every key of a user with immediate effect. Return their number."""
     return ApiKey.objects.filter(user_id=user_id).delete()[0]
 
 
 # ---------------------------------------------------------------------- rules
 def _authorize_administration(actor: Actor, action: Action, user: User) -> None:
-    """An administrator of users; what people may do with their own account does not count."""
+    """Check that the actor is a user admin; ownership of the account is not enough."""
     authorize(actor, action, Resource.USER)
     if action == Action.DELETE:
         authorize_on(actor, action, user)
@@ -244,8 +247,8 @@ def _lock_owners() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OWNERS_LOCK])
 
 
-def _refuse_last_owner(user: User) -> None:
-    """Raises LastOwner when nobody else is an active owner. Call it with the owners locked."""
+def _reject_last_owner(user: User) -> None:
+    """Raise LastOwner if no other user is an active owner. Call this with the owners locked."""
     owners = User.objects.existing().filter(site_roles__contains=[SiteRole.OWNER], status=UserStatus.ACTIVE)
     if owners.filter(pk=user.pk).exists() and not owners.exclude(pk=user.pk).exists():
         raise LastOwner
@@ -263,7 +266,7 @@ def _check_unique(user: User) -> None:
 
 
 def _save(user: User, update_fields: Collection[str] | None = None) -> None:
-    """Save, with the race for a name decided by the database."""
+    """Save the user. The unique constraints decide when two requests use the same name or address. Raises Conflict."""
     try:
         with transaction.atomic():
             user.save(update_fields=update_fields)

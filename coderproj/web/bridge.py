@@ -21,7 +21,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from coderproj.base.envelope import INTERNAL, envelope
+from coderproj.base.envelope import INTERNAL_ERROR, envelope
 from coderproj.base.json_text import JSON_CONTENT_TYPE, to_json
 from coderproj.web import addresses
 from coderproj.web.bodies import PIECE, RequestBody, prepare_unmeasured
@@ -212,7 +212,7 @@ class Exchange:
                 raise
             request_id = str(uuid.uuid4())
             logger.exception("request %s failed outside of Django", request_id)
-            return error_reply(500, INTERNAL, [(REQUEST_ID, request_id.encode())])
+            return error_reply(500, INTERNAL_ERROR, [(REQUEST_ID, request_id.encode())])
 
     def _answer(self, response: HttpResponseBase) -> Reply:
         self.status = response.status_code

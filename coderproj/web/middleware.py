@@ -17,7 +17,7 @@ from django.middleware.security import SecurityMiddleware
 from django_htmx.middleware import HtmxMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from coderproj.base.envelope import INTERNAL, envelope
+from coderproj.base.envelope import INTERNAL_ERROR, envelope
 from coderproj.base.json_text import JSON_CONTENT_TYPE, to_json
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -55,7 +55,7 @@ class ApiPathMiddleware:
         request.path_info = request.path_info.rstrip("/")
         response = self.get_api_response(request)
         if response.status_code >= 500 and "json" not in response.get("Content-Type", ""):
-            return HttpResponse(to_json(envelope(INTERNAL)), status=500, content_type=JSON_CONTENT_TYPE)
+            return HttpResponse(to_json(envelope(INTERNAL_ERROR)), status=500, content_type=JSON_CONTENT_TYPE)
         return response
 
 

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from coderproj.base.errors import DomainError, Forbidden, NotFound, TooManyRequests
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
-from coderproj.identity.limits import may_upload_now
+from coderproj.identity.limits import upload_allowed
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import Action, Resource, allowed
@@ -77,7 +77,7 @@ class Uploading(SignedInPage):
         given = form.cleaned_data
         source = versions.Source(starter=given["starter"])
         if given["file"]:
-            if not may_upload_now(self.actor.id):
+            if not upload_allowed(self.actor.id):
                 raise TooManyRequests("Too many uploads: wait a minute.")
             source = versions.Source(file_id=self._store(given["file"]))
         return versions.create(

@@ -15,7 +15,7 @@ from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
 from coderproj.identity import services, users
 from coderproj.identity.authentication import client_of
-from coderproj.identity.limits import may_try_password
+from coderproj.identity.limits import password_attempt_allowed
 from coderproj.identity.models import LoginType, User
 from coderproj.identity.rbac import ROLES
 
@@ -51,7 +51,7 @@ class Account(SignedInPage):
         given = form.cleaned_data
         user = self._user()
         try:
-            if not may_try_password(request, self.actor.id):  # a stolen session must not be a way to guess it
+            if not password_attempt_allowed(request, self.actor.id):  # a stolen session must not be a way to guess it
                 raise TooManyRequests("Too many tries: wait a minute.")
             users.change_password(self.actor, user, **given)
         except DomainError as error:

@@ -15,7 +15,7 @@ from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import PublicPage, SignedInPage, next_url
 from coderproj.identity import services, users
 from coderproj.identity.authentication import client_of
-from coderproj.identity.limits import WINDOW_SECONDS, may_try_password
+from coderproj.identity.limits import WINDOW_SECONDS, password_attempt_allowed
 
 HOME = "/"
 
@@ -71,7 +71,7 @@ class SignIn(PublicPage):
         if not form.is_valid():
             return self._form(request, form)
         try:
-            if not may_try_password(request):
+            if not password_attempt_allowed(request):
                 raise TooManyRequests("Too many tries from your address: wait a minute.")
             _, token = services.log_in(**form.cleaned_data, client=client_of(request))
         except DomainError as error:
@@ -117,7 +117,7 @@ class SetUp(PublicPage):
         try:
             services.create_first_user(**given, client=client)
             _, token = services.log_in(email=given["email"], password=given["password"], client=client)
-        except services.SetUpAlready:
+        except services.AlreadySetUp:
             return redirect("sign-in")
         except DomainError as error:
             form.refuse(error)

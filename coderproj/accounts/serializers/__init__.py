@@ -1,4 +1,4 @@
-"""How identity looks on the wire."""
+"""Serializers of identity."""
 
 from coderproj.accounts.serializers.organizations import OrganizationSerializer
 from coderproj.accounts.serializers.users import RoleSerializer, UserSerializer, role_list

@@ -20,9 +20,8 @@ VERBS = {
 
 
 class AuditLogSerializer(AnswerSerializer):
-    """``user`` is who did it, as they are today; the context's ``users`` has those by id whom the reader may see. Of
-    anybody else there is the name alone. ``description`` is a sentence with ``{user}`` and ``{target}`` for clients to
-    fill in."""
+    """A row of the audit log. ``user`` is the actor in their current state if the context's ``users`` (by id) has them,
+    else only the id and the recorded name. Clients replace ``{user}`` and ``{target}`` in ``description``."""
 
     description = serializers.SerializerMethodField()
     resource_link = serializers.SerializerMethodField()
@@ -68,19 +67,19 @@ class AuditLogSerializer(AnswerSerializer):
 
 
 class AuditActor(UserSerializer):
-    """A user; of one whom the reader may not see, the id and the name, with the lists and the address empty."""
+    """A user. For a user who is not visible to the caller: only id and name, with empty lists and address."""
 
     created_at = MomentField(required=False)
 
 
 class AuditLogAnswer(AuditLogSerializer):
-    """The same for the schema."""
+    """``AuditLogSerializer`` with a typed ``user``, for the schema."""
 
     user = AuditActor(allow_null=True)  # type: ignore[assignment]
 
 
 class AuditLogsAnswer(serializers.Serializer[Any]):
-    """A page of the log, newest first; ``count`` is the number on all pages."""
+    """A page of the audit log, newest first; ``count`` is the number of rows on all pages."""
 
     audit_logs = AuditLogAnswer(many=True)
     count = serializers.IntegerField()

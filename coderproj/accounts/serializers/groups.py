@@ -12,7 +12,7 @@ SMALLEST, LARGEST = -(2**31), 2**31 - 1
 
 
 class GroupSerializer(AnswerSerializer):
-    """A group that ``groups.with_members`` has read. Its members show this organization alone."""
+    """A group with ``shown_members``, see ``groups.with_members``. Its members list only this organization."""
 
     members = serializers.SerializerMethodField()
 
@@ -27,7 +27,7 @@ class GroupSerializer(AnswerSerializer):
 
 
 class MemberOfGroupSerializer(UserSerializer):
-    """A user whose memberships need not be read."""
+    """A user without their memberships, which saves a query."""
 
     def get_organization_ids(self, user: Any) -> list[str]:
         return []
@@ -46,7 +46,7 @@ class GroupAnswer(serializers.Serializer[Any]):
 
 # ---------------------------------------------------------------------- bodies
 class CreateGroupBody(BodySerializer):
-    """Nothing is required, and a name has no form (contract, E1)."""
+    """No field is required, and any name is valid (contract, E1)."""
 
     name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
     avatar_url = StrictTextField(max_length=1024, required=False, default="", allow_blank=True)
@@ -54,7 +54,7 @@ class CreateGroupBody(BodySerializer):
 
 
 class UpdateGroupBody(BodySerializer):
-    """A blank name and ``null`` keep what is stored. Members come and go by id."""
+    """A blank name and ``null`` keep the stored value. Members are added and removed by id."""
 
     name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
     avatar_url = StrictTextField(max_length=1024, required=False, allow_blank=True)

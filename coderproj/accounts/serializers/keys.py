@@ -11,8 +11,8 @@ MAX_LIFETIME = 2**63 - 1
 
 
 class KeySerializer(AnswerSerializer):
-    """A key without its secret, which is shown once: on creation. ``last_used`` is null until it was used:
-    clients take a time that is left out for now."""
+    """A key without its secret, which only the response to the creation contains. ``last_used`` is null before the
+    first use; it is not omitted, because clients would read a missing time as the current time."""
 
     token_name = serializers.CharField(source="name")
 
@@ -45,7 +45,7 @@ class KeyAnswer(serializers.Serializer[Any]):
 
 
 class TokenBody(BodySerializer):
-    """``lifetime`` is in nanoseconds, as the Go SDK counts; ``lifetime_seconds`` is the newer spelling."""
+    """``lifetime`` is in nanoseconds, the unit of the Go SDK; newer clients send ``lifetime_seconds``."""
 
     lifetime = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)
     lifetime_seconds = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_LIFETIME)

@@ -34,7 +34,7 @@ class OrganizationRoleSerializer(serializers.Serializer[Any]):
 
 
 class MemberSerializer(AnswerSerializer):
-    """A membership with its user. ``roles`` are those besides ``organization-member``."""
+    """A membership with its user. ``roles`` excludes the implicit ``organization-member``."""
 
     roles = serializers.SerializerMethodField()
     username = serializers.CharField(source="user.username")

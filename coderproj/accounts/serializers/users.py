@@ -32,13 +32,13 @@ class RoleSerializer(serializers.Serializer[Any]):
 
 
 class AssignableRoleSerializer(RoleSerializer):
-    """``assignable`` says whether the caller may give the role to somebody."""
+    """``assignable`` is true if the caller may assign the role."""
 
     assignable = serializers.BooleanField()
 
 
 def role_list(names: Iterable[str]) -> list[dict[str, str]]:
-    """Roles by name, as clients show them."""
+    """Return the roles with these names, as clients show them."""
     return [{"name": name, "display_name": ROLES[name].display_name} for name in names if name in ROLES]
 
 
@@ -49,11 +49,11 @@ class QuotedId(Json):
 
 
 class RoleList(Json):
-    """``role_list`` in SQL, of an array of role names. Most people have none, and need no look at the list."""
+    """``role_list`` in SQL, for an array of role names. Most users have no site role: that case skips the subquery."""
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         names, parameters = compiler.compile(self.source_expressions[0])
-        # Role names and titles are ours, not a request's.
+        # Role names and titles are constants, so they are safe to embed in SQL.
         roles = [(name, to_json(role).decode().strip()) for name in ROLES for role in role_list([name])]
         known = " ".join(f"WHEN '{name}' THEN '{role}'" for name, role in roles)
         some = f"SELECT concat('[', string_agg(CASE name {known} END, ','), ']') FROM unnest({names}) name"  # noqa: S608
@@ -61,14 +61,14 @@ class RoleList(Json):
 
 
 def user_context(actor: Actor) -> dict[str, Any]:
-    """The serializer context that hides memberships in organizations the actor cannot see."""
+    """Return the serializer context that hides memberships in organizations that are not visible to the actor."""
     return {} if sees_all_organizations(actor) else {"organizations": actor.organization_ids}
 
 
 class UserSerializer(AnswerSerializer):
-    """``organization_ids`` are those of the user's memberships, in the order of joining; with ``organizations`` in
-    the context, only those among them. Needs ``memberships`` prefetched where there are several users.
-    ``last_seen_at`` is null for who was never here: clients take a time that is left out for now."""
+    """A user. ``organization_ids`` lists the user's organizations in the order of joining, limited to ``organizations``
+    of the context if given. Prefetch ``memberships`` for lists of users. ``last_seen_at`` is null before the first
+    sign-in; it is not omitted, because clients would read a missing time as the current time."""
 
     organization_ids = serializers.SerializerMethodField()
     roles = serializers.SerializerMethodField()
@@ -107,7 +107,7 @@ class UserSerializer(AnswerSerializer):
 
 
 class UsersAnswer(serializers.Serializer[Any]):
-    """A page of users; ``count`` is the number on all pages."""
+    """A page of users; ``count`` is the number of users on all pages."""
 
     users = UserSerializer(many=True)
     count = serializers.IntegerField()
@@ -135,7 +135,7 @@ class FirstUserAnswer(serializers.Serializer[Any]):
 
 # ---------------------------------------------------------------------- bodies
 class UsernameField(StrictTextField):
-    """Letters and digits in groups joined by single dashes; no word that a path uses, nothing that looks like an id."""
+    """Letters and digits in groups joined by single dashes; neither a path segment of the API nor a UUID."""
 
     default_error_messages = {
         "pattern": f"Must be 1 to {USERNAME_LENGTH} letters and digits, in groups joined by single dashes.",
@@ -164,8 +164,8 @@ class LoginBody(BodySerializer):
 
 
 class CreateUserBody(BodySerializer):
-    """The strict form has a password and an organization. The lenient one may leave out the organization, and the
-    password as well when the user is not to sign in (``disable_login``, or ``login_type`` ``none``)."""
+    """The documented body has a password and an organization. Clients can omit the organization, and also the password
+    when the user cannot sign in (``disable_login``, or ``login_type`` ``none``)."""
 
     email = serializers.EmailField(max_length=254)
     username = UsernameField()
@@ -180,14 +180,14 @@ class CreateUserBody(BodySerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs["may_sign_in"] = not attrs["disable_login"] and attrs["login_type"] != NO_LOGIN
-        if attrs["may_sign_in"] and not attrs["password"]:
+        attrs["can_sign_in"] = not attrs["disable_login"] and attrs["login_type"] != NO_LOGIN
+        if attrs["can_sign_in"] and not attrs["password"]:
             raise serializers.ValidationError({"password": "This field is required."})
         return attrs
 
 
 class ProfileBody(BodySerializer):
-    """``name`` and ``avatar_url`` keep what is stored when they are absent."""
+    """``name`` and ``avatar_url`` stay unchanged when they are absent."""
 
     username = UsernameField()
     name = StrictTextField(max_length=128, required=False, allow_blank=True)
@@ -195,13 +195,13 @@ class ProfileBody(BodySerializer):
 
 
 class PasswordBody(BodySerializer):
-    """``old_password`` is asked of users who change their own."""
+    """Users who change their own password must send ``old_password``."""
 
     old_password = StrictTextField(max_length=1024, required=False, default="", allow_blank=True)
     password = StrictTextField(max_length=PASSWORD_LENGTH)
 
 
 class RolesBody(BodySerializer):
-    """All the roles that the user is to have afterwards."""
+    """The complete list of roles that replaces the current one."""
 
     roles = serializers.ListField(child=StrictTextField(max_length=128), max_length=32)

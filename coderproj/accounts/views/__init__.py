@@ -1,1 +1,1 @@
-"""Endpoints of identity."""
+"""API views of identity."""

@@ -12,14 +12,14 @@ from coderproj.api.views import ApiView
 from coderproj.base import filtering
 from coderproj.base.errors import Invalid
 from coderproj.identity.filters import AuditLogFilter, search_rows
-from coderproj.identity.users import recognized_users
+from coderproj.identity.users import users_with_visible_details
 
-# The log only grows: unlike other lists, it is not given whole when no limit is named.
+# The audit log only grows, so unlike other lists it has a default limit.
 PAGE_ROWS = 100
 
 
 class AuditView(ApiView):
-    """What was done, newest first, 100 rows unless ``limit`` says otherwise."""
+    """The audit log, newest first; 100 rows unless ``limit`` is given."""
 
     @extend_schema(
         operation_id="audit_logs",
@@ -29,11 +29,11 @@ class AuditView(ApiView):
     def get(self, request: Request) -> Response:
         page = page_of(request.query_params)
         if page.after_id:
-            raise Invalid.field("after_id", "The audit log has pages by limit and offset only.")
+            raise Invalid.field("after_id", "The audit log supports only limit and offset.")
         found = search_rows(self.actor, request.query_params)
         rows = list(found[page.offset : page.offset + (page.limit or PAGE_ROWS)])
         wanted = {row.user_id for row in rows if row.user_id}
-        actors = recognized_users(self.actor).prefetch_related("memberships").in_bulk(wanted)
+        actors = users_with_visible_details(self.actor).prefetch_related("memberships").in_bulk(wanted)
         context = {**user_context(self.actor), "users": actors}
         return Response(
             {"audit_logs": AuditLogSerializer(rows, many=True, context=context).data, "count": found.count()}

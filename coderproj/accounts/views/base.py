@@ -1,4 +1,4 @@
-"""What endpoints of identity share."""
+"""Base classes of identity's views."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class OfUser(ApiView):
     """A view below ``/users/{user}``, where ``{user}`` is ``me``, an id or a username in any case."""
 
     def find_user(self) -> User:
-        """The visible user. Raises UnknownUser (400)."""
+        """Return the visible user. Raises UnknownUser (400)."""
         return find_user(self.actor, self.kwargs["user"])
 
     def show(self, user: User) -> dict[str, Any]:
@@ -24,5 +24,5 @@ class OfOrganization(ApiView):
     """A view below ``/organizations/{organization}``: an id, a name or ``default``."""
 
     def find_organization(self) -> Organization:
-        """The visible organization. Raises NotFound."""
+        """Return the visible organization. Raises NotFound."""
         return find_organization(self.actor, self.kwargs["organization"])

@@ -14,7 +14,7 @@ from coderproj.identity.rbac import Action, Resource, authorize
 
 
 class OrganizationGroupsView(OfOrganization):
-    """The groups of an organization without ``Everyone``, and creating one."""
+    """List an organization's groups without ``Everyone``; create a group."""
 
     @extend_schema(operation_id="organization_groups", responses={200: GroupAnswer(many=True)})
     def get(self, request: Request, organization: str) -> Response:
@@ -39,12 +39,12 @@ class OrganizationGroupView(OfOrganization):
 
 class GroupView(ApiView):
     def find_group(self) -> Group:
-        """The visible group, by id or by name. Raises NotFound."""
+        """Return the visible group by id or name. Raises NotFound."""
         return groups.find_group(self.actor, self.kwargs["group"])
 
     @extend_schema(operation_id="group", responses={200: GroupAnswer})
     def get(self, request: Request, group: str) -> Response:
-        """A group with its members."""
+        """Return a group with its members."""
         return Response(_answer(self.find_group()))
 
     @extend_schema(operation_id="update_group", request=UpdateGroupBody, responses={200: GroupAnswer})
@@ -57,7 +57,7 @@ class GroupView(ApiView):
 
     @extend_schema(operation_id="delete_group", responses={200: ConfirmationSerializer})
     def delete(self, request: Request, group: str) -> Response:
-        """Delete a group; what it may use is no longer reached through it."""
+        """Delete a group and the access that its members have through it."""
         groups.delete_group(self.actor, self.find_group())
         return self.answer("Successfully deleted group!")
 

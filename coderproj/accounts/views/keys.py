@@ -1,4 +1,4 @@
-"""API tokens and session keys. A secret is shown once, when it is made."""
+"""API tokens and session keys. Only the response to the creation contains the secret."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -36,7 +36,8 @@ class TokensView(OfUser):
 
 
 def lifetime_of(seconds: int, nanoseconds: int) -> int:
-    """The lifetime that a body asks for, in seconds: 0 in both means the default. Raises Invalid above the limit."""
+    """Return the requested lifetime in seconds; 0 in both means the default. Raises Invalid above the limit and
+    below one second."""
     field = "lifetime_seconds" if seconds else "lifetime"
     lifetime = seconds or nanoseconds // NANOSECONDS
     if nanoseconds and not lifetime:
@@ -45,7 +46,7 @@ def lifetime_of(seconds: int, nanoseconds: int) -> int:
 
 
 class GitSSHKeyView(OfUser):
-    """The SSH key with which the user's workspaces will speak to git hosts; made when it is first asked for."""
+    """The SSH key that the user's workspaces use for git hosts; created on first use."""
 
     @extend_schema(operation_id="git_ssh_key", responses={200: GitSSHKeySerializer})
     def get(self, request: Request, user: str) -> Response:
@@ -57,7 +58,7 @@ class GitSSHKeyView(OfUser):
 
 
 class KeysView(OfUser):
-    """Session keys of a user, for command lines."""
+    """Session keys of a user, for command-line clients."""
 
     @extend_schema(operation_id="create_session_key", request=None, responses={201: KeyAnswer})
     def post(self, request: Request, user: str) -> Response:
@@ -71,7 +72,7 @@ class KeysView(OfUser):
 
 
 class KeyView(OfUser):
-    """A session key or token by its id."""
+    """A session key or token by id."""
 
     @extend_schema(operation_id="key", responses={200: KeySerializer})
     def get(self, request: Request, user: str, key: str) -> Response:
@@ -84,7 +85,7 @@ class KeyView(OfUser):
 
 
 class TokenByNameView(OfUser):
-    """A token by the name it was given, in exactly that case."""
+    """A token by name, case-sensitive."""
 
     @extend_schema(operation_id="token_by_name", responses={200: KeySerializer})
     def get(self, request: Request, user: str, name: str) -> Response:

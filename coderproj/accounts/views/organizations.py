@@ -22,7 +22,7 @@ from coderproj.identity.users import find_user
 
 
 class OrganizationsView(ApiView):
-    """The organizations one may see, the default one first, and creating one."""
+    """List the visible organizations, the default one first; create an organization."""
 
     @extend_schema(operation_id="organizations", responses={200: OrganizationSerializer(many=True)})
     def get(self, request: Request) -> Response:
@@ -49,7 +49,7 @@ class OrganizationView(OfOrganization):
 
 
 class UserOrganizationsView(OfUser):
-    """The organizations of a user, as far as the caller may see them, the default one first."""
+    """The organizations of a user that are visible to the caller, the default one first."""
 
     @extend_schema(operation_id="user_organizations", responses={200: OrganizationSerializer(many=True)})
     def get(self, request: Request, user: str) -> Response:
@@ -80,7 +80,7 @@ class MembersView(OfOrganization):
 
 
 class OrganizationRolesView(OfOrganization):
-    """The roles there are in an organization, and which of them the caller may give."""
+    """The roles of an organization, and which of them the caller may assign."""
 
     @extend_schema(operation_id="organization_roles", responses={200: AssignableRoleSerializer(many=True)})
     def get(self, request: Request, organization: str) -> Response:
@@ -99,13 +99,13 @@ class OfMember(OfOrganization):
     """A view below ``/organizations/{organization}/members/{user}``."""
 
     def find_member(self) -> Membership:
-        """The membership. Raises NotFound, and UnknownUser (400)."""
+        """Return the membership. Raises NotFound, and UnknownUser (400)."""
         organization = self.find_organization()
         return organizations.find_member(self.actor, organization, find_user(self.actor, self.kwargs["user"]))
 
 
 class MemberView(OfMember):
-    """A membership: reading, adding and ending it."""
+    """Read, add and remove a member."""
 
     @extend_schema(operation_id="organization_member", responses={200: MemberSerializer})
     def get(self, request: Request, organization: str, user: str) -> Response:
@@ -126,7 +126,7 @@ class MemberView(OfMember):
 class MemberRolesView(OfMember):
     @extend_schema(operation_id="organization_member_roles", responses={200: MemberSerializer})
     def get(self, request: Request, organization: str, user: str) -> Response:
-        """A member with their roles in the organization."""
+        """Return a member with their roles in the organization."""
         return Response(MemberSerializer(self.find_member()).data)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""Setting up, signing in and out."""
+"""First user, sign-in and sign-out."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -16,7 +16,7 @@ from coderproj.identity.authentication import SESSION_COOKIE, client_of
 
 
 class FirstUserView(ApiView):
-    """Whether the deployment was set up, and setting it up. Public: nobody can sign in before."""
+    """Check for the first user, and create it. Public, because no user can sign in before."""
 
     permission_classes = (Public,)
     authentication_classes = ()
@@ -35,7 +35,7 @@ class FirstUserView(ApiView):
 
 
 class LoginView(ApiView):
-    """Signing in. Public by its nature."""
+    """Sign in. Public, because the caller has no session yet."""
 
     permission_classes = (Public,)
     authentication_classes = ()
@@ -51,7 +51,7 @@ class LoginView(ApiView):
 
 
 class LogoutView(ApiView):
-    """Ends the session, or the token, that the request carries."""
+    """Revoke the session or token of the request."""
 
     @extend_schema(operation_id="logout", request=None, responses={200: ConfirmationSerializer})
     def post(self, request: Request) -> Response:

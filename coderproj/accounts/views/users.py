@@ -34,7 +34,7 @@ from coderproj.identity.roles import SiteRole
 
 
 class UsersView(ApiView):
-    """The users one may see, oldest first, and creating one."""
+    """List the visible users, oldest first; create a user."""
 
     @extend_schema(
         operation_id="users",
@@ -66,7 +66,7 @@ class UsersView(ApiView):
             self.actor,
             username=body["username"],
             email=body["email"],
-            password=body["password"] if body["may_sign_in"] else None,
+            password=body["password"] if body["can_sign_in"] else None,
             organizations=self._organizations(body),
             name=body["name"],
             avatar_url=body["avatar_url"],
@@ -74,7 +74,7 @@ class UsersView(ApiView):
         return Response(UserSerializer(user, context=user_context(self.actor)).data, status=201)
 
     def _organizations(self, body: dict[str, Any]) -> list[Organization]:
-        """The organizations that a body names, else the default one. Raises NotFound naming the field."""
+        """Return the organizations in the body, or the default one. Raises NotFound naming the field."""
         single = body.get("organization_id")
         wanted = {single} if single else {organization for organization in body["organization_ids"] if organization}
         if not wanted:
@@ -87,7 +87,7 @@ class UsersView(ApiView):
 
 
 class SiteRolesView(ApiView):
-    """The site roles there are, and which of them the caller may give."""
+    """The site roles, and which of them the caller may assign."""
 
     @extend_schema(operation_id="site_roles", responses={200: AssignableRoleSerializer(many=True)})
     def get(self, request: Request) -> Response:
@@ -104,12 +104,12 @@ class SiteRolesView(ApiView):
 class UserView(OfUser):
     @extend_schema(operation_id="user", responses={200: UserSerializer})
     def get(self, request: Request, user: str) -> Response:
-        """A user by id, by name, or as ``me``."""
+        """Return a user by id, by username, or as ``me``."""
         return Response(self.show(self.find_user()))
 
     @extend_schema(operation_id="delete_user", responses={200: ConfirmationSerializer})
     def delete(self, request: Request, user: str) -> Response:
-        """Delete a user. Their name and address can be used again."""
+        """Delete a user. The username and e-mail address become available again."""
         users.delete(self.actor, self.find_user())
         return self.answer("User has been deleted!")
 
@@ -117,14 +117,14 @@ class UserView(OfUser):
 class ProfileView(OfUser):
     @extend_schema(operation_id="update_user_profile", request=ProfileBody, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
-        """Change a user's name or address."""
+        """Change a user's username, full name or avatar."""
         found = self.find_user()
         users.authorize_on(self.actor, Action.UPDATE, found)
         return Response(self.show(users.update_profile(self.actor, found, self.body(ProfileBody))))
 
 
 class PasswordView(OfUser):
-    """Changing a password, which ends every session and token of the user."""
+    """Change a password. This revokes every session and token of the user."""
 
     throttle_classes = (ApiThrottle, LoginThrottle)
 
@@ -139,19 +139,19 @@ class PasswordView(OfUser):
 class SuspendView(OfUser):
     @extend_schema(operation_id="suspend_user", request=None, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
-        """Keep a user out: their sessions and tokens stop working at once."""
+        """Suspend a user. Their sessions and tokens stop working at once."""
         return Response(self.show(users.suspend(self.actor, self.find_user())))
 
 
 class ActivateView(OfUser):
     @extend_schema(operation_id="activate_user", request=None, responses={200: UserSerializer})
     def put(self, request: Request, user: str) -> Response:
-        """Let a suspended user in again."""
+        """Reactivate a suspended user."""
         return Response(self.show(users.activate(self.actor, self.find_user())))
 
 
 class UserRolesView(OfUser):
-    """The roles of a user: their own, or of anybody for administrators."""
+    """Read and set the site roles of a user; also read their organization roles."""
 
     @extend_schema(operation_id="user_roles", responses={200: UserRolesAnswer})
     def get(self, request: Request, user: str) -> Response:
@@ -170,7 +170,7 @@ class UserRolesView(OfUser):
 
 
 class LoginTypeView(OfUser):
-    """How a user signs in; asked by newer clients about themselves."""
+    """The login type of the caller. Newer clients read it."""
 
     @extend_schema(operation_id="user_login_type", responses={200: LoginTypeAnswer})
     def get(self, request: Request, user: str) -> Response:

@@ -1,4 +1,4 @@
-"""The shared counters of rate limits: a table without a write-ahead log, as what it holds is worth a minute."""
+"""Create the shared counters of rate limits as an unlogged table: losing them affects one minute of limits."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Rows about keys and memberships name the user whose they are: every ``resource_id`` is a UUID, as clients decode it."""
+"""Set ``resource_id`` of rows about keys and memberships to the user's id, because clients decode it as a UUID."""
 
 from django.db import migrations
 

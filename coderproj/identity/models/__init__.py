@@ -1,4 +1,4 @@
-"""Who acts: users, organizations, groups, tokens and the audit log."""
+"""Models of users, organizations, groups, tokens and the audit log."""
 
 from coderproj.identity.models.audit import AuditAction, AuditLog
 from coderproj.identity.models.git_keys import GitSSHKey

@@ -16,9 +16,9 @@ class AuditAction(models.TextChoices):
 
 
 class AuditLog(models.Model):
-    """Who did what to which object, from where, and what changed. Written by ``identity.audit``, never edited.
+    """An audited action: actor, origin, object and changes. ``identity.audit`` writes rows; nothing edits them.
 
-    Ids are kept without foreign keys: a row outlives what it speaks of. ``diff`` maps a field to
+    Ids have no foreign keys, because a row outlives the objects that it refers to. ``diff`` maps a field to
     ``{"old": …, "new": …, "secret": bool}``; a secret field's values are never stored.
     """
 

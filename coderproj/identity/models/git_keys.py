@@ -1,4 +1,4 @@
-"""SSH keys with which a user's workspaces will speak to git hosts."""
+"""SSH keys that a user's workspaces use for git hosts."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from coderproj.identity.models.users import User
 
 
 class GitSSHKey(models.Model):
-    """One key pair a user, made when it is first asked for. The private half is stored encrypted and never shown."""
+    """The key pair of a user, created on first use. The private key is stored encrypted and never returned."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="git_ssh_key")
     public_key = models.TextField()

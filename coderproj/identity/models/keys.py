@@ -6,7 +6,7 @@ from coderproj.identity.models.users import User
 
 
 class LoginType(models.TextChoices):
-    PASSWORD = "password"  # noqa: S105 - a kind of login, not a password
+    PASSWORD = "password"  # noqa: S105 - a login type, not a password
     TOKEN = "token"  # noqa: S105
 
 
@@ -16,9 +16,9 @@ class KeyScope(models.TextChoices):
 
 
 class ApiKey(models.Model):
-    """One credential. The caller holds ``<id>-<secret>``; only the secret's SHA-256 is stored.
+    """A session or an API token. The caller holds ``<id>-<secret>``; only the SHA-256 of the secret is stored.
 
-    Keys slide: a use after the first hour of ``lifetime_seconds`` moves ``expires_at``.
+    The expiry slides: a use after the first hour of ``lifetime_seconds`` moves ``expires_at``.
     """
 
     id = models.CharField(primary_key=True, max_length=10, editable=False)

@@ -9,12 +9,12 @@ from django.db.models.functions import Lower
 from coderproj.identity.models.users import User
 from coderproj.identity.roles import OrganizationRole
 
-# The group of all members of an organization. It has the organization's id and no membership rows of its own.
+# The group of all members of an organization. It has the organization's id and no membership rows.
 EVERYONE = "Everyone"
 
 
 class Organization(models.Model):
-    """A tenant. Templates, groups and jobs belong to exactly one."""
+    """A tenant. Each template, group and job belongs to exactly one organization."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64)
@@ -42,7 +42,7 @@ class Organization(models.Model):
 
 
 class Membership(models.Model):
-    """A user in an organization, with organization roles besides the implicit ``organization-member``."""
+    """A user in an organization, with their roles in addition to the implicit ``organization-member``."""
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -61,7 +61,7 @@ class Membership(models.Model):
 
 
 class Group(models.Model):
-    """Some members of an organization, to give access to templates and quota."""
+    """A set of members of an organization, for access to templates and quota."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64)

@@ -19,11 +19,11 @@ class UserStatus(models.TextChoices):
 
 class UserQuerySet(models.QuerySet["User"]):
     def existing(self) -> "UserQuerySet":
-        """Users that were not deleted."""
+        """Return users that are not deleted."""
         return self.filter(deleted=False)
 
     def after(self, cursor: "User") -> "UserQuerySet":
-        """Users that come after the given one in the order of creation."""
+        """Return the users that follow the given one in the order of creation."""
         return self.filter(Q(created_at__gt=cursor.created_at) | Q(created_at=cursor.created_at, id__gt=cursor.pk))
 
 
@@ -32,16 +32,16 @@ class UserManager(BaseUserManager["User"]):
         return UserQuerySet(self.model, using=self._db)
 
     def existing(self) -> UserQuerySet:
-        """Users that were not deleted."""
+        """Return users that are not deleted."""
         return self.get_queryset().existing()
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """The existing user with that e-mail address, in any case (Django's authentication calls this)."""
+        """Return the existing user with this e-mail address, ignoring case (called by Django's authentication)."""
         return self.existing().get(email__iexact=username)
 
 
 class User(AbstractBaseUser):
-    """Somebody who may sign in. Deleting keeps the row, so that what they made keeps its author."""
+    """A user account. Deleting keeps the row, so that the objects of the user keep their author."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     username = models.CharField(max_length=32)
@@ -85,7 +85,7 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """May enter the admin: owners to work there, auditors to read."""
+        """True for roles that may use the admin: owners with all permissions, auditors read-only."""
         return bool({SiteRole.OWNER, SiteRole.AUDITOR} & set(self.site_roles))
 
     @property
@@ -93,7 +93,7 @@ class User(AbstractBaseUser):
         return SiteRole.OWNER in self.site_roles
 
     def has_perm(self, perm: str, obj: object | None = None) -> bool:
-        """Django permissions exist in the admin only: an owner has all of them, an auditor may view."""
+        """Django permissions apply only to the admin: an owner has all of them, an auditor only ``view``."""
         if not self.is_active:
             return False
         return self.is_superuser or (self.is_staff and perm.partition(".")[2].startswith("view_"))

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from coderproj import env
-from coderproj.base.terminal import Show
+from coderproj.base.terminal import TerminalOutput
 from coderproj.demo.api import Api, ApiError
 from coderproj.demo.installation import Database, answers, database, first_owner, is_served_at
 from coderproj.demo.run import DemoFailedError, Figures, run
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        show = Show()
+        show = TerminalOutput()
         with interrupted_as_exit():
             try:
                 self._demonstrate(show, options["reference"])
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             except KeyboardInterrupt:
                 raise CommandError("Interrupted.") from None
 
-    def _demonstrate(self, show: Show, reference: str | None) -> None:
+    def _demonstrate(self, show: TerminalOutput, reference: str | None) -> None:
         running = local_url("127.0.0.1", settings.PORT)
         if answers(running):
             if is_served_at(running):
@@ -89,14 +89,14 @@ class Command(BaseCommand):
             server.stop()
         self._finish(show, figures, rows, reference)
 
-    def _run(self, url: str, show: Show) -> Figures:
+    def _run(self, url: str, show: TerminalOutput) -> Figures:
         return run(
             Api(url, owner_token()), show, name=STARTER, archive=starters.archive(STARTER), changed=CHANGED_VALUES
         )
 
     def _finish(
         self,
-        show: Show,
+        show: TerminalOutput,
         figures: Figures,
         rows: list[tuple[str, str, str]],
         reference: str | None,

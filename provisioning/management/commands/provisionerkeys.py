@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coderproj.accounts.management.commands.tokens import seconds_of
-from coderproj.commands import ActingCommand, validated, when
+from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT, find_organization
@@ -69,9 +69,9 @@ class Command(ActingCommand):
         )
         if options["output"]:
             write_privately(options["output"], key + "\n")
-            self.say(f"Wrote the key to {options['output']}.")
+            self.write(f"Wrote the key to {options['output']}.")
             return {"file": str(options["output"])}
-        self.say(key)
+        self.write(key)
         return {"key": key}
 
     def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -83,9 +83,9 @@ class Command(ActingCommand):
                     row.name,
                     " ".join(f"{name}={value}" for name, value in sorted(row.tags.items())),
                     row.created_by.username,
-                    when(row.created_at),
-                    when(row.last_used),
-                    when(row.expires_at),
+                    format_time(row.created_at),
+                    format_time(row.last_used),
+                    format_time(row.expires_at),
                 )
                 for row in rows
             ],
@@ -95,7 +95,7 @@ class Command(ActingCommand):
 
     def act_revoke(self, actor: Actor, options: dict[str, Any]) -> Any:
         keys.revoke(actor, organization_of(actor, options), options["name"])
-        self.say(f"Revoked {options['name']}.")
+        self.write(f"Revoked {options['name']}.")
         return {"name": options["name"]}
 
 

@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 from coderproj.accounts.serializers.users import user_context
 from coderproj.api.serializers import BodySerializer, StrictTextField
 from coderproj.base.errors import Invalid, NotFound
-from coderproj.base.terminal import Show
-from coderproj.commands import JOB_FAILED, REFUSED, ActingCommand, validated, when
+from coderproj.base.terminal import TerminalOutput
+from coderproj.commands import JOB_FAILED, REJECTED, ActingCommand, format_time, validated
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT
@@ -117,25 +117,25 @@ class Command(ActingCommand):
             raise CommandError(f"The import {version.job.status}: {version.job.error}", returncode=JOB_FAILED)
         if template is None:
             template = templates.create(actor, organization, templates.NewTemplate(name=name, version_id=version.pk))
-            self.say(f"Made template {name} with version {version.name}, which is active.")
+            self.write(f"Made template {name} with version {version.name}, which is active.")
         elif options["activate"]:
             templates.promote(actor, template, version.pk)
-            self.say(f"Version {version.name} of {name} is active.")
+            self.write(f"Version {version.name} of {name} is active.")
         else:
-            self.say(f"Imported version {version.name} of {name}; {template.active_version.name} stays active.")
+            self.write(f"Imported version {version.name} of {name}; {template.active_version.name} stays active.")
         version.refresh_from_db()
         return {**self._version_answer(actor, version), "unchanged": False}
 
     def _unchanged(self, actor: Actor, template: Template, version: TemplateVersion, *, activate: bool) -> Any:
         """Say that a version has these files already, and promote it where that was asked for."""
         if version.pk == template.active_version_id:
-            self.say(f"Nothing has changed: {template.name}'s active version {version.name} has these files.")
+            self.write(f"Nothing has changed: {template.name}'s active version {version.name} has these files.")
         elif activate:
             templates.promote(actor, template, version.pk)
-            self.say(f"Nothing has changed: {version.name} of {template.name} has these files, and is active now.")
+            self.write(f"Nothing has changed: {version.name} of {template.name} has these files, and is active now.")
         else:
             active = template.active_version.name
-            self.say(f"Nothing has changed: {version.name} of {template.name} has these files; {active} stays active.")
+            self.write(f"Nothing has changed: {version.name} of {template.name} has these files; {active} is active.")
         return {**self._version_answer(actor, version), "unchanged": True}
 
     def _watch(self, job: ProvisionerJob) -> None:
@@ -147,7 +147,7 @@ class Command(ActingCommand):
             for _ in lines:
                 pass
         else:
-            Show(self.console).job(lines)
+            TerminalOutput(self.console).job(lines)
         job.refresh_from_db()
 
     # ---------------------------------------------------------------- pull
@@ -162,7 +162,7 @@ class Command(ActingCommand):
         target: Path = options["target"]
         data = bytes(file.data)
         if target.exists():
-            raise CommandError(f"{target} exists already.", returncode=REFUSED)
+            raise CommandError(f"{target} exists already.", returncode=REJECTED)
         try:
             if target.suffix == ".tar":
                 target.write_bytes(data)
@@ -170,8 +170,8 @@ class Command(ActingCommand):
                 target.mkdir(parents=True)
                 archive.unpack(io.BytesIO(data), target)
         except OSError as error:
-            raise CommandError(f"{target} cannot be written: {error.strerror}.", returncode=REFUSED) from None
-        self.say(f"Wrote version {version.name} of {template.name} to {target}.")
+            raise CommandError(f"{target} cannot be written: {error.strerror}.", returncode=REJECTED) from None
+        self.write(f"Wrote version {version.name} of {template.name} to {target}.")
         return {"version": version.name, "target": str(target)}
 
     # ---------------------------------------------------------------- the rest
@@ -181,7 +181,7 @@ class Command(ActingCommand):
         listed = list(rows.select_related("active_version"))
         self.table(
             ("Template", "Display name", "Active version", "Updated"),
-            [(row.name, row.display_name, row.active_version.name, when(row.updated_at)) for row in listed],
+            [(row.name, row.display_name, row.active_version.name, format_time(row.updated_at)) for row in listed],
             "There are no templates yet: manage.py templates push FOLDER makes one.",
         )
         return TemplateSerializer(listed, many=True).data
@@ -194,7 +194,7 @@ class Command(ActingCommand):
             [
                 (
                     row.name,
-                    when(row.created_at),
+                    format_time(row.created_at),
                     row.created_by.username,
                     row.job.status,
                     row.message,
@@ -210,7 +210,7 @@ class Command(ActingCommand):
         template = self._template(actor, options)
         version = named_version(template, options["version"])
         templates.promote(actor, template, version.pk)
-        self.say(f"Version {version.name} of {template.name} is active.")
+        self.write(f"Version {version.name} of {template.name} is active.")
         return self._version_answer(actor, version)
 
     def act_rollback(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -221,7 +221,7 @@ class Command(ActingCommand):
             raise NotFound(f"{template.name} has no good version before {template.active_version.name}.")
         before = template.active_version
         templates.promote(actor, template, version.pk)
-        self.say(f"Rolled {template.name} back from {before.name} to {version.name}.")
+        self.write(f"Rolled {template.name} back from {before.name} to {version.name}.")
         return self._version_answer(actor, version)
 
     def _template(self, actor: Actor, options: dict[str, Any]) -> Template:

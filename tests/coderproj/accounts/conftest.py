@@ -1,4 +1,4 @@
-"""A deployment with one person of each kind."""
+"""Fixtures: a deployment with one user for each role."""
 
 from types import SimpleNamespace
 
@@ -19,9 +19,9 @@ def other_org():
 
 
 @pytest.fixture
-def people(org, other_org):
-    """``owner`` and ``admin`` (of the organization) and ``member`` are members; ``stranger`` administers another
-    organization; the holders of site roles are in none."""
+def users(org, other_org):
+    """``owner``, ``admin`` (of the organization) and ``member`` are members of ``org``; ``stranger`` administers
+    another organization; the other site roles have no organization."""
     return SimpleNamespace(
         owner=make_user("owner", organizations=(org,), site_roles=("owner",)),
         user_admin=make_user("useradmin", site_roles=("user-admin",)),
@@ -34,16 +34,16 @@ def people(org, other_org):
 
 
 @pytest.fixture
-def api(people):
-    """Clients by the same names."""
-    return SimpleNamespace(**{name: ApiClient(user) for name, user in vars(people).items()})
+def api(users):
+    """An API client for each user, under the same name."""
+    return SimpleNamespace(**{name: ApiClient(user) for name, user in vars(users).items()})
 
 
 @pytest.fixture
-def statuses(people):
-    """Calls ``call(client)`` as everybody: the status by name."""
+def statuses(users):
+    """Return a function that runs ``call(client)`` as every user and returns the status codes by name."""
 
     def by_name(call):
-        return {name: call(ApiClient(user)).status_code for name, user in vars(people).items()}
+        return {name: call(ApiClient(user)).status_code for name, user in vars(users).items()}
 
     return by_name

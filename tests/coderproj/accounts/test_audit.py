@@ -1,4 +1,4 @@
-"""What the audit log keeps, and who may read it."""
+"""The content of the audit log, and who may read it."""
 
 from importlib import import_module
 
@@ -44,12 +44,12 @@ def test_every_field_of_an_audited_model_is_declared(model):
     assert isinstance(getattr(identity, "target_field", identity), UUIDField)  # clients decode it as one
 
 
-def test_the_models_that_matter_are_audited():
+def test_core_models_are_audited():
     names = {model.__name__ for model in audit.policies()}
     assert names >= {"User", "Organization", "Membership", "Group", "ApiKey", "Template", "TemplateVersion"}
 
 
-def test_a_row_says_who_did_what_from_where(api, org, people):
+def test_row_has_actor_target_request_and_diff(api, org, users):
     answer = api.admin.post(f"organizations/{org.pk}/groups", {"name": "hi"}, HTTP_USER_AGENT="curl/8")
     body = api.auditor.get("audit").body
     assert body["count"] == 1
@@ -61,15 +61,18 @@ def test_a_row_says_who_did_what_from_where(api, org, people):
     assert row["diff"]["name"] == {"old": None, "new": "hi", "secret": False}
 
 
-def test_who_is_hidden_from_the_reader_has_a_name_and_no_more(api, people, org):
+def test_actors_hidden_from_the_reader_show_only_id_and_name(api, users, org):
     assert api.user_admin.post(f"organizations/{org.pk}/members/stranger").status_code == 201
     (row,) = api.admin.get("audit").body["audit_logs"]
-    user = people.user_admin
+    user = users.user_admin
     shown = {"id": str(user.pk), "username": "useradmin", "email": "", "organization_ids": [], "roles": []}
     assert row["user"] == shown
     assert api.auditor.get("audit").body["audit_logs"][0]["user"]["email"] == user.email
-    assert row["resource_id"] == str(people.stranger.pk)
-    for query in (f"email={user.email}", f"q=email:{user.email}"):  # nor can the address be guessed
+    assert row["resource_id"] == str(users.stranger.pk)
+    for query in (
+        f"email={user.email}",
+        f"q=email:{user.email}",
+    ):  # the e-mail filter does not reveal the address either
         found = {
             name: getattr(api, name).get("audit", QUERY_STRING=query).body["count"] for name in ("admin", "auditor")
         }
@@ -78,19 +81,19 @@ def test_who_is_hidden_from_the_reader_has_a_name_and_no_more(api, people, org):
     assert api.auditor.get("audit").body["audit_logs"][0]["user"]["email"] == user.email
 
 
-def test_rows_of_old_get_ids_that_clients_can_decode(people):
-    member = Membership.objects.get(user=people.member)
-    key = ApiKey.objects.filter(user=people.owner).first() or tokens.issue(user=people.owner)[0]
-    facts = {"action": "write", "status_code": 200, "resource_target": "x", "user_id": people.admin.pk}
-    told = {"user_id": {"old": None, "new": str(people.stranger.pk), "secret": False}}
+def test_migration_rewrites_resource_ids_as_uuids(users):
+    member = Membership.objects.get(user=users.member)
+    key = ApiKey.objects.filter(user=users.owner).first() or tokens.issue(user=users.owner)[0]
+    facts = {"action": "write", "status_code": 200, "resource_target": "x", "user_id": users.admin.pk}
+    diff_with_user = {"user_id": {"old": None, "new": str(users.stranger.pk), "secret": False}}
     rows = {
         AuditLog.objects.create(resource_type=type_, resource_id=id_, diff=diff, **facts): expected
         for type_, id_, diff, expected in (
-            ("api_key", "AAAAAAAAAA", told, people.stranger.pk),
-            ("api_key", key.pk, {}, people.owner.pk),
-            ("organization_member", str(member.pk), {}, people.member.pk),
-            ("organization_member", "0", {}, people.admin.pk),
-            ("user", str(people.member.pk), {}, people.member.pk),
+            ("api_key", "AAAAAAAAAA", diff_with_user, users.stranger.pk),
+            ("api_key", key.pk, {}, users.owner.pk),
+            ("organization_member", str(member.pk), {}, users.member.pk),
+            ("organization_member", "0", {}, users.admin.pk),
+            ("user", str(users.member.pk), {}, users.member.pk),
         )
     }
     with connection.cursor() as cursor:
@@ -100,13 +103,13 @@ def test_rows_of_old_get_ids_that_clients_can_decode(people):
         assert row.resource_id == str(expected)
 
 
-def test_refused_attempts_are_kept_without_a_diff(api, org):
+def test_rejected_changes_are_recorded_without_a_diff(api, org):
     assert api.admin.delete(f"groups/{org.pk}").status_code == 400
     row = AuditLog.objects.get()
     assert (row.action, row.status_code, row.diff) == ("delete", 400, {})
 
 
-def test_who_reads_the_log(api, org, other_org, statuses):
+def test_roles_that_may_read_the_log(api, org, other_org, statuses):
     api.admin.post(f"organizations/{org.pk}/groups", {"name": "here"})
     api.stranger.post(f"organizations/{other_org.pk}/groups", {"name": "there"})
     assert statuses(lambda client: client.get("audit")) == {
@@ -126,12 +129,12 @@ def test_who_reads_the_log(api, org, other_org, statuses):
 
 
 @pytest.fixture
-def rows(people):
-    """One row of each action, the newest first."""
-    made = []
+def rows(users):
+    """One row per action, oldest first."""
+    numbers = []
     for number, action in enumerate(("create", "write", "delete", "login")):
         row = AuditLog.objects.create(
-            user_id=people.member.pk if number % 2 else people.owner.pk,
+            user_id=users.member.pk if number % 2 else users.owner.pk,
             username="member" if number % 2 else "owner",
             resource_type="template" if number < 2 else "user",
             resource_id=f"id-{number}",
@@ -140,8 +143,8 @@ def rows(people):
             status_code=200,
         )
         AuditLog.objects.filter(pk=row.pk).update(time=f"2026-01-0{number + 1}T12:00:00Z")
-        made.append(number)
-    return made
+        numbers.append(number)
+    return numbers
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def rows(people):
         ("offset=9", []),
     ],
 )
-def test_searching_the_log(api, rows, query, expected):
+def test_search_filters_the_log(api, rows, query, expected):
     answer = api.owner.get("audit", QUERY_STRING=query)
     assert [int(row["resource_target"][-1]) for row in answer.body["audit_logs"]] == expected
     assert answer.body["count"] == (4 if "offset" in query else len(expected))
@@ -186,13 +189,13 @@ def test_searching_the_log(api, rows, query, expected):
         ("after_id=11111111-1111-4111-8111-111111111111", ["after_id"]),
     ],
 )
-def test_searches_that_make_no_sense_are_400(api, query, fields):
+def test_invalid_search_is_400(api, query, fields):
     answer = api.owner.get("audit", QUERY_STRING=query)
     assert (answer.status_code, fields_of(answer)) == (400, fields)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_reading_the_log_takes_the_same_number_of_queries(django_assert_num_queries, count):
+def test_query_count_does_not_depend_on_rows(django_assert_num_queries, count):
     auditor = make_user(site_roles=("auditor",))
     api = ApiClient(auditor)
     for _ in range(count):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def history(owner, member, organization):
-    """A group was made, got a member and another name; a user was renamed; somebody was refused."""
+    """A group was created, then renamed with a new member; a password was changed; a deletion was rejected."""
     actor = Actor.of(owner, client=Client(ip="192.0.2.7"))
     group = groups.create_group(actor, organization, name="night-shift")
     groups.update_group(actor, group, GroupChange(add_users=[str(member.pk)], name="nights"))
@@ -25,7 +25,7 @@ def history(owner, member, organization):
     return group
 
 
-def test_the_log_tells_what_changed_by_name(owner, history):
+def test_log_shows_changes_with_names(owner, history):
     answer = browser(owner).get("/audit")
     text = text_of(answer)
     assert "ada created the group night-shift" in text
@@ -35,11 +35,11 @@ def test_the_log_tells_what_changed_by_name(owner, history):
     assert f'href="/groups/{history.pk}"' in answer.content.decode()
 
 
-def test_a_refused_attempt_says_so(owner, history):
+def test_rejected_change_is_marked(owner, history):
     assert "tried to delete the user ada refused, 400" in text_of(browser(owner).get("/audit"))
 
 
-def test_secrets_are_not_told(owner, history):
+def test_secrets_are_not_shown(owner, history):
     text = text_of(browser(owner).get("/audit"))
     assert "password another one" in text
     assert "(secret)" not in text
@@ -61,26 +61,26 @@ def test_secrets_are_not_told(owner, history):
         ("action=create&resource_type=user", 0),
     ],
 )
-def test_filters_are_those_of_the_api(query, found, owner, history):
+def test_filters_match_the_api(query, found, owner, history):
     page = browser(owner).get(f"/audit?{query}")
     assert page.content.decode().count('class="event"') == found
     assert ("Nothing like that was done." in text_of(page)) == (found == 0)
 
 
-def test_a_bad_filter_is_said_by_the_name_of_its_field(owner, history):
+def test_invalid_filter_error_names_the_field(owner, history):
     text = text_of(browser(owner).get("/audit?date_from=yesterday&status_code=ok"))
     assert "From: Enter a valid date." in text
     assert "status_code: " in text
     assert "created the group" not in text
 
 
-def test_htmx_opens_the_page_that_says_what_is_wrong(owner, history):
+def test_htmx_request_with_invalid_filter_redirects_to_the_page(owner, history):
     answer = browser(owner).get("/audit?date_from=yesterday", headers={"HX-Request": "true"})
     assert answer.status_code == 204
     assert answer["HX-Redirect"] == "/audit?date_from=yesterday#list-heading"
 
 
-def test_the_filters_of_the_address_are_shown_and_carried_on(owner, history):
+def test_filters_from_the_url_are_shown_and_kept(owner, history):
     page = browser(owner).get("/audit?action=create&username=ada&status_code=201&date_from=2000-01-01").content.decode()
     assert '<option value="create" selected>Created</option>' in page
     assert 'name="username" value="ada"' in page
@@ -89,18 +89,18 @@ def test_the_filters_of_the_address_are_shown_and_carried_on(owner, history):
     assert 'role="alert"' not in page
 
 
-def test_what_is_no_choice_is_shown_as_it_is_and_refused(owner, history):
+def test_unknown_choice_is_shown_and_rejected(owner, history):
     answer = browser(owner).get("/audit?action=create,write")
     assert '<option value="create,write" selected>create,write</option>' in answer.content.decode()
     assert "Did: Select a valid choice." in text_of(answer)
 
 
-def test_htmx_gets_the_events_alone(owner, history):
+def test_htmx_request_returns_only_the_events(owner, history):
     answer = browser(owner).get("/audit?action=create", headers={"HX-Request": "true"})
     assert answer.content.decode().strip().startswith('<ol class="events">')
 
 
-def test_what_leads_back_to_everything_comes_with_the_events(owner, history):
+def test_link_to_the_unfiltered_list_is_updated_with_the_events(owner, history):
     client = browser(owner)
     part = client.get("/audit?action=create", headers={"HX-Request": "true"}).content.decode()
     assert '<span id="everything" hx-swap-oob="true"><a class="button ghost" href="/audit">' in part
@@ -110,7 +110,7 @@ def test_what_leads_back_to_everything_comes_with_the_events(owner, history):
     assert page.count('<span id="everything"><a') == page.count('id="everything"') == 1
 
 
-def test_an_administrator_reads_their_organization_alone(owner, history, organization):
+def test_organization_admin_reads_only_their_organization(owner, history, organization):
     elsewhere = make_organization("elsewhere")
     groups.create_group(Actor.of(owner), elsewhere, name="hidden")
     olga = make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
@@ -118,17 +118,17 @@ def test_an_administrator_reads_their_organization_alone(owner, history, organiz
     assert ("night-shift" in text, "hidden" in text, "deleted the user" in text) == (True, False, False)
 
 
-def test_for_others_the_page_does_not_exist(member, history):
+def test_page_is_404_without_permission(member, history):
     client = browser(member)
     assert client.get("/audit").status_code == 404
     assert "Audit log" not in text_of(client.get("/templates"))
 
 
-def test_an_empty_log_says_what_will_be_there(owner):
+def test_empty_log_explains_itself(owner):
     assert "Whatever people change will be listed here." in text_of(browser(owner).get("/audit"))
 
 
-def test_old_rows_of_unknown_kinds_are_told(owner):
+def test_rows_with_unknown_resource_types_are_shown(owner):
     AuditLog.objects.create(
         username="",
         resource_type="ship",
@@ -141,7 +141,7 @@ def test_old_rows_of_unknown_kinds_are_told(owner):
     assert "Somebody updated the ship Ada sails main: 1 now a, b" in text_of(browser(owner).get("/audit"))
 
 
-def test_every_audited_type_can_be_chosen(owner):
+def test_every_audited_type_is_a_filter_choice(owner):
     page = browser(owner).get("/audit").content.decode()
     for policy in audit.policies().values():
         assert f'value="{policy.resource_type}"' in page

@@ -87,7 +87,7 @@ def test_members_come_and_go(administrator, member, group, organization):
         client.post(f"/groups/{group.pk}/members/add", {"username": "OLGA"}, follow=True)
     )
     again = client.post(f"/groups/{group.pk}/members/add", {"username": "olga@example.test"})
-    assert (again.status_code, "olga is in the group already." in text_of(again)) == (400, True)
+    assert (again.status_code, "olga is already in the group." in text_of(again)) == (400, True)
     unknown = client.post(f"/groups/{group.pk}/members/add", {"username": "nobody"})
     assert "You know nobody of that name or address." in text_of(unknown)
     base = f"/groups/{group.pk}/members/remove"
@@ -181,7 +181,7 @@ def test_an_owner_adds_members(owner, organization):
     client.post(f"{base}/members/add", {"username": "nora"})
     assert Membership.objects.filter(user=outside, organization=organization).exists()
     again = client.post(f"{base}/members/add", {"username": "nora"})
-    assert (again.status_code, "is a member of this organization already" in text_of(again)) == (409, True)
+    assert (again.status_code, "is already a member of this organization" in text_of(again)) == (409, True)
 
 
 def test_a_member_looks_at_members_and_is_offered_nothing(member, owner, organization):

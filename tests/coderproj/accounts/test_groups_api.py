@@ -26,7 +26,7 @@ def members(answer):
     return [user["username"] for user in answer.body["members"]]
 
 
-def test_creating_a_group(api, org, path):
+def test_create_group(api, org, path):
     answer = api.admin.post(path, {"name": "hi", "avatar_url": "https://example.test/a.png", "quota_allowance": 3})
     assert answer.status_code == 201
     assert list(answer.body) == ["id", "name", "organization_id", "members", "avatar_url", "quota_allowance"]
@@ -36,7 +36,7 @@ def test_creating_a_group(api, org, path):
     assert row.organization_id == org.pk
 
 
-def test_who_may_create_groups(statuses, path):
+def test_roles_that_may_create_groups(statuses, path):
     number = iter(range(100))
     assert statuses(lambda client: client.post(path, {"name": f"g{next(number)}"})) == {
         "owner": 201,
@@ -62,13 +62,13 @@ def test_who_may_create_groups(statuses, path):
         ({"name": "hi"}, 409, ["name"]),
     ],
 )
-def test_bad_groups_are_refused_by_field(api, path, group, body, status, fields):
+def test_invalid_group_reports_the_field(api, path, group, body, status, fields):
     answer = api.admin.post(path, body)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
     assert Group.objects.filter(organization=group.organization_id).count() == 2
 
 
-def test_names_have_no_form(api, path, other_org):
+def test_any_name_is_valid(api, path, other_org):
     for name in ("everyone", "two words", "HI", "hi", "", "é"):
         assert api.admin.post(path, {"name": name}).status_code == 201
     assert api.admin.post(path).status_code == 409  # the blank name is taken
@@ -76,7 +76,7 @@ def test_names_have_no_form(api, path, other_org):
     assert api.member.get(f"{path}/two words").status_code == 200
 
 
-def test_reading_groups(api, path, group, org, statuses):
+def test_read_groups(api, path, group, org, statuses):
     by_id = api.member.get(f"groups/{group.pk}")
     assert by_id.body == api.member.get(f"{path}/hi").body == api.member.get(f"{path}/{group.pk}").body
     assert [row["name"] for row in api.member.get(path).body] == ["hi"]  # without Everyone
@@ -93,31 +93,31 @@ def test_reading_groups(api, path, group, org, statuses):
     assert statuses(lambda client: client.get(f"{path}/hi")) == expected
     assert api.template_admin.get(path).body == []
     assert api.stranger.get(path).status_code == 404
-    hidden, ghost = (api.stranger.get(f"groups/{id_}") for id_ in (group.pk, uuid.uuid4()))
-    assert (hidden.status_code, hidden.raw) == (ghost.status_code, ghost.raw)
+    hidden, unknown = (api.stranger.get(f"groups/{id_}") for id_ in (group.pk, uuid.uuid4()))
+    assert (hidden.status_code, hidden.raw) == (unknown.status_code, unknown.raw)
     assert api.member.get("groups/nonsense").status_code == 400
 
 
-def test_a_group_may_be_named_where_its_name_is_clear(api, group, org):
+def test_group_can_be_referenced_by_unique_name(api, group, org):
     assert api.member.get("groups/hi").body == api.member.get(f"groups/{group.pk}").body
-    hidden, ghost = (api.stranger.get(f"groups/{name}") for name in ("hi", "zz"))
-    assert (hidden.status_code, hidden.raw.replace(b"hi", b"")) == (400, ghost.raw.replace(b"zz", b""))
+    hidden, unknown = (api.stranger.get(f"groups/{name}") for name in ("hi", "zz"))
+    assert (hidden.status_code, hidden.raw.replace(b"hi", b"")) == (400, unknown.raw.replace(b"zz", b""))
     Group.objects.create(organization=make_organization(), name="hi")
-    assert api.member.get("groups/hi").status_code == 200  # the other one is not theirs to see
+    assert api.member.get("groups/hi").status_code == 200  # the second group is not visible to the member
     several = api.owner.get("groups/hi")
     assert (several.status_code, "Several groups" in several.body["message"]) == (400, True)
     assert api.admin.patch("groups/hi", {"name": "ho"}).status_code == 200
     assert api.admin.delete("groups/ho").status_code == 200
 
 
-def test_everyone_has_all_members(api, org, path):
+def test_everyone_contains_all_active_members(api, org, path):
     make_user("gone", organizations=(org,), deleted=True)
     make_user("locked", organizations=(org,), status="suspended")
     assert members(api.member.get(f"groups/{org.pk}")) == ["admin", "member", "owner"]
     assert members(api.member.get(f"{path}/Everyone")) == ["admin", "member", "owner"]
 
 
-def test_changing_a_group(api, group, org, people):
+def test_update_group(api, group, org, users):
     everything = {"name": "new", "avatar_url": "/a.png", "quota_allowance": 20}
     answer = api.admin.patch(f"groups/{group.pk}", everything)
     assert {name: answer.body[name] for name in everything} == everything
@@ -129,9 +129,9 @@ def test_changing_a_group(api, group, org, people):
     assert diff["name"] == {"old": "hi", "new": "new", "secret": False}
 
 
-def test_members_come_and_go_in_this_group_alone(api, group, org, people):
+def test_member_changes_affect_only_this_group(api, group, org, users):
     other = Group.objects.create(organization=org, name="other")
-    ids = [str(user.pk) for user in (people.owner, people.admin, people.member)]
+    ids = [str(user.pk) for user in (users.owner, users.admin, users.member)]
     assert members(api.admin.patch(f"groups/{group.pk}", {"add_users": ids})) == ["admin", "member", "owner"]
     assert members(api.admin.patch(f"groups/{other.pk}", {"add_users": ids[:1]})) == ["owner"]
     answer = api.admin.patch(f"groups/{group.pk}", {"remove_users": ids[:2]})
@@ -140,9 +140,9 @@ def test_members_come_and_go_in_this_group_alone(api, group, org, people):
     assert members(api.admin.get(f"groups/{other.pk}")) == ["owner"]
     row = AuditLog.objects.filter(resource_type="group").latest("time")
     assert row.diff["members"] == {"old": sorted(ids), "new": ids[2:], "secret": False}
-    # Suspended and deleted members are not shown, and come out again.
-    people.member.status = "suspended"
-    people.member.save()
+    # Suspended members are hidden and can be removed.
+    users.member.status = "suspended"
+    users.member.save()
     assert members(api.admin.get(f"groups/{group.pk}")) == []
     assert api.admin.patch(f"groups/{group.pk}", {"remove_users": ids[2:]}).status_code == 200
     assert not GroupMembership.objects.filter(group=group).exists()
@@ -166,12 +166,12 @@ def test_members_come_and_go_in_this_group_alone(api, group, org, people):
         ({"remove_users": ["stranger"]}, 400, ["remove_users"]),
     ],
 )
-def test_bad_changes_change_nothing(api, group, people, body, status, fields):
+def test_invalid_update_changes_nothing(api, group, users, body, status, fields):
     Group.objects.create(organization=group.organization, name="taken")
-    GroupMembership.objects.create(group=group, user=people.admin)
+    GroupMembership.objects.create(group=group, user=users.admin)
     for name in ("add_users", "remove_users"):
         if isinstance(body.get(name), list):
-            ids = [str(vars(people)[text].pk) if text in vars(people) else text for text in body[name]]
+            ids = [str(vars(users)[text].pk) if text in vars(users) else text for text in body[name]]
             body = {**body, name: ids}
     before = api.admin.get(f"groups/{group.pk}").raw
     answer = api.admin.patch(f"groups/{group.pk}", {"avatar_url": "/changed", **body})
@@ -179,7 +179,7 @@ def test_bad_changes_change_nothing(api, group, people, body, status, fields):
     assert api.admin.get(f"groups/{group.pk}").raw == before
 
 
-def test_who_may_change_and_delete_groups(statuses, org):
+def test_roles_that_may_change_and_delete_groups(statuses, org):
     expected = {"template_admin": 404, "auditor": 404, "member": 403, "stranger": 404}
 
     def delete(client):
@@ -192,7 +192,7 @@ def test_who_may_change_and_delete_groups(statuses, org):
     assert statuses(delete) == {"owner": 200, "user_admin": 200, "admin": 200, **expected}
 
 
-def test_deleting_a_group(api, group):
+def test_delete_group(api, group):
     answer = api.admin.delete(f"groups/{group.pk}")
     assert (answer.status_code, list(answer.body)) == (200, ["message"])
     assert api.admin.get(f"groups/{group.pk}").status_code == 404
@@ -200,9 +200,9 @@ def test_deleting_a_group(api, group):
     assert AuditLog.objects.get(resource_type="group").action == "delete"
 
 
-def test_everyone_keeps_its_name_its_members_and_its_life(api, org, people):
+def test_everyone_cannot_be_renamed_changed_or_deleted(api, org, users):
     path = f"groups/{org.pk}"
-    for body in ({"name": "x"}, {"add_users": [str(people.member.pk)]}, {"remove_users": [str(people.member.pk)]}):
+    for body in ({"name": "x"}, {"add_users": [str(users.member.pk)]}, {"remove_users": [str(users.member.pk)]}):
         assert api.admin.patch(path, body).status_code == 400
     assert api.admin.patch(path, {"name": "Everyone", "quota_allowance": 5}).body["quota_allowance"] == 5
     assert api.admin.delete(path).status_code == 400
@@ -210,10 +210,10 @@ def test_everyone_keeps_its_name_its_members_and_its_life(api, org, people):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_groups_takes_the_same_number_of_queries(api, org, path, people, django_assert_num_queries, rows):
+def test_query_count_does_not_depend_on_rows(api, org, path, users, django_assert_num_queries, rows):
     for number in range(rows):
         group = Group.objects.create(organization=org, name=f"g{number}")
-        for user in (people.owner, people.admin, people.member)[:rows]:
+        for user in (users.owner, users.admin, users.member)[:rows]:
             GroupMembership.objects.create(group=group, user=user)
     with django_assert_num_queries(4):  # actor, organization, groups, members
         assert [len(row["members"]) for row in api.member.get(path).body] == [rows] * rows

@@ -30,11 +30,11 @@ def mine():
     return ApiClient(make_user("ada"))
 
 
-def test_a_token_is_shown_once(mine):
+def test_token_is_returned_only_on_creation(mine):
     assert mine.get(PATH).body == []
-    made = mine.post(PATH, {"lifetime": 3_600 * 10**9, "scope": "", "token_name": "test token123"})
-    assert (made.status_code, list(made.body)) == (201, ["key"])
-    key_id, _, secret = made.body["key"].partition("-")
+    created = mine.post(PATH, {"lifetime": 3_600 * 10**9, "scope": "", "token_name": "test token123"})
+    assert (created.status_code, list(created.body)) == (201, ["key"])
+    key_id, _, secret = created.body["key"].partition("-")
     (row,) = mine.get(PATH).body
     assert (set(row), row["last_used"]) == (KEY_KEYS, None)
     assert (row["id"], row["scope"], row["login_type"], row["lifetime_seconds"]) == (key_id, "all", "token", 3_600)
@@ -44,11 +44,11 @@ def test_a_token_is_shown_once(mine):
         assert secret.encode() not in answer.raw
     stored = str(list(ApiKey.objects.values())) + str(list(AuditLog.objects.values()))
     assert secret not in stored
-    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=made.body["key"]).status_code == 200
+    assert ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=created.body["key"]).status_code == 200
     assert mine.get(f"users/me/keys/{key_id}").body["last_used"]
 
 
-def test_a_key_for_another_program_is_not_in_use_yet(mine):
+def test_new_session_key_has_no_last_use(mine):
     token = mine.post("users/me/keys").body["key"]
     path = f"users/me/keys/{token[:10]}"
     assert mine.get(path).body["last_used"] is None
@@ -59,7 +59,7 @@ def test_a_key_for_another_program_is_not_in_use_yet(mine):
 
 
 @pytest.mark.parametrize(("age", "slides"), [(timedelta(minutes=59), False), (timedelta(minutes=61), True)])
-def test_the_first_use_of_a_fresh_key_does_not_lengthen_its_life(mine, age, slides):
+def test_expiry_slides_only_after_an_hour(mine, age, slides):
     token = mine.post(PATH, {"lifetime_seconds": 86_400}).body["key"]
     key = ApiKey.objects.filter(pk=token[:10])
     ends = key.get().expires_at - age
@@ -68,7 +68,7 @@ def test_the_first_use_of_a_fresh_key_does_not_lengthen_its_life(mine, age, slid
     assert (key.get().expires_at > ends) is slides
 
 
-def test_a_short_lived_key_that_is_in_use_goes_on(mine):
+def test_short_lived_key_in_use_is_extended(mine):
     token = mine.post(PATH, {"lifetime_seconds": 70 * 60}).body["key"]
     key = ApiKey.objects.filter(pk=token[:10])
     user = ApiClient()
@@ -109,13 +109,13 @@ def test_lifetimes(mine, body, seconds):
         ({"token_name": "taken"}, 409, ["token_name"]),
     ],
 )
-def test_bad_tokens_are_refused_by_field(mine, body, status, fields):
+def test_invalid_token_reports_the_field(mine, body, status, fields):
     assert mine.post(PATH, {"token_name": "taken"}).status_code == 201
     answer = mine.post(PATH, body)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
 
 
-def test_deleting_a_token_ends_it(mine):
+def test_deleted_token_is_rejected(mine):
     token = mine.post(PATH).body["key"]
     path = f"users/me/keys/{token[:10]}"
     answer = mine.delete(path)
@@ -126,7 +126,7 @@ def test_deleting_a_token_ends_it(mine):
     assert [(row.action, row.status_code) for row in actions] == [("create", 201), ("delete", 204)]
 
 
-def test_session_keys_live_a_week_and_are_no_tokens(mine):
+def test_session_keys_last_a_week_and_are_not_listed_as_tokens(mine):
     made = mine.post("users/me/keys")
     assert (made.status_code, list(made.body)) == (201, ["key"])
     key = ApiKey.objects.get(pk=made.body["key"][:10])
@@ -135,7 +135,7 @@ def test_session_keys_live_a_week_and_are_no_tokens(mine):
     assert mine.get(f"users/me/keys/{key.pk}").status_code == 200
 
 
-def test_keys_are_ones_own_and_the_owners(api, people):
+def test_only_the_user_and_owners_manage_keys(api, users):
     token = api.member.post(PATH, {"token_name": "mine"}).body["key"]
     calls = [
         ("GET", "users/member/keys/tokens"),
@@ -148,18 +148,18 @@ def test_keys_are_ones_own_and_the_owners(api, people):
     for name in ("user_admin", "template_admin", "auditor", "admin"):
         assert {getattr(api, name).call(*call).status_code for call in calls} == {404}, name
     assert {api.stranger.call(*call).status_code for call in calls} == {400}
-    assert api.admin.get(f"users/me/keys/{token[:10]}").status_code == 404  # the key is another's
+    assert api.admin.get(f"users/me/keys/{token[:10]}").status_code == 404  # the key belongs to another user
     assert [api.owner.call(*call).status_code for call in calls] == [200, 201, 200, 200, 204, 201]
 
 
-def test_a_suspended_user_gets_no_token(api, people):
-    people.member.status = "suspended"
-    people.member.save()
+def test_suspended_user_cannot_get_a_token(api, users):
+    users.member.status = "suspended"
+    users.member.save()
     assert api.owner.post("users/member/keys/tokens").status_code == 400
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_tokens_takes_the_same_number_of_queries(mine, django_assert_num_queries, rows):
+def test_query_count_does_not_depend_on_rows(mine, django_assert_num_queries, rows):
     for _ in range(rows):
         mine.post(PATH)
     with django_assert_num_queries(4):  # actor, user, memberships, tokens

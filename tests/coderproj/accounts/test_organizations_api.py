@@ -11,7 +11,7 @@ from tests.factories import make_organization, make_user
 pytestmark = pytest.mark.django_db
 
 
-def test_organizations_that_one_sees(api, org, other_org):
+def test_visible_organizations(api, org, other_org):
     assert [row["name"] for row in api.owner.get("organizations").body] == ["acme", "other"]
     assert [row["name"] for row in api.member.get("organizations").body] == ["acme"]
     body = api.member.get("organizations").body[0]
@@ -23,7 +23,7 @@ def test_organizations_that_one_sees(api, org, other_org):
         assert api.member.get(f"organizations/{reference}").status_code == 404
 
 
-def test_owners_create_organizations(api, people, statuses):
+def test_only_owners_create_organizations(api, users, statuses):
     number = iter(range(100))
     assert statuses(lambda client: client.post("organizations", {"name": f"new-{next(number)}"})) == {
         "owner": 201,
@@ -48,13 +48,13 @@ def test_owners_create_organizations(api, people, statuses):
         ({"name": "ACME"}, 409, ["name"]),
     ],
 )
-def test_bad_organizations_are_refused_by_field(api, org, body, status, fields):
+def test_invalid_organization_reports_the_field(api, org, body, status, fields):
     answer = api.owner.post("organizations", body)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
 
 
 # ---------------------------------------------------------------------- members
-def test_members_are_listed_without_suspended_and_deleted_ones(api, org, statuses):
+def test_member_list_excludes_suspended_and_deleted_users(api, org, statuses):
     make_user("gone", organizations=(org,), deleted=True)
     make_user("locked", organizations=(org,), status="suspended")
     path = f"organizations/{org.pk}/members"
@@ -75,7 +75,7 @@ def test_members_are_listed_without_suspended_and_deleted_ones(api, org, statuse
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_members_takes_the_same_number_of_queries(django_assert_num_queries, rows):
+def test_query_count_does_not_depend_on_rows(django_assert_num_queries, rows):
     organization = make_organization()
     users = [make_user(organizations=(organization,)) for _ in range(rows)]
     api = ApiClient(users[0])
@@ -83,14 +83,14 @@ def test_listing_members_takes_the_same_number_of_queries(django_assert_num_quer
         assert len(api.get(f"organizations/{organization.pk}/members").body) == rows
 
 
-def test_adding_and_removing_members(api, org, people):
+def test_add_and_remove_members(api, org, users):
     path = f"organizations/{org.pk}/members/stranger"
-    assert api.admin.post(path).status_code == 400  # an administrator does not see people from elsewhere
+    assert api.admin.post(path).status_code == 400  # users of other organizations are not visible to the administrator
     assert api.member.post(f"organizations/{org.pk}/members/me").status_code == 403
     assert api.user_admin.post(path).status_code == 201
     assert api.user_admin.post(path).status_code == 409
     group = Group.objects.create(organization=org, name="g")
-    GroupMembership.objects.create(group=group, user=people.stranger)
+    GroupMembership.objects.create(group=group, user=users.stranger)
     assert api.member.delete(path).status_code == 403
     assert api.admin.delete(path).status_code == 200
     assert not GroupMembership.objects.exists()
@@ -99,15 +99,15 @@ def test_adding_and_removing_members(api, org, people):
     assert [row.action for row in actions] == ["create", "delete"]
 
 
-def test_organization_roles(api, org, statuses, people):
+def test_organization_roles(api, org, statuses, users):
     path = f"organizations/{org.pk}/members/member/roles"
     assert statuses(lambda client: client.put(path, {"roles": ["organization-admin"]})) == {
         "owner": 200,
-        "user_admin": 200,  # nothing to change any more
+        "user_admin": 200,  # the member already has the role
         "template_admin": 404,
         "auditor": 404,
         "admin": 200,
-        "member": 403,  # nobody changes their own
+        "member": 403,  # a member cannot change their own roles
         "stranger": 404,
     }
     assert api.user_admin.put(path, {"roles": []}).status_code == 403
@@ -117,14 +117,14 @@ def test_organization_roles(api, org, statuses, people):
     unknown = api.admin.put(path, {"roles": ["organization-king"]})
     assert (unknown.status_code, fields_of(unknown)) == (400, ["roles"])
     assert api.admin.put(path, {"roles": []}).body["roles"] == []
-    ghost = api.admin.put(f"organizations/{org.pk}/members/useradmin/roles", {"roles": []})
-    assert ghost.status_code == 400
+    not_visible = api.admin.put(f"organizations/{org.pk}/members/useradmin/roles", {"roles": []})
+    assert not_visible.status_code == 400
     assert api.owner.put(f"organizations/{org.pk}/members/useradmin/roles", {"roles": []}).status_code == 404
     row = AuditLog.objects.filter(resource_type="organization_member", status_code=200).latest("time")
     assert (row.resource_target, row.organization_id) == ("member", org.pk)
 
 
-def test_which_organization_roles_there_are(api, org):
+def test_list_of_organization_roles(api, org):
     def listed(client):
         return [(row["name"], row["assignable"]) for row in client.get(f"organizations/{org.pk}/members/roles").body]
 

@@ -1,4 +1,4 @@
-"""``manage.py organizations``, as somebody at a terminal uses it."""
+"""``manage.py organizations``."""
 
 import json
 
@@ -11,25 +11,25 @@ from tests.commands import run, run_json
 pytestmark = pytest.mark.django_db
 
 
-def test_listing(people, org, other_org):
+def test_list(users, org, other_org):
     assert [row["name"] for row in run_json("organizations", "list")] == ["acme", "other"]
     assert run("organizations", "list").count("default") == 1
     assert [row["name"] for row in run_json("organizations", "--as", "stranger", "list")] == ["other"]
 
 
-def test_creating(people, org):
+def test_create(users, org):
     answer = run_json("organizations", "create", "labs", "--display-name", "The Labs", "--description", "new")
     made = Organization.objects.get(name="labs")
     assert (answer["id"], answer["display_name"], made.description) == (str(made.pk), "The Labs", "new")
-    assert list(made.members.all()) == [people.owner]
+    assert list(made.members.all()) == [users.owner]
     assert Group.objects.get(pk=made.pk).is_everyone
 
 
-def test_members(people, org):
+def test_members(users, org):
     assert [row["username"] for row in run_json("organizations", "members")] == ["admin", "member", "owner"]
-    said = run("organizations", "members", "acme")
-    assert "organization-admin" in said
-    assert "organization-member" in said
+    output = run("organizations", "members", "acme")
+    assert "organization-admin" in output
+    assert "organization-member" in output
     assert [row["username"] for row in run_json("organizations", "members", "other")] == ["stranger"]
 
 
@@ -44,7 +44,7 @@ def test_members(people, org):
         (("--as", "stranger", "members", "acme"), "not found"),
     ],
 )
-def test_what_cannot_be_done_is_exit_code_1_with_the_reason(people, org, arguments, text):
+def test_failure_exits_with_code_1_and_the_reason(users, org, arguments, text):
     with pytest.raises(CommandError, match=text) as failure:
         run("organizations", *arguments)
     assert failure.value.returncode == 1
@@ -60,5 +60,5 @@ def test_what_cannot_be_done_is_exit_code_1_with_the_reason(people, org, argumen
         ["--as", "owner", "list", "--as", "stranger", "--json"],
     ],
 )
-def test_common_options_stand_before_or_behind_the_action(people, org, other_org, arguments):
+def test_common_options_work_before_and_after_the_action(users, org, other_org, arguments):
     assert [row["name"] for row in json.loads(run("organizations", *arguments))] == ["other"]

@@ -1,4 +1,4 @@
-"""Two people doing the same thing at the same time: one wins, the others get a documented answer."""
+"""Concurrent requests for the same change: one succeeds, the others get a documented response."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 def at_once(*calls):
-    """Make the calls in threads of their own, together. The statuses, in order."""
+    """Run the calls concurrently, each in its own thread. Return the status codes in order."""
     barrier = Barrier(len(calls))
 
     def run(call):
@@ -48,7 +48,7 @@ def clients(user):
     return [ApiClient(user) for _ in range(AT_ONCE)]
 
 
-def test_one_of_the_same_name_is_created(org, owner):
+def test_only_one_object_per_name_is_created(org, owner):
     for number in range(ROUNDS):
         name = f"n{number}"
         user = {"username": name, "email": f"{name}@example.test", "password": "correct horse battery"}
@@ -62,7 +62,7 @@ def test_one_of_the_same_name_is_created(org, owner):
             assert Counter(statuses) == {201: 1, 409: AT_ONCE - 1}, path
 
 
-def test_somebody_is_added_to_a_group_and_an_organization_once(org, owner):
+def test_user_is_added_to_a_group_and_an_organization_once(org, owner):
     for _ in range(ROUNDS):
         user, stranger = make_user(organizations=(org,)), make_user()
         group = Group.objects.create(organization=org, name=user.username)
@@ -75,7 +75,7 @@ def test_somebody_is_added_to_a_group_and_an_organization_once(org, owner):
         assert Counter(statuses) == {201: 1, 409: AT_ONCE - 1}
 
 
-def test_owners_who_delete_or_demote_each_other_leave_one(org):
+def test_one_owner_remains_when_two_delete_or_demote_each_other(org):
     for method in ("DELETE", "PUT"):
         pair = [make_user(organizations=(org,), site_roles=("owner",)) for _ in range(2)]
         first, second = (ApiClient(user) for user in pair)
@@ -90,7 +90,7 @@ def test_owners_who_delete_or_demote_each_other_leave_one(org):
         left.delete()
 
 
-def test_there_is_one_first_user():
+def test_only_one_first_user_is_created():
     statuses = at_once(
         *[
             partial(
@@ -105,7 +105,7 @@ def test_there_is_one_first_user():
     assert User.objects.count() == 1
 
 
-def test_a_group_and_a_token_are_deleted_once(org, owner):
+def test_group_and_token_are_deleted_once(org, owner):
     for _ in range(ROUNDS):
         group = Group.objects.create(organization=org, name="g")
         statuses = at_once(*[partial(client.delete, f"groups/{group.pk}") for client in clients(owner)])
@@ -117,8 +117,8 @@ def test_a_group_and_a_token_are_deleted_once(org, owner):
         assert Counter(statuses) == {204: 1, 404: AT_ONCE - 1}
 
 
-def test_changes_of_the_same_moment_are_recorded_one_after_the_other(org, owner):
-    """What the log calls old is what the change before has left."""
+def test_concurrent_changes_are_recorded_in_sequence(org, owner):
+    """The old value of each audit row is the new value of the previous one."""
     template = make_template(user=owner, organization=org)
     for round_ in range(ROUNDS):
         texts = [f"text {round_}.{number}" for number in range(AT_ONCE)]
@@ -138,7 +138,7 @@ def test_changes_of_the_same_moment_are_recorded_one_after_the_other(org, owner)
         assert last == Template.objects.get(pk=template.pk).description
 
 
-def test_a_change_leaves_the_rest_as_others_have_just_made_it(org, owner):
+def test_concurrent_updates_of_different_fields_are_all_kept(org, owner):
     for number in range(ROUNDS):
         group = Group.objects.create(organization=org, name=f"g{number}")
         bodies: list[dict[str, object]] = [
@@ -155,7 +155,7 @@ def test_a_change_leaves_the_rest_as_others_have_just_made_it(org, owner):
         assert (group.quota_allowance, group.avatar_url, group.name) == (7, "/icon/go.svg", f"h{number}")
 
 
-def test_a_version_keeps_the_message_that_came_with_another_name(org, owner):
+def test_concurrent_updates_of_a_version_are_all_kept(org, owner):
     for number in range(ROUNDS):
         version = make_version(user=owner, organization=org, name=f"v{number}")
         bodies = ({"name": f"w{number}"}, {"message": f"text {number}"})
@@ -168,11 +168,11 @@ def test_a_version_keeps_the_message_that_came_with_another_name(org, owner):
         assert (version.name, version.message) == (f"w{number}", f"text {number}")
 
 
-def test_all_windows_of_a_session_are_signed_out(org, owner):
+def test_concurrent_sign_outs_of_one_session(org, owner):
     for _ in range(ROUNDS):
         windows = clients(owner)
         for window in windows:
             window.headers = windows[0].headers
         statuses = at_once(*[partial(window.post, "users/logout") for window in windows])
         assert 200 in statuses
-        assert set(statuses) <= {200, 401}, "whoever came too late is signed out already"
+        assert set(statuses) <= {200, 401}, "requests after the first sign-out get 401"

@@ -1,4 +1,4 @@
-"""Setting up, signing in and out."""
+"""First user, sign-in and sign-out over the API."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 FIRST = {"email": "ada@example.test", "username": "ada", "password": "correct horse battery", "trial": False}
 
 
-def test_the_first_user_sets_the_deployment_up_once():
+def test_first_user_is_created_once():
     api = ApiClient()
     assert api.get("users/first").status_code == 404
     created = api.post("users/first", FIRST)
@@ -40,13 +40,13 @@ def test_the_first_user_sets_the_deployment_up_once():
         ({**FIRST, "username": 7}, ["username"]),
     ],
 )
-def test_a_bad_first_user_is_refused(body, fields):
+def test_invalid_first_user_reports_the_fields(body, fields):
     answer = ApiClient().post("users/first", body)
     assert (answer.status_code, fields_of(answer)) == (400, fields)
     assert not User.objects.exists()
 
 
-def test_signing_in_gives_a_token_and_a_cookie():
+def test_sign_in_returns_token_and_cookie():
     user = make_user("ada")
     answer = ApiClient().post("users/login", {"email": "ADA@example.test", "password": "correct horse battery"})
     assert (answer.status_code, list(answer.body)) == (201, ["session_token"])
@@ -59,7 +59,7 @@ def test_signing_in_gives_a_token_and_a_cookie():
     assert cookie.value.partition("-")[2] not in str(AuditLog.objects.values())
 
 
-def test_wrong_credentials_all_answer_alike():
+def test_all_wrong_credentials_give_the_same_response():
     make_user("ada")
     make_user("gone", deleted=True)
     make_user("locked", status="suspended")
@@ -78,12 +78,12 @@ def test_wrong_credentials_all_answer_alike():
     assert not ApiKey.objects.exists()
 
 
-def test_signing_in_takes_both_fields():
+def test_sign_in_requires_both_fields():
     answer = ApiClient().post("users/login", {})
     assert (answer.status_code, fields_of(answer)) == (400, ["email", "password"])
 
 
-def test_signing_out_ends_the_session_and_the_cookie():
+def test_sign_out_revokes_the_session_and_deletes_the_cookie():
     user = make_user("ada")
     api, other = ApiClient(user), ApiClient(user)
     answer = api.post("users/logout")

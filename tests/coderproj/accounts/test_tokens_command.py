@@ -1,4 +1,4 @@
-"""``manage.py tokens``, as somebody at a terminal uses it."""
+"""``manage.py tokens``."""
 
 import pytest
 from django.core.management import CommandError
@@ -11,7 +11,7 @@ from tests.commands import run, run_json
 pytestmark = pytest.mark.django_db
 
 
-def test_a_token_is_shown_once_and_works(people):
+def test_created_token_works_and_is_shown_once(users):
     token = run("tokens", "create", "--name", "ci", "--user", "member", "--lifetime", "30d").strip()
     answer = ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token)
     assert answer.body["username"] == "member"
@@ -27,19 +27,19 @@ def test_a_token_is_shown_once_and_works(people):
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("2d", 172_800), ("0", None)]
 )
-def test_lifetimes(people, settings, text, seconds):
+def test_lifetimes(users, settings, text, seconds):
     run("tokens", "create", "--lifetime", text)
     assert ApiKey.objects.get().lifetime_seconds == (seconds or settings.TOKEN_LIFETIME_SECONDS)
 
 
-def test_a_narrow_scope(people):
+def test_narrow_scope(users):
     key = run_json("tokens", "create", "--scope", "application_connect")["key"]
     assert ApiClient().get("organizations", HTTP_CODER_SESSION_TOKEN=key).body == []
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-def test_revoking(people, by):
-    key, _ = tokens.issue(user=people.owner, name="ci")
+def test_revoke(users, by):
+    key, _ = tokens.issue(user=users.owner, name="ci")
     run("tokens", "revoke", key.pk if by == "id" else "ci")
     assert not ApiKey.objects.exists()
 
@@ -47,7 +47,7 @@ def test_revoking(people, by):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("create", "--lifetime", "soon"), "lifetime: 'soon' is no duration"),
+        (("create", "--lifetime", "soon"), "lifetime: 'soon' is not a duration"),
         (("create", "--lifetime", "99999999999999999d"), "lifetime"),
         (("create", "--lifetime", "4000d"), "lifetime: Must be at most"),
         (("create", "--name", "x" * 65), "token_name"),
@@ -59,8 +59,8 @@ def test_revoking(people, by):
         (("revoke", "nothing"), "not found"),
     ],
 )
-def test_what_cannot_be_done_is_exit_code_1_with_the_reason(people, arguments, text):
-    tokens.issue(user=people.owner, name="ci")
+def test_failure_exits_with_code_1_and_the_reason(users, arguments, text):
+    tokens.issue(user=users.owner, name="ci")
     with pytest.raises(CommandError, match=text) as failure:
         run("tokens", *arguments)
     assert failure.value.returncode == 1

@@ -1,4 +1,4 @@
-"""Changing users over the API: their access, passwords, profiles and roles."""
+"""Changes of users over the API: access, passwords, profiles and roles."""
 
 import pytest
 
@@ -9,20 +9,20 @@ from tests.factories import make_user
 pytestmark = pytest.mark.django_db
 
 
-# ---------------------------------------------------------------------- ending access
-def test_suspending_ends_every_token_and_activating_brings_none_back(api, people):
+# ---------------------------------------------------------------------- suspending and deleting
+def test_suspension_revokes_all_tokens_permanently(api, users):
     answer = api.user_admin.put("users/member/status/suspend")
     assert (answer.status_code, answer.body["status"]) == (200, "suspended")
     assert api.member.get("users/me").status_code == 401
-    assert not ApiKey.objects.filter(user=people.member).exists()
-    answer = api.user_admin.put(f"users/{people.member.pk}/status/activate")
+    assert not ApiKey.objects.filter(user=users.member).exists()
+    answer = api.user_admin.put(f"users/{users.member.pk}/status/activate")
     assert (answer.status_code, answer.body["status"]) == (200, "active")
     assert api.member.get("users/me").status_code == 401
     rows = AuditLog.objects.filter(resource_target="member").order_by("time")
     assert [(row.action, row.diff["status"]["new"]) for row in rows] == [("write", "suspended"), ("write", "active")]
 
 
-def test_nobody_suspends_themselves_or_an_owner(api, people):
+def test_own_account_and_owners_cannot_be_suspended(api, users):
     assert api.user_admin.put("users/me/status/suspend").status_code == 400
     assert api.user_admin.put("users/owner/status/suspend").status_code == 400
     assert api.owner.put("users/owner/status/suspend").status_code == 400
@@ -30,20 +30,20 @@ def test_nobody_suspends_themselves_or_an_owner(api, people):
     assert api.owner.get("users/me").status_code == 200
 
 
-def test_deleting_a_user_keeps_the_row_and_frees_the_name(api, people):
+def test_deleting_a_user_keeps_the_row_and_releases_the_name(api, users):
     answer = api.owner.delete("users/member")
     assert (answer.status_code, list(answer.body)) == (200, ["message"])
     assert api.member.get("users/me").status_code == 401
     assert api.owner.get("users/member").status_code == 400
-    assert api.owner.delete(f"users/{people.member.pk}").status_code == 400
-    assert User.objects.get(pk=people.member.pk).deleted
+    assert api.owner.delete(f"users/{users.member.pk}").status_code == 400
+    assert User.objects.get(pk=users.member.pk).deleted
     again = {"username": "member", "email": "member@example.test", "password": "correct horse battery"}
     assert api.owner.post("users", again).status_code == 201
     assert AuditLog.objects.get(action="delete").resource_target == "member"
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/status/suspend"), ("PUT", "/status/activate"), ("DELETE", "")])
-def test_who_may_end_a_users_access(statuses, org, method, path):
+def test_roles_that_may_suspend_activate_and_delete_users(statuses, org, method, path):
     def end(client):
         victim = make_user(organizations=(org,))
         return client.call(method, f"users/{victim.username}{path}")
@@ -59,7 +59,7 @@ def test_who_may_end_a_users_access(statuses, org, method, path):
     }
 
 
-def test_the_last_owner_stays(api, people):
+def test_last_owner_cannot_be_removed(api, users):
     assert api.owner.delete("users/me").status_code == 400
     assert api.user_admin.delete("users/owner").status_code == 403
     second = make_user("second", site_roles=("owner",))
@@ -70,8 +70,8 @@ def test_the_last_owner_stays(api, people):
 
 
 # ---------------------------------------------------------------------- changing
-def test_changing_ones_password_takes_the_old_one_and_ends_every_token(people):
-    api, other = ApiClient(people.member), ApiClient(people.member)
+def test_own_password_change_requires_the_old_one_and_revokes_tokens(users):
+    api, other = ApiClient(users.member), ApiClient(users.member)
     wrong = api.put("users/me/password", {"old_password": "wrong", "password": "a new long password"})
     assert (wrong.status_code, fields_of(wrong)) == (400, ["old_password"])
     weak = api.put("users/me/password", {"old_password": "correct horse battery", "password": "password"})
@@ -91,7 +91,7 @@ def test_administrators_set_passwords_without_the_old_one(api, statuses):
     def change(client):
         return client.put("users/member/password", {"password": "a new long password"})
 
-    assert change(api.member).status_code == 400  # one's own takes the old one
+    assert change(api.member).status_code == 400  # users need the old password to change their own
     assert statuses(change) == {
         "owner": 204,
         "user_admin": 204,
@@ -104,10 +104,10 @@ def test_administrators_set_passwords_without_the_old_one(api, statuses):
     assert api.user_admin.put("users/owner/password", {"password": "a new long password"}).status_code == 403
 
 
-def test_profiles(api, people):
+def test_update_profile(api, users):
     answer = api.member.put("users/me/profile", {"username": "renamed", "name": "New Name"})
     assert (answer.status_code, answer.body["username"]) == (200, "renamed")
-    assert User.objects.get(pk=people.member.pk).name == "New Name"
+    assert User.objects.get(pk=users.member.pk).name == "New Name"
     assert api.member.put("users/me/profile", {"username": "RENAMED"}).status_code == 200
     taken = api.member.put("users/me/profile", {"username": "Owner"})
     assert (taken.status_code, fields_of(taken)) == (409, ["username"])
@@ -117,7 +117,7 @@ def test_profiles(api, people):
     assert api.user_admin.put("users/renamed/profile", {"username": "member"}).status_code == 200
     forged = {"username": "member", "status": "suspended", "deleted": True, "site_roles": ["owner"], "id": "x"}
     assert api.member.put("users/me/profile", forged).status_code == 200
-    member = User.objects.get(pk=people.member.pk)
+    member = User.objects.get(pk=users.member.pk)
     assert (member.status, member.deleted, member.site_roles) == ("active", False, [])
 
 
@@ -132,18 +132,18 @@ def test_profiles(api, people):
         ("POST", "organizations/acme/groups"),
     ],
 )
-def test_who_may_not_learns_that_before_what_is_wrong_with_the_body(api, method, path):
+def test_permission_is_checked_before_the_body(api, method, path):
     for body in ({}, {"roles": ["nonsense"]}, {"name": 1}):
         assert api.member.call(method, path, body).status_code == 403
 
 
-def test_site_roles_are_the_owners_to_give(api, statuses):
+def test_only_owners_assign_site_roles(api, statuses):
     def give(client):
         return client.put("users/member/roles", {"roles": ["template-admin"]})
 
     assert statuses(give) == {
         "owner": 200,
-        "user_admin": 200,  # nothing to change any more
+        "user_admin": 200,  # the user already has the role
         "template_admin": 403,
         "auditor": 403,
         "admin": 403,
@@ -162,7 +162,7 @@ def test_site_roles_are_the_owners_to_give(api, statuses):
     assert row.diff["site_roles"] == {"old": ["template-admin"], "new": ["auditor"], "secret": False}
 
 
-def test_the_ssh_key_is_made_once_and_its_private_half_stays_here(api, people):
+def test_ssh_key_is_created_once_and_its_private_key_is_never_returned(api, users):
     first = api.member.get("users/me/gitsshkey").body
     assert first["public_key"].startswith("ssh-ed25519 ")
     assert list(first) == ["user_id", "created_at", "updated_at", "public_key"]
@@ -170,8 +170,8 @@ def test_the_ssh_key_is_made_once_and_its_private_half_stays_here(api, people):
     second = api.member.put("users/me/gitsshkey").body
     assert second["public_key"] != first["public_key"]
     assert api.member.get("users/owner/gitsshkey").status_code == 403
-    assert api.owner.get(f"users/{people.member.username}/gitsshkey").body == second
-    stored = bytes(GitSSHKey.objects.get(user=people.member).encrypted_private_key)
+    assert api.owner.get(f"users/{users.member.username}/gitsshkey").body == second
+    stored = bytes(GitSSHKey.objects.get(user=users.member).encrypted_private_key)
     assert b"PRIVATE KEY" not in stored
     row = AuditLog.objects.filter(resource_type="git_ssh_key").get()
     assert row.diff["encrypted_private_key"]["secret"] is True

@@ -31,27 +31,27 @@ def usernames(answer):
 
 
 # ---------------------------------------------------------------------- reading
-def test_a_user_looks_as_clients_expect(api, people, org):
-    User.objects.filter(pk=people.owner.pk).update(last_seen_at="2026-01-01T00:00:00Z")
+def test_user_has_the_documented_fields(api, users, org):
+    User.objects.filter(pk=users.owner.pk).update(last_seen_at="2026-01-01T00:00:00Z")
     body = api.owner.get("users/me").body
     assert list(body) == USER_KEYS
     assert body["roles"] == [{"name": "owner", "display_name": "Owner"}]
     assert body["organization_ids"] == [str(org.pk)]
-    for reference in (people.owner.pk, "OWNER", "owner", people.owner.pk.hex):
+    for reference in (users.owner.pk, "OWNER", "owner", users.owner.pk.hex):
         assert api.member.get(f"users/{reference}").body["id"] == body["id"]
 
 
-def test_hidden_users_and_ghosts_are_alike(api, people):
+def test_hidden_and_unknown_users_give_the_same_response(api, users):
     make_user("gone", deleted=True)
-    paths = (people.stranger.pk, "stranger", uuid.uuid4(), "nobody", "gone", "%00", "x" * 500)
+    paths = (users.stranger.pk, "stranger", uuid.uuid4(), "nobody", "gone", "%00", "x" * 500)
     answers = [api.member.get(f"users/{path}") for path in paths]
     assert {answer.status_code for answer in answers[:5]} == {400}
     assert len({answer.raw for answer in answers[:5]}) == 1
     assert {answer.status_code for answer in answers[5:]} <= {400, 404}
 
 
-def test_whom_one_sees(api, people):
-    everybody = sorted(vars(people).values(), key=lambda user: user.created_at)
+def test_visible_users(api, users):
+    everybody = sorted(vars(users).values(), key=lambda user: user.created_at)
     names = [user.username for user in everybody]
     for name in ("owner", "user_admin", "template_admin", "auditor"):
         assert usernames(getattr(api, name).get("users")) == names
@@ -60,8 +60,8 @@ def test_whom_one_sees(api, people):
     assert usernames(ApiClient(make_user("alone")).get("users")) == ["alone"]
 
 
-def test_organizations_that_one_cannot_see_are_not_shown(api, people, org, other_org):
-    people.member.memberships.create(organization=other_org)
+def test_hidden_organizations_are_omitted(api, users, org, other_org):
+    users.member.memberships.create(organization=other_org)
     assert api.admin.get("users/member").body["organization_ids"] == [str(org.pk)]
     assert api.owner.get("users/member").body["organization_ids"] == [str(org.pk), str(other_org.pk)]
     assert [row["name"] for row in api.admin.get("users/member/organizations").body] == ["acme"]
@@ -88,7 +88,7 @@ def test_organizations_that_one_cannot_see_are_not_shown(api, people, org, other
         ("lovelace status:active", set()),
     ],
 )
-def test_searching_users(api, query, expected):
+def test_search_users(api, query, expected):
     make_user("locked", status="suspended", name="Ada Lovelace")
     answer = api.owner.get("users", QUERY_STRING=f"q={query}")
     found = set(usernames(answer))
@@ -104,12 +104,12 @@ def test_searching_users(api, query, expected):
 @pytest.mark.parametrize(
     "query", ["colour:red", "status:", "status:odd", 'status:"active', "role:king", "role:a role:b", "%00"]
 )
-def test_searches_that_make_no_sense_are_400(api, query):
+def test_invalid_search_is_400(api, query):
     answer = api.owner.get("users", QUERY_STRING=f"q={query}")
     assert (answer.status_code, fields_of(answer)) == (400, ["q"])
 
 
-def test_users_come_in_pages(api):
+def test_pagination(api):
     everybody = api.owner.get("users").body["users"]
     names = [user["username"] for user in everybody]
     count = len(names)
@@ -125,7 +125,7 @@ def test_users_come_in_pages(api):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_users_takes_the_same_number_of_queries(django_assert_num_queries, rows):
+def test_query_count_does_not_depend_on_rows(django_assert_num_queries, rows):
     api = ApiClient(make_user(site_roles=("owner",)))
     for _ in range(rows - 1):
         make_user()
@@ -134,7 +134,7 @@ def test_listing_users_takes_the_same_number_of_queries(django_assert_num_querie
 
 
 # ---------------------------------------------------------------------- creating
-def test_who_may_create_users(statuses):
+def test_roles_that_may_create_users(statuses):
     number = iter(range(100))
 
     def create(client):
@@ -153,7 +153,7 @@ def test_who_may_create_users(statuses):
     }
 
 
-def test_a_created_user_can_sign_in(api, org):
+def test_created_user_can_sign_in(api, org):
     answer = api.owner.post(
         "users", {**NEW, "organization_id": str(org.pk), "name": "Neo", "roles": ["owner"], "id": "1"}
     )
@@ -165,7 +165,7 @@ def test_a_created_user_can_sign_in(api, org):
 
 
 @pytest.mark.parametrize("extra", [{"disable_login": True}, {"login_type": "none"}])
-def test_a_user_without_a_password_lands_in_the_default_organization(api, org, extra):
+def test_user_without_password_joins_the_default_organization(api, org, extra):
     body = {"email": "bot@example.test", "username": "bot", "organization_ids": [], "roles": None, **extra}
     answer = api.owner.post("users", body)
     assert (answer.status_code, answer.body["organization_ids"]) == (201, [str(org.pk)])
@@ -177,7 +177,7 @@ def test_a_user_without_a_password_lands_in_the_default_organization(api, org, e
     assert api.owner.post("users/bot/keys/tokens", {}).status_code == 201
 
 
-def test_a_user_of_several_organizations(api, org, other_org):
+def test_create_user_in_several_organizations(api, org, other_org):
     answer = api.owner.post("users", {**NEW, "organization_ids": [str(org.pk), str(other_org.pk)]})
     assert set(answer.body["organization_ids"]) == {str(org.pk), str(other_org.pk)}
 
@@ -205,15 +205,15 @@ def test_a_user_of_several_organizations(api, org, other_org):
         ({**NEW, "username": "member", "email": "member@example.test"}, 409, ["username", "email"]),
     ],
 )
-def test_bad_users_are_refused_by_field(api, body, status, fields):
+def test_invalid_user_reports_the_field(api, body, status, fields):
     before = User.objects.count()
     answer = api.owner.post("users", body)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
     assert User.objects.count() == before
 
 
-# ---------------------------------------------------------------------- what else there is to read
-def test_which_roles_there_are(api):
+# ---------------------------------------------------------------------- other endpoints
+def test_list_of_site_roles(api):
     def assignable(client):
         return {role["name"] for role in client.get("users/roles").body if role["assignable"]}
 
@@ -222,13 +222,13 @@ def test_which_roles_there_are(api):
     assert assignable(api.member) == set()
 
 
-def test_small_answers_about_users(api):
+def test_login_type(api):
     assert api.member.get("users/me/login-type").body == {"login_type": "password"}
     assert api.member.get("users/owner/login-type").status_code == 403
 
 
-def test_a_narrow_key_sees_nobody(people):
-    _, token = tokens.issue(user=people.owner, scope="application_connect")
+def test_key_of_narrow_scope_sees_nothing(users):
+    _, token = tokens.issue(user=users.owner, scope="application_connect")
     api = ApiClient()
     paths = (
         "users",

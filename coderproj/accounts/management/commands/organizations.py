@@ -7,7 +7,7 @@ from coderproj.accounts.serializers.organizations import (
     MemberSerializer,
     OrganizationSerializer,
 )
-from coderproj.commands import ActingCommand, validated, when
+from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity import organizations
 from coderproj.identity.actor import Actor
 from coderproj.identity.roles import ORGANIZATION_MEMBER
@@ -17,12 +17,12 @@ class Command(ActingCommand):
     help = "List and create organizations; list their members."
 
     def add_actions(self, actions: Any) -> None:
-        actions.add_parser("list", help="the organizations, the default one first")
-        create = actions.add_parser("create", help="make an organization, administered by the acting user")
+        actions.add_parser("list", help="list the organizations, the default one first")
+        create = actions.add_parser("create", help="create an organization with the acting user as administrator")
         create.add_argument("name")
         for field in ("display-name", "description", "icon"):
             create.add_argument(f"--{field}", default="")
-        members = actions.add_parser("members", help="the active members of an organization, by username")
+        members = actions.add_parser("members", help="list the active members of an organization, by username")
         members.add_argument(
             "organization", nargs="?", default=organizations.DEFAULT, help="id or name (default: the default one)"
         )
@@ -31,7 +31,10 @@ class Command(ActingCommand):
         rows = list(organizations.visible_organizations(actor).order_by("-is_default", "name"))
         self.table(
             ("Organization", "Display name", "Created", "Default"),
-            [(row.name, row.display_name, when(row.created_at), "default" if row.is_default else "") for row in rows],
+            [
+                (row.name, row.display_name, format_time(row.created_at), "default" if row.is_default else "")
+                for row in rows
+            ],
             "There are no organizations.",
         )
         return OrganizationSerializer(rows, many=True).data
@@ -40,7 +43,7 @@ class Command(ActingCommand):
         fields = ("name", "display_name", "description", "icon")
         body = validated(CreateOrganizationBody, {name: options[name] for name in fields})
         organization = organizations.create_organization(actor, **body)
-        self.say(f"Made organization {organization.name}.")
+        self.write(f"Created organization {organization.name}.")
         return OrganizationSerializer(organization).data
 
     def act_members(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -49,7 +52,12 @@ class Command(ActingCommand):
         self.table(
             ("Username", "E-mail", "Roles", "Since"),
             [
-                (row.user.username, row.user.email, ", ".join(row.roles) or ORGANIZATION_MEMBER, when(row.created_at))
+                (
+                    row.user.username,
+                    row.user.email,
+                    ", ".join(row.roles) or ORGANIZATION_MEMBER,
+                    format_time(row.created_at),
+                )
                 for row in rows
             ],
             "There are no members.",

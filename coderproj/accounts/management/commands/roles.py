@@ -1,4 +1,4 @@
-"""``manage.py roles``: what each role may do."""
+"""``manage.py roles``: the permissions of each role."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from coderproj.identity.rbac import ROLES
 
 
 class Command(ActionCommand):
-    help = "List the roles and what each may do."
+    help = "List the roles and their permissions."
 
     def add_actions(self, actions: Any) -> None:
-        listed = actions.add_parser("list", help="the roles")
+        listed = actions.add_parser("list", help="list the roles")
         listed.add_argument("--markdown", action="store_true", help="print the page docs/roles.md")
 
     def act_list(self, options: dict[str, Any]) -> Any:
         if options["markdown"]:
-            self.say(markdown().rstrip())
+            self.write(markdown().rstrip())
         else:
             self.table(
-                ("Role", "Counts", "May"),
-                [(role.name, COUNTS[role.level], "\n".join(granted(role.grants))) for role in ROLES.values()],
+                ("Role", "Applies", "Allows"),
+                [(role.name, SCOPES[role.level], "\n".join(granted(role.grants))) for role in ROLES.values()],
                 "",
             )
         return [
@@ -35,4 +35,4 @@ class Command(ActionCommand):
         ]
 
 
-COUNTS = {"site": "everywhere", "organization": "in one organization"}
+SCOPES = {"site": "everywhere", "organization": "in one organization"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from coderproj.accounts.serializers.keys import KeySerializer, TokenBody
 from coderproj.base.errors import Invalid, NotFound
-from coderproj.commands import ActingCommand, validated, when
+from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity import services
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey, KeyScope, User
@@ -19,15 +19,15 @@ class Command(ActingCommand):
     help = "Create, list and revoke API tokens."
 
     def add_actions(self, actions: Any) -> None:
-        create = actions.add_parser("create", help="make a token, which is shown once")
-        create.add_argument("--name", default="", help="what to call it; needed to have several told apart")
+        create = actions.add_parser("create", help="create a token; it is shown only once")
+        create.add_argument("--name", default="", help="name of the token, to distinguish several tokens")
         create.add_argument("--lifetime", default="0", help="such as 30d, 12h or a number of seconds")
         create.add_argument("--scope", default=KeyScope.ALL.value, choices=KeyScope.values)
-        actions.add_parser("list", help="the tokens of a user, oldest first")
-        revoke = actions.add_parser("revoke", help="end a token or session at once")
+        actions.add_parser("list", help="list the tokens of a user, oldest first")
+        revoke = actions.add_parser("revoke", help="revoke a token or session at once")
         revoke.add_argument("token", metavar="ID|NAME")
         for parser in (create, actions.choices["list"], revoke):
-            parser.add_argument("--user", default=ME, help="whose (default: the acting user's own)")
+            parser.add_argument("--user", default=ME, help="owner of the token (default: the acting user)")
 
     def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = find_user(actor, options["user"])
@@ -46,7 +46,7 @@ class Command(ActingCommand):
             scope=KeyScope(body["scope"]),
             name=body["token_name"],
         )
-        self.say(token)
+        self.write(token)
         return {"key": token}
 
     def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -54,7 +54,14 @@ class Command(ActingCommand):
         self.table(
             ("Id", "Name", "Scope", "Created", "Last used", "Expires"),
             [
-                (row.pk, row.name, row.scope, when(row.created_at), when(row.last_used), when(row.expires_at))
+                (
+                    row.pk,
+                    row.name,
+                    row.scope,
+                    format_time(row.created_at),
+                    format_time(row.last_used),
+                    format_time(row.expires_at),
+                )
                 for row in rows
             ],
             "There are no tokens.",
@@ -64,12 +71,12 @@ class Command(ActingCommand):
     def act_revoke(self, actor: Actor, options: dict[str, Any]) -> Any:
         key = find_key(actor, find_user(actor, options["user"]), options["token"])
         services.revoke_key(actor, key)
-        self.say(f"Revoked {key}.")
+        self.write(f"Revoked {key}.")
         return {"id": key.pk}
 
 
 def find_key(actor: Actor, user: User, reference: str) -> ApiKey:
-    """A key by its id, else by its name. Raises NotFound."""
+    """Return a key by id or by name. Raises NotFound."""
     try:
         return services.find_key(actor, user, key_id=reference)
     except NotFound:
@@ -77,8 +84,8 @@ def find_key(actor: Actor, user: User, reference: str) -> ApiKey:
 
 
 def seconds_of(text: str) -> int:
-    """A duration in seconds: ``30d``, ``12h``, ``15m``, ``90s`` or ``90``. Raises Invalid on ``lifetime``."""
+    """Return a duration (``30d``, ``12h``, ``15m``, ``90s`` or ``90``) in seconds. Raises Invalid on ``lifetime``."""
     match = DURATION.fullmatch(text)
     if match is None:
-        raise Invalid.field("lifetime", f"{text!r} is no duration such as 30d, 12h, 15m or 90.")
+        raise Invalid.field("lifetime", f"{text!r} is not a duration. Use 30d, 12h, 15m, 90s or a number of seconds.")
     return int(match[1]) * UNITS[match[2]]

@@ -14,7 +14,7 @@ from coderproj.accounts.serializers.users import (
     user_context,
 )
 from coderproj.base.errors import Invalid
-from coderproj.commands import ActingCommand, validated, when
+from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity import services, users
 from coderproj.identity.actor import Actor
 from coderproj.identity.filters import search_users
@@ -27,47 +27,52 @@ class Command(ActingCommand):
     help = "Create, list, suspend and delete users; set their passwords and roles."
 
     def add_actions(self, actions: Any) -> None:
-        create = actions.add_parser("create", help="make a user")
+        create = actions.add_parser("create", help="create a user")
         create.add_argument("username")
         create.add_argument("--email", required=True)
-        create.add_argument("--name", default="", help="the name in full")
-        create.add_argument("--role", action="append", default=[], choices=SiteRole.values, help="may be repeated")
+        create.add_argument("--name", default="", help="full name")
+        create.add_argument("--role", action="append", default=[], choices=SiteRole.values, help="can be repeated")
         create.add_argument("--organization", help="id or name (default: the default one)")
-        create.add_argument("--first", action="store_true", help="the first user of a new deployment, its owner")
+        create.add_argument("--first", action="store_true", help="create the first user of a new deployment, the owner")
 
-        listed = actions.add_parser("list", help="the users, oldest first")
-        listed.add_argument("-q", "--query", default="", help="words, status:suspended, role:owner")
+        listed = actions.add_parser("list", help="list the users, oldest first")
+        listed.add_argument("-q", "--query", default="", help="search terms, status:suspended, role:owner")
 
-        actions.add_parser("show", help="one user")
-        actions.add_parser("suspend", help="lock a user out; ends their sessions and tokens")
-        actions.add_parser("activate", help="let a suspended user in again")
-        actions.add_parser("delete", help="delete a user; what they made stays")
-        password = actions.add_parser("password", help="set a new password; ends sessions and tokens")
-        roles = actions.add_parser("roles", help="give a user exactly these site roles; none takes all away")
+        actions.add_parser("show", help="show a user")
+        actions.add_parser("suspend", help="suspend a user; revokes sessions and tokens")
+        actions.add_parser("activate", help="reactivate a suspended user")
+        actions.add_parser("delete", help="delete a user; their templates and versions stay")
+        password = actions.add_parser("password", help="set a password; revokes sessions and tokens")
+        roles = actions.add_parser("roles", help="replace the site roles of a user; no ROLE removes all")
         for name in ("show", "suspend", "activate", "delete", "password", "roles"):
             actions.choices[name].add_argument("user", help="id or username")
         roles.add_argument("roles", nargs="*", metavar="ROLE", help=", ".join(SiteRole.values))
         for parser in (create, password):
             parser.add_argument(
-                "--password-from-stdin", action="store_true", help="read it from a line (default: make one up, show it)"
+                "--password-from-stdin",
+                action="store_true",
+                help="read the password from standard input (default: generate and show one)",
             )
 
     def act(self, options: dict[str, Any]) -> Any:
-        # Nobody is there yet who could do it.
+        # The first user has no actor to create it.
         return self._create_first(options) if options.get("first") else super().act(options)
 
-    # ---------------------------------------------------------------- making
+    # ---------------------------------------------------------------- creating
     def _create_first(self, options: dict[str, Any]) -> Any:
         if options["role"] or options["organization"]:
-            raise Invalid.field("first", "The first user is the owner, and gets an organization of their own.")
-        password = given_password(options)
+            raise Invalid.field(
+                "first",
+                "The first user is the owner and gets an organization of their own: omit --role and --organization.",
+            )
+        password = read_or_generate_password(options)
         body = validated(FirstUserBody, self._body(options, password))
         user, organization = services.create_first_user(**body)
-        self.say(f"Made the first user {user.username}, an owner, and the organization {organization.name}.")
+        self.write(f"Created the first user {user.username}, an owner, and the organization {organization.name}.")
         return self._with_password({"id": user.pk, "username": user.username, "email": user.email}, options, password)
 
     def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
-        password = given_password(options)
+        password = read_or_generate_password(options)
         body = validated(CreateUserBody, self._body(options, password))
         organization = find_organization(actor, options["organization"] or DEFAULT)
         with transaction.atomic():
@@ -81,17 +86,17 @@ class Command(ActingCommand):
             )
             if options["role"]:
                 users.set_site_roles(actor, user, options["role"])
-        self.say(f"Made user {user.username} in {organization.name}.")
-        return self._with_password(shown(actor, user), options, password)
+        self.write(f"Created user {user.username} in {organization.name}.")
+        return self._with_password(serialized(actor, user), options, password)
 
     def _body(self, options: dict[str, Any], password: str) -> dict[str, Any]:
         return {**{name: options[name] for name in ("username", "email", "name")}, "password": password}
 
     def _with_password(self, answer: dict[str, Any], options: dict[str, Any], password: str) -> dict[str, Any]:
-        """The answer, with a password that was made up here."""
+        """Return the answer, with the password if it was generated."""
         if options["password_from_stdin"]:
             return answer
-        self.say(f"Password: {password} (shown once)")
+        self.write(f"Password: {password} (shown once)")
         return {**answer, "password": password}
 
     # ---------------------------------------------------------------- reading
@@ -101,10 +106,17 @@ class Command(ActingCommand):
         self.table(
             ("Username", "E-mail", "Name", "Status", "Roles", "Last seen"),
             [
-                (row.username, row.email, row.name, row.status, ", ".join(row.site_roles), when(row.last_seen_at))
+                (
+                    row.username,
+                    row.email,
+                    row.name,
+                    row.status,
+                    ", ".join(row.site_roles),
+                    format_time(row.last_seen_at),
+                )
                 for row in rows
             ],
-            "There are no such users.",
+            "No users match.",
         )
         return UserSerializer(rows, many=True, context=user_context(actor)).data
 
@@ -120,52 +132,52 @@ class Command(ActingCommand):
                 ("Status", user.status),
                 ("Roles", ", ".join(user.site_roles) or MEMBER),
                 ("Organizations", ", ".join(organizations)),
-                ("Created", when(user.created_at)),
-                ("Last seen", when(user.last_seen_at)),
+                ("Created", format_time(user.created_at)),
+                ("Last seen", format_time(user.last_seen_at)),
             ],
             "",
         )
-        return shown(actor, user)
+        return serialized(actor, user)
 
     # ---------------------------------------------------------------- changing
     def act_suspend(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = users.suspend(actor, users.find_user(actor, options["user"]))
-        self.say(f"Suspended {user.username}.")
-        return shown(actor, user)
+        self.write(f"Suspended {user.username}.")
+        return serialized(actor, user)
 
     def act_activate(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = users.activate(actor, users.find_user(actor, options["user"]))
-        self.say(f"{user.username} may sign in again.")
-        return shown(actor, user)
+        self.write(f"Activated {user.username}.")
+        return serialized(actor, user)
 
     def act_delete(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = users.find_user(actor, options["user"])
         users.delete(actor, user)
-        self.say(f"Deleted {user.username}.")
+        self.write(f"Deleted {user.username}.")
         return {"id": user.pk, "username": user.username}
 
     def act_password(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = users.find_user(actor, options["user"])
-        password = given_password(options)
+        password = read_or_generate_password(options)
         validated(PasswordBody, {"password": password})
         users.change_password(actor, user, password=password, old_password=None)
-        self.say(f"{user.username} has a new password.")
+        self.write(f"Set the password of {user.username}.")
         return self._with_password({"id": user.pk, "username": user.username}, options, password)
 
     def act_roles(self, actor: Actor, options: dict[str, Any]) -> Any:
         user = users.set_site_roles(actor, users.find_user(actor, options["user"]), options["roles"])
-        self.say(f"{user.username} is {', '.join(user.site_roles) or MEMBER}.")
-        return shown(actor, user)
+        self.write(f"Site roles of {user.username}: {', '.join(user.site_roles) or MEMBER}.")
+        return serialized(actor, user)
 
 
-def given_password(options: dict[str, Any]) -> str:
-    """The line on standard input, else a password that is made up."""
+def read_or_generate_password(options: dict[str, Any]) -> str:
+    """Return the first line of standard input if requested, else a generated password."""
     if options["password_from_stdin"]:
         return sys.stdin.readline().rstrip("\r\n")
     return secrets.token_urlsafe(12)
 
 
-def shown(actor: Actor, user: User) -> dict[str, Any]:
-    """A user as the API answers."""
+def serialized(actor: Actor, user: User) -> dict[str, Any]:
+    """Return a user as the API does."""
     answer: dict[str, Any] = UserSerializer(user, context=user_context(actor)).data
     return answer
