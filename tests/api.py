@@ -1,4 +1,4 @@
-"""Calling the API from tests, through Django's handler, as a given user."""
+"""API client for tests, which calls Django's handler as a given user."""
 
 import json
 from typing import Any
@@ -11,9 +11,9 @@ from coderproj.identity.models import User
 
 
 class ApiClient:
-    """Speaks JSON as one user; ``user=None`` sends no token. Answers carry their decoded body as ``.body``.
+    """Sends JSON as one user; ``user=None`` sends no token. Responses have the decoded body as ``.body``.
 
-    ``accept=None`` sends no Accept header, as the Go SDK does.
+    ``accept=None`` omits the Accept header, like the Go SDK.
     """
 
     def __init__(self, user: User | None = None, *, accept: str | None = "application/json") -> None:
@@ -53,5 +53,5 @@ class ApiClient:
 
 
 def fields_of(response: HttpResponse) -> list[str]:
-    """The fields that an error names."""
+    """Return the field names in an error."""
     return [problem["field"] for problem in response.body.get("validations", ())]

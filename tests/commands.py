@@ -1,4 +1,4 @@
-"""Running management commands from tests, as somebody at a terminal does."""
+"""Running management commands in tests."""
 
 import io
 import json
@@ -8,12 +8,12 @@ from django.core.management import call_command
 
 
 def run(command: str, *arguments: object) -> str:
-    """What the command writes. Raises CommandError."""
+    """Run a command and return its output. Raises CommandError."""
     out = io.StringIO()
     call_command(command, *(str(argument) for argument in arguments), stdout=out, stderr=io.StringIO())
     return out.getvalue()
 
 
 def run_json(command: str, *arguments: object) -> Any:
-    """What the command answers with ``--json``."""
+    """Run a command with ``--json`` and return the decoded output."""
     return json.loads(run(command, "--json", *arguments))

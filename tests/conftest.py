@@ -1,19 +1,19 @@
-"""What every test stands on."""
+"""Fixtures for all tests."""
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
 from templates_app.statistics import usage
-from tests import chromium, emptying
+from tests import chromium, cleanup
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
 
-# What takes long begins early, so that the processes of a run end together.
-LONG = (
+# Slow tests start first, so that all test processes end at about the same time.
+SLOW = (
     "test_nothing_is_lost_through_twenty_faults",
-    "test_the_demonstration_shows_the_main_job_on_servers_of_ours_alone",
+    "test_demo_runs_only_on_a_server_of_this_installation",
     "test_nothing_stored_runs_on_any_page",
-    "test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again",
+    "test_start_stop_and_restart_on_one_port",
     "test_odd_values_in_every_field_of_every_body",
 )
 
@@ -29,47 +29,47 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.name not in LONG)
+    items.sort(key=lambda item: item.name not in SLOW)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _quick_emptying():
+def _fast_cleanup():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        emptying.patch(monkeypatch)
+        cleanup.patch(monkeypatch)
         yield
 
 
 @pytest.fixture(autouse=True)
-def _quick_passwords(settings):
-    """Hashing is meant to be slow; tests are not."""
+def _fast_passwords(settings):
+    """Use a fast password hasher."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)
 def _no_rate_limits(settings):
-    """Tests make more requests than people do; those of the limits set them."""
+    """Turn rate limits off. Tests of the limits set them."""
     settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = 0
 
 
 @pytest.fixture(autouse=True)
-def _static_files_when_asked_for(settings):
-    """Every test's client would look for all of them first, which takes longer than most tests. Servers did so once."""
+def _lazy_static_files(settings):
+    """Find static files on request: scanning them for each test client takes longer than most tests."""
     settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)
-def _statistics_of_now(monkeypatch):
-    """Lists may show figures of some seconds ago; tests look at once."""
+def _uncached_statistics(monkeypatch):
+    """Turn off the cache of usage figures, so that tests see changes at once."""
     monkeypatch.setattr(usage, "FRESH_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)
-def _no_content_types_of_earlier_tests():
-    """Django remembers them for the process, also those whose transaction was rolled back."""
+def _clear_content_type_cache():
+    """Clear Django's cache, which keeps content types of rolled-back transactions."""
     ContentType.objects.clear_cache()
 
 
-# ---------------------------------------------------------------------- whom many tests are about
+# ---------------------------------------------------------------------- users
 @pytest.fixture
 def organization(db):
     """``acme``, the default organization."""
@@ -78,11 +78,11 @@ def organization(db):
 
 @pytest.fixture
 def owner(organization):
-    """``ada``, who may do everything."""
+    """``ada``, an owner."""
     return make_user("ada", organizations=(organization,), site_roles=("owner",))
 
 
 @pytest.fixture
 def member(organization):
-    """``mira``, who belongs to the organization and has no role in it."""
+    """``mira``, a member of the organization without roles."""
     return make_user("mira", organizations=(organization,))

@@ -1,4 +1,4 @@
-"""Making rows for tests: each function fills in what its caller does not care about."""
+"""Factories of rows for tests. Each function fills in the fields that the test does not set."""
 
 import hashlib
 import itertools
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def make_organization(name: str = "", **fields: Any) -> Organization:
-    """An organization with its group of everyone."""
+    """An organization with its ``Everyone`` group."""
     organization = Organization.objects.create(name=name or f"org-{next(_numbers)}", **fields)
     Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
     return organization
@@ -45,7 +45,7 @@ def make_user(
 
 
 def make_file(user: User, data: bytes = b"archive", **fields: Any) -> File:
-    """A stored archive; the bytes are not checked. The same bytes of the same user are the same file."""
+    """A stored file with unchecked bytes. The same bytes and user give the same file."""
     fields = {"data": data, "size": len(data)} | fields
     file, _ = File.objects.get_or_create(
         hash=fields.pop("hash", hashlib.sha256(data).hexdigest()), created_by=user, defaults=fields
@@ -56,7 +56,7 @@ def make_file(user: User, data: bytes = b"archive", **fields: Any) -> File:
 def make_provisioner_key(
     organization: Organization | None = None, *, name: str = "", tags: dict[str, str] | None = None
 ) -> str:
-    """A key for daemons of that organization, or of all."""
+    """A provisioner key for an organization, or for all without one."""
     owner = make_user(site_roles=("owner",))
     _, key = keys.create(Actor.of(owner), organization, name=name or f"key-{next(_numbers)}", tags=tags)
     return key
@@ -72,7 +72,7 @@ def make_job(
     provisioner: str = "echo",
     **fields: Any,
 ) -> ProvisionerJob:
-    """A waiting job."""
+    """A pending job."""
     organization = organization or make_organization()
     user = user or make_user(organizations=(organization,))
     return jobs.enqueue(
@@ -99,7 +99,7 @@ def make_version(
     error: str | None = None,
     finished: bool = True,
 ) -> TemplateVersion:
-    """A version whose import has found ``result``, has failed with ``error``, or still waits."""
+    """A version whose import succeeded with ``result``, failed with ``error``, or is pending (``finished=False``)."""
     job = make_job(user=user, organization=organization, job_type=JobType.IMPORT)
     version = TemplateVersion.objects.create(
         template=template,
@@ -123,7 +123,7 @@ def claim(
     token: uuid.UUID | None = None,
     lease_seconds: float = 60.0,
 ) -> Lease:
-    """The lease of the next job for such a daemon. There has to be one."""
+    """Claim the next job for such a daemon and return the lease. A matching job must be pending."""
     worker = Worker(daemon_id or uuid.uuid4(), provisioners, tags, organization_id)
     job = claims.claim(worker, lease_seconds=lease_seconds, token=token)
     assert job is not None
@@ -137,7 +137,7 @@ def finish(
     schemas: tuple[ParameterSchema, ...] = (),
     error: str | None = None,
 ) -> None:
-    """Run a waiting job to its end, as a daemon would. No other job may wait."""
+    """Claim and finish a pending job like a daemon. It must be the only matching one."""
     lease = claim(provisioners=[job.provisioner], tags=job.tags)
     assert lease.job_id == job.pk
     jobs.store_schemas(lease, schemas)
@@ -153,7 +153,7 @@ def finish(
 def make_template(
     *, user: User, organization: Organization, name: str = "", everyone: bool = True, **fields: Any
 ) -> Template:
-    """A template with one imported version; everyone in the organization may use it unless told otherwise."""
+    """A template with one imported version. All members of the organization may use it unless ``everyone=False``."""
     version = make_version(user=user, organization=organization, result=fields.pop("result", None))
     template = Template.objects.create(
         organization=organization,

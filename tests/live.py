@@ -1,4 +1,4 @@
-"""A real server for tests: ``live_api`` serves the ASGI application on loopback, on the test's own database."""
+"""A real server for tests: ``live_api`` serves the ASGI application on loopback, with the test database."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LiveApi:
-    """``url`` and ``ws_url`` without a trailing slash; ``hub`` belongs to the server's event loop: only look."""
+    """``url`` and ``ws_url`` have no trailing slash. ``hub`` belongs to the server's event loop: only read it."""
 
     def __init__(self, server: "Server") -> None:
         self.server = server
@@ -45,7 +45,7 @@ def _running_server(django_db_setup, django_db_blocker) -> Iterator[LiveApi]:
 
 @pytest.fixture
 def live_api(transactional_db, _running_server: LiveApi) -> Iterator[LiveApi]:
-    """One server for all tests; what a test left streaming has to end before its rows are removed."""
+    """The server shared by all tests. Waits for open streams to end before the rows of the test are deleted."""
     yield _running_server
     _running_server.wait_for_streams(0)
     assert not len(_running_server.hub.waiters)

@@ -1,4 +1,4 @@
-"""Looking at pages from tests, through Django's handler, as a given user."""
+"""Browser-like client for tests, which calls Django's handler as a given user."""
 
 import re
 from html.parser import HTMLParser
@@ -12,14 +12,14 @@ from coderproj.identity.models import User
 
 
 def sign_in(client: Client, user: User) -> Client:
-    """Let the client carry a session of the user, as a browser would."""
+    """Give the client a session cookie of the user."""
     _, token = tokens.issue(user=user)
     client.cookies[SESSION_COOKIE] = token
     return client
 
 
 def browser(user: User | None = None) -> Client:
-    """A client that keeps cookies and sends no forged forms; signed in as the user."""
+    """Return a client with cookies, signed in as the user."""
     client = Client()
     return sign_in(client, user) if user else client
 
@@ -34,7 +34,7 @@ class _Text(HTMLParser):
 
 
 def text_of(response: HttpResponse) -> str:
-    """What a page says, without markup and with single blanks."""
+    """Return the text of a page without markup and with single spaces."""
     parser = _Text()
     parser.feed(response.content.decode())
     return re.sub(r"\s+", " ", " ".join(parser.parts)).strip()

@@ -1,4 +1,4 @@
-"""Every API route, as the URL configuration declares it."""
+"""Lists the API routes of the URL configuration."""
 
 import re
 import uuid
@@ -17,14 +17,14 @@ NAMES = {"templatename", "templateversionname", "groupname", "token", "scope", "
 
 @dataclass(frozen=True)
 class Route:
-    """A path with its view and the methods that the view answers."""
+    """A path with its view and the view's methods."""
 
     pattern: str
     view: type
     methods: tuple[str, ...]
 
     def path(self, **values: str) -> str:
-        """The path with its parameters filled in: with the given values, else with ids that do not exist."""
+        """Return the path with its parameters replaced by the given values, else by ids that do not exist."""
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]
@@ -37,7 +37,7 @@ class Route:
 
 
 def api_routes() -> list[Route]:
-    """All routes below ``/api/v2/``."""
+    """Return all routes below ``/api/v2/``."""
     return [
         Route(pattern.removeprefix("api/v2/"), view, tuple(m for m in METHODS if hasattr(view, m.lower())))
         for pattern, view in _walk(get_resolver().url_patterns, "")

@@ -1,4 +1,4 @@
-"""Guards against what is easily forgotten: a test of a command or a route, a line about a setting."""
+"""Guards against omissions: every command and route has a test, every setting is documented."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ OURS = ("coderproj", "accounts", "identity", "provisioning", "templates_app")
 # ---------------------------------------------------------------------- commands
 NAMES = {apps.get_app_config(label).name for label in OURS}
 COMMANDS = sorted(name for name, app in get_commands().items() if app in NAMES)
-# Commands whose tests are not in a module of their own name.
+# Commands whose test module has another name.
 TESTED_IN = {
     "provisionerd": "tests/provisioning/daemon/test_faults.py",
     "provisionerkeys": "tests/provisioning/views/test_keys.py",
@@ -24,7 +24,7 @@ TESTED_IN = {
 }
 
 
-def test_there_are_commands():
+def test_commands_are_found():
     assert {"organizations", "provisionerd", "roles", "templates", "tokens", "up", "users"} <= set(COMMANDS)
 
 
@@ -39,19 +39,19 @@ def test_every_command_has_a_test_module(name):
 
 
 # ---------------------------------------------------------------------- routes
-# Tests that walk all routes do not count as a test of any of them.
-WALKING = {"test_completeness.py", "test_generated_requests.py", "test_guards.py"}
-# What daemons call is called by their own client, in the tests that run them.
+# Modules that loop over all routes do not count as a test of a route.
+LOOPING = {"test_completeness.py", "test_generated_requests.py", "test_guards.py"}
+# Without the routes for daemons: tests that run daemons call those.
 PATTERNS = [
     route.pattern for route in api_routes() if route.pattern and {SignedIn, Public} & set(route.view.permission_classes)
 ]
-# What stands for a parameter in a test: a placeholder of an f-string, or a name.
+# A parameter in a test: a placeholder of an f-string, or a name.
 FILLED = r"(?:\{[^{}]*\}|[^/\"'\s{}]+)"
 
 
 @pytest.fixture(scope="module")
 def tests_of_the_api() -> str:
-    modules = [path for path in ROOT.glob("tests/**/*.py") if path.name not in WALKING and "bench" not in path.parts]
+    modules = [path for path in ROOT.glob("tests/**/*.py") if path.name not in LOOPING and "bench" not in path.parts]
     return "\n".join(path.read_text() for path in modules)
 
 
@@ -65,7 +65,7 @@ def test_every_route_is_called_by_a_test(pattern, tests_of_the_api):
 # ---------------------------------------------------------------------- settings
 READ = re.compile(r"""\benv\.[a-z]+\(\s*"([A-Z][A-Z0-9_]*)\"""")
 LINE = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| .+ \| .+ \|$", re.MULTILINE)
-# Read without ``env``, before there are settings.
+# Read without ``env``, before the settings are loaded.
 READ_ELSEWHERE = {"DATABASE_URL", "PGBIN"}
 
 

@@ -1,4 +1,4 @@
-"""Guards that walk the registries: they fail when something new was not thought through."""
+"""Guards that loop over the registries of routes, models and admin classes."""
 
 import pytest
 from django.apps import apps
@@ -14,7 +14,7 @@ from tests.factories import make_organization, make_template, make_user
 from tests.routes import Route, api_routes
 
 ROUTES = api_routes()
-# Whoever may call these is nobody in particular; the view's docstring says why.
+# Routes that need no sign-in. The view's docstring gives the reason.
 PUBLIC = {
     "",
     "appearance",
@@ -28,16 +28,16 @@ PUBLIC = {
     "users/login",
 }
 OURS = ("identity", "provisioning", "templates_app")
-# The admin cannot register a table whose key has two columns; a job's page shows its log.
+# The admin does not support tables with a composite primary key. The page of a job shows its log.
 WITHOUT_ADMIN = {"ProvisionerJobLog"}
 
 
-def test_there_are_routes():
+def test_routes_are_found():
     assert len(ROUTES) > 30
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_every_route_declares_who_may_call_it(route: Route):
+def test_every_route_declares_one_permission(route: Route):
     (permission,) = route.view.permission_classes
     assert permission in {SignedIn, Public, WithDaemonKey}
     assert (permission is WithDaemonKey) == (route.view.authentication_classes == (KeyAuthentication,))
@@ -61,7 +61,7 @@ BAD_TOKENS = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_no_route_answers_without_a_token_that_counts(kind):
+def test_every_route_requires_a_valid_token(kind):
     token = BAD_TOKENS[kind]
     api = ApiClient()
     extra = {} if token is None else {"HTTP_CODER_SESSION_TOKEN": token}
@@ -76,7 +76,7 @@ def test_no_route_answers_without_a_token_that_counts(kind):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", ["wrong secret", "expired", "revoked", "suspended", "deleted"])
-def test_a_token_that_does_not_count_any_more_is_401(kind):
+def test_wrong_expired_or_revoked_token_is_401(kind):
     from datetime import UTC, datetime, timedelta
 
     user = make_user(site_roles=("owner",))
@@ -103,7 +103,7 @@ def test_a_token_that_does_not_count_any_more_is_401(kind):
 
 
 @pytest.mark.django_db
-def test_a_key_of_narrow_scope_reads_nothing():
+def test_key_of_narrow_scope_reads_nothing():
     organization = make_organization(is_default=True)
     user = make_user(organizations=(organization,), site_roles=("owner",))
     template = make_template(user=user, organization=organization)
@@ -120,7 +120,7 @@ def test_a_key_of_narrow_scope_reads_nothing():
     assert api.call("POST", "files", raw=bytes(1024), content_type="application/x-tar", **extra).status_code == 403
 
 
-def test_every_api_view_is_one_of_ours():
+def test_every_view_derives_from_api_view():
     assert all(issubclass(route.view, ApiView) for route in ROUTES)
 
 
@@ -156,7 +156,7 @@ def test_every_admin_page_opens(client, role):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", [None, "member-without-role", "template-admin", "user-admin"])
-def test_nobody_else_enters_the_admin(client, role):
+def test_other_users_cannot_enter_the_admin(client, role):
     if role:
         client.force_login(make_user(site_roles=() if role.startswith("member") else (role,)))
     answer = client.get(reverse("admin:index"))

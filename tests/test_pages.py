@@ -19,8 +19,8 @@ from provisioning.queue import jobs
 from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
 from tests.pages import browser, text_of
-from tests.shared_work import computed_once
-from tests.world import World, passing_world
+from tests.shared_setup import computed_once
+from tests.world import World, rolled_back_world
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Not pages: files, probes, the API and its description, and the admin, which has tests of its own.
@@ -128,7 +128,7 @@ def test_a_token_of_narrow_scope_opens_no_page():
     "route", [route for route in SIGNED_IN if PARAMETER.search(route.pattern) and route.pattern not in COMMON], ids=str
 )
 def test_what_one_may_not_see_looks_like_what_does_not_exist(route: PageRoute):
-    with passing_world(1) as world:
+    with rolled_back_world(1) as world:
         outsider = browser(make_user(organizations=(make_organization(),)))
         hidden = addresses(world)
         for method in ("get", "post"):
@@ -155,7 +155,7 @@ def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[int, 
 def measure(count: int) -> dict[str, list[str]]:
     """By the pattern of the route, in a world with so many of everything."""
     found: dict[str, list[str]] = {}
-    with passing_world(count) as world:
+    with rolled_back_world(count) as world:
         client = browser(world.owner)
         where = addresses(world)
         # Pages that ask before something is done need something to do.

@@ -1,6 +1,6 @@
-"""How many queries each read takes: the same for one row and for three, and as many as ``query_counts.json`` says.
+"""The number of queries of each read: the same for one and three rows, and equal to ``query_counts.json``.
 
-After a change that is meant, write the file anew: ``UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0``.
+After an intended change, update the file: ``UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0``.
 """
 
 import json
@@ -15,13 +15,13 @@ from coderproj.api.permissions import Public, SignedIn
 from coderproj.reads.kept import KEPT_ANSWERS
 from tests.api import ApiClient
 from tests.routes import Route, api_routes
-from tests.shared_work import computed_once
-from tests.world import World, passing_world
+from tests.shared_setup import computed_once
+from tests.world import World, rolled_back_world
 
 BASELINE = Path(__file__).with_name("query_counts.json")
 UPDATING = bool(os.environ.get("UPDATE_QUERY_COUNTS"))
-HOW = "write the file anew if that is meant: UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0"
-# What a daemon asks with its key is not a read of this kind.
+HOW = "if the change is intended, update the file: UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0"
+# Without the routes for daemons, which use a provisioner key.
 READS = [
     route
     for route in api_routes()
@@ -34,12 +34,12 @@ def counts() -> dict[str, int]:
 
 
 def queries_of(world: World, route: Route) -> list[str]:
-    """The statements of a read that has been made before."""
+    """Return the statements of a read after a first one."""
     api = ApiClient(world.owner)
     path = world.path(route.pattern)
     answer = api.get(path)
     assert answer.status_code == 200, answer.raw
-    KEPT_ANSWERS.clear()  # what is kept in memory does not show what making it takes
+    KEPT_ANSWERS.clear()  # a cached answer would hide the queries
     with CaptureQueriesContext(connection) as captured:
         api.get(path)
     return [query["sql"] for query in captured.captured_queries]
@@ -47,26 +47,26 @@ def queries_of(world: World, route: Route) -> list[str]:
 
 @pytest.fixture(scope="module")
 def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[int, dict[str, list[str] | Exception]]:
-    """The statements of every read, or why there are none, by the number of rows."""
+    """The statements of every read, or the exception, by the number of rows."""
     with django_db_blocker.unblock():
         return computed_once(tmp_path_factory, "queries-of-reads", lambda: {count: measure(count) for count in (1, 3)})
 
 
 def measure(count: int) -> dict[str, list[str] | Exception]:
-    """By the pattern of the route, in a world with so many of everything."""
+    """Return the statements by route pattern, in a world with ``count`` objects of each type."""
     found: dict[str, list[str] | Exception] = {}
-    with passing_world(count) as world:
+    with rolled_back_world(count) as world:
         for route in READS:
             try:
                 found[route.pattern] = queries_of(world, route)
-            except (AssertionError, KeyError) as error:  # of this route alone
+            except (AssertionError, KeyError) as error:  # affects only this route
                 found[route.pattern] = error
     return found
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("route", READS, ids=str)
-def test_a_read_takes_as_many_queries_as_ever(route: Route, measured):
+def test_query_count_of_a_read(route: Route, measured):
     few, many = (measured[count][route.pattern] for count in (1, 3))
     for outcome in (few, many):
         if isinstance(outcome, Exception):
@@ -81,5 +81,5 @@ def test_a_read_takes_as_many_queries_as_ever(route: Route, measured):
     assert len(many) == expected, f"{len(many)} queries, not {expected}; {HOW}\n{listing}"
 
 
-def test_the_file_knows_exactly_the_reads():
+def test_file_lists_exactly_the_reads():
     assert set(counts()) == {route.pattern for route in READS}, HOW

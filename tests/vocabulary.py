@@ -1,4 +1,4 @@
-"""Words for tests of jobs: sources of templates, daemons as real processes, waiting for a job."""
+"""Building blocks for tests of jobs: template sources, daemon processes, waiting for jobs."""
 
 import io
 import json
@@ -25,7 +25,7 @@ Source = Mapping[str, str | bytes]
 
 
 def tar_of(source: Source) -> bytes:
-    """A tar of these files."""
+    """Return a tar of these files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in source.items():
@@ -37,13 +37,13 @@ def tar_of(source: Source) -> bytes:
 
 
 def echo(plan: Mapping[str, Any] | None = None, parse: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """The source of a template for the echo engine, with what its script says."""
+    """Return the source of a template for the echo engine with this script."""
     return {"echo.json": json.dumps({"parse": parse or {}, "plan": plan or {}})}
 
 
 @transaction.atomic
 def queue_import(source: Source | bytes, *, template_id: Any = None, **fields: Any) -> TemplateVersion:
-    """A new version whose import waits for a daemon; bytes are taken for the archive itself."""
+    """Create a version with a pending import. Bytes are used as the archive."""
     organization = make_organization()
     user = make_user(organizations=(organization,))
     file = make_file(user, source if isinstance(source, bytes) else tar_of(source))
@@ -67,7 +67,7 @@ def queue_dry_run(
     rich_values: Mapping[str, str] | None = None,
     **job_input: Any,
 ) -> ProvisionerJob:
-    """A dry run of an imported version."""
+    """Create a pending dry run of an imported version."""
     job_input |= {
         "template_version_id": str(version.pk),
         "import_job_id": str(version.job_id),
@@ -86,29 +86,29 @@ def queue_dry_run(
 
 # ---------------------------------------------------------------------- waiting
 def wait_until(condition: Callable[[], Any], seconds: float = 15, what: str = "the condition") -> Any:
-    """The first true answer of ``condition``; fails after so many seconds."""
+    """Return the first true result of ``condition``. Fails after this many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about in {seconds} s"
+        assert time.monotonic() < deadline, f"timed out after {seconds} s waiting for {what}"
         time.sleep(0.02)
     return answer
 
 
 def wait_for_job(job: ProvisionerJob, seconds: float = 15) -> ProvisionerJob:
-    """The job, once it has come to its end."""
+    """Wait until the job is completed and return it."""
     row = ProvisionerJob.objects.filter(pk=job.pk, completed_at__isnull=False)
     return wait_until(row.first, seconds, f"the end of job {job.pk}")
 
 
 def wait_for_log(job: ProvisionerJob, output: str = "", *, stage: str = "", seconds: float = 15) -> None:
-    """Return once the job's log has a line with that output or of that stage."""
+    """Wait for a log line with this output or stage."""
     lines = job.logs.filter(**{name: text for name, text in (("output", output), ("stage", stage)) if text})
     wait_until(lines.exists, seconds, f"a line {output or stage!r}")
 
 
 # ---------------------------------------------------------------------- daemons
 def database_url(application: str) -> str:
-    """The address of the database that the tests run on, for a process that calls itself so."""
+    """Return the URL of the test database for a process with this application name."""
     database = connection.settings_dict
     secret = f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else ""
     options = {key: database[key.upper()] for key in ("host", "port") if database[key.upper()]}
@@ -117,7 +117,7 @@ def database_url(application: str) -> str:
 
 
 class DaemonProcess:
-    """``manage.py provisionerd`` as a process of its own; its log is in ``log``."""
+    """A process of ``manage.py provisionerd`` that logs to the file ``log``."""
 
     def __init__(self, log: Path, *options: str, **environment: object) -> None:
         self.log = log
@@ -136,7 +136,7 @@ class DaemonProcess:
         return (sys.executable, "-W", "ignore", "manage.py", "provisionerd", *options)
 
     def environment(self) -> dict[str, str]:
-        """What the daemon inherits."""
+        """Return the environment of the daemon."""
         return os.environ | {"DATABASE_URL": database_url("provisionerd")}
 
     @property
@@ -144,14 +144,14 @@ class DaemonProcess:
         return self.process.pid
 
     def wait_for(self, text: str, seconds: float = 20) -> None:
-        """Wait until the daemon has logged that."""
+        """Wait until the daemon has logged this text."""
         wait_until(lambda: text in self.log.read_text(), seconds, f"{text!r} in the daemon's log")
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def end(self, seconds: float = 20) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM and return the exit status."""
         self.signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
@@ -163,7 +163,7 @@ class DaemonProcess:
 
 
 class RemoteDaemonProcess(DaemonProcess):
-    """The same without any trace of the database, and with a data folder that does not exist."""
+    """A daemon without database variables, whose data folder does not exist."""
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "PG", "CODER"))}
@@ -172,7 +172,7 @@ class RemoteDaemonProcess(DaemonProcess):
 
 @contextmanager
 def run_daemon(log: Path, *options: str, **environment: object) -> Iterator[DaemonProcess]:
-    """A daemon that takes jobs; killed after the block if it still runs."""
+    """Run a daemon that claims jobs; kill it after the block if it still runs."""
     with running(DaemonProcess(log, *options, **environment)) as daemon:
         yield daemon
 
@@ -181,8 +181,8 @@ def run_daemon(log: Path, *options: str, **environment: object) -> Iterator[Daem
 def run_remote_daemon(
     log: Path, url: str, *options: str, key: str = "", **environment: object
 ) -> Iterator[DaemonProcess]:
-    """The same for a daemon that has a key in place of the database; without ``key``, one for all organizations. Its
-    tags come from the key, thus ``--tag`` goes there."""
+    """Run a daemon with a provisioner key instead of the database. Without ``key``, create one for all organizations.
+    Tags belong to the key, so ``--tag`` options are applied to it."""
     kept, tags = [], {}
     for option in (rest := iter(options)):
         if option == "--tag":
@@ -198,7 +198,7 @@ def run_remote_daemon(
 
 @contextmanager
 def running(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
-    """The daemon, once it takes jobs; killed after the block if it still runs."""
+    """Wait until the daemon claims jobs, yield it, and kill it after the block if it still runs."""
     try:
         daemon.wait_for("takes up to")
         yield daemon
@@ -210,7 +210,7 @@ def running(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
 
 
 def parent_of(pid: int) -> int:
-    """The pid of its parent; 0 when it has gone."""
+    """Return the pid of the parent process, or 0 if the process does not exist."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -218,7 +218,7 @@ def parent_of(pid: int) -> int:
 
 
 def processes() -> list[tuple[int, str]]:
-    """Every process of this machine that still runs, with its command line."""
+    """Return pid and command line of every running process."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -1,4 +1,4 @@
-"""A deployment with so and so many of everything, and the paths that lead to it."""
+"""A deployment with a given number of objects of each type, and the values of path parameters."""
 
 import re
 from collections.abc import Iterator
@@ -24,18 +24,18 @@ PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 @dataclass
 class World:
-    """``owner`` asks; ``values`` are what the parameters of paths stand for."""
+    """``owner`` sends the requests; ``values`` replace the parameters of paths."""
 
     owner: User
     values: dict[str, str] = field(default_factory=dict)
 
     def path(self, pattern: str) -> str:
-        """A route's pattern with its parameters filled in; ``make_world`` must know each of them."""
+        """Return a route's pattern with its parameters replaced. Raises KeyError for a parameter without a value."""
         return PARAMETER.sub(lambda match: self.values[match[1]], pattern)
 
 
-def quick() -> override_settings:
-    """For fixtures of many tests: no slow passwords, no rate limits, as ``conftest`` has it for each test."""
+def fast_settings() -> override_settings:
+    """Return the settings of ``conftest`` for fixtures of a wider scope: fast passwords, no rate limits."""
     return override_settings(
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         RATELIMIT_API=0,
@@ -45,30 +45,36 @@ def quick() -> override_settings:
 
 
 @contextmanager
-def passing_world(count: int) -> Iterator[World]:
-    """A world for a fixture that many tests share; it is rolled back."""
-    with quick(), transaction.atomic():
+def rolled_back_world(count: int) -> Iterator[World]:
+    """Yield a world for a fixture of a wider scope, and roll it back."""
+    with fast_settings(), transaction.atomic():
         yield make_world(count)
         transaction.set_rollback(True)
 
 
 def make_world(count: int) -> World:
-    """``count`` organizations, members, groups, templates, versions, results, log lines, tokens, values, daemons and
-    audit rows; the paths name the last ones. There is one version more, so that the last one has one before it."""
+    """Create ``count`` organizations, members, groups, templates, versions, results, log lines, tokens, values, daemons
+    and audit rows; ``values`` names the last of each. There is an additional version before the last one."""
     organization = make_organization("acme", is_default=True)
     owner = make_user("ada", organizations=(organization,), site_roles=("owner",))
     others = [make_organization() for _ in range(count - 1)]
     Membership.objects.bulk_create(Membership(organization=row, user=owner) for row in others)
-    people = [make_user(organizations=(organization, *others)) for _ in range(count)]
+    members = [make_user(organizations=(organization, *others)) for _ in range(count)]
     file = make_file(owner)
 
-    templates = [make_template(user=owner, organization=organization, result=found(count)) for _ in range(count)]
+    templates = [
+        make_template(user=owner, organization=organization, result=import_result(count)) for _ in range(count)
+    ]
     template = templates[-1]
     versions = [
         make_version(
-            user=person, organization=organization, template=template, result=found(count), schemas=schemas(count)
+            user=member,
+            organization=organization,
+            template=template,
+            result=import_result(count),
+            schemas=schemas(count),
         )
-        for person in people
+        for member in members
     ]
     version = versions[-1]
     dry_runs = [
@@ -76,21 +82,21 @@ def make_world(count: int) -> World:
         for _ in range(count)
     ]
     for job in dry_runs:
-        finish(job, result=found(count).start)
+        finish(job, result=import_result(count).start)
     for job in (version.job, dry_runs[-1]):
         for number in range(count):
             writing.note(job, base.LogLevel.INFO, f"line {number}")
     for _ in range(count):
-        make_job(user=owner, organization=organization)  # waits
+        make_job(user=owner, organization=organization)  # pending
 
     groups = [Group.objects.create(organization=organization, name=f"group-{number}") for number in range(count)]
     GroupMembership.objects.bulk_create(
-        GroupMembership(group=group, user=person) for group in groups for person in people
+        GroupMembership(group=group, user=member) for group in groups for member in members
     )
     TemplateAccess.objects.bulk_create(
         [
             *(TemplateAccess(template=template, group=group, role=AccessRole.USE) for group in groups),
-            *(TemplateAccess(template=template, user=person, role=AccessRole.ADMIN) for person in people),
+            *(TemplateAccess(template=template, user=member, role=AccessRole.ADMIN) for member in members),
         ]
     )
     for number in range(count):
@@ -100,7 +106,7 @@ def make_world(count: int) -> World:
         )
         ProvisionerDaemon.objects.create(name=f"daemon-{number}", last_seen_at=timezone.now(), provisioners=["echo"])
         keys.create(Actor.of(owner), organization, name=f"key-{number}")
-        with audit.record(Actor.of(people[number]), AuditAction.CREATE) as entry:
+        with audit.record(Actor.of(members[number]), AuditAction.CREATE) as entry:
             entry.after = templates[number]
     return World(
         owner,
@@ -123,8 +129,9 @@ def make_world(count: int) -> World:
     )
 
 
-def found(count: int) -> base.ImportResult:
-    """Resources with agents, apps and metadata, and rich parameters with options; ``count`` of each in each."""
+def import_result(count: int) -> base.ImportResult:
+    """Return ``count`` resources with ``count`` agents, apps and metadata each, and ``count`` rich parameters with
+    options."""
     numbers = range(count)
     apps = tuple(base.App(slug=f"app-{number}") for number in numbers)
     agents = tuple(base.Agent(name=f"agent-{number}", apps=apps) for number in numbers)

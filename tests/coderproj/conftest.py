@@ -1,4 +1,4 @@
-"""What tests of the whole program stand on."""
+"""Fixtures for tests that run the whole program."""
 
 import os
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.coderproj.starting import lines_until, running
-from tests.shared_work import copy, filled_once, reachable_folder
+from tests.coderproj.up_process import lines_until, running
+from tests.shared_setup import copy, filled_once, reachable_folder
 
 FIRST_USER = {"email": "ada@example.test", "password": "from a mounted file"}
 
 
 @pytest.fixture(scope="session")
 def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a server left that was started for the first time and stopped, made once for all test processes: its data
-    folder ``data``, and ``printed``. Its first user, FIRST_USER, came from the environment."""
+    """Return the folder of a server that was started for the first time and stopped: ``data`` is its data folder,
+    ``printed`` its output. Its first user, FIRST_USER, came from the environment. All test processes share it."""
 
     def start(folder: Path) -> None:
         data, secret = folder / "data", folder / "password"
@@ -30,8 +30,8 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data_dir(first_start: Path) -> Iterator[Path]:
-    """A data folder without a database. It has the static files: compressing them takes longer than the rest of a
-    start."""
+    """A data folder without a database. It contains the compressed static files, because compressing them takes longer
+    than the rest of a start."""
     with reachable_folder() as folder:
         copy(first_start / "data" / "static", folder / "static")
         yield folder
@@ -39,7 +39,7 @@ def data_dir(first_start: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def used_data_dir(first_start: Path) -> Iterator[Path]:
-    """A data folder with a database and its first user, of a server that was stopped."""
+    """The data folder of a stopped server, with a database and a first user."""
     with reachable_folder() as folder:
         copy(first_start / "data", folder)
         yield folder
@@ -47,7 +47,7 @@ def used_data_dir(first_start: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def used_module_dir(first_start: Path) -> Iterator[Path]:
-    """The same for all tests of a module."""
+    """Like ``used_data_dir``, shared by the tests of a module."""
     with reachable_folder() as folder:
         copy(first_start / "data", folder)
         yield folder

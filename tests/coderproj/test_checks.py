@@ -9,7 +9,7 @@ from coderproj import checks
 
 
 @pytest.mark.parametrize("missing", ["PageCsrfMiddleware", "PageSecurityMiddleware", "PageClickjackingMiddleware"])
-def test_a_missing_protection_of_pages_is_an_error(settings, missing):
+def test_missing_page_protection_is_an_error(settings, missing):
     assert checks.pages_are_protected(None) == []
     settings.MIDDLEWARE = [path for path in django_settings.MIDDLEWARE if not path.endswith(missing)]
     assert [message.id for message in checks.pages_are_protected(None)] == ["coderproj.E001"]
@@ -22,7 +22,7 @@ def test_plain_http_is_a_warning(settings):
     assert checks.access_url_is_https(None) == []
 
 
-def test_no_sandbox_is_a_warning_that_fails_the_deploy_check(settings):
+def test_missing_sandbox_is_a_warning_that_fails_the_deploy_check(settings):
     settings.PROVISIONER_SANDBOX = "off"
     assert [message.id for message in checks.sandbox_is_on(None)] == ["coderproj.W002"]
     with pytest.raises(SystemCheckError):

@@ -1,4 +1,4 @@
-"""``manage.py demo``, as somebody runs it."""
+"""``manage.py demo``."""
 
 import http.server
 import subprocess
@@ -17,7 +17,7 @@ from coderproj.demo.run import DemoFailedError
 from coderproj.demo.server import OwnServer
 from coderproj.identity.models import ApiKey
 from coderproj.management.commands.demo import first_user_line, is_fresh
-from tests.coderproj.starting import ROOT, environment, lines_until, running
+from tests.coderproj.up_process import ROOT, environment, lines_until, running
 from tests.factories import make_user
 
 
@@ -33,8 +33,8 @@ def demo(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-class Foreign(http.server.BaseHTTPRequestHandler):
-    """Answers everything with what it is asked to be."""
+class OtherServer(http.server.BaseHTTPRequestHandler):
+    """Responds 200 to every request and records the tokens."""
 
     tokens: list[str] = []
 
@@ -49,10 +49,10 @@ class Foreign(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def foreign() -> Iterator[str]:
-    """A server of somebody else's, which says that it is fine."""
-    Foreign.tokens = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+def other_server() -> Iterator[str]:
+    """The address of a server of another program, which responds 200 to every request."""
+    OtherServer.tokens = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -60,24 +60,24 @@ def foreign() -> Iterator[str]:
         thread.join()
 
 
-def test_a_server_on_our_database_is_ours(live_api):
+def test_server_on_the_same_database_is_recognized(live_api):
     make_user(site_roles=["owner"])
     assert is_served_at(live_api.url)
     assert not ApiKey.objects.exists()
 
 
-def test_another_program_is_not_ours_and_is_shown_no_key_that_opens_anything(live_api, foreign):
+def test_another_program_is_not_recognized_and_gets_no_valid_token(live_api, other_server):
     make_user(site_roles=["owner"])
-    assert not is_served_at(foreign)
-    (token,) = Foreign.tokens
+    assert not is_served_at(other_server)
+    (token,) = OtherServer.tokens
     answer = httpx.get(f"{live_api.url}/api/v2/users/me", headers={"Coder-Session-Token": token})
     assert answer.status_code == 401
 
 
 @pytest.mark.terraform
-def test_the_demonstration_shows_the_main_job_on_servers_of_ours_alone(data_dir, foreign):
-    """First it starts one, as it does not know the one on our port; then it uses the one that runs."""
-    first = demo(data_dir, PORT=foreign.rpartition(":")[2])
+def test_demo_runs_only_on_a_server_of_this_installation(data_dir, other_server):
+    """With another program on the port it starts a server; with a running server of this installation it uses that."""
+    first = demo(data_dir, PORT=other_server.rpartition(":")[2])
     with running(data_dir) as (url, process):
         lines_until(process, "Ready after")
         second = demo(data_dir, PORT=url.rpartition(":")[2])
@@ -103,7 +103,7 @@ def test_the_demonstration_shows_the_main_job_on_servers_of_ours_alone(data_dir,
 
 
 @pytest.mark.parametrize("line", ["First user: ada@example.test, password x (shown once).", ""])
-def test_the_first_user_is_told_when_the_server_made_one(tmp_path, settings, line):
+def test_first_user_is_shown_if_the_server_created_one(tmp_path, settings, line):
     settings.DATA_DIR = tmp_path
     server = OwnServer()
     server.log.write_text(f"Ready after 2.0 s: http://localhost:1 (admin: http://localhost:1/admin/)\n{line}\n")
@@ -111,7 +111,7 @@ def test_the_first_user_is_told_when_the_server_made_one(tmp_path, settings, lin
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whether_a_start_makes_the_database_is_asked_of_the_one_that_is_used(monkeypatch, settings, tmp_path):
+def test_is_fresh_checks_the_configured_database(monkeypatch, settings, tmp_path):
     settings.DATA_DIR = tmp_path  # without an embedded database
     monkeypatch.setenv("DATABASE_URL", "given")
     assert not is_fresh()
@@ -127,7 +127,7 @@ def test_whether_a_start_makes_the_database_is_asked_of_the_one_that_is_used(mon
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"text"', b'{"message": "No.", "validations": [{}]}'])
-def test_a_refusal_in_any_form_is_told(body):
+def test_api_error_reports_any_error_body(body):
     request = httpx.Request("GET", "http://127.0.0.1/api/v2/users/me")
     error = ApiError(httpx.Response(401, content=body, request=request))
     assert "GET /api/v2/users/me: status 401" in str(error)

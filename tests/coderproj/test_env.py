@@ -1,4 +1,4 @@
-"""Typed readers of the environment."""
+"""Typed readers of environment variables."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from coderproj import env
 
 
-def test_a_value_may_come_from_a_file(monkeypatch, tmp_path):
+def test_value_from_a_file(monkeypatch, tmp_path):
     (tmp_path / "secret").write_text("from file\n")
     monkeypatch.setenv("X_FILE", str(tmp_path / "secret"))
     assert env.text("X") == "from file"
@@ -30,13 +30,13 @@ def test_a_value_may_come_from_a_file(monkeypatch, tmp_path):
         (lambda: env.database("X"), "postgresql://u@h:port/d"),
     ],
 )
-def test_a_bad_value_names_the_variable(monkeypatch, read, bad):
+def test_invalid_value_names_the_variable(monkeypatch, read, bad):
     monkeypatch.setenv("X", bad)
     with pytest.raises(ImproperlyConfigured, match="X: "):
         read()
 
 
-def test_good_values(monkeypatch):
+def test_valid_values(monkeypatch):
     monkeypatch.setenv("X", " Yes ")
     assert env.boolean("X", False) is True
     monkeypatch.setenv("X", "a, b,,c ")
@@ -47,7 +47,7 @@ def test_good_values(monkeypatch):
     assert env.integer("X", 1) == 7
 
 
-def test_a_database_url_with_a_socket_folder_and_options(monkeypatch):
+def test_database_url_with_socket_folder_and_options(monkeypatch):
     monkeypatch.setenv("X", "postgresql://app:p%40ss@/data?host=/run/postgresql&sslmode=disable&port=5433")
     database = env.database("X")
     assert (database["NAME"], database["USER"], database["PASSWORD"]) == ("data", "app", "p@ss")

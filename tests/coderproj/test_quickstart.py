@@ -1,4 +1,4 @@
-"""The commands of docs/quickstart.md, as somebody pastes them."""
+"""The commands of docs/quickstart.md, run as a script."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.coderproj.starting import ROOT, lines_until, running
-from tests.shared_work import copy, reachable_folder
+from tests.coderproj.up_process import ROOT, lines_until, running
+from tests.shared_setup import copy, reachable_folder
 
 PAGE = (ROOT / "docs" / "quickstart.md").read_text()
 START, *STEPS = (
@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(scope="module")
 def server(first_start: Path) -> Iterator[str]:
-    """Started as the page says; its address."""
+    """The address of a server that was started with the command of the page."""
     assert START.strip() == f"CODERPROJ_ADMIN_PASSWORD='{PASSWORD}' make up"
     with reachable_folder() as folder:
         copy(first_start / "data" / "static", folder / "static")
@@ -31,7 +31,7 @@ def server(first_start: Path) -> Iterator[str]:
 
 
 @pytest.mark.terraform
-def test_the_quickstart_leads_to_a_promoted_and_tried_template(server: str, tmp_path: Path) -> None:
+def test_quickstart_promotes_and_dry_runs_a_template(server: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "templates_app" / "starters", tmp_path / "templates_app" / "starters")
     script = "\necho; echo ---\n".join(STEPS).replace("http://localhost:3000", server)
     done = subprocess.run(
@@ -39,16 +39,16 @@ def test_the_quickstart_leads_to_a_promoted_and_tried_template(server: str, tmp_
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    imported, made, promoted, tried = done.stdout.split("\n---\n")[-4:]
+    imported, created, promoted, dry_run = done.stdout.split("\n---\n")[-4:]
     assert "'status': 'succeeded'" in imported
-    assert made.strip() == ""
+    assert created.strip() == ""
     assert "Updated the active template version" in promoted
-    resources = json.loads(tried.strip().splitlines()[-1])
+    resources = json.loads(dry_run.strip().splitlines()[-1])
     assert {row["workspace_transition"] for row in resources} == {"start"}
 
 
 @pytest.mark.terraform
-def test_a_failed_sign_in_is_told(server: str) -> None:
+def test_failed_sign_in_is_reported(server: str) -> None:
     script = STEPS[0].replace("http://localhost:3000", server).replace(PASSWORD, "another password")
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0

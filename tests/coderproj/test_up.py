@@ -1,4 +1,4 @@
-"""``manage.py up``, as somebody runs it."""
+"""``manage.py up``."""
 
 import json
 import os
@@ -19,12 +19,12 @@ import pytest
 from coderproj.management.stack import process_tree
 from coderproj.web.addresses import free_port, listen, url
 from tests.coderproj.conftest import FIRST_USER
-from tests.coderproj.starting import ROOT, environment, get, lines_until, post, running
+from tests.coderproj.up_process import ROOT, environment, get, lines_until, post, running
 
 START_SECONDS = 60
 
 
-def test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again(data_dir):
+def test_start_stop_and_restart_on_one_port(data_dir):
     with running(data_dir) as (url, process):
         first = lines_until(process, "First user")[-1]
         status, body = get(f"{url}/api/v2/buildinfo")
@@ -37,36 +37,36 @@ def test_everything_comes_up_on_one_port_stops_cleanly_and_starts_again(data_dir
         login = {"email": "admin@example.com", "password": password}
         assert post(f"{url}/api/v2/users/login", login)[0] == 201
         assert post(f"{url}/api/v2/users/login", {**login, "password": "wrong"})[0] == 401
-        family = process_tree(process.pid)
-        assert len(family) > 3
+        tree = process_tree(process.pid)
+        assert len(tree) > 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    assert survivors(family) == []
+    assert survivors(tree) == []
     with running(data_dir, "--no-daemon") as (url, process):
         printed = lines_until(process, "Ready after")
         assert not any("First user" in line for line in printed)
         assert post(f"{url}/api/v2/users/login", login)[0] == 201
 
 
-def test_a_killed_parent_leaves_nothing_behind_and_the_next_start_recovers(used_data_dir):
+def test_killed_parent_leaves_no_processes_and_the_next_start_recovers(used_data_dir):
     with running(used_data_dir) as (url, process):
         lines_until(process, "Ready after")
-        family = process_tree(process.pid)
+        tree = process_tree(process.pid)
         process.kill()
         process.wait()
-        assert survivors(family) == []
+        assert survivors(tree) == []
     with running(used_data_dir, "--no-daemon") as (url, process):
         lines_until(process, "Ready after")
         assert get(f"{url}/api/v2/users/first")[0] == 200
 
 
-def survivors(family: list[int], seconds: float = 40) -> list[int]:
-    """Those that are still there after a moment: processes that wait for a job end when they notice that nobody will
-    bring them one."""
+def survivors(pids: list[int], seconds: float = 40) -> list[int]:
+    """Wait for the processes to end and return those that still run. Idle runners end only when they notice that their
+    parent is dead."""
     deadline = time.monotonic() + seconds
-    while any(alive(pid) for pid in family) and time.monotonic() < deadline:
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return [pid for pid in family if alive(pid)]
+    return [pid for pid in pids if alive(pid)]
 
 
 def alive(pid: int) -> bool:
@@ -77,11 +77,11 @@ def alive(pid: int) -> bool:
 
 
 def outer_address() -> str:
-    """An address of this machine that others reach, if it has one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    """Return an external address of this machine, or the loopback address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         try:
-            asking.connect(("192.0.2.1", 9))  # sends nothing
-            return asking.getsockname()[0]
+            udp.connect(("192.0.2.1", 9))  # sends nothing
+            return udp.getsockname()[0]
         except OSError:
             return "127.0.0.1"
 
@@ -113,14 +113,13 @@ class Served:
 
     @property
     def web(self) -> int:
-        """The web server's process."""
+        """The pid of the web server."""
         return web_of(self.process)
 
 
 @pytest.fixture(scope="module")
 def served(used_module_dir) -> Iterator[Served]:
-    """One server for the tests that look at it from outside: on a free port of the address that others reach, with a
-    first user from before."""
+    """A server shared by several tests, on a free port of the external address, with an existing first user."""
     with running(used_module_dir, "--no-daemon", "--host", OUTER, PORT="0") as (_, process):
         ready = lines_until(process, "Ready after")[-1]
         yield Served(process, used_module_dir, ready)
@@ -133,8 +132,8 @@ def web_of(process):
     return web
 
 
-def says_its_address(process, ready, host, port):
-    """The line says where the server is, it is there, and so its processes know."""
+def assert_address(process, ready, host, port):
+    """Check that the address is printed, reachable, and in the environment of the web server."""
     shown = f"{'http://localhost' if host in ('::1', '127.0.0.1') else f'http://{host}'}:{port}"
     assert f"{shown} " in ready
     assert get(f"{url(host, port)}/healthz") == (200, "OK")
@@ -144,26 +143,26 @@ def says_its_address(process, ready, host, port):
     assert f"PORT={port}".encode() in given
 
 
-def test_it_listens_on_an_outer_address_and_a_free_port_and_says_so(served):
-    says_its_address(served.process, served.ready, OUTER, served.port)
+def test_listens_on_an_external_address_and_a_free_port(served):
+    assert_address(served.process, served.ready, OUTER, served.port)
 
 
-def test_it_listens_on_ipv6_and_says_so(used_data_dir):
+def test_listens_on_ipv6(used_data_dir):
     if not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     port = free_port("::1")
     with running(used_data_dir, "--no-daemon", "--host", "::1", "--port", str(port), PORT="0") as (_, process):
-        says_its_address(process, lines_until(process, "Ready after")[-1], "::1", port)
+        assert_address(process, lines_until(process, "Ready after")[-1], "::1", port)
 
 
-def test_the_first_user_can_come_from_the_environment(served, first_start):
+def test_first_user_from_the_environment(served, first_start):
     printed = (first_start / "printed").read_text()
     assert "First user" in printed
     assert FIRST_USER["password"] not in printed
     assert post(f"{served.url}/api/v2/users/login", FIRST_USER)[0] == 201
 
 
-def test_a_web_server_that_dies_is_started_again(served):
+def test_killed_web_server_is_restarted(served):
     os.kill(served.web, signal.SIGKILL)
     lines_until(served.process, "started again")
     deadline = time.monotonic() + START_SECONDS
@@ -176,7 +175,7 @@ def test_a_web_server_that_dies_is_started_again(served):
             time.sleep(0.1)
 
 
-def test_a_taken_port_is_said_plainly(served):
+def test_used_port_is_reported(served):
     second = subprocess.run(
         [sys.executable, "manage.py", "up", "--host", OUTER, "--port", str(served.port)],
         cwd=ROOT,
@@ -191,12 +190,12 @@ def test_a_taken_port_is_said_plainly(served):
     assert "Traceback" not in second.stderr
 
 
-def test_a_taken_port_is_noticed_on_ipv6_as_well(data_dir):
+def test_used_port_on_ipv6_is_reported(data_dir):
     if not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     with listen("::1", 0) as taken:
         port = taken.getsockname()[1]
-        refused = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "manage.py", "up", "--host", "::1", "--port", str(port)],
             cwd=ROOT,
             env=environment(data_dir),
@@ -205,7 +204,7 @@ def test_a_taken_port_is_noticed_on_ipv6_as_well(data_dir):
             timeout=60,
             check=False,
         )
-    assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (
+    assert (result.returncode, result.stderr.strip().splitlines()[-1]) == (
         1,
         f"CommandError: Cannot listen on [::1]:{port}: Address already in use. Set PORT.",
     )

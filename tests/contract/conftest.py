@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.emptying import empty
+from tests.cleanup import empty
 from tests.live import LiveApi
 from tests.vocabulary import run_daemon
 from tests.world import quick

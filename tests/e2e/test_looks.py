@@ -15,9 +15,9 @@ from coderproj.identity.models import User
 from provisioning import keys
 from provisioning.models import ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
+from tests.cleanup import empty
 from tests.e2e.conftest import PHONE, WIDE, carry_session, violations, watched
 from tests.e2e.scene import Scene, found, make_scene
-from tests.emptying import empty
 from tests.factories import make_version
 from tests.live import LiveApi
 from tests.world import quick

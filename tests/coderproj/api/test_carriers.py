@@ -1,4 +1,4 @@
-"""Where a session token may travel, and that a browser's session is of no use to another site's page."""
+"""Ways to send a session token, and protection of a browser's session from pages of other sites."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def with_cookie(user):
         ({"HTTP_SEC_FETCH_SITE": "same-site"}, 403),
     ],
 )
-def test_a_write_with_the_cookie_counts_only_from_our_own_pages(world, headers, status):
+def test_write_with_cookie_is_allowed_only_from_the_same_origin(world, headers, status):
     user, template = world
     api = with_cookie(user)
     answer = api.patch(f"templates/{template.pk}", {"name": "renamed"}, HTTP_HOST="testserver", **headers)
@@ -47,25 +47,25 @@ def test_a_write_with_the_cookie_counts_only_from_our_own_pages(world, headers, 
     assert template.name == ("renamed" if status == 200 else "mine")
 
 
-def test_a_write_with_the_header_is_nobodys_page_and_counts(world):
+def test_write_with_header_is_allowed_from_any_origin(world):
     user, template = world
     answer = ApiClient(user).patch(f"templates/{template.pk}", {"name": "x"}, HTTP_ORIGIN="https://evil.example")
     assert answer.status_code == 200
 
 
-def test_reading_with_the_cookie_needs_no_origin(world):
+def test_read_with_cookie_is_allowed_from_any_origin(world):
     user, template = world
     assert with_cookie(user).get(f"templates/{template.pk}", HTTP_SEC_FETCH_SITE="cross-site").status_code == 200
 
 
-def test_a_token_in_the_query_does_not_count(world):
+def test_token_in_the_query_is_ignored(world):
     user, template = world
     _, token = tokens.issue(user=user)
     for path in (f"templates/{template.pk}", f"templateversions/{template.active_version_id}/logs", "users/me"):
         assert ApiClient().get(f"{path}?coder_session_token={token}").status_code == 401
 
 
-def test_the_cookie_of_apps_counts_last(world):
+def test_app_cookie_has_the_lowest_priority(world):
     user, template = world
     path = f"templates/{template.pk}"
     api = ApiClient()
@@ -76,12 +76,12 @@ def test_the_cookie_of_apps_counts_last(world):
     assert api.get(path, HTTP_CODER_SESSION_TOKEN="nonsense").status_code == 401
 
 
-def test_without_a_token_the_answer_says_what_is_missing(world):
+def test_missing_token_is_401_with_a_detail(world):
     answer = ApiClient().get("users/me")
     assert (answer.status_code, list(answer.body)) == (401, ["message", "detail"])
 
 
-def test_the_cookie_comes_before_the_header(world):
+def test_session_cookie_overrides_the_header(world):
     user, template = world
     api = with_cookie(user)
     assert api.get(f"templates/{template.pk}", HTTP_CODER_SESSION_TOKEN="nonsense").status_code == 200

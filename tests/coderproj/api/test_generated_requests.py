@@ -1,7 +1,7 @@
-"""Requests generated from the API's description, sound ones and broken ones: none may end in an error of ours.
+"""Valid and invalid requests generated from the OpenAPI schema: none may cause a 5xx status.
 
-They are the same in every run, so a failure comes back. Most paths name what exists, as generated ids find nothing.
-Each request is rolled back.
+The requests are the same in every run, so failures are reproducible. Most paths use ids of existing objects. Each
+request is rolled back.
 """
 
 import json
@@ -18,12 +18,12 @@ from schemathesis import GenerationMode
 
 from coderproj.api.openapi import description
 from coderproj.identity import tokens
-from tests.world import World, passing_world
+from tests.world import World, rolled_back_world
 
-EXAMPLES = 6  # of each operation, sound and broken together
+EXAMPLES = 6  # per operation, valid and invalid together
 DESCRIPTION = schemathesis.openapi.from_dict(json.loads(description()))
 DESCRIPTION.app = WSGIHandler()
-ARCHIVES = "POST /api/v2/files"  # archives have tests of their own
+ARCHIVES = "POST /api/v2/files"  # archives have their own tests
 OPERATIONS = {
     operation.label: operation
     for operation in (found.ok() for found in DESCRIPTION.get_all_operations())
@@ -35,16 +35,16 @@ OPERATIONS = {
 def world(django_db_setup, django_db_blocker) -> Iterator[World]:
     signals = (request_started, request_finished)
     for signal in signals:
-        signal.disconnect(close_old_connections)  # which would end the transaction
-    with django_db_blocker.unblock(), passing_world(1) as made:
-        yield made
+        signal.disconnect(close_old_connections)  # it would end the transaction
+    with django_db_blocker.unblock(), rolled_back_world(1) as created:
+        yield created
     for signal in signals:
         signal.connect(close_old_connections)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_generated_request_is_an_error_of_ours(label: str, world: World):
+def test_generated_requests_cause_no_server_error(label: str, world: World):
     operation = OPERATIONS[label]
     _, token = tokens.issue(user=world.owner)
 
@@ -58,14 +58,14 @@ def test_no_generated_request_is_an_error_of_ours(label: str, world: World):
     )
     @given(
         case=st.one_of(*(operation.as_strategy(mode) for mode in GenerationMode)),
-        real=st.sampled_from([True, True, True, False]),
+        existing=st.sampled_from([True, True, True, False]),
     )
-    def ask(case: schemathesis.Case, real: bool) -> None:
-        if real:
+    def send(case: schemathesis.Case, existing: bool) -> None:
+        if existing:
             case.path_parameters = {name: world.values.get(name, value) for name, value in case.path_parameters.items()}
         with transaction.atomic():
             answer = case.call(headers={"Coder-Session-Token": token})
             transaction.set_rollback(True)
         assert answer.status_code < 500, f"{case.as_curl_command()}\n{answer.text}"
 
-    ask()
+    send()

@@ -1,4 +1,4 @@
-"""The API's description and its page."""
+"""The OpenAPI schema and its page."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.api import ApiClient
 from tests.routes import PARAMETER, api_routes
 
 REFERENCE = re.compile(r"""(?:src|href|data-description)="([^"]*)\"""")
-# Routes that the description leaves out: the description itself.
+# Routes that are not in the schema.
 UNDESCRIBED = {"openapi.json"}
 
 
@@ -36,12 +36,12 @@ def test_every_route_and_method_is_described(description):
     assert described == wanted
 
 
-def test_operations_have_names_of_their_own(description):
+def test_operation_ids_are_unique(description):
     names = [operation["operationId"] for entry in description["paths"].values() for operation in entry.values()]
     assert len(names) == len(set(names))
 
 
-def test_every_operation_tells_callers_what_it_does(description):
+def test_every_operation_has_a_description(description):
     texts = {
         operation["operationId"]: operation.get("description", "")
         for entry in description["paths"].values()
@@ -51,7 +51,7 @@ def test_every_operation_tells_callers_what_it_does(description):
     assert [name for name, text in texts.items() if text.startswith("A view")] == []
 
 
-def test_the_page_opens_and_names_no_foreign_host():
+def test_page_loads_nothing_from_other_hosts():
     answer = Client().get("/swagger")
     page = answer.content.decode()
     assert answer.status_code == 200
@@ -67,11 +67,11 @@ def test_the_page_opens_and_names_no_foreign_host():
     assert re.findall(r"<script(?! src=)", page) == []
 
 
-def test_the_page_starts_without_a_foreign_validator():
+def test_page_disables_the_online_validator():
     script = Path(finders.find("swagger/start.js")).read_text()
     assert "validatorUrl: null" in script
     assert "://" not in script
 
 
-def test_the_page_takes_no_writes():
+def test_page_rejects_post():
     assert Client().post("/swagger").status_code == 405

@@ -29,12 +29,12 @@ def api():
         ("users/authmethods", {"password": True, "github": False, "oidc": False}),
     ],
 )
-def test_short_answers(api, path, body):
+def test_constant_responses(api, path, body):
     answer = api.get(path)
     assert (answer.status_code, answer.body) == (200, body)
 
 
-def test_what_clients_ask_before_they_sign_in():
+def test_endpoints_without_sign_in():
     api = ApiClient()
     build = api.get("buildinfo").body
     assert list(build) == ["external_url", "version"]
@@ -43,7 +43,7 @@ def test_what_clients_ask_before_they_sign_in():
     assert api.get("").status_code == api.get("/").status_code == 200
 
 
-def test_entitlements_say_what_there_is():
+def test_entitlements_list_the_features():
     body = ApiClient().get("entitlements").body
     assert (body["warnings"], body["errors"], body["has_license"], body["trial"]) == ([], [], True, False)
     enabled = {name for name, feature in body["features"].items() if feature["enabled"]}
@@ -52,12 +52,12 @@ def test_entitlements_say_what_there_is():
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"csp-report": {"blocked-uri": "x\\ny"}}', b"[]", b'{"csp-report": 7}'])
-def test_browsers_report_violations(raw):
+def test_csp_reports_are_accepted(raw):
     answer = ApiClient().call("POST", "csp/reports", raw=raw, content_type="application/csp-report")
     assert answer.status_code == 200
 
 
-def test_we_ship_no_binary(client):
+def test_no_client_binary_is_served(client):
     assert client.get("/bin/coder-linux-amd64").status_code == 404
 
 
@@ -65,7 +65,7 @@ def test_health(client):
     assert client.get("/healthz").content == client.get("/readyz").content == b"OK"
 
 
-def test_daemons_that_are_online(api):
+def test_list_of_online_daemons(api):
     from datetime import UTC, datetime, timedelta
 
     now = datetime.now(UTC)
@@ -79,7 +79,7 @@ def test_daemons_that_are_online(api):
     assert api.get("organizations/nothing/provisionerdaemons").status_code == 404
 
 
-def test_the_quota_is_what_the_groups_allow(api):
+def test_quota_is_the_sum_of_the_groups(api):
     from coderproj.identity.models import Group, GroupMembership, Organization, User
 
     organization, user = Organization.objects.get(), User.objects.get()
@@ -90,5 +90,5 @@ def test_the_quota_is_what_the_groups_allow(api):
     elsewhere = Group.objects.create(organization=make_organization(), name="left", quota_allowance=100)
     GroupMembership.objects.create(group=elsewhere, user=user)
     assert api.get("workspace-quota/me").body == {"credits_consumed": 0, "budget": 7}
-    fellow = ApiClient(make_user(organizations=(organization,)))
-    assert fellow.get("workspace-quota/ada").status_code == 404
+    other_member = ApiClient(make_user(organizations=(organization,)))
+    assert other_member.get("workspace-quota/ada").status_code == 404

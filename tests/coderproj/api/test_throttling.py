@@ -27,7 +27,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _fresh_counters(monkeypatch):
-    """They stay in the middle of a minute, however long a test takes: the next one would let more through."""
+    """Fix the clock to the middle of a minute: in the next minute the counters would allow more hits."""
     middle = time.time() // 60 * 60 + 30
     monkeypatch.setattr(throttling.counters, "_clock", lambda: middle)
     throttling.counters.clear()
@@ -45,20 +45,20 @@ def key(name="api"):
 
 
 # ---------------------------------------------------------------------- counting
-def test_a_limit_is_a_number_of_hits_in_a_minute(clock):
+def test_limit_is_hits_per_minute(clock):
     counters = Counters(clock)
-    standings = [counters.hit(key(), 5) for _ in range(7)]
-    assert [standing.allowed for standing in standings] == [True] * 5 + [False] * 2
-    assert [standing.remaining for standing in standings] == [4, 3, 2, 1, 0, 0, 0]
-    assert {standing.reset for standing in standings} == {NOW + 60}
+    statuses = [counters.hit(key(), 5) for _ in range(7)]
+    assert [status.allowed for status in statuses] == [True] * 5 + [False] * 2
+    assert [status.remaining for status in statuses] == [4, 3, 2, 1, 0, 0, 0]
+    assert {status.reset for status in statuses} == {NOW + 60}
     assert counters.hit(key("other"), 5).allowed
 
 
-def test_the_window_slides(clock):
+def test_window_slides(clock):
     counters = Counters(clock)
     for _ in range(60):
         counters.hit(key(), 60)
-    clock.now += 60 + 30  # half of the minute before still counts
+    clock.now += 60 + 30  # half of the previous minute still counts
     allowed = sum(counters.hit(key(), 60).allowed for _ in range(60))
     assert allowed == 30
     clock.now += 120
@@ -70,17 +70,17 @@ def test_processes_share_an_exact_limit(clock):
     allowed = sum(processes[number % 3].hit(key(), 10).allowed for number in range(60))
     assert allowed == 10
     clock.now += 75
-    newcomer = Counters(clock)
-    assert sum(newcomer.hit(key(), 10).allowed for _ in range(20)) <= 10
+    new_process = Counters(clock)
+    assert sum(new_process.hit(key(), 10).allowed for _ in range(20)) <= 10
 
 
-def test_processes_that_report_now_and_then_let_through_little_more(clock):
+def test_processes_that_report_rarely_exceed_the_limit_only_slightly(clock):
     processes = [Counters(clock) for _ in range(4)]
     allowed = sum(processes[number % 4].hit(key(), 512, report_every=32).allowed for number in range(4_000))
     assert 512 <= allowed <= 512 + 3 * 32
 
 
-def test_most_hits_cost_no_query(clock, django_assert_num_queries):
+def test_most_hits_need_no_query(clock, django_assert_num_queries):
     counters = Counters(clock)
     counters.hit(key("first"), 512)
     with django_assert_num_queries(3):
@@ -99,24 +99,24 @@ def test_old_counters_are_removed(clock):
 
 
 # ---------------------------------------------------------------------- over HTTP
-def test_answers_say_where_one_stands(settings):
+def test_responses_have_rate_limit_headers(settings):
     settings.RATELIMIT_API = 3
     api = ApiClient(make_user())
     answers = [api.get("users/me") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0", "0"]
     assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
-    refused = answers[-1]
-    assert list(refused.body) == ["message"]
-    reset = int(refused.headers["X-RateLimit-Reset"])
-    assert reset == time.time() // 60 * 60 + 60 or reset == time.time() // 60 * 60  # the minute may have ended just now
-    assert abs(int(refused.headers["Retry-After"]) - max(reset - time.time(), 1)) <= 3
-    # Another path and another user are counted apart.
+    rejected = answers[-1]
+    assert list(rejected.body) == ["message"]
+    reset = int(rejected.headers["X-RateLimit-Reset"])
+    assert reset == time.time() // 60 * 60 + 60 or reset == time.time() // 60 * 60  # the minute can have ended just now
+    assert abs(int(rejected.headers["Retry-After"]) - max(reset - time.time(), 1)) <= 3
+    # Other paths and other users have their own counters.
     assert api.get("organizations").status_code == 200
     assert ApiClient(make_user()).get("users/me").status_code == 200
 
 
-def test_nothing_is_counted_without_a_limit():
+def test_no_headers_without_a_limit():
     answer = ApiClient(make_user()).get("users/me")
     assert not [name for name in answer.headers if name.lower().startswith("x-ratelimit")]
 
@@ -130,7 +130,7 @@ def test_requests_without_a_token_count_by_address(settings, path):
     assert api.get(path, REMOTE_ADDR="192.0.2.7").status_code == statuses[0]
 
 
-def test_an_ipv6_network_counts_as_one_address(settings):
+def test_ipv6_addresses_of_one_network_share_a_limit(settings):
     settings.RATELIMIT_API = 2
     api = ApiClient()
     statuses = [api.get("buildinfo", REMOTE_ADDR=f"2001:db8::{number}").status_code for number in range(1, 4)]
@@ -138,7 +138,7 @@ def test_an_ipv6_network_counts_as_one_address(settings):
     assert api.get("buildinfo", REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
 
 
-def test_owners_bypass_the_limits_and_nobody_else_does(settings):
+def test_only_owners_bypass_the_limits(settings):
     settings.RATELIMIT_API = 2
     bypass = {"HTTP_X_CODER_BYPASS_RATELIMIT": "true"}
     owner = ApiClient(make_user(site_roles=("owner",)))
@@ -149,7 +149,7 @@ def test_owners_bypass_the_limits_and_nobody_else_does(settings):
     assert [ApiClient().get("buildinfo", **bypass).status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_guessing_passwords_ends_soon(settings):
+def test_password_guessing_is_limited(settings):
     settings.RATELIMIT_LOGIN = 60
     make_user("ada")
     statuses = []
@@ -162,7 +162,7 @@ def test_guessing_passwords_ends_soon(settings):
     assert ApiClient().post("users/login", right, REMOTE_ADDR="192.0.2.7").status_code == 201
 
 
-def test_pages_count_with_the_api(settings, client):
+def test_pages_and_the_api_share_the_login_limit(settings, client):
     settings.RATELIMIT_LOGIN = 3
     user = make_user("ada", site_roles=("owner",))
     page, right = reverse("sign-in"), {"email": user.email, "password": "correct horse battery"}
@@ -174,14 +174,14 @@ def test_pages_count_with_the_api(settings, client):
     assert client.post(page, right).status_code == 302
 
 
-def test_ones_own_password_cannot_be_guessed_with_a_stolen_session(settings):
+def test_guessing_the_old_password_is_limited(settings):
     settings.RATELIMIT_LOGIN = 3
     api = ApiClient(make_user())
     body = {"old_password": "guess", "password": "a new long password"}
     assert [api.put("users/me/password", body).status_code for _ in range(4)] == [400, 400, 400, 429]
 
 
-def test_uploads_have_a_limit_of_their_own(settings):
+def test_uploads_have_their_own_limit(settings):
     settings.RATELIMIT_API, settings.RATELIMIT_UPLOADS = 512, 2
     api = ApiClient(make_user(organizations=(make_organization(),)))
     answers = [api.call("POST", "files", raw=bytes(1024), content_type="application/x-tar") for _ in range(3)]

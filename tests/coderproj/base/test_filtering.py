@@ -1,4 +1,4 @@
-"""Filters of lists: a value that makes no sense is 400 and named. What they find is told by each list's tests."""
+"""List filters: an invalid value gives 400 and names the parameter. The tests of each list cover the results."""
 
 import pytest
 
@@ -38,7 +38,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_every_bad_value_is_400_and_named(name):
+def test_every_invalid_value_is_400_and_names_the_parameter(name):
     pattern, filter_set = LISTS[name]
     world = make_world(1)
     api, path = ApiClient(world.owner), world.path(pattern)
@@ -52,7 +52,7 @@ def test_every_bad_value_is_400_and_named(name):
 
 
 @pytest.mark.parametrize("name", ["users", "audit", "templates", "templates of an organization"])
-def test_the_filters_are_keys_of_q(name):
+def test_filters_are_keys_of_q(name):
     pattern, filter_set = LISTS[name]
     world = make_world(1)
     api, path = ApiClient(world.owner), world.path(pattern)
@@ -77,14 +77,14 @@ def test_times(moment, parameter):
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
-def test_times_beyond_the_calendar(moment):
+def test_times_outside_of_the_supported_range(moment):
     world = make_world(1)
     answer = ApiClient(world.owner).get(world.path(LISTS["jobs"][0]), QUERY_STRING=f"created_after={moment}")
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_filters_are_described(name):
+def test_filters_are_described_in_the_schema(name):
     _, filter_set = LISTS[name]
     described = {parameter.name: parameter for parameter in filtering.parameters(filter_set)}
     assert set(described) == {*filter_set.base_filters, *(["q"] if filter_set.text_lookups else [])}

@@ -23,13 +23,13 @@ KEYS = ("status", "name")
         ('""', "", {}),
     ],
 )
-def test_reading_a_search(query, text, terms):
+def test_parse_search(query, text, terms):
     search = parse_search(query, KEYS)
     assert (search.text, dict(search.terms)) == (text, terms)
 
 
 @pytest.mark.parametrize("query", ["other:x", "name:", 'name:""', ":x", '"open', "name:a name:b", "a\0b"])
-def test_what_cannot_be_read_names_q(query):
+def test_parse_error_names_q(query):
     with pytest.raises(Invalid) as caught:
         parse_search(query, KEYS)
     assert [problem.field for problem in caught.value.problems] == ["q"]

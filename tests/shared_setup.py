@@ -1,4 +1,4 @@
-"""Work that is done once for all test processes of a run."""
+"""Setup that runs once for all test processes of a run."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 def filled_once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:
-    """A folder that whichever process comes first has filled; the others wait. pytest removes it in the end."""
+    """Return a folder that the first process fills while the others wait. pytest removes it at the end."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -32,7 +32,7 @@ def filled_once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path
 
 
 def computed_once(factory: pytest.TempPathFactory, name: str, compute: Callable[[], Value]) -> Value:
-    """What ``compute`` returned in whichever process came first."""
+    """Return the result of ``compute`` in the first process that calls this."""
 
     def fill(folder: Path) -> None:
         (folder / "value").write_bytes(pickle.dumps(compute()))
@@ -42,7 +42,7 @@ def computed_once(factory: pytest.TempPathFactory, name: str, compute: Callable[
 
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
-    """A folder that the database's account can reach, also when we are root; removed in the end."""
+    """Yield a temporary folder that the database's account can access, even if the tests run as root."""
     with tempfile.TemporaryDirectory(prefix="coderproj-up-") as folder:
         path = Path(folder)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)

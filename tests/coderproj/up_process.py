@@ -1,4 +1,4 @@
-"""Servers of our own, started as somebody starts them: ``manage.py up`` on a data folder of its own."""
+"""Server processes for tests: ``manage.py up`` with a separate data folder."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 @contextmanager
 def running(data_dir: Path, *arguments: str, **variables: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server of our own; yields its address and its process, and stops it. ``PORT`` is a free one."""
+    """Run a server on a free port; yield its address and its process."""
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "manage.py", "up", *arguments],
@@ -43,7 +43,7 @@ def running(data_dir: Path, *arguments: str, **variables: str) -> Iterator[tuple
 
 
 def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
-    """What the process prints, up to a line with the pattern."""
+    """Return the output of the process up to the first line that matches the pattern."""
     lines: list[str] = []
     assert process.stdout is not None
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Emptying the tables after a test, while servers and daemons of the test still write."""
+"""Deletion of all rows after a test, while servers and daemons of the test still write."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from coderproj.identity.models import Organization, User
-from tests import emptying
+from tests import cleanup
 from tests.factories import make_organization, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def writer():
-    """A connection of somebody else, who holds the row of a user."""
+    """Another connection, which holds a lock on the row of a user."""
     make_organization("acme")
     make_user("ada")
     with psycopg.connect(**connection.get_connection_params()) as other:
@@ -24,18 +24,18 @@ def writer():
         yield other
 
 
-def test_who_holds_a_row_may_still_write_elsewhere(writer):
+def test_writer_with_a_locked_row_can_write_to_other_tables(writer):
     failed: list[OperationalError] = []
 
-    def empty() -> None:
+    def delete() -> None:
         try:
-            emptying.empty()
+            cleanup.delete_all_rows()
         except OperationalError as error:
             failed.append(error)
         finally:
             connection.close()
 
-    thread = threading.Thread(target=empty)
+    thread = threading.Thread(target=delete)
     thread.start()
     time.sleep(0.2)
     assert thread.is_alive()
@@ -47,8 +47,8 @@ def test_who_holds_a_row_may_still_write_elsewhere(writer):
     assert not Organization.objects.exists()
 
 
-def test_who_never_comes_to_an_end_is_told_of(writer, monkeypatch):
-    monkeypatch.setattr(emptying, "SECONDS", 0.1)
+def test_writer_that_never_finishes_is_an_error(writer, monkeypatch):
+    monkeypatch.setattr(cleanup, "SECONDS", 0.1)
     with pytest.raises(OperationalError, match="could not obtain lock"):
-        emptying.empty()
+        cleanup.delete_all_rows()
     writer.rollback()
