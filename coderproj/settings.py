@@ -254,7 +254,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["coderproj.api.parsers.StrictJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "coderproj.api.renderers.AlwaysJSON",
     "DEFAULT_SCHEMA_CLASS": "coderproj.api.schema.ApiSchema",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["coderproj.api.filters.SearchFilterBackend"],
     "EXCEPTION_HANDLER": "coderproj.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,

@@ -12,7 +12,7 @@ from coderproj.console.pages import Home
 from provisioning.views import daemons, jobs, parameters, remote
 from provisioning.views import files as provisioning
 from provisioning.views import keys as provisioner_keys
-from templates_app.views import access, dry_runs, newer, statistics, templates, versions
+from templates_app.views import access, dry_runs, named_versions, statistics, template_versions, templates, versions
 
 ORGANIZATION = "organizations/<str:organization>"
 TEMPLATE = "templates/<str:template>"
@@ -25,34 +25,42 @@ DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
 
 api = [
     # The documented endpoints. Routes are matched from the top, so the most requested ones come first.
-    path(TEMPLATE, templates.TemplateView.as_view()),
-    path(VERSION, versions.VersionView.as_view()),
-    path(f"{VERSION}/logs", versions.VersionLogsView.as_view()),
-    path(f"{VERSION}/resources", versions.VersionResourcesView.as_view()),
-    path(f"{ORGANIZATION}/templates", templates.OrganizationTemplatesView.as_view()),
-    path(f"{TEMPLATE}/versions", templates.TemplateVersionsView.as_view()),
-    path(f"{TEMPLATE}/daus", templates.TemplateDailyUsersView.as_view()),
-    path(f"{TEMPLATE}/versions/<str:templateversionname>", templates.TemplateVersionByNameView.as_view()),
-    path(f"{VERSION}/cancel", versions.CancelVersionView.as_view()),
-    path(f"{VERSION}/dry-run", dry_runs.DryRunsView.as_view()),
-    path(DRY_RUN, dry_runs.DryRunView.as_view()),
-    path(f"{DRY_RUN}/cancel", dry_runs.CancelDryRunView.as_view()),
-    path(f"{DRY_RUN}/logs", dry_runs.DryRunLogsView.as_view()),
-    path(f"{DRY_RUN}/resources", dry_runs.DryRunResourcesView.as_view()),
-    path(f"{VERSION}/parameters", versions.VersionParametersView.as_view()),
-    path(f"{VERSION}/rich-parameters", versions.VersionRichParametersView.as_view()),
-    path(f"{VERSION}/schema", versions.VersionSchemaView.as_view()),
+    path(
+        TEMPLATE, templates.TemplateViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})
+    ),
+    path(VERSION, versions.VersionViewSet.as_view({"get": "retrieve", "patch": "partial_update"})),
+    path(f"{VERSION}/logs", versions.VersionLogViewSet.as_view({"get": "list"})),
+    path(f"{VERSION}/resources", versions.VersionViewSet.as_view({"get": "resources"})),
+    path(f"{ORGANIZATION}/templates", templates.OrganizationTemplateViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{TEMPLATE}/versions", template_versions.TemplateVersionViewSet.as_view({"get": "list", "patch": "promote"})),
+    path(f"{TEMPLATE}/daus", templates.TemplateViewSet.as_view({"get": "daily_users"})),
+    path(
+        f"{TEMPLATE}/versions/<str:templateversionname>",
+        template_versions.TemplateVersionViewSet.as_view({"get": "retrieve"}),
+    ),
+    path(f"{VERSION}/cancel", versions.VersionViewSet.as_view({"patch": "cancel"})),
+    path(f"{VERSION}/dry-run", dry_runs.DryRunViewSet.as_view({"post": "create"})),
+    path(DRY_RUN, dry_runs.DryRunViewSet.as_view({"get": "retrieve"})),
+    path(f"{DRY_RUN}/cancel", dry_runs.DryRunViewSet.as_view({"patch": "cancel"})),
+    path(f"{DRY_RUN}/logs", dry_runs.DryRunLogViewSet.as_view({"get": "list"})),
+    path(f"{DRY_RUN}/resources", dry_runs.DryRunViewSet.as_view({"get": "resources"})),
+    path(f"{VERSION}/parameters", versions.VersionViewSet.as_view({"get": "parameters"})),
+    path(f"{VERSION}/rich-parameters", versions.VersionViewSet.as_view({"get": "rich_parameters"})),
+    path(f"{VERSION}/schema", versions.VersionViewSet.as_view({"get": "variables"})),
     path(f"{ORGANIZATION}/groups", groups.OrganizationGroupsView.as_view()),
-    path(f"{ORGANIZATION}/templates/examples", templates.StartersView.as_view()),
-    path(f"{ORGANIZATION}/templates/<str:templatename>", templates.OrganizationTemplateView.as_view()),
-    path(f"{ORGANIZATION}/templateversions", versions.OrganizationVersionsView.as_view()),
+    path(f"{ORGANIZATION}/templates/examples", templates.OrganizationTemplateViewSet.as_view({"get": "examples"})),
+    path(
+        f"{ORGANIZATION}/templates/<str:templatename>",
+        templates.OrganizationTemplateViewSet.as_view({"get": "retrieve"}),
+    ),
+    path(f"{ORGANIZATION}/templateversions", named_versions.OrganizationVersionViewSet.as_view({"post": "create"})),
     path(
         f"{ORGANIZATION}/templateversions/<str:templateversionname>",
-        versions.OrganizationVersionView.as_view(),
+        named_versions.OrganizationVersionViewSet.as_view({"get": "retrieve"}),
     ),
     path(
         f"{ORGANIZATION}/templateversions/<str:templateversionname>/previous",
-        versions.PreviousVersionView.as_view(),
+        named_versions.OrganizationVersionViewSet.as_view({"get": "previous"}),
     ),
     # Other endpoints that clients of the documented ones need.
     path("", system.RootView.as_view()),
@@ -62,7 +70,7 @@ api = [
     path("files/<str:file>", provisioning.FileView.as_view()),
     path("parameters/<str:scope>/<str:id>", parameters.ParametersView.as_view()),
     path("parameters/<str:scope>/<str:id>/<str:name>", parameters.ParameterView.as_view()),
-    path("authcheck", access.AuthCheckView.as_view()),
+    path("authcheck", access.AuthCheckViewSet.as_view({"post": "create"})),
     path("audit", audit.AuditView.as_view()),
     # Users and authentication.
     path("users", users.UsersView.as_view()),
@@ -115,13 +123,13 @@ api = [
     path(f"{REMOTE_JOB}/canceled", remote.CanceledView.as_view()),
     path(f"{REMOTE_JOB}/release", remote.ReleaseView.as_view()),
     # Template endpoints that newer clients use.
-    path("templates", access.TemplatesView.as_view()),
-    path(f"{TEMPLATE}/acl", access.AccessListView.as_view()),
-    path(NAMED_VERSION, newer.NamedVersionView.as_view()),
-    path(f"{NAMED_VERSION}/previous", newer.PreviousNamedVersionView.as_view()),
-    path(f"{VERSION}/archive", newer.ArchiveVersionView.as_view()),
-    path(f"{VERSION}/unarchive", newer.UnarchiveVersionView.as_view()),
-    path(f"{VERSION}/presets", newer.PresetsView.as_view()),
+    path("templates", templates.TemplateViewSet.as_view({"get": "list"})),
+    path(f"{TEMPLATE}/acl", access.AccessListViewSet.as_view({"get": "retrieve", "patch": "partial_update"})),
+    path(NAMED_VERSION, named_versions.NamedVersionViewSet.as_view({"get": "retrieve"})),
+    path(f"{NAMED_VERSION}/previous", named_versions.NamedVersionViewSet.as_view({"get": "previous"})),
+    path(f"{VERSION}/archive", versions.VersionViewSet.as_view({"post": "archive"})),
+    path(f"{VERSION}/unarchive", versions.VersionViewSet.as_view({"post": "unarchive"})),
+    path(f"{VERSION}/presets", versions.VersionViewSet.as_view({"get": "presets"})),
     # Facts about the deployment, which clients request.
     path("entitlements", system.EntitlementsView.as_view()),
     path("updatecheck", system.UpdateCheckView.as_view()),
@@ -131,9 +139,9 @@ api = [
     path("replicas", system.ReplicasView.as_view()),
     path("licenses", system.LicensesView.as_view()),
     path("csp/reports", system.CspReportsView.as_view()),
-    path("workspaces", statistics.WorkspacesView.as_view()),
-    path("insights/daus", statistics.DailyUsersView.as_view()),
-    path("workspace-quota/<str:user>", statistics.WorkspaceQuotaView.as_view()),
+    path("workspaces", statistics.StatisticsViewSet.as_view({"get": "workspaces"})),
+    path("insights/daus", statistics.StatisticsViewSet.as_view({"get": "daily_users"})),
+    path("workspace-quota/<str:user>", statistics.StatisticsViewSet.as_view({"get": "workspace_quota"})),
 ]
 
 admin.autodiscover()

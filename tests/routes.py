@@ -2,8 +2,9 @@
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -17,11 +18,31 @@ NAMES = {"templatename", "templateversionname", "groupname", "token", "scope", "
 
 @dataclass(frozen=True)
 class Route:
-    """A path with its view and the view's methods."""
+    """A path with its view and, by method, the action of the view that answers."""
 
     pattern: str
     view: type
-    methods: tuple[str, ...]
+    actions: Mapping[str, str]
+    options: Mapping[str, Any]  # what ``as_view`` was given
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.actions)
+
+    @property
+    def permissions(self) -> set[type]:
+        """The permission classes of all methods."""
+        return {type(one) for method in self.methods for one in self.prepared(method).get_permissions()}
+
+    def prepared(self, method: str) -> Any:
+        """The view as it decides about permissions, credentials and limits of a method."""
+        view = self.view(**self.options)
+        view.action = self.actions[method]
+        return view
+
+    def docstring(self, method: str) -> str:
+        """What the action says of itself, else its view."""
+        return getattr(self.view, self.actions[method]).__doc__ or self.view.__doc__ or ""
 
     def path(self, **values: str) -> str:
         """Return the path with its parameters replaced by the given values, else by ids that do not exist."""
@@ -39,16 +60,25 @@ class Route:
 def api_routes() -> list[Route]:
     """Return all routes below ``/api/v2/``."""
     return [
-        Route(pattern.removeprefix("api/v2/"), view, tuple(m for m in METHODS if hasattr(view, m.lower())))
-        for pattern, view in _walk(get_resolver().url_patterns, "")
-        if pattern.startswith("api/v2/") and view is not RouteNotFound
+        Route(pattern.removeprefix("api/v2/"), callback.cls, _actions(callback), callback.initkwargs)
+        for pattern, callback in _walk(get_resolver().url_patterns, "")
+        if pattern.startswith("api/v2/") and callback.cls is not RouteNotFound
     ]
 
 
-def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, type]]:
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every path of a REST framework view, with its callback."""
     for entry in patterns:
         text = prefix + str(entry.pattern)
         if isinstance(entry, URLResolver):
             yield from _walk(entry.url_patterns, text)
-        elif hasattr(entry.callback, "view_class"):
-            yield text, entry.callback.view_class
+        elif hasattr(entry.callback, "cls"):
+            yield text, entry.callback
+
+
+def _actions(callback: Any) -> dict[str, str]:
+    """By method, in the order of METHODS, the name of what answers it: a viewset maps it, else it is the method's."""
+    mapped = getattr(callback, "actions", None) or {
+        method.lower(): method.lower() for method in METHODS if hasattr(callback.cls, method.lower())
+    }
+    return {method: mapped[method.lower()] for method in METHODS if method.lower() in mapped}

@@ -42,9 +42,7 @@ def test_every_command_has_a_test_module(name):
 # Modules that loop over all routes do not count as a test of a route.
 LOOPING = {"test_completeness.py", "test_generated_requests.py", "test_guards.py"}
 # Without the routes for daemons: tests that run daemons call those.
-PATTERNS = [
-    route.pattern for route in api_routes() if route.pattern and {SignedIn, Public} & set(route.view.permission_classes)
-]
+PATTERNS = [route.pattern for route in api_routes() if route.pattern and {SignedIn, Public} & route.permissions]
 # A parameter in a test: a placeholder of an f-string, or a name.
 FILLED = r"(?:\{[^{}]*\}|[^/\"'\s{}]+)"
 

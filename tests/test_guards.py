@@ -7,14 +7,16 @@ from django.urls import reverse
 
 from coderproj.api.permissions import Public, SignedIn
 from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity import tokens
 from provisioning.views.key_authentication import KeyAuthentication, WithDaemonKey
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user
-from tests.routes import Route, api_routes
+from tests.routes import METHODS, Route, api_routes
 
 ROUTES = api_routes()
-# Routes that need no sign-in. The view's docstring gives the reason.
+CALLS = [(route, method) for route in ROUTES for method in route.methods]
+# Routes that need no sign-in. The docstring of the action gives the reason.
 PUBLIC = {
     "",
     "appearance",
@@ -36,15 +38,36 @@ def test_routes_are_found():
     assert len(ROUTES) > 30
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_every_route_declares_one_permission(route: Route):
-    (permission,) = route.view.permission_classes
+@pytest.mark.parametrize(("route", "method"), CALLS, ids=str)
+def test_every_method_of_every_route_declares_who_may_call_it(route: Route, method: str):
+    view = route.prepared(method)
+    (permission,) = map(type, view.get_permissions())
     assert permission in {SignedIn, Public, WithDaemonKey}
-    assert (permission is WithDaemonKey) == (route.view.authentication_classes == (KeyAuthentication,))
+    credentials = [type(one) for one in view.get_authenticators()]
+    assert (permission is WithDaemonKey) == (credentials == [KeyAuthentication])
     assert (permission is Public) == (route.pattern in PUBLIC)
-    assert route.methods
+    assert (permission is Public) == (credentials == [])
     if permission is Public:
-        assert "public" in (route.view.__doc__ or "").lower()
+        assert "public" in route.docstring(method).lower()
+    assert view.get_throttles()
+
+
+def test_every_route_answers_a_method():
+    assert [route.pattern for route in ROUTES if not route.methods] == []
+    assert {method for route in ROUTES for method in route.methods} == set(METHODS)
+
+
+def test_every_action_of_a_viewset_has_a_route():
+    """An action without one would be dead, and no guard would look at it."""
+    routed: dict[type, set[str]] = {}
+    for route in ROUTES:
+        if issubclass(route.view, ApiViewSet):
+            routed.setdefault(route.view, set()).update(route.actions.values())
+    for view, actions in routed.items():
+        declared = {*view.body_classes, *view.serializer_classes, *getattr(view, "compiled_reads", {})}
+        described = {name for name in dir(view) if "schema" in getattr(getattr(view, name, None), "kwargs", ())}
+        assert described == actions, view
+        assert declared <= actions, view
 
 
 BAD_TOKENS = {

@@ -22,11 +22,7 @@ BASELINE = Path(__file__).with_name("query_counts.json")
 UPDATING = bool(os.environ.get("UPDATE_QUERY_COUNTS"))
 HOW = "if the change is intended, update the file: UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0"
 # Without the routes for daemons, which use a provisioner key.
-READS = [
-    route
-    for route in api_routes()
-    if "GET" in route.methods and {SignedIn, Public} & set(route.view.permission_classes)
-]
+READS = [route for route in api_routes() if "GET" in route.methods and {SignedIn, Public} & route.permissions]
 
 
 def counts() -> dict[str, int]:

@@ -4,12 +4,23 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from coderproj.base.errors import Invalid, Problem
 from coderproj.base.identifiers import NIL, parse_uuid
 
 MAX_INTEGER = 2**31 - 1
 DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+AFTER_ID = OpenApiParameter("after_id", OpenApiTypes.UUID, description="Start after the row with this id.")
+LIMIT = OpenApiParameter("limit", int, description="Maximum number of rows; 0 for all.")
+OFFSET = OpenApiParameter("offset", int, description="Number of rows to skip.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +53,52 @@ def page_of(query: Mapping[str, str]) -> Page:
     if problems:
         raise Invalid("Query parameters have invalid values.", problems=tuple(problems))
     return Page(after_id=after_id, **numbers)
+
+
+class CursorPagination(BasePagination):
+    """Pages of a list that is given whole unless ``limit`` says otherwise. The view's ``rows_after`` finds where
+    ``after_id`` starts."""
+
+    parameters: ClassVar = [AFTER_ID, LIMIT, OFFSET]
+    default_limit = 0
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """The rows of the page. Raises Invalid naming every bad parameter, and DomainError for an unknown cursor."""
+        page = page_of(request.query_params)
+        if page.after_id:
+            queryset = self.rows_after(queryset, page.after_id, view)
+        limit = page.limit or self.default_limit
+        return list(queryset[page.offset : page.offset + limit if limit else None])
+
+    def rows_after(self, queryset: QuerySet[Any], after_id: uuid.UUID, view: Any) -> QuerySet[Any]:
+        rows: QuerySet[Any] = view.rows_after(queryset, after_id)
+        return rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(data)
+
+
+class OffsetPagination(CursorPagination):
+    """Pages of a list that only grows: it is never given whole, and has no cursor."""
+
+    parameters: ClassVar = [LIMIT, OFFSET]
+    no_cursor = ""  # what to answer to ``after_id``
+
+    def rows_after(self, queryset: QuerySet[Any], after_id: uuid.UUID, view: Any) -> QuerySet[Any]:
+        raise Invalid.field("after_id", self.no_cursor)
+
+
+class Counted(CursorPagination):
+    """Mixed into a pagination whose answer is an object: the page as ``results_field``, and ``count``, the number of
+    rows on all pages."""
+
+    results_field = ""
+    count = 0
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        rows = super().paginate_queryset(queryset, request, view)
+        self.count = queryset.count()
+        return rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({self.results_field: data, "count": self.count})

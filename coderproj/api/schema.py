@@ -1,6 +1,7 @@
 """drf-spectacular extensions for the OpenAPI schema."""
 
 import inspect
+import re
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
@@ -10,12 +11,12 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiParameter
 from rest_framework import serializers
 
-# ``page_of`` reads these.
-PAGE_PARAMETERS = [
-    OpenApiParameter("after_id", OpenApiTypes.UUID, description="Start after the row with this id."),
-    OpenApiParameter("limit", int, description="Maximum number of rows; 0 for all."),
-    OpenApiParameter("offset", int, description="Number of rows to skip."),
-]
+from coderproj.api.filters import SearchFilterBackend
+from coderproj.api.pagination import CursorPagination
+from coderproj.base import filtering
+
+PAGE_PARAMETERS = CursorPagination.parameters
+PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 
 def path_id(name: str) -> OpenApiParameter:
@@ -70,12 +71,13 @@ class ConfirmationSerializer(serializers.Serializer[Any]):
 
 
 class ApiSchema(AutoSchema):
-    """Tags each operation by the first resource in its path."""
+    """Describes each operation by what its viewset declares for the action, and tags it by the first resource in its
+    path."""
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
-        """Return the docstring of the method, else of the view's own class; docstrings of base classes are not for
-        callers."""
-        handler = getattr(self.view, self.method.lower())
+        """Return the docstring of the action or method, else of the view's own class; docstrings of base classes are
+        not for callers."""
+        handler = getattr(self.view, getattr(self.view, "action", self.method.lower()))
         return inspect.cleandoc(handler.__doc__ or vars(type(self.view)).get("__doc__") or "")
 
     def get_tags(self) -> list[str]:
@@ -83,3 +85,30 @@ class ApiSchema(AutoSchema):
         first = segments[0] if segments else "system"
         second = segments[1] if len(segments) > 1 else ""
         return [second if first == "organizations" and second else first]
+
+    def get_request_serializer(self) -> Any:
+        return self.view.get_body_class() if hasattr(self.view, "get_body_class") else None
+
+    def get_response_serializers(self) -> Any:
+        view: Any = self.view
+        return view.get_serializer_class()
+
+    def get_override_parameters(self) -> list[Any]:
+        """The filters and pages of a list. A filter that the path already answers is not described."""
+        view: Any = self.view
+        if getattr(view, "action", None) != "list":
+            return []
+        described: list[OpenApiParameter] = []
+        filter_set = getattr(view, "filterset_class", None)
+        if filter_set is not None and SearchFilterBackend in view.filter_backends:
+            in_path = tuple(PATH_PARAMETER.findall(self.path))
+            described += filtering.parameters(filter_set, without=in_path)
+        if isinstance(paginator := view.paginator, CursorPagination):
+            described += paginator.parameters
+        return described
+
+    def get_filter_backends(self) -> list[Any]:
+        return []  # ``get_override_parameters`` describes them
+
+    def _get_paginator(self) -> None:
+        """No object around the rows of a page: answers are plain arrays, or have a serializer of their own."""

@@ -18,9 +18,7 @@ from coderproj.api.throttling import headers_of
 from coderproj.base.envelope import envelope
 from coderproj.base.errors import DomainError, NotFound, SignInRequired
 from coderproj.identity.actor import Actor
-from coderproj.identity.authentication import remembered_actor
 from coderproj.identity.limits import RateLimited
-from coderproj.web.bridge import WEBSOCKET
 
 
 class ApiView(APIView):
@@ -81,61 +79,6 @@ class ApiView(APIView):
     def answer(self, message: str, status: int = 200) -> Response:
         """An answer that only confirms."""
         return Response(envelope(message), status=status)
-
-
-_response_headers: dict[type, dict[str, str]] = {}
-
-
-class CompiledReadView(ApiView):
-    """A view whose ``get`` answers from a ``compiled.Read``.
-
-    For a caller who is remembered, GET takes a short way: the view's own throttles, permissions and ``get``, in which
-    the read proves the caller. Whatever does not succeed there goes the long way from the start, as if nothing had
-    been: errors, unknown callers and answers that no read has proved. So ``get`` must be safe to call twice.
-
-    It leaves no rings of objects behind: what a request was made of is freed when it is answered, and its memory used
-    again while it is in the processor's caches.
-    """
-
-    def head(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # Django would keep the bound ``get`` under this name, a ring with the view.
-        response: HttpResponseBase = self.get(request, *args, **kwargs)  # type: ignore[attr-defined]
-        return response
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        """Those of Django REST framework, which finds them out for each answer, though a class has always the same."""
-        headers = _response_headers.get(type(self))
-        if headers is None:
-            headers = _response_headers[type(self)] = super().default_response_headers
-        return headers.copy()
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        answer = self._short_way(request, args, kwargs) if request.method == "GET" else None
-        return answer or super().dispatch(request, *args, **kwargs)
-
-    def _short_way(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        actor = None if request.META.get(WEBSOCKET) else remembered_actor(request)
-        if actor is None or any("\0" in value for value in kwargs.values()):
-            return None
-        self.args, self.kwargs = args, kwargs
-        self.headers = self.default_response_headers
-        self.request = short = Request(request)
-        short.parser_context.clear()  # a ring with the request
-        short.user = actor  # type: ignore[assignment]
-        try:
-            for permission in self.get_permissions():
-                if not permission.has_permission(short, self):
-                    return None
-            for throttle in self.get_throttles():
-                if not throttle.allow_request(short, self):
-                    return None
-            answer: HttpResponseBase = self.get(short, *args, **kwargs)  # type: ignore[attr-defined]
-        except Exception:  # noqa: BLE001 - the long way says what is wrong
-            return None
-        if not actor.proof.given or isinstance(answer, Response):
-            return None
-        return self.finalize_response(short, answer, *args, **kwargs)  # type: ignore[arg-type]
 
 
 class RouteNotFound(ApiView):

@@ -22,7 +22,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 class FollowableLogs(APIView):
-    """Mixed into a view whose GET answers the log of one job; put it before ``ApiView``.
+    """Mixed into a viewset whose ``list`` answers the log of one job; put it before ``ApiViewSet``.
 
     Answers the window of ``after`` and ``before`` as a JSON array, or, with ``follow``, hands over to a stream that
     ends with the job. Where no streams are served, ``follow`` answers what there is.
@@ -47,7 +47,7 @@ class FollowableLogs(APIView):
             raise Forbidden("A page of another site may not open this WebSocket.")
         super().initial(request, *args, **kwargs)
 
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         query: QueryDict = request._request.GET
         try:
             window = log_window(query)

@@ -1,4 +1,4 @@
-"""Access lists of templates, permission checks, and the templates of all organizations."""
+"""Access lists of templates, and permission checks."""
 
 import uuid
 from typing import Any
@@ -10,8 +10,7 @@ from rest_framework.response import Response
 from coderproj.accounts.serializers.groups import GroupSerializer
 from coderproj.accounts.serializers.users import UserSerializer, user_context
 from coderproj.api.schema import ConfirmationSerializer, path_id
-from coderproj.api.views import ApiView
-from coderproj.base import filtering
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import Invalid, Problem
 from coderproj.base.identifiers import NIL, parse_uuid
 from coderproj.identity import audit
@@ -19,9 +18,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction
 from coderproj.identity.rbac import Action
 from coderproj.identity.users import ME
-from templates_app.filters import TemplateFilter, search_templates
 from templates_app.serializers.access import ANY_ACTION, AccessListAnswer, AuthCheckBody, UpdateAccessListBody
-from templates_app.serializers.templates import TemplateSerializer
 from templates_app.services import access
 from templates_app.services.checks import Check, may
 from templates_app.views.base import OfTemplate
@@ -30,11 +27,15 @@ TEMPLATE_ID = [path_id("template")]
 MAX_CHECKS = 200
 
 
-class AccessListView(OfTemplate):
+class AccessListViewSet(OfTemplate):
     """Who may use or administer a template, besides the roles that may anyway."""
 
-    @extend_schema(operation_id="template_acl", parameters=TEMPLATE_ID, responses={200: AccessListAnswer})
-    def get(self, request: Request, template: str) -> Response:
+    serializer_class = AccessListAnswer
+    body_classes = {"partial_update": UpdateAccessListBody}
+
+    @extend_schema(operation_id="template_acl", parameters=TEMPLATE_ID)
+    def retrieve(self, request: Request, template: str) -> Response:
+        """Who may use or administer a template, besides the roles that may anyway."""
         listed = access.access_list(self.actor, self.find_template())
         context = user_context(self.actor)
         return Response(
@@ -44,31 +45,29 @@ class AccessListView(OfTemplate):
             }
         )
 
-    @extend_schema(
-        operation_id="update_template_acl",
-        parameters=TEMPLATE_ID,
-        request=UpdateAccessListBody,
-        responses={200: ConfirmationSerializer},
-    )
-    def patch(self, request: Request, template: str) -> Response:
+    @extend_schema(operation_id="update_template_acl", parameters=TEMPLATE_ID, responses={200: ConfirmationSerializer})
+    def partial_update(self, request: Request, template: str) -> Response:
+        """Who may use or administer a template, besides the roles that may anyway."""
         found = self.find_template()
         with audit.refused(self.actor, AuditAction.WRITE, found):
             access.authorize(self.actor, Action.CREATE, found)
-            body = self.body(UpdateAccessListBody)
+            body = self.read_body()
         access.update_access_list(self.actor, found, user_roles=body["user_perms"], group_roles=body["group_perms"])
-        return self.answer("Successfully updated template ACL list.")
+        return self.confirm("Successfully updated template ACL list.")
 
 
-class AuthCheckView(ApiView):
-    """What the caller may do: each check by its name, true or false. Types that we do not have are false."""
+class AuthCheckViewSet(ApiViewSet):
+    """Checks of what the caller may do."""
+
+    body_classes = {"create": AuthCheckBody}
 
     @extend_schema(
         operation_id="authcheck",
-        request=AuthCheckBody,
         responses={200: {"type": "object", "additionalProperties": {"type": "boolean"}}},
     )
-    def post(self, request: Request) -> Response:
-        checks = self.body(AuthCheckBody)["checks"]
+    def create(self, request: Request) -> Response:
+        """What the caller may do: each check by its name, true or false. Types that we do not have are false."""
+        checks = self.read_body()["checks"]
         if len(checks) > MAX_CHECKS:
             raise Invalid.field("checks", f"At most {MAX_CHECKS} checks at a time.")
         parsed = {name: check_of(self.actor, name, check) for name, check in checks.items()}
@@ -87,16 +86,3 @@ def check_of(actor: Actor, name: str, body: dict[str, Any]) -> Check:
         ids[field] = None if value == NIL else value
     actions = tuple(Action) if body["action"] == ANY_ACTION else (Action(body["action"]),)
     return Check(resource_type=given["resource_type"], actions=actions, **ids)
-
-
-class TemplatesView(ApiView):
-    """The templates one may see, in all organizations."""
-
-    @extend_schema(
-        operation_id="templates",
-        parameters=filtering.parameters(TemplateFilter),
-        responses={200: TemplateSerializer(many=True)},
-    )
-    def get(self, request: Request) -> Response:
-        rows = search_templates(self.actor, request.query_params)
-        return Response(TemplateSerializer(rows.most_used_first(), many=True).data)

@@ -1,62 +1,44 @@
 """Figures about use."""
 
 from django.db.models import Sum
-from drf_spectacular.utils import extend_schema, inline_serializer
-from rest_framework import serializers
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.accounts.views.base import OfUser
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
+from coderproj.identity.users import find_user
+from templates_app.serializers.statistics import WorkspaceQuotaSerializer, WorkspacesSerializer
 from templates_app.serializers.templates import DailyActiveUsersSerializer
 
 
-class DailyUsersView(ApiView):
-    """Daily active users of the deployment. There are no workspaces yet, so nobody was active."""
+class StatisticsViewSet(ApiViewSet):
+    """Figures about the deployment and its users."""
 
-    @extend_schema(operation_id="deployment_daus", responses={200: DailyActiveUsersSerializer})
-    def get(self, request: Request) -> Response:
-        return Response({"entries": []})
+    serializer_classes = {
+        "daily_users": DailyActiveUsersSerializer,
+        "workspaces": WorkspacesSerializer,
+        "workspace_quota": WorkspaceQuotaSerializer,
+    }
 
+    @extend_schema(operation_id="deployment_daus")
+    def daily_users(self, request: Request) -> Response:
+        """Daily active users of the deployment. There are no workspaces yet, so nobody was active."""
+        return self.respond({"entries": []})
 
-class WorkspacesView(ApiView):
-    """The workspaces that the caller may see. There are none: workspaces cannot be made yet."""
+    @extend_schema(operation_id="workspaces")
+    def workspaces(self, request: Request) -> Response:
+        """The workspaces that the caller may see. There are none: workspaces cannot be made yet."""
+        return self.respond({"workspaces": [], "count": 0})
 
-    @extend_schema(
-        operation_id="workspaces",
-        responses={
-            200: inline_serializer(
-                "Workspaces",
-                {
-                    "workspaces": serializers.ListField(child=serializers.DictField()),
-                    "count": serializers.IntegerField(),
-                },
-            )
-        },
-    )
-    def get(self, request: Request) -> Response:
-        return Response({"workspaces": [], "count": 0})
-
-
-class WorkspaceQuotaView(OfUser):
-    """What a user's groups allow them, ``Everyone`` included. Nothing is consumed while there are no workspaces."""
-
-    @extend_schema(
-        operation_id="workspace_quota",
-        responses={
-            200: inline_serializer(
-                "WorkspaceQuota",
-                {"credits_consumed": serializers.IntegerField(), "budget": serializers.IntegerField()},
-            )
-        },
-    )
-    def get(self, request: Request, user: str) -> Response:
-        found = self.find_user()
+    @extend_schema(operation_id="workspace_quota")
+    def workspace_quota(self, request: Request, user: str) -> Response:
+        """What a user's groups allow them, ``Everyone`` included. Nothing is consumed while there are no workspaces."""
+        found = find_user(self.actor, user)
         authorize(self.actor, Action.READ, Resource.WORKSPACE, owner_id=found.pk)
         organizations = [row.organization_id for row in found.memberships.all()]
         explicit = Group.objects.filter(memberships__user=found, organization__in=organizations)
         everyone = Group.objects.filter(pk__in=organizations)
         budget = sum(rows.aggregate(total=Sum("quota_allowance"))["total"] or 0 for rows in (explicit, everyone))
-        return Response({"credits_consumed": 0, "budget": budget})
+        return self.respond({"credits_consumed": 0, "budget": budget})

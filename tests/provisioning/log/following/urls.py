@@ -12,13 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import NotFound
 from coderproj.base.identifiers import path_uuid
 from provisioning.models import ProvisionerJob
 from provisioning.views.logs import FollowableLogs
 
 
-class JobLogs(FollowableLogs, ApiView):
+class JobLogs(FollowableLogs, ApiViewSet):
     def get_job_id(self) -> uuid.UUID:
         job_id = path_uuid("job", self.kwargs["job"])
         if not ProvisionerJob.objects.filter(pk=job_id).exists():
@@ -97,7 +98,7 @@ def crash(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("api/v2/jobs/<job>/logs", JobLogs.as_view()),
+    path("api/v2/jobs/<job>/logs", JobLogs.as_view({"get": "list"})),
     path("api/v2/echo", Echo.as_view()),
     path("api/v2/upload", Upload.as_view()),
     path("api/v2/endless", Endless.as_view()),

@@ -1,0 +1,101 @@
+"""Versions that are named below an organization, and creating one."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from coderproj.base.errors import NotFound
+from provisioning.serializers.jobs import given_values
+from templates_app.models import Template, TemplateVersion
+from templates_app.serializers.templates import CreateVersionBody
+from templates_app.services import versions
+from templates_app.views.base import AnswersVersions, InOrganization, version_for_answer, versions_for_answers
+
+
+class NamedVersions(AnswersVersions, InOrganization):
+    """The base of viewsets that find a version by names."""
+
+    def get_object(self) -> TemplateVersion:
+        """The version that the path names. Every viewset defines it. Raises NotFound."""
+        raise NotImplementedError
+
+    def find_previous(self) -> TemplateVersion:
+        """The version of the same template that was created just before. Raises NotFound."""
+        earlier = versions.previous(self.get_object())
+        if earlier is None:
+            raise NotFound("No previous template version found.")
+        return version_for_answer(earlier)
+
+
+class OrganizationVersionViewSet(NamedVersions):
+    """Versions by their name in an organization. The newest match wins: names are unique within a template only."""
+
+    body_classes = {"create": CreateVersionBody}
+
+    def get_object(self) -> TemplateVersion:
+        """The newest visible version of that exact name. Raises NotFound."""
+        name = self.kwargs["templateversionname"]
+        found = self.find_organization_of_templates()
+        rows = TemplateVersion.objects.visible(self.actor).filter(organization=found, name=name)
+        version = versions_for_answers(rows).order_by("-created_at", "-id").first()
+        if version is None:
+            raise NotFound(f"No template version found by name {name[:64]!r}.")
+        return version
+
+    @extend_schema(operation_id="create_template_version")
+    def create(self, request: Request, organization: str) -> Response:
+        """Creating a version, which queues its import."""
+        found = self.find_organization_of_templates()
+        body = self.read_body()
+        version = versions.create(
+            self.actor,
+            found,
+            versions.NewVersion(
+                source=versions.Source(file_id=body.get("file_id"), starter=body["example_id"]),
+                name=body["name"],
+                message=body["message"],
+                template_id=body.get("template_id"),
+                provisioner=body["provisioner"],
+                tags=body["tags"],
+                values=given_values(body["parameter_values"]),
+                rich_values={value["name"]: value["value"] for value in body["rich_parameter_values"]},
+                workspace_name=body["workspace_name"],
+            ),
+        )
+        return self.respond(version, status=201)  # as it was queued: a daemon may have claimed it meanwhile
+
+    @extend_schema(operation_id="organization_template_version")
+    def retrieve(self, request: Request, organization: str, templateversionname: str) -> Response:
+        """A version by its name, the newest of the organization where several templates have it."""
+        return self.respond(self.get_object())
+
+    @extend_schema(operation_id="previous_template_version")
+    def previous(self, request: Request, organization: str, templateversionname: str) -> Response:
+        """The version of the same template that was created just before the named one."""
+        return self.respond(self.find_previous())
+
+
+class NamedVersionViewSet(NamedVersions):
+    """Versions by the names of their template and their own, as later clients ask for them."""
+
+    def get_object(self) -> TemplateVersion:
+        """The version of that exact name. Raises NotFound."""
+        templates = Template.objects.visible(self.actor).filter(organization=self.find_organization_of_templates())
+        template = templates.filter(name__iexact=self.kwargs["templatename"]).first()
+        if template is None:
+            raise NotFound
+        rows = versions_for_answers(TemplateVersion.objects.filter(template=template))
+        version = rows.filter(name=self.kwargs["templateversionname"]).first()
+        if version is None:
+            raise NotFound
+        return version
+
+    @extend_schema(operation_id="named_template_version")
+    def retrieve(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
+        """A version by the names of its template and its own."""
+        return self.respond(self.get_object())
+
+    @extend_schema(operation_id="previous_named_template_version")
+    def previous(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
+        """The version of the same template that was created just before the named one."""
+        return self.respond(self.find_previous())
