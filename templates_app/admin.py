@@ -94,5 +94,5 @@ class TemplateAccessAdmin(TableAdmin[TemplateAccess]):
     search_fields = ["template__name", "user__username", "group__name"]
     autocomplete_fields = ["template", "user", "group"]
 
-    def told_of(self, obj: TemplateAccess) -> Template:
+    def audited_object(self, obj: TemplateAccess) -> Template:
         return obj.template

@@ -138,7 +138,7 @@ class GroupMembershipAdmin(TableAdmin[GroupMembership]):
     search_fields = ["user__username", "group__name"]
     autocomplete_fields = ["user", "group"]
 
-    def told_of(self, obj: GroupMembership) -> Group:
+    def audited_object(self, obj: GroupMembership) -> Group:
         return obj.group
 
 

@@ -39,13 +39,12 @@ class TableAdmin(Base[ModelT]):
     def has_act_permission(self, request: HttpRequest) -> bool:
         return isinstance(request.user, User) and request.user.is_superuser
 
-    def told_of(self, obj: ModelT) -> Model:
-        """The object whose entry in the audit log tells of a change to this row: itself, unless it is a part of
-        another."""
+    def audited_object(self, obj: ModelT) -> Model:
+        """Return the object whose audit row records a change of this row: the row itself, or its parent."""
         return obj
 
     def save_model(self, request: HttpRequest, obj: ModelT, form: Any, change: bool) -> None:
-        whole = self.told_of(obj)
+        whole = self.audited_object(obj)
         if type(whole) not in audit.policies():
             super().save_model(request, obj, form, change)
             return
@@ -57,7 +56,7 @@ class TableAdmin(Base[ModelT]):
             entry.after = whole
 
     def delete_model(self, request: HttpRequest, obj: ModelT) -> None:
-        whole = self.told_of(obj)
+        whole = self.audited_object(obj)
         if type(whole) not in audit.policies():
             super().delete_model(request, obj)
             return

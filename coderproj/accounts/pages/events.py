@@ -10,8 +10,8 @@ from coderproj.accounts.serializers.audit import VERBS
 from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.models import AuditAction, AuditLog, Group, Organization, User
 
-# Fields that say which row it is, not what was done.
-UNTOLD = frozenset({"id", "created_by_id", "template_id"})
+# Fields that identify the row and do not describe the change.
+HIDDEN_FIELDS = frozenset({"id", "created_by_id", "template_id"})
 LONGEST_VALUE = 300
 # Types of objects whose names are not words.
 KINDS = {"api_key": "API key", "git_ssh_key": "git SSH key"}
@@ -129,7 +129,7 @@ def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
                 yield Changed(label, "", "another one")
             continue
         before, after = _text(values["old"], names), _text(values["new"], names)
-        if field not in UNTOLD and (before or after):
+        if field not in HIDDEN_FIELDS and (before or after):
             yield Changed(label, before, after)
 
 

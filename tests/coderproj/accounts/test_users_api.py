@@ -51,8 +51,8 @@ def test_hidden_and_unknown_users_give_the_same_response(api, users):
 
 
 def test_visible_users(api, users):
-    everybody = sorted(vars(users).values(), key=lambda user: user.created_at)
-    names = [user.username for user in everybody]
+    all_users = sorted(vars(users).values(), key=lambda user: user.created_at)
+    names = [user.username for user in all_users]
     for name in ("owner", "user_admin", "template_admin", "auditor"):
         assert usernames(getattr(api, name).get("users")) == names
     assert set(usernames(api.member.get("users"))) == {"owner", "admin", "member"}
@@ -110,12 +110,12 @@ def test_invalid_search_is_400(api, query):
 
 
 def test_pagination(api):
-    everybody = api.owner.get("users").body["users"]
-    names = [user["username"] for user in everybody]
+    all_users = api.owner.get("users").body["users"]
+    names = [user["username"] for user in all_users]
     count = len(names)
     page = api.owner.get("users?limit=2&offset=1")
     assert (usernames(page), page.body["count"]) == (names[1:3], count)
-    page = api.owner.get(f"users?after_id={everybody[2]['id']}&limit=2")
+    page = api.owner.get(f"users?after_id={all_users[2]['id']}&limit=2")
     assert (usernames(page), page.body["count"]) == (names[3:5], count)
     assert usernames(api.owner.get("users?offset=1000")) == []
     unknown = api.owner.get(f"users?after_id={uuid.uuid4()}")
