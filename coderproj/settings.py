@@ -281,7 +281,7 @@ SPECTACULAR_SETTINGS = {
         "ParameterScope": "provisioning.models.ParameterScope",
         "ParameterSourceScheme": "provisioning.models.SourceScheme",
         "ProvisionerJobStatus": "provisioning.models.JobStatus",
-        "ProvisionerJobType": "provisioning.models.JobType",
+        "ProvisionerJobType": "provisioning.models.jobs.job_types",
         "ProvisionerType": "provisioning.models.Provisioner",
         "TemplateRole": "templates_app.models.AccessRole",
         "UserStatus": "coderproj.identity.models.UserStatus",

@@ -11,8 +11,9 @@ from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.models import User
 from coderproj.identity.organizations import find_organization
 from coderproj.identity.users import ME, UnknownUser, visible_users
-from provisioning.models import JobStatus, JobType, ProvisionerJob
+from provisioning.models import JobStatus, ProvisionerJob
 from provisioning.models.jobs import ProvisionerJobQuerySet
+from provisioning.queue.kinds import types
 from provisioning.queue.subjects import about_templates
 
 # The final statuses of a job.
@@ -23,7 +24,7 @@ class JobFilter(filtering.FilterSet):
     """Filters by status, kind, initiator, organization, template, time and daemon, on the jobs visible to the actor."""
 
     status = filtering.Choices(choices=JobStatus.choices, method="by_status")
-    type = filtering.Choices(choices=[(value, value) for value in JobType.values])
+    type = filtering.Choices(choices=types)
     initiator = django_filters.CharFilter(
         method="by_initiator", help_text="User who started the job: `me`, id or username."
     )

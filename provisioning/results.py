@@ -1,17 +1,14 @@
 """Store the results of jobs. Called by ``provisioning.queue.jobs`` within its transactions."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from provisioning.engine.base import (
     Agent,
     App,
-    ImportResult,
     ParameterSchema,
-    PlanResult,
     Resource,
-    Transition,
 )
 from provisioning.engine.hcl import allowed_texts
 from provisioning.log.writing import printable
@@ -56,13 +53,14 @@ def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> No
     ParameterSchemaRow.objects.bulk_create(rows, batch_size=BATCH)
 
 
-def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> None:
-    """Store resources with their metadata, agents and apps, in batches of one statement per table."""
+def store_resources(job: ProvisionerJob, found: Iterable[tuple[str, Resource]]) -> None:
+    """Store resources, each with its transition, with their metadata, agents and apps, in batches of one statement per
+    table."""
     resources: list[WorkspaceResource] = []
     metadata: list[WorkspaceResourceMetadata] = []
     agents: list[WorkspaceAgent] = []
     apps: list[WorkspaceApp] = []
-    for transition, resource in _planned(job, result):
+    for transition, resource in found:
         row = WorkspaceResource(
             job=job,
             workspace_transition=transition,
@@ -91,16 +89,6 @@ def store_resources(job: ProvisionerJob, result: ImportResult | PlanResult) -> N
     WorkspaceResourceMetadata.objects.bulk_create(metadata, batch_size=BATCH)
     WorkspaceAgent.objects.bulk_create(agents, batch_size=BATCH)
     WorkspaceApp.objects.bulk_create(apps, batch_size=BATCH)
-
-
-def _planned(job: ProvisionerJob, result: ImportResult | PlanResult) -> Iterator[tuple[str, Resource]]:
-    match result:
-        case ImportResult():
-            yield from ((Transition.START, resource) for resource in result.start.resources)
-            yield from ((Transition.STOP, resource) for resource in result.stop.resources)
-        case PlanResult():
-            transition = job.input.get("transition", Transition.START)
-            yield from ((transition, resource) for resource in result.resources)
 
 
 def _agent(resource: WorkspaceResource, agent: Agent) -> WorkspaceAgent:

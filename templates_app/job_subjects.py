@@ -9,10 +9,10 @@ from django.db.models import BooleanField, F, Func, Q, TextField, Value
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action
-from provisioning.models import JobType, ProvisionerJob
-from provisioning.queue import subjects
-from provisioning.queue.figures import RUN_TYPES
-from provisioning.queue.subjects import Subject
+from provisioning.models import ProvisionerJob
+from provisioning.queue.kinds import is_run_sql
+from provisioning.queue.subjects import Subject, SubjectSource
+from templates_app.job_kinds import JobType
 from templates_app.models import TemplateVersion
 from templates_app.models.visibility import template_condition
 from templates_app.pages.addresses import template_url, version_url
@@ -23,11 +23,7 @@ SHOWN_FIELDS = (
 )
 # Whether a job is a run, and of which version, in the words of the index ``provisioning_job_runs``: with parameters in
 # place of the constants, a prepared statement could not use it.
-IS_RUN = Func(
-    F("type"),
-    template=f"%(expressions)s IN ({', '.join(repr(run_type.value) for run_type in RUN_TYPES)})",
-    output_field=BooleanField(),
-)
+IS_RUN = Func(F("type"), template=is_run_sql("%(expressions)s"), output_field=BooleanField())
 VERSION_ID = Func(F("input"), template="(%(expressions)s ->> 'template_version_id')", output_field=TextField())
 # Up to so many runs are named one by one.
 FEW_RUNS = 1000
@@ -102,6 +98,4 @@ def about_templates(actor: Actor, text: str) -> Q:
     return Q(pk__any=imports) | are_runs if len(few) > FEW_RUNS else Q(pk__any=[*imports, *few])
 
 
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    subjects.register(subjects_of, about_templates)
+SUBJECTS = [SubjectSource(subjects_of, about_templates)]

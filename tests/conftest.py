@@ -1,8 +1,11 @@
 """Fixtures for all tests."""
 
 import pytest
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
+from django.urls import get_resolver
 
+from coderproj.base.contributions import contributions, declared_by
 from templates_app.statistics import usage
 from tests import chromium, cleanup
 from tests.factories import make_organization, make_user
@@ -67,6 +70,25 @@ def _uncached_statistics(monkeypatch):
 def _clear_content_type_cache():
     """Clear Django's cache, which keeps content types of rolled-back transactions."""
     ContentType.objects.clear_cache()
+
+
+@pytest.fixture
+def contribute():
+    """``contribute(kind, path)`` adds what an app could contribute, for the length of a test. With ``alone=True`` it
+    replaces what the installed apps contribute of that kind."""
+    get_resolver().url_patterns  # noqa: B018 - what modules make of contributions when they are imported is not the test's
+    with pytest.MonkeyPatch.context() as monkeypatch:
+
+        def add(kind: str, path: str, *, alone: bool = False) -> None:
+            for config in apps.get_app_configs() if alone else ():
+                rest = {name: value for name, value in declared_by(config).items() if name != kind}
+                monkeypatch.setattr(config, "contributions", rest, raising=False)
+            config = apps.get_app_config("coderproj")
+            monkeypatch.setattr(config, "contributions", {**declared_by(config), kind: path}, raising=False)
+            contributions.cache_clear()
+
+        yield add
+    contributions.cache_clear()
 
 
 # ---------------------------------------------------------------------- users

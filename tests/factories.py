@@ -10,9 +10,10 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
 from provisioning import keys
 from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
-from provisioning.models import DEFAULT_TAGS, File, JobType, ProvisionerJob
+from provisioning.models import DEFAULT_TAGS, File, ProvisionerJob
 from provisioning.protocol.leases import Lease, Worker
 from provisioning.queue import claims, jobs
+from templates_app.job_kinds import JobType
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 _numbers = itertools.count(1)

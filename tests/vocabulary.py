@@ -17,7 +17,8 @@ from urllib.parse import quote, urlencode
 from django.conf import settings
 from django.db import connection, transaction
 
-from provisioning.models import JobType, ProvisionerJob
+from provisioning.models import ProvisionerJob
+from templates_app.job_kinds import JobType
 from templates_app.models import TemplateVersion
 from tests.factories import make_file, make_job, make_organization, make_provisioner_key, make_user
 

@@ -5,27 +5,52 @@ An app declares its contributions in its ``AppConfig``, as dotted paths to lists
     class TemplatesConfig(AppConfig):
         contributions = {"navigation": "templates_app.pages.navigation.ENTRIES"}
 
-The shared part calls ``contributions("navigation")``. The first call imports the modules, so a daemon or a command that
-renders no page imports none of them.
+The part that needs them asks ``contributions("navigation")``. The modules are imported at the first such call, so a
+daemon or a command that shows no page imports none. System checks report unknown kinds and paths that do not exist.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string
+
+# The kinds of contributions, with the class or the signature of an entry.
+KINDS = {
+    "audit_names": "coderproj.accounts.pages.events.AuditNames",
+    "audit_policies": "coderproj.identity.audit.Policy",
+    "group_reach": "(actor, group) -> Sequence[coderproj.accounts.pages.reach.Reachable]",
+    "job_kinds": "provisioning.protocol.kinds.JobKind; the module must not import Django",
+    "job_subjects": "provisioning.queue.subjects.SubjectSource",
+    "navigation": "coderproj.console.navigation.Entry",
+    "parameter_scopes": "provisioning.parameters.ScopeOwner",
+    "search_sources": "coderproj.console.search.Source",
+    "stream_services": "(make a coderproj.web.dispatcher.StreamService)",
+}
+
+
+def declared_by(config: AppConfig) -> Mapping[str, str]:
+    """Dotted paths by kind, as the app declares them."""
+    declared: Mapping[str, str] = getattr(config, "contributions", {})
+    return declared
+
+
+def contribution_paths(kind: str) -> tuple[str, ...]:
+    """The dotted paths to what installed apps contribute of one kind, in the order of INSTALLED_APPS."""
+    if kind not in KINDS:
+        raise LookupError(f"there is no kind of contribution {kind!r}")
+    return tuple(path for config in apps.get_app_configs() if (path := declared_by(config).get(kind)))
 
 
 @cache
 def contributions(kind: str) -> tuple[Any, ...]:
     """Return all contributions of one kind, in the order of INSTALLED_APPS.
 
-    Raises ImportError when an app declares a path that does not exist.
+    The same tuple is returned each time, so that what is made from it can be cached by it. Raises ImportError when an
+    app declares a path that does not exist.
     """
     found: list[Any] = []
-    for config in apps.get_app_configs():
-        declared: Mapping[str, str] = getattr(config, "contributions", {})
-        if kind in declared:
-            found += import_string(declared[kind])
+    for path in contribution_paths(kind):
+        found += import_string(path)
     return tuple(found)

@@ -125,7 +125,8 @@ def _parameter(name: str, entry: Any) -> OpenApiParameter:
     if isinstance(entry, Flag):
         return OpenApiParameter(name, bool, description=description)
     if isinstance(entry, Choices):
-        values = [value for value, _ in entry.extra["choices"]]
+        choices = entry.extra["choices"]
+        values = [value for value, _ in (choices() if callable(choices) else choices)]
         return OpenApiParameter(name, str, description=description, enum=values, many=True, explode=False)
     if isinstance(entry, django_filters.ChoiceFilter):
         return OpenApiParameter(name, str, description=description, enum=[value for value, _ in entry.extra["choices"]])

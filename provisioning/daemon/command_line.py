@@ -12,6 +12,7 @@ from coderproj.base.log_format import LineFormatter
 from provisioning.daemon import configuration, settings
 from provisioning.daemon.loop import Daemon
 from provisioning.protocol.client import JobClient, NotAccepted, Refused
+from provisioning.protocol.kinds import load
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,11 @@ def is_remote(options: Mapping[str, Any]) -> bool:
     return bool(options["url"] or options["key"] or options["key_file"] or settings.PROVISIONER_DAEMON_KEY)
 
 
-def configure(given: Any, options: Mapping[str, Any]) -> configuration.Configuration:
+def configure(given: Any, options: Mapping[str, Any], job_kinds: tuple[str, ...]) -> configuration.Configuration:
     """What the options ask for."""
     return configuration.from_settings(
         given,
+        job_kinds=job_kinds,
         name=options["name"],
         tags=dict(options["tag"]),
         concurrency=options["concurrency"],
@@ -74,7 +76,7 @@ def configure(given: Any, options: Mapping[str, Any]) -> configuration.Configura
     )
 
 
-def remote_client(options: Mapping[str, Any], lease_seconds: float) -> JobClient:
+def remote_client(options: Mapping[str, Any], chosen: configuration.Configuration) -> JobClient:
     """The client that the options ask for. Raises WrongUsage."""
     from provisioning.daemon.remote import BadAddress, RemoteClient
 
@@ -93,7 +95,13 @@ def remote_client(options: Mapping[str, Any], lease_seconds: float) -> JobClient
     if not key.isascii() or not key.isprintable():
         raise WrongUsage("the key is none: it has other characters than letters, digits and hyphens")
     try:
-        return RemoteClient(url, key, lease_seconds=lease_seconds, allow_http=options["allow_http"])
+        return RemoteClient(
+            url,
+            key,
+            lease_seconds=chosen.lease_seconds,
+            kinds=load(chosen.job_kinds),
+            allow_http=options["allow_http"],
+        )
     except BadAddress as error:
         raise WrongUsage(f"--url: {error}") from None
 
@@ -114,8 +122,8 @@ def run(chosen: configuration.Configuration, client: JobClient, *, once: bool) -
 def run_remotely(options: Mapping[str, Any]) -> int:
     """Run a daemon without database access; returns the exit status."""
     try:
-        chosen = configure(settings, options)
-        client = remote_client(options, chosen.lease_seconds)
+        chosen = configure(settings, options, settings.JOB_KINDS)
+        client = remote_client(options, chosen)
     except WrongUsage as error:
         sys.stderr.write(f"provisionerd: {error}\n")
         return WRONG_USAGE

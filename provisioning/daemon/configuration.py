@@ -31,7 +31,7 @@ JOB_ENVIRONMENT = (
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything a daemon goes by; times are in seconds. ``engine`` are the Terraform engine's settings by
-    name.
+    name, ``job_kinds`` the dotted paths of ``protocol.kinds.load``.
     """
 
     name: str
@@ -44,11 +44,13 @@ class Configuration:
     drain_seconds: float
     engine: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict, repr=False)
+    job_kinds: tuple[str, ...] = ()
 
 
 def from_settings(
     settings: Any,
     *,
+    job_kinds: tuple[str, ...],
     name: str = "",
     tags: Mapping[str, str] | None = None,
     concurrency: int | None = None,
@@ -85,6 +87,7 @@ def from_settings(
             "cli_config": settings.PROVISIONER_CLI_CONFIG or None,
         },
         environment=job_environment(os.environ, settings.PROVISIONER_ENVIRONMENT),
+        job_kinds=job_kinds,
     )
 
 

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
 from provisioning.notifications import CANCELING, JOB_CHANNEL, QUEUED
 from provisioning.protocol.client import Assignment, DaemonFacts, Lease, Registration, Unreachable, Wakeup
-from provisioning.protocol.leases import JobResult, Worker
+from provisioning.protocol.leases import Worker
 from provisioning.queue.daemon_service import JobService
 
 # COPY and LISTEN go past Django, and so do their errors.
@@ -78,7 +78,7 @@ class DirectClient:
         with reachable():
             return self._service.store_schemas(lease, schemas)
 
-    def complete(self, lease: Lease, result: JobResult) -> None:
+    def complete(self, lease: Lease, result: Any) -> None:
         with reachable():
             self._service.complete(lease, result)
 

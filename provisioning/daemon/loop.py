@@ -19,6 +19,7 @@ from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
+from provisioning.protocol import kinds
 from provisioning.protocol.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Daemon:
         self._hurry = threading.Event()
         self._finished = threading.Event()
         self._facts = _facts(configuration)
-        prepare = messages.Prepare(configuration.provisioners, configuration.engine)
+        self._kinds = kinds.load(configuration.job_kinds)
+        prepare = messages.Prepare(configuration.provisioners, configuration.engine, configuration.job_kinds)
         self._children = Children(configuration.environment, prepare)
         self._spares = Spares(min(SPARES, configuration.concurrency), lambda: RunnerProcess(self._children, prepare))
 
@@ -138,7 +140,12 @@ class Daemon:
         if assignment is None:
             return False
         supervisor = Supervisor(
-            assignment, client=self._client, spares=self._spares, bounds=self._bounds, claimed_at=claimed_at
+            assignment,
+            kind=self._kinds.of(assignment.job_type),
+            client=self._client,
+            spares=self._spares,
+            bounds=self._bounds,
+            claimed_at=claimed_at,
         )
         if self._stopping.is_set():
             self._give_back(assignment)

@@ -9,16 +9,7 @@ from typing import Any
 
 import msgspec
 
-from provisioning.engine.base import (
-    ImportResult,
-    LogLine,
-    ParameterSchema,
-    ParameterValue,
-    PlanInput,
-    PlanResult,
-)
-
-# A result may list many thousands of resources; nothing sane is larger than this.
+from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
@@ -28,11 +19,13 @@ class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
 # ------------------------------------------------------------------ to the job's process
 class Prepare(Message, frozen=True, tag=True):
     """Said once at the start, before there is a job: import and set up the engines of these names.
-    ``settings`` are those of ``engine.terraform.EngineSettings``, by name.
+    ``settings`` are those of ``engine.terraform.EngineSettings``, by name; ``job_kinds`` are the dotted paths of
+    ``protocol.kinds.load``.
     """
 
     provisioners: tuple[str, ...]
     settings: dict[str, Any]
+    job_kinds: tuple[str, ...] = ()
 
 
 class WarmUp(Message, frozen=True, tag=True):
@@ -40,13 +33,14 @@ class WarmUp(Message, frozen=True, tag=True):
 
 
 class Start(Message, frozen=True, tag=True):
-    """The job. ``archive`` is the path of a plain tar, ``directory`` where it is to be unpacked."""
+    """The job. ``archive`` is the path of a plain tar, ``directory`` where it is to be unpacked, ``payload`` the JSON
+    of the type that the job's kind names."""
 
-    is_import: bool
+    job_type: str
     provisioner: str
     archive: Path
     directory: Path
-    plan_input: PlanInput
+    payload: msgspec.Raw
 
 
 class Values(Message, frozen=True, tag=True):
@@ -72,7 +66,7 @@ class ReadmeFound(Message, frozen=True, tag=True):
 
 
 class SchemasFound(Message, frozen=True, tag=True):
-    """The variables of an import; the process waits for ``Values``."""
+    """The variables of a template; the process waits for ``Values``."""
 
     schemas: tuple[ParameterSchema, ...]
 
@@ -83,16 +77,10 @@ class Measured(Message, frozen=True, tag=True):
     seconds: dict[str, float]
 
 
-class Imported(Message, frozen=True, tag=True):
-    """The end of an import."""
+class Finished(Message, frozen=True, tag=True):
+    """The end of a job that succeeded. ``result`` is the JSON of the type that the job's kind names."""
 
-    result: ImportResult
-
-
-class Planned(Message, frozen=True, tag=True):
-    """The end of a dry run."""
-
-    result: PlanResult
+    result: msgspec.Raw
 
 
 class Failed(Message, frozen=True, tag=True):
@@ -105,11 +93,16 @@ class Interrupted(Message, frozen=True, tag=True):
     """The end of a job that was told to stop."""
 
 
-Event = Logged | ReadmeFound | SchemasFound | Measured | Imported | Planned | Failed | Interrupted
+Event = Logged | ReadmeFound | SchemasFound | Measured | Finished | Failed | Interrupted
 
 
 class Unreadable(Exception):
     """The other side sent something that is no message."""
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """A payload or result as part of a message."""
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def encode(message: Message) -> bytes:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from provisioning.daemon import engines, messages, runner
 from provisioning.engine.base import EngineError
+from provisioning.protocol import kinds
 
 ORDER_BYTES = 1024 * 1024
 DESCRIPTORS = 3
@@ -139,6 +140,7 @@ def _lead_group(pid: int) -> None:
 
 
 def _import_engines(prepare: messages.Prepare) -> None:
+    kinds.load(prepare.job_kinds)
     for name in prepare.provisioners:
         with suppress(EngineError, ImportError, OSError):  # told when a job wants it
             engines.make(name, prepare.settings)

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from provisioning.daemon.polling import LongPoll
-from provisioning.engine.base import ImportResult, LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol import wire
 from provisioning.protocol.client import (
     Assignment,
@@ -30,7 +30,7 @@ from provisioning.protocol.client import (
     Unreachable,
     Wakeup,
 )
-from provisioning.protocol.leases import JobResult
+from provisioning.protocol.kinds import JobKinds, cannot_run
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +72,14 @@ class RemoteClient:
 
     poll_seconds = wire.MAX_WAIT
 
-    def __init__(self, url: str, key: str, *, lease_seconds: float, allow_http: bool = False) -> None:
+    def __init__(self, url: str, key: str, *, lease_seconds: float, kinds: JobKinds, allow_http: bool = False) -> None:
         """Raises BadAddress for a URL that is none, or whose answers anybody on the way could read and change."""
         parts = urlsplit(url)
         plain = parts.scheme == "http" and (allow_http or parts.hostname in LOOPBACK)
         if not parts.hostname or not (parts.scheme == "https" or plain):
             raise BadAddress("expected https://HOST (http only to this machine, or with --allow-http)")
         self._lease_seconds = lease_seconds
+        self._kinds = kinds
         self._facts: DaemonFacts | None = None
         self._id = uuid.uuid4()
         self._claim = uuid.uuid4()
@@ -144,13 +145,18 @@ class RemoteClient:
     def acquire(self) -> Assignment | None:
         while True:
             request = wire.Acquire(self._id, self._claim, self._lease_seconds)
-            job = self._call_as_daemon("acquire", wire.Acquired, request).job
+            job = self._call_as_daemon("acquire", wire.acquired_type(self._kinds, lenient=True), request).job
             if job is None:
                 self._fruitless = self._fruitless + 1 if self._promised else 0
                 self._promised = False
                 return None
             self._promised, self._fruitless = False, 0
             lease = Lease(job.id, self._claim)
+            payload = wire.payload_of(job, self._kinds)
+            if payload is None:
+                self._claim = uuid.uuid4()
+                self._give_up(lease, cannot_run(job.job_type))
+                continue
             try:
                 archive = self._archive(job, lease)
             except LeaseLost:
@@ -166,7 +172,7 @@ class RemoteClient:
                 job_type=job.job_type,
                 provisioner=job.provisioner,
                 attempt=job.attempt,
-                plan_input=job.plan_input,
+                payload=payload,
                 archive=archive,
                 archive_sha256=job.archive_sha256,
                 archive_bytes=job.archive_bytes,
@@ -207,9 +213,8 @@ class RemoteClient:
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         return self._call_for(lease, "schemas", wire.Schemas(tuple(schemas)), wire.Values).values
 
-    def complete(self, lease: Lease, result: JobResult) -> None:
-        body = wire.Complete(imported=result) if isinstance(result, ImportResult) else wire.Complete(planned=result)
-        self._call_for(lease, "complete", body, wire.Done, STORE_TIMEOUT)
+    def complete(self, lease: Lease, result: Any) -> None:
+        self._call_for(lease, "complete", wire.completion(result, self._kinds), wire.Done, STORE_TIMEOUT)
 
     def fail(self, lease: Lease, error: str) -> None:
         self._call_for(lease, "fail", wire.Fail(error), wire.Done)

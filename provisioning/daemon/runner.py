@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from coderproj.base.errors import DomainError
 from provisioning.daemon import engines, messages
@@ -29,14 +29,12 @@ from provisioning.engine.base import (
     LogLevel,
     LogLine,
     LogSource,
+    ParameterSchema,
     ParameterValue,
-    PlanInput,
     Stage,
 )
 from provisioning.files import archive
-
-MAX_README_BYTES = 1024 * 1024
-NO_README = "No README.md provided"
+from provisioning.protocol import kinds
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CHUNK = 64 * 1024
@@ -172,7 +170,7 @@ class Runner:
             gc.freeze()  # what is there by now stays, and need not be looked through again
         self._clock.start()
         try:
-            end = self._end_of(start, prepare.settings)
+            end = self._end_of(start, prepare)
             self._log.open(Stage.CLEANING_UP)
             self._pipes.send(messages.Measured(self._clock.seconds))
             self._pipes.send(end)
@@ -189,10 +187,10 @@ class Runner:
                 with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
                     self._engines[name] = engines.make(name, prepare.settings)
 
-    def _end_of(self, start: messages.Start, settings: dict[str, Any]) -> messages.Event:
+    def _end_of(self, start: messages.Start, prepare: messages.Prepare) -> messages.Event:
         try:
-            engine = self._engines.get(start.provisioner)
-            return self._work(start, engine or engines.make(start.provisioner, settings))
+            engine = self._engines.get(start.provisioner) or engines.make(start.provisioner, prepare.settings)
+            return self._work(start, engine, prepare.job_kinds)
         except (EngineError, DomainError) as error:
             # After a request to stop, an error is most likely what the interruption caused.
             return messages.Interrupted() if self._stop.is_set() else messages.Failed(_text(error))
@@ -203,51 +201,56 @@ class Runner:
             traceback.print_exc()
             return messages.Failed(f"internal error of the provisioner: {type(error).__name__}")
 
-    def _work(self, start: messages.Start, engine: Engine) -> messages.Event:
+    def _work(self, start: messages.Start, engine: Engine, job_kinds: tuple[str, ...]) -> messages.Event:
+        kind = kinds.load(job_kinds).of(start.job_type)
+        if kind.run is None or kind.payload is None:
+            raise EngineError(kinds.cannot_run(start.job_type))
         log = self._log
         log.open(Stage.SETTING_UP)
         unpacked = archive.unpack(start.archive, start.directory)
         if unpacked.dropped:
             log.note(LogLevel.INFO, f"Left out of the archive: {', '.join(unpacked.dropped)}")
         self._clock.lap("unpack")
-        self._go_on()
-        if not start.is_import:
-            log.open(Stage.PERSISTENT)
-            plan = engine.plan(start.directory, start.plan_input, log=log.from_engine, stop=self._stop)
-            self._clock.lap("plan")
-            return messages.Planned(plan)
-        self._add_readme(start.directory)
-        log.open(Stage.PARSING)
-        schemas = engine.parse(start.directory, log=log.from_engine)
-        self._clock.lap("read")
-        self._pipes.send(messages.SchemasFound(schemas))
-        values = self._values.get()
-        self._clock.lap("values")
-        self._go_on()
-        known = {value.name for value in values or ()}
-        for schema in schemas:
-            if schema.name not in known:
-                raise EngineError(f"missing parameter: {schema.name}")
-        log.open(Stage.PERSISTENT)
-        plan_input = PlanInput(start.plan_input.context, values or (), start.plan_input.rich_parameter_values)
-        result = engine.plan_import(start.directory, plan_input, log=log.from_engine, stop=self._stop)
-        self._clock.lap("plan")
-        return messages.Imported(result)
+        job = RunningJob(self._pipes, log, self._clock, self._values, self._stop, start.directory, engine)
+        job.check_canceled()
+        return messages.Finished(messages.raw(kind.run(job, kind.payload.decode(start.payload))))
 
-    def _go_on(self) -> None:
-        if self._stop.is_set():
+
+class RunningJob:
+    """Implements ``protocol.kinds.RunningJob``: what the function of a job's kind works with."""
+
+    def __init__(
+        self,
+        pipes: Pipes,
+        log: JobLog,
+        clock: Clock,
+        values: "queue.SimpleQueue[tuple[ParameterValue, ...] | None]",
+        stop: threading.Event,
+        directory: Path,
+        engine: Engine,
+    ) -> None:
+        self._pipes = pipes
+        self._values = values
+        self.stop = stop
+        self.directory = directory
+        self.engine = engine
+        self.open = log.open
+        self.note = log.note
+        self.log = log.from_engine
+        self.measure = clock.lap
+
+    def check_canceled(self) -> None:
+        if self.stop.is_set():
             raise Canceled
 
-    def _add_readme(self, directory: Path) -> None:
-        paths = sorted(path for path in directory.iterdir() if path.name.lower() == "readme.md" and path.is_file())
-        if not paths:
-            self._log.open(NO_README, LogLevel.DEBUG)
-            return
-        self._log.open(Stage.README)
-        if paths[0].stat().st_size > MAX_README_BYTES:
-            self._log.note(LogLevel.WARN, f"{paths[0].name} was left out: it is larger than {MAX_README_BYTES} bytes")
-            return
-        self._pipes.send(messages.ReadmeFound(paths[0].read_text(encoding="utf-8", errors="replace")))
+    def store_readme(self, readme: str) -> None:
+        self._pipes.send(messages.ReadmeFound(readme))
+
+    def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
+        self._pipes.send(messages.SchemasFound(tuple(schemas)))
+        values = self._values.get()
+        self.check_canceled()
+        return values or ()
 
 
 def _text(error: EngineError | DomainError) -> str:

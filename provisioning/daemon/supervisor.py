@@ -3,17 +3,19 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from provisioning.daemon import messages
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.engine.base import LogLine, ParameterValue
 from provisioning.protocol.client import Assignment, JobClient, LeaseLost, Refused, Unreachable
-from provisioning.protocol.leases import IMPORT
+from provisioning.protocol.kinds import JobKind
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +58,17 @@ class Supervisor:
     """
 
     def __init__(
-        self, assignment: Assignment, *, client: JobClient, spares: Spares, bounds: Bounds, claimed_at: float
+        self,
+        assignment: Assignment,
+        *,
+        kind: JobKind,
+        client: JobClient,
+        spares: Spares,
+        bounds: Bounds,
+        claimed_at: float,
     ) -> None:
         self.assignment = assignment
+        self._kind = kind
         self._client = client
         self._spares = spares
         self._bounds = bounds
@@ -75,7 +85,7 @@ class Supervisor:
         self._flushed_at = 0.0
         self._seconds = {"claim": self._started_at - claimed_at}
         self._secrets: tuple[str, ...] = ()
-        self._hide(assignment.plan_input.parameter_values)
+        self._hide(kind.values(assignment.payload))
 
     # ------------------------------------------------------------------ from other threads
     def cancel(self) -> None:
@@ -159,11 +169,11 @@ class Supervisor:
         source.write_bytes(self.assignment.archive)
         process.send(
             messages.Start(
-                is_import=self.assignment.job_type == IMPORT,
+                job_type=self.assignment.job_type,
                 provisioner=self.assignment.provisioner,
                 archive=source,
                 directory=process.directory / "template",
-                plan_input=self.assignment.plan_input,
+                payload=messages.raw(self.assignment.payload),
             )
         )
         try:
@@ -216,10 +226,10 @@ class Supervisor:
             self._lines.clear()
             if not isinstance(end, messages.Failed):
                 end = messages.Failed(str(error))
-        if isinstance(end, messages.Imported | messages.Planned):
+        if isinstance(end, messages.Finished):
             try:
                 storing = time.monotonic()
-                self._patiently(client.complete, lease, end.result)
+                self._patiently(client.complete, lease, self._result(end))
                 self._seconds["store"] = time.monotonic() - storing
             except Refused as error:
                 return self._fail(str(error))
@@ -235,6 +245,16 @@ class Supervisor:
         if reason is Reason.OUT_OF_TIME:
             return self._fail(f"the job took longer than {self._bounds.job:g} seconds")
         return self._fail(f"the job's process ended unexpectedly ({crash or 'interrupted'})")
+
+    def _result(self, end: messages.Finished) -> Any:
+        """Raises Refused for a result that is not what the job's kind names."""
+        shape = self._kind.result
+        try:
+            if shape is not None:
+                return shape.decode(end.result)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            logger.warning("Job %s: its result is not understood: %s", self.assignment.job_id, error)
+        raise Refused("the job's process could not be understood")
 
     def _fail(self, error: str) -> str:
         self._patiently(self._client.fail, self.assignment.lease, self._mask(error))
@@ -271,7 +291,7 @@ class Supervisor:
                 attempt += 1
 
     # ------------------------------------------------------------------ secrets
-    def _hide(self, values: tuple[ParameterValue, ...]) -> None:
+    def _hide(self, values: Iterable[ParameterValue]) -> None:
         """The engine masks already; a line of the daemon's own or of a library must not tell them either."""
         found = {
             part

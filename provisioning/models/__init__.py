@@ -2,7 +2,7 @@
 
 from provisioning.models.daemons import ProvisionerDaemon
 from provisioning.models.files import File
-from provisioning.models.jobs import DEFAULT_TAGS, JobEnd, JobStatus, JobType, Provisioner, ProvisionerJob
+from provisioning.models.jobs import DEFAULT_TAGS, JobEnd, JobStatus, Provisioner, ProvisionerJob
 from provisioning.models.keys import ProvisionerKey
 from provisioning.models.logs import ProvisionerJobLog
 from provisioning.models.parameters import (
@@ -27,7 +27,6 @@ __all__ = [
     "File",
     "JobEnd",
     "JobStatus",
-    "JobType",
     "ParameterSchema",
     "ParameterScope",
     "ParameterValue",

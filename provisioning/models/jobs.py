@@ -8,19 +8,19 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.fields.json import KeyTextTransform
 
+from coderproj.base.contributions import contributions
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope, Organization
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models.files import File
-from provisioning.protocol.leases import DEFAULT_TAGS, IMPORT
+from provisioning.protocol.leases import DEFAULT_TAGS
 
-__all__ = ["DEFAULT_TAGS", "JobEnd", "JobStatus", "JobType", "Provisioner", "ProvisionerJob"]
+__all__ = ["DEFAULT_TAGS", "JobEnd", "JobStatus", "Provisioner", "ProvisionerJob"]
 
 
-class JobType(models.TextChoices):
-    IMPORT = IMPORT
-    DRY_RUN = "template_version_dry_run"
-    BUILD = "workspace_build"
+def job_types() -> list[tuple[str, str]]:
+    """The types of jobs with their names in the API's document, as the installed apps declare them."""
+    return [(kind.type, kind.choice_label or kind.label) for kind in contributions("job_kinds")]
 
 
 class Provisioner(models.TextChoices):
@@ -82,8 +82,8 @@ class ProvisionerJob(models.Model):
            v                  v
         canceled          canceling --complete or fail--> canceled | failed
 
-        running --lease expired--> pending again (imports and dry runs, at most MAX_ATTEMPTS times)
-                             `---> failed (builds; attempts used up)
+        running --lease expired--> pending again (kinds that may be repeated, at most MAX_ATTEMPTS times)
+                             `---> failed (other kinds; attempts used up)
 
     A claim sets a new ``lease`` with its expiry. Every write of a daemon names the lease and must match one row,
     so a daemon that was frozen and wakes up changes nothing. ``ended_lease`` is the last lease that a daemon gave up
@@ -101,7 +101,7 @@ class ProvisionerJob(models.Model):
     initiator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
     provisioner = models.CharField(max_length=16, choices=Provisioner.choices, default=Provisioner.TERRAFORM)
     storage_method = models.CharField(max_length=16, default="file")
-    type = models.CharField(max_length=32, choices=JobType.choices)
+    type = models.CharField(max_length=32, choices=job_types)
     file = models.ForeignKey(File, on_delete=models.PROTECT, null=True, blank=True, related_name="jobs")
     input = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)

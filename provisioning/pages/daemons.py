@@ -23,7 +23,8 @@ from provisioning.models.daemons import ONLINE_SECONDS
 from provisioning.pages.addresses import job_url
 from provisioning.pages.parts import seconds_queued, seconds_run, tags_of
 from provisioning.queue import utilisation
-from provisioning.queue.subjects import Subject, kind_of, subjects_of
+from provisioning.queue.kinds import kind_of
+from provisioning.queue.subjects import Subject, subjects_of
 from provisioning.queue.utilisation import Work
 
 PAGE_SIZE = 50
@@ -132,7 +133,9 @@ def jobs_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> list[JobOfDaemon]:
     now = datetime.now(UTC)
     subjects = subjects_of(actor, listed)
     return [
-        JobOfDaemon(job, kind_of(job), subjects[job.pk], job_url(job), seconds_queued(job, now), seconds_run(job, now))
+        JobOfDaemon(
+            job, kind_of(job).label, subjects[job.pk], job_url(job), seconds_queued(job, now), seconds_run(job, now)
+        )
         for job in listed
     ]
 

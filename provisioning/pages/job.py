@@ -8,13 +8,14 @@ from django.http.response import HttpResponseBase
 from coderproj.base.errors import NotFound
 from coderproj.console.views import SignedInPage
 from provisioning.files import stored
-from provisioning.models import JobType, ProvisionerJob
+from provisioning.models import ProvisionerJob
 from provisioning.pages.addresses import job_url
-from provisioning.pages.jobs import cancellation_of, is_cancelable
+from provisioning.pages.jobs import cancellation_of
 from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 from provisioning.queue import administration
-from provisioning.queue.subjects import Subject, kind_of, subjects_of
+from provisioning.queue.kinds import kind_of
+from provisioning.queue.subjects import Subject, subjects_of
 
 JOBS = ("Jobs", "/jobs")
 
@@ -40,14 +41,14 @@ class JobPage(JobSection):
         row = self.job
         if facts := facts_answer(self, row):
             return facts
-        kind = kind_of(row)
+        kind = kind_of(row).label
         context = job_context(row) | {
             "kind": kind,
             "subject": self.subject,
             "trail": [JOBS, (kind, "")],
             "log": log_console(row, follow_url=self.subject.log_url, raw_url=f"{job_url(row)}/log.txt"),
-            "resources": resources_of(row) if row.type != JobType.IMPORT or row.completed_at else [],
-            "cancellation": cancellation_of(row, kind) if is_cancelable(row) else None,
+            "resources": resources_of(row) if row.completed_at else [],
+            "cancellation": cancellation_of(row, kind) if administration.cancelable(self.actor, [row]) else None,
         }
         if self.subject.files_url and stored.source_of(self.actor, row):
             context |= source_context(row, self.subject.files_url)
@@ -58,8 +59,9 @@ class CancelJob(JobSection):
     """Asks, and cancels."""
 
     def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
-        question = cancellation_of(self.job, kind_of(self.job))
-        trail = [JOBS, (kind_of(self.job), job_url(self.job)), ("Cancel", "")]
+        kind = kind_of(self.job).label
+        question = cancellation_of(self.job, kind)
+        trail = [JOBS, (kind, job_url(self.job)), ("Cancel", "")]
         return self.show("console/question.html", {"question": question, "trail": trail})
 
     def post(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:

@@ -21,9 +21,11 @@ from provisioning.filters import ENDS, FinishedJobFilter, JobFilter
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import daemon_url, job_url
 from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
+from provisioning.queue import administration
+from provisioning.queue.kinds import kind_of, labels
 from provisioning.queue.matching import Unmatched, unmatched
 from provisioning.queue.positions import queue_of
-from provisioning.queue.subjects import KINDS, Subject, kind_of, subjects_of
+from provisioning.queue.subjects import Subject, subjects_of
 
 SHOWN_AT_MOST = 25
 FINISHED_SIZE = 25
@@ -81,9 +83,7 @@ class FinishedForm(FiltersForm):
     status = forms.ChoiceField(
         required=False, label="Result", choices=[("", "Any"), *((end.value, end.label) for end in ENDS)]
     )
-    type = forms.ChoiceField(
-        required=False, label="Kind", choices=[("", "Any"), *((key.value, name) for key, name in KINDS.items())]
-    )
+    type = forms.ChoiceField(required=False, label="Kind", choices=lambda: [("", "Any"), *labels()])
     template = forms.CharField(
         required=False, label="Template", widget=forms.TextInput({"type": "search", "placeholder": "Part of its name"})
     )
@@ -182,9 +182,10 @@ class JobsPage(SignedInPage):
         to_start = [job for job in jobs if job.started_at is None and job.completed_at is None]
         queue = queue_of([job.pk for job in to_start])
         stuck = unmatched(to_start)
+        may_cancel = administration.cancelable(self.actor, jobs)
 
         def row_of(job: ProvisionerJob) -> JobRow:
-            kind = kind_of(job)
+            kind = kind_of(job).label
             return JobRow(
                 job=job,
                 kind=kind,
@@ -196,7 +197,7 @@ class JobsPage(SignedInPage):
                 position=queue.position(job.pk),
                 tags=tags_of(job.tags),
                 no_match=stuck.get(job.pk),
-                cancellation=cancellation_of(job, kind) if is_cancelable(job) else None,
+                cancellation=cancellation_of(job, kind) if job.pk in may_cancel else None,
             )
 
         return [[row_of(job) for job in listed] for listed in lists]
@@ -247,12 +248,6 @@ def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
 
 
 # ---------------------------------------------------------------------- canceling
-def is_cancelable(job: ProvisionerJob) -> bool:
-    """Whether there is something to cancel. Whoever sees a job in the queue may: it is their own, or they manage the
-    templates of its organization."""
-    return job.completed_at is None and job.canceled_at is None
-
-
 def cancellation_of(job: ProvisionerJob, what: str) -> Question:
     """The question before a job is canceled."""
     if job.started_at is None:

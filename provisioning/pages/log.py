@@ -11,18 +11,14 @@ from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from provisioning.engine.base import LogLevel, Stage
-from provisioning.models import JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
+from provisioning.models import JobStatus, ProvisionerJob, ProvisionerJobLog
+from provisioning.queue.kinds import kind_of
 
 # Of a longer log only the end is on the page; all of it can be downloaded.
 LINES_SHOWN = 5_000
 FETCHED_AT_ONCE = 2_000
 # So many lines are an element of their own, which a browser leaves alone while it is out of sight. So does ``log.js``.
 BLOCK = 100
-# The stages that a job of this type goes through if nothing goes wrong.
-USUAL_STAGES = {
-    JobType.IMPORT: (Stage.SETTING_UP, Stage.PARSING, Stage.PERSISTENT, Stage.EPHEMERAL, Stage.CLEANING_UP),
-    JobType.DRY_RUN: (Stage.SETTING_UP, Stage.PERSISTENT, Stage.CLEANING_UP),
-}
 
 
 class LogRow(NamedTuple):
@@ -210,9 +206,8 @@ def _rail(job: ProvisionerJob, stages: list[StageLines]) -> list[RailStage]:
     rail = [RailStage(stage.name, stage.state, stage.seconds, stage.first) for stage in stages]
     if job.status == JobStatus.SUCCEEDED:
         return rail
-    usual = USUAL_STAGES.get(JobType(job.type), ())
     state = "waiting" if job.completed_at is None else "skipped"
-    missing = [RailStage(name, state) for name in usual if name not in seen]
+    missing = [RailStage(name, state) for name in kind_of(job).stages if name not in seen]
     if job.completed_at is None or not rail or rail[-1].name != Stage.CLEANING_UP:
         return rail + missing
     return [*rail[:-1], *missing, rail[-1]]

@@ -11,7 +11,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import daemon_url, job_url
-from provisioning.queue.subjects import kind_of
+from provisioning.queue.kinds import kind_of
 
 # A job is looked for by the beginning of its id: lists show eight digits.
 JOB_ID_START = re.compile(r"[0-9a-f]{8,32}")
@@ -25,7 +25,7 @@ def find_jobs(actor: Actor, text: str, count: int) -> Sequence[Hit]:
     # The primary key's index finds what is between the first and the last id that begin so.
     first, last = uuid.UUID(start.ljust(32, "0")), uuid.UUID(start.ljust(32, "f"))
     jobs = ProvisionerJob.objects.visible(actor).filter(pk__gte=first, pk__lte=last).order_by("pk")[:count]
-    return [Hit(job_url(job), f"{kind_of(job)} {str(job.pk)[:8]}", _state(job), "list-checks") for job in jobs]
+    return [Hit(job_url(job), f"{kind_of(job).label} {str(job.pk)[:8]}", _state(job), "list-checks") for job in jobs]
 
 
 def _state(job: ProvisionerJob) -> str:

@@ -7,10 +7,10 @@ daemon can work on the database or over HTTPS.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue, PlanInput
-from provisioning.protocol.leases import JobResult, Lease, LeaseLost
+from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.protocol.leases import Lease, LeaseLost
 
 __all__ = [
     "Assignment",
@@ -62,15 +62,15 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A job with all that it takes to run it. ``archive`` is a plain tar, with its SHA-256 in hex; ``log_count``
-    is the number of lines that earlier attempts wrote.
+    """A job with all that it takes to run it. ``payload`` is of the type that the job's kind names; ``archive`` is a
+    plain tar, with its SHA-256 in hex; ``log_count`` is the number of lines that earlier attempts wrote.
     """
 
     lease: Lease
     job_type: str
     provisioner: str
     attempt: int
-    plan_input: PlanInput
+    payload: Any
     archive: bytes = field(repr=False)
     archive_sha256: str = ""
     archive_bytes: int = 0
@@ -131,8 +131,8 @@ class JobClient(Protocol):
         """Store the variables of an import; returns their computed values. Raises Refused."""
         ...
 
-    def complete(self, lease: Lease, result: JobResult) -> None:
-        """End the job with its results. Raises Refused, and the job has not ended then."""
+    def complete(self, lease: Lease, result: Any) -> None:
+        """End the job with the result that its kind names. Raises Refused, and the job has not ended then."""
         ...
 
     def fail(self, lease: Lease, error: str) -> None:

@@ -4,12 +4,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from provisioning.engine.base import ImportResult, PlanResult
-
-JobResult = ImportResult | PlanResult
-
-# The type of jobs that import a template version.
-IMPORT = "template_version_import"
 PROVISIONERS = ("terraform", "echo")
 # What a job needs when nothing is asked for. It matches only daemons that have exactly these tags.
 DEFAULT_TAGS = {"scope": "organization"}

@@ -5,19 +5,14 @@ a key travels in ``KEY_HEADER``, and a call about a job carries its lease in ``L
 """
 
 import uuid
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
 
-from provisioning.engine.base import (
-    ImportResult,
-    LogLine,
-    ParameterSchema,
-    ParameterValue,
-    PlanInput,
-    PlanResult,
-)
+from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.protocol.kinds import JobKinds
 
 KEY_HEADER = "Coder-Provisioner-Key"
 LEASE_HEADER = "Coder-Provisioner-Lease"
@@ -80,14 +75,14 @@ class Acquire(Body, frozen=True):
     lease_seconds: Seconds
 
 
-class Job(Answer, frozen=True):
+class Job(Answer, frozen=True, kw_only=True):
     """A job that was given out. Its lease is the claim."""
 
     id: uuid.UUID
     job_type: str
     provisioner: str
     attempt: int
-    plan_input: PlanInput
+    # Here ``job_type`` adds a field for each shape of payload.
     archive_sha256: str
     archive_bytes: int
     log_count: int
@@ -155,8 +150,7 @@ class Values(Answer, frozen=True):
 class Complete(Body, frozen=True):
     """One of the two, as the type of the job wants it."""
 
-    imported: ImportResult | None = None
-    planned: PlanResult | None = None
+    # ``complete_type`` adds a field for each shape of result.
 
 
 class Fail(Body, frozen=True):
@@ -173,6 +167,73 @@ class Release(Body, frozen=True):
 
 class Done(Answer, frozen=True):
     """Nothing to say."""
+
+
+# ------------------------------------------------------------------ shapes that follow from the kinds of jobs
+@cache
+def job_type(kinds: JobKinds, *, lenient: bool = False) -> type[Any]:
+    """``Job`` for jobs of these kinds: their payload is in the field that its shape names, which is required where
+    it is the only one. ``lenient`` accepts jobs of unknown kinds, without their payload.
+    """
+    payloads: list[Any] = list(kinds.payloads.items())
+    if lenient or len(payloads) > 1:
+        payloads = [(name, shape | msgspec.UnsetType, msgspec.UNSET) for name, shape in payloads]
+    fields: list[Any] = []
+    for entry in msgspec.structs.fields(Job):
+        fields += (
+            [*payloads, (entry.name, entry.type)] if entry.name == "archive_sha256" else [(entry.name, entry.type)]
+        )
+    doc = {"__doc__": Job.__doc__}
+    return msgspec.defstruct("Job", fields, bases=(Answer,), namespace=doc, frozen=True, kw_only=True)
+
+
+@cache
+def acquired_type(kinds: JobKinds, *, lenient: bool = False) -> type[Acquired]:
+    """``Acquired`` with such a job."""
+    job: Any = job_type(kinds, lenient=lenient)
+    made = msgspec.defstruct("Acquired", [("job", job | None, None)], bases=(Acquired,), frozen=True)
+    return cast("type[Acquired]", made)
+
+
+@cache
+def complete_type(kinds: JobKinds) -> type[Complete]:
+    """``Complete`` with the results of these kinds, one of which a daemon sends."""
+    fields = [(name, shape | None, None) for name, shape in kinds.results.items()]
+    doc = {"__doc__": Complete.__doc__}
+    made = msgspec.defstruct("Complete", fields, bases=(Complete,), namespace=doc, frozen=True)
+    return cast("type[Complete]", made)
+
+
+def acquired(kinds: JobKinds, payload: Any, **facts: Any) -> Acquired:
+    """The answer to a daemon that gets a job. ``facts`` are the fields of ``Job``."""
+    shape = kinds.of(facts["job_type"]).payload
+    payloads = {shape.name: payload} if shape else {}
+    return acquired_type(kinds)(job_type(kinds)(**facts, **payloads))
+
+
+def payload_of(job: Job, kinds: JobKinds) -> Any:
+    """The payload of an acquired job; None for one of a kind that this daemon does not run."""
+    kind = kinds.of(job.job_type)
+    if kind.run is None or kind.payload is None:
+        return None
+    payload = getattr(job, kind.payload.name)
+    return None if payload is msgspec.UNSET else payload
+
+
+def completion(result: Any, kinds: JobKinds) -> Complete:
+    """What a daemon sends to complete a job. Raises TypeError for a result of no kind."""
+    for kind in kinds.returning(result):
+        if kind.result is not None:
+            return complete_type(kinds)(**{kind.result.name: result})
+    raise TypeError(f"no kind of job returns a {type(result).__name__}")
+
+
+def result_of(body: Complete, kinds: JobKinds) -> Any:
+    """The result that a daemon sent. Raises Unreadable unless there is exactly one."""
+    given = [result for name in kinds.results if (result := getattr(body, name)) is not None]
+    if len(given) != 1:
+        raise Unreadable("expected one result")
+    return given[0]
 
 
 class Unreadable(Exception):

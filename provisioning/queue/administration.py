@@ -1,19 +1,46 @@
 """What people do with jobs of any kind: cancel them, or have them start again elsewhere. Both are in the audit log."""
 
-from coderproj.base.errors import NotFound
+import uuid
+from collections.abc import Collection, Iterable
+
+from coderproj.base.errors import Forbidden, NotFound
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction
 from provisioning.models import ProvisionerJob
 from provisioning.queue import jobs
+from provisioning.queue.kinds import function, kinds
+
+
+def is_cancelable(job: ProvisionerJob) -> bool:
+    """Whether there is something to cancel."""
+    return job.completed_at is None and job.canceled_at is None
+
+
+def cancelable(actor: Actor, rows: Iterable[ProvisionerJob]) -> Collection[uuid.UUID]:
+    """The ids of those jobs that the actor may cancel, of jobs that they see: all that have not ended, where the job's
+    kind has no rule of its own. The rule of a kind is asked once."""
+    by_type: dict[str, list[ProvisionerJob]] = {}
+    for job in rows:
+        if is_cancelable(job):
+            by_type.setdefault(job.type, []).append(job)
+    found: set[uuid.UUID] = set()
+    for job_type, listed in by_type.items():
+        rule = kinds().of(job_type).cancelable
+        found |= set(function(rule)(actor, listed)) if rule else {job.pk for job in listed}
+    return found
 
 
 def cancel(actor: Actor, job: ProvisionerJob) -> None:
-    """Ask for the end of a job: of one's own, or as who manages the templates of its organization.
+    """Ask for the end of a job: of one's own, or as who manages the templates of its organization, unless the
+    job's kind has another rule.
 
-    Raises NotFound, and JobEnded when there is nothing to cancel.
+    Raises NotFound, Forbidden, and JobEnded when there is nothing to cancel.
     """
     _check(actor, job)
+    rule = kinds().of(job.type).cancelable
+    if rule and job.pk not in function(rule)(actor, [job]):
+        raise Forbidden
     stop(actor, job)
 
 

@@ -1,4 +1,4 @@
-"""The claim of a job for a daemon, with what it is run with: its source, and the input of its plan."""
+"""The claim of a job for a daemon, with what it is run with: its source, and the payload of its kind."""
 
 import json
 import uuid
@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-
 from coderproj.database.prepared import PreparedCommand, Row
-from provisioning import parameters
-from provisioning.engine.base import ParameterValue, PlanInput, Transition, WorkspaceContext
-from provisioning.models import JobType
 from provisioning.protocol.client import Assignment
+from provisioning.protocol.kinds import cannot_run
 from provisioning.protocol.leases import Lease, Worker
+from provisioning.queue.kinds import function, kinds
 from provisioning.queue.matching import FITS_SQL, fitting
 
-DRY_RUN_NAME = "dryrun"
 NO_SOURCE = "no source: the template version was created without a file"
 
 # NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
@@ -71,12 +67,15 @@ class LeasedJob:
         input that is not understood."""
         if self.archive_sha256 is None:
             raise CannotRun(NO_SOURCE)
+        kind = kinds().of(self.job_type)
+        if kind.run is None:
+            raise CannotRun(cannot_run(self.job_type))
         return Assignment(
             lease=self.lease,
             job_type=self.job_type,
             provisioner=self.provisioner,
             attempt=self.attempt,
-            plan_input=_plan_input(self.job_type, self.job_input, self.initiator),
+            payload=function(kind.prepare)(self),
             archive=self.archive,
             archive_sha256=self.archive_sha256,
             archive_bytes=self.archive_bytes,
@@ -121,39 +120,3 @@ def _leased(row: Row | None) -> LeasedJob | None:
         archive_bytes=size or 0,
         archive=archive or b"",
     )
-
-
-def _plan_input(job_type: str, job_input: Mapping[str, Any], initiator: str) -> PlanInput:
-    """Raises CannotRun for a type of job that daemons do not run."""
-    if job_type == JobType.IMPORT:
-        context = WorkspaceContext(access_url=settings.ACCESS_URL, workspace_name=job_input.get("workspace_name") or "")
-        return PlanInput(context=context, rich_parameter_values=_rich_values(job_input))
-    if job_type == JobType.DRY_RUN:
-        return _dry_run_input(job_input, initiator)
-    raise CannotRun(f"this daemon cannot run jobs of type {job_type}")
-
-
-def _dry_run_input(job_input: Mapping[str, Any], owner: str) -> PlanInput:
-    """What a dry run plans with: its initiator as owner, values of the import. Raises CannotRun for a missing one."""
-    values: tuple[ParameterValue, ...] = ()
-    if import_job := job_input.get("import_job_id"):
-        import_job_id = uuid.UUID(import_job)
-        given = {value["name"]: value["value"] for value in job_input.get("parameter_values") or ()}
-        template_id = parameters.owner_of(job_input)
-        computed = parameters.compute(import_job_id, template_id=template_id, given=given)
-        values = parameters.for_engine(computed)
-        if name := parameters.missing(import_job_id, values):
-            raise CannotRun(f"missing parameter: {name}")
-    context = WorkspaceContext(
-        transition=Transition.START,
-        access_url=settings.ACCESS_URL,
-        workspace_id=str(uuid.uuid4()),
-        workspace_name=job_input.get("workspace_name") or DRY_RUN_NAME,
-        owner=owner,
-        owner_id=str(uuid.uuid4()),
-    )
-    return PlanInput(context, values, _rich_values(job_input))
-
-
-def _rich_values(job_input: Mapping[str, Any]) -> dict[str, str]:
-    return {value["name"]: value["value"] for value in job_input.get("rich_parameter_values") or ()}

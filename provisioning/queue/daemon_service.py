@@ -19,7 +19,7 @@ from provisioning.engine.base import (
 from provisioning.log import writing
 from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerKey
 from provisioning.protocol.client import Assignment, DaemonFacts, Refused
-from provisioning.protocol.leases import JobResult, Lease, LeaseLost, Worker
+from provisioning.protocol.leases import Lease, LeaseLost, Worker
 from provisioning.queue import claims, jobs
 from provisioning.queue.claims import CannotRun, LeasedJob
 
@@ -161,7 +161,7 @@ class JobService:
             computed = parameters.compute(job.pk, template_id=parameters.owner_of(job.input))
             return parameters.for_engine(computed)
 
-    def complete(self, lease: Lease, result: JobResult) -> None:
+    def complete(self, lease: Lease, result: Any) -> None:
         """Raises Refused, and the job has not ended then."""
         self._guard(lease)
         with storable():

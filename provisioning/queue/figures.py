@@ -7,17 +7,16 @@ from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from coderproj.identity.actor import Actor
-from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.models.daemons import ONLINE_SECONDS
+from provisioning.queue.kinds import kinds
 
 RECENT = timedelta(hours=24)
-# What developers start themselves.
-RUN_TYPES = (JobType.DRY_RUN, JobType.BUILD)
 
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """Jobs now; builds and dry runs of the last 24 hours by how they ended; ``users_today`` started one (UTC)."""
+    """Jobs now; developers' runs of the last 24 hours by how they ended; ``users_today`` started one (UTC)."""
 
     running: int
     waiting: int
@@ -44,7 +43,7 @@ def job_figures(actor: Actor) -> JobFigures:
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     active = Q(completed_at=None)
-    runs = Q(type__in=RUN_TYPES)
+    runs = Q(type__in=kinds().run_types)
     ended = Q(completed_at__isnull=False) & runs
     jobs = ProvisionerJob.objects.visible(actor).filter(active | Q(completed_at__gte=now - RECENT))
     return JobFigures(

@@ -6,7 +6,7 @@ written in the same transaction; listeners are told after the commit. The automa
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -14,16 +14,15 @@ from django.db.models.functions import Now
 from coderproj.base.errors import DomainError
 from coderproj.database.prepared import PreparedCommand
 from provisioning import results
-from provisioning.engine.base import ImportResult, LogLevel, ParameterSchema
+from provisioning.engine.base import LogLevel, ParameterSchema
 from provisioning.log import writing
-from provisioning.models import JobEnd, JobType, ProvisionerJob
+from provisioning.models import JobEnd, ProvisionerJob
 from provisioning.notifications import CANCELING, END_MARK, JOB_CHANNEL, LOG_CHANNEL, QUEUED, notify
-from provisioning.protocol.leases import JobResult, Lease, LeaseLost
+from provisioning.protocol.leases import Lease, LeaseLost
+from provisioning.queue.kinds import function, kind_of, kinds
 
 MAX_ATTEMPTS = 3
 MAX_ERROR_CHARACTERS = 4000
-# A build that may have applied something is never run again blindly.
-REPEATABLE = (JobType.IMPORT, JobType.DRY_RUN)
 
 
 class JobEnded(DomainError):
@@ -40,30 +39,13 @@ class NotRepeatable(DomainError):
 
 
 class WrongResult(Exception):
-    """The result is not one of that type of job."""
-
-
-class ImportOutcome(Protocol):
-    """What the owner of imports stores of their results, within the transaction of the transition. Other jobs leave
-    nothing but their resources."""
-
-    def readme_found(self, job: ProvisionerJob, readme: str) -> None: ...
-
-    def completed(self, job: ProvisionerJob, result: ImportResult) -> None: ...
-
-
-_import_outcomes: dict[type[ImportOutcome], ImportOutcome] = {}
-
-
-def register_import_outcome(outcome: ImportOutcome) -> None:
-    """Have ``outcome`` called for what imports find; another of its class takes its place."""
-    _import_outcomes[type(outcome)] = outcome
+    """The result is not of the type that the job's kind names."""
 
 
 # ---------------------------------------------------------------------- queue
 def enqueue(
     *,
-    job_type: JobType,
+    job_type: str,
     organization_id: uuid.UUID,
     initiator_id: uuid.UUID,
     provisioner: str,
@@ -108,11 +90,10 @@ def heartbeat(lease: Lease, *, lease_seconds: float) -> bool:
 
 @transaction.atomic
 def store_readme(lease: Lease, readme: str) -> None:
-    """Hand the readme to the job's owner. Raises LeaseLost."""
+    """Hand the readme to the app that owns the job's kind. Raises LeaseLost."""
     job = _locked(lease)
-    if job.type == JobType.IMPORT:
-        for outcome in _import_outcomes.values():
-            outcome.readme_found(job, writing.printable(readme, keep_lines=True))
+    if path := kind_of(job).readme_found:
+        function(path)(job, writing.printable(readme, keep_lines=True))
 
 
 @transaction.atomic
@@ -124,24 +105,21 @@ def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> Provision
 
 
 # ---------------------------------------------------------------------- the end
-def complete(lease: Lease, result: JobResult) -> None:
-    """End a job with its results, all in one transaction. Raises LeaseLost and WrongResult.
+def complete(lease: Lease, result: Any) -> None:
+    """End a job with its result, and have its kind's ``completed`` store it in the same transaction. Raises LeaseLost
+    and WrongResult.
 
     Here and below: the same end again by the same lease, as after a lost answer, is no error and changes nothing.
     """
-    if isinstance(result, ImportResult):
-        with transaction.atomic():
-            if _end(lease, JobEnd.COMPLETE, types=IMPORTS):
-                job = _bare(lease)
-                results.store_resources(job, result)
-                for outcome in _import_outcomes.values():
-                    outcome.completed(job, result)
-    elif result.resources:
-        with transaction.atomic():
-            if _end(lease, JobEnd.COMPLETE, types=PLANS):
-                results.store_resources(_bare(lease), result)
-    else:  # one statement is a transaction by itself
-        _end(lease, JobEnd.COMPLETE, types=PLANS)
+    expected = kinds().returning(result)
+    types = [kind.type for kind in expected]
+    if not any(kind.completed and kind.has_followup(result) for kind in expected):
+        _end(lease, JobEnd.COMPLETE, types=types)  # one statement is a transaction by itself
+        return
+    with transaction.atomic():
+        ended = _end(lease, JobEnd.COMPLETE, types=types)
+        if ended and (path := kinds().of(ended).completed):
+            function(path)(_bare(lease), result)
 
 
 def fail(lease: Lease, error: str) -> None:
@@ -199,7 +177,7 @@ def requeue(job_id: uuid.UUID, reason: str) -> None:
             raise NotRepeatable("Only a job that is running can be queued again.")
         if job.canceled_at is not None:
             raise NotRepeatable("The cancellation of this job was requested.")
-        if job.type not in REPEATABLE:
+        if not kind_of(job).is_repeatable:
             raise NotRepeatable("What a build did so far is unknown: it cannot be repeated.")
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} ended: {reason}. Queued again.")
         ProvisionerJob.objects.filter(pk=job_id).update(**WAITING)
@@ -242,32 +220,32 @@ def _locked(lease: Lease) -> ProvisionerJob:
     return job
 
 
-IMPORTS = [JobType.IMPORT.value]
-PLANS = [JobType.DRY_RUN.value, JobType.BUILD.value]
 # Only a job that is being canceled ends as canceled.
 END = PreparedCommand("""
 UPDATE provisioning_provisionerjob
    SET completed_at = now(), updated_at = now(), lease = NULL, lease_expires_at = NULL,
        error = %(error)s, ended_lease = %(token)s, ended_as = %(how)s
- WHERE id = %(job)s AND lease = %(token)s AND type = ANY(%(types)s::text[])
+ WHERE id = %(job)s AND lease = %(token)s AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s::text[]))
    AND (%(how)s::text <> 'cancel' OR canceled_at IS NOT NULL)
-RETURNING id
+RETURNING type
 """)
 
 
-def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] = (*IMPORTS, *PLANS)) -> bool:
-    """Whether this call has ended the job: False when the same lease had ended it so before. Raises LeaseLost, and
-    WrongResult for a job of none of the types.
+def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | None = None) -> str:
+    """Return the type of the job that this call has ended; empty when the same lease had ended it so before. Raises
+    LeaseLost, and WrongResult for a job of none of the types.
     """
-    row = END.row(job=lease.job_id, token=lease.token, error=error, how=how.value, types=list(types))
+    row = END.row(job=lease.job_id, token=lease.token, error=error, how=how.value, types=types)
     if row is None:
-        if ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token).exclude(type__in=types).exists():
+        held = ProvisionerJob.objects.filter(pk=lease.job_id, lease=lease.token)
+        if types is not None and held.exclude(type__in=types).exists():
             raise WrongResult
         _ended_before(lease, how)
         _notify_end(lease.job_id)  # the first call may have come to its end before it could
-        return False
+        return ""
     _notify_end(lease.job_id)
-    return True
+    job_type: bytes = row[0]
+    return job_type.decode()
 
 
 def _bare(lease: Lease) -> ProvisionerJob:
@@ -284,16 +262,17 @@ def _ended_before(lease: Lease, how: JobEnd) -> None:
 def _give_up(job: ProvisionerJob, reason: str) -> None:
     """The locked job's work is lost: queue it again when that is safe and worth it, else end it."""
     rows = ProvisionerJob.objects.filter(pk=job.pk)
+    is_repeatable = kind_of(job).is_repeatable
     if job.canceled_at is not None:
         rows.update(**ENDING)
         _notify_end(job.pk)
-    elif job.type in REPEATABLE and job.attempts < MAX_ATTEMPTS:
+    elif is_repeatable and job.attempts < MAX_ATTEMPTS:
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} of {MAX_ATTEMPTS} was lost: {reason}. Queued again.")
         rows.update(**WAITING)
         _notify(QUEUED, job.pk)
     else:
         lost = f"The job was lost: {reason}"
-        again = f" {job.attempts} times." if job.type in REPEATABLE else ". What it did so far is unknown."
+        again = f" {job.attempts} times." if is_repeatable else ". What it did so far is unknown."
         writing.note(job, LogLevel.ERROR, lost + again)
         rows.update(error=lost + again, **ENDING)
         _notify_end(job.pk)

@@ -1,5 +1,5 @@
-"""What a job is about, in words and addresses, and which jobs are about a template. The apps that order work say it:
-this one does not know them. Pages ask, and so does ``JobFilter``, which is the API's as well."""
+"""What a job is about, in words and addresses, and which jobs are about a template. The apps that create jobs
+contribute it as ``job_subjects``. Pages and ``JobFilter`` use it."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
+from coderproj.base.contributions import contributions
 from coderproj.identity.actor import Actor
-from provisioning.models import JobType, ProvisionerJob
-
-KINDS = {JobType.IMPORT: "Import", JobType.DRY_RUN: "Dry run", JobType.BUILD: "Workspace build"}
+from provisioning.models import ProvisionerJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +26,21 @@ class Subject:
     files_url: str = ""
 
 
-Finder = Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
-Condition = Callable[[Actor, str], Q]
-_finders: list[Finder] = []
-_conditions: list[Condition] = []
+@dataclass(frozen=True, slots=True)
+class SubjectSource:
+    """What an app knows of its jobs. ``find`` returns the subjects of jobs by their ids, ``about_template`` the
+    condition for jobs whose template has a text in its name or display name."""
 
-
-def register(finder: Finder, condition: Condition) -> None:
-    """Have ``finder`` asked for the subjects of jobs, by their ids, and ``condition`` for the jobs whose template has a
-    text in its name or display name; called once, before requests are answered."""
-    _finders.append(finder)
-    _conditions.append(condition)
+    find: Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
+    about_template: Callable[[Actor, str], Q]
 
 
 def about_templates(actor: Actor, text: str) -> Q:
     """The jobs that work for a template with the text in its name or display name, deleted ones included, of templates
     that the actor may see. It says nothing of whether they may see the jobs."""
     found = Q(pk__in=[])
-    for condition in _conditions:
-        found |= condition(actor, text)
+    for source in _sources():
+        found |= source.about_template(actor, text)
     return found
 
 
@@ -53,10 +48,10 @@ def subjects_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID,
     """What these jobs are about, with an entry for each."""
     wanted = list(jobs)
     subjects = {job.pk: Subject() for job in wanted}
-    for finder in _finders:
-        subjects |= finder(actor, wanted)
+    for source in _sources():
+        subjects |= source.find(actor, wanted)
     return subjects
 
 
-def kind_of(job: ProvisionerJob) -> str:
-    return KINDS.get(JobType(job.type), job.type)
+def _sources() -> Iterable[SubjectSource]:
+    return contributions("job_subjects")

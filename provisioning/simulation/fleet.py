@@ -60,7 +60,7 @@ class SimulatedDaemon:
 
     def _claim_and_complete(self) -> bool:
         from provisioning.daemon.direct import reachable
-        from provisioning.engine.base import PlanResult
+        from provisioning.queue.kinds import kinds
 
         began = time.perf_counter()
         with reachable():
@@ -69,8 +69,10 @@ class SimulatedDaemon:
         if assignment is None:
             self.timing.misses.append(acquired - began)
             return False
+        shape = kinds().of(assignment.job_type).result
+        assert shape is not None
         with reachable():
-            self._service.complete(assignment.lease, PlanResult())
+            self._service.complete(assignment.lease, shape.type())
         self.timing.claims.append(acquired - began)
         self.timing.completions.append(time.perf_counter() - acquired)
         return True

@@ -23,6 +23,7 @@ from provisioning.protocol import wire
 from provisioning.protocol.client import DaemonFacts, Lease, LeaseLost, Refused
 from provisioning.protocol.leases import Worker
 from provisioning.queue.daemon_service import JobService
+from provisioning.queue.kinds import kinds
 from provisioning.views.key_authentication import KeyAuthentication, WithDaemonKey, WrongKeyThrottle
 from provisioning.views.remote_schema import describe, describe_archive
 
@@ -148,7 +149,7 @@ class DeregisterView(RemoteDaemonView):
 class AcquireView(RemoteDaemonView):
     """The next job that fits, at once; the source is fetched by itself."""
 
-    @describe("acquire_provisioner_job", wire.Acquire, wire.Acquired)
+    @describe("acquire_provisioner_job", wire.Acquire, lambda: wire.acquired_type(kinds()))
     def post(self, request: Request) -> HttpResponse:
         body = self.read(wire.Acquire)
         found = self.service.acquire(
@@ -156,18 +157,19 @@ class AcquireView(RemoteDaemonView):
         )
         if found is None:
             return reply(wire.Acquired())
-        job = wire.Job(
+        answer = wire.acquired(
+            kinds(),
+            found.payload,
             id=found.job_id,
             job_type=found.job_type,
             provisioner=found.provisioner,
             attempt=found.attempt,
-            plan_input=found.plan_input,
             archive_sha256=found.archive_sha256,
             archive_bytes=found.archive_bytes,
             log_count=found.log_count,
             template_version_id=found.template_version_id,
         )
-        return reply(wire.Acquired(job))
+        return reply(answer)
 
 
 class WaitView(RemoteDaemonView):
@@ -260,13 +262,15 @@ class CompleteView(RemoteJobView):
 
     limit = wire.MAX_LARGE_BYTES
 
-    @describe("complete_provisioner_job", wire.Complete, wire.Done)
+    @describe("complete_provisioner_job", lambda: wire.complete_type(kinds()), wire.Done)
     def post(self, request: Request, job: str) -> HttpResponse:
-        body = self.read(wire.Complete)
-        given = [result for result in (body.imported, body.planned) if result is not None]
-        if len(given) != 1:
-            raise DomainError("The request body is not what was expected.", detail="expected one result")
-        self.service.complete(self.lease, given[0])
+        known = kinds()
+        body = self.read(wire.complete_type(known))
+        try:
+            result = wire.result_of(body, known)
+        except wire.Unreadable as error:
+            raise DomainError("The request body is not what was expected.", detail=str(error)) from None
+        self.service.complete(self.lease, result)
         return reply(wire.Done())
 
 

@@ -18,10 +18,13 @@ LEASE = OpenApiParameter(
 )
 JOB = OpenApiParameter("job", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
-_described: set[type] = set()
+Described = type[wire.Body] | type[wire.Answer]
+# A type, or a function that returns it: some follow from the kinds of jobs.
+Description = Described | Callable[[], Described]
+_described: set[Description] = set()
 
 
-def describe(operation_id: str, request: type[wire.Body], answer: type[wire.Answer]) -> Callable[[ViewT], ViewT]:
+def describe(operation_id: str, request: Description, answer: Description) -> Callable[[ViewT], ViewT]:
     """Describes a call of daemons."""
     _described.update((request, answer))
     return extend_schema(
@@ -43,7 +46,7 @@ def describe_archive(operation_id: str) -> Callable[[ViewT], ViewT]:
 
 def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A hook of drf-spectacular: adds the shapes to the document."""
-    types = sorted(_described, key=lambda described: described.__name__)
+    types = sorted(map(_type_of, _described), key=lambda described: described.__name__)
     # The library's type gives both values of the answer the same.
     made: Any = msgspec.json.schema_components(types, ref_template=f"{REFERENCE}{PREFIX}{{name}}")
     components: dict[str, Any] = made[1]
@@ -71,8 +74,12 @@ def as_openapi(schema: Any) -> Any:
     return found
 
 
-def _reference(described: type) -> dict[str, str]:
-    return {"$ref": f"{REFERENCE}{PREFIX}{described.__name__}"}
+def _type_of(described: Description) -> Described:
+    return described if isinstance(described, type) else described()
+
+
+def _reference(described: Description) -> dict[str, str]:
+    return {"$ref": f"{REFERENCE}{PREFIX}{_type_of(described).__name__}"}
 
 
 def _parameters(operation_id: str) -> list[OpenApiParameter]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
-from templates_app import job_subjects
 from templates_app.pages import (
     audit_names,
     comparing,
@@ -30,7 +29,6 @@ from templates_app.pages import (
 
 # Here, not when the apps are ready: the daemon and the commands have no pages.
 navigation.register_entries()
-job_subjects.register()
 group_reach.register()
 audit_names.register()
 search.register()

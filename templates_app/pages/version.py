@@ -13,9 +13,9 @@ from coderproj.console.views import SignedInPage
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.files import stored
 from provisioning.models import JobStatus, ParameterSchema
-from provisioning.pages.jobs import is_cancelable
 from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
+from provisioning.queue.administration import is_cancelable
 from templates_app.models import TemplateVersion
 from templates_app.models.templates import TemplateVersionQuerySet
 from templates_app.pages.addresses import template_url, version_url

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
 
@@ -13,12 +12,13 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Organization
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning import parameters
-from provisioning.engine.base import ImportResult, Transition
+from provisioning.engine.base import Transition
 from provisioning.files import stored
-from provisioning.models import File, JobType, ParameterScope, Provisioner, ProvisionerJob
+from provisioning.models import File, ParameterScope, Provisioner, ProvisionerJob
 from provisioning.queue import administration, jobs
 from templates_app import starters
-from templates_app.models import RichParameter, Template, TemplateVersion
+from templates_app.job_kinds import JobType
+from templates_app.models import Template, TemplateVersion
 from templates_app.names import made_up_name
 from templates_app.services import access
 
@@ -274,49 +274,3 @@ def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
 def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:
     """A dry run counts as a workspace of its initiator (contract, object mapping)."""
     return allowed(actor, action, Resource.WORKSPACE, organization_id=job.organization_id, owner_id=job.initiator_id)
-
-
-# ---------------------------------------------------------------------- what an import found
-class ImportOutcome:
-    """Stores what an import found of the version itself; resources and schemas are the job's."""
-
-    def readme_found(self, job: ProvisionerJob, readme: str) -> None:
-        TemplateVersion.objects.filter(job=job).update(readme=readme, updated_at=datetime.now(UTC))
-
-    def completed(self, job: ProvisionerJob, result: ImportResult) -> None:
-        version = TemplateVersion.objects.get(job=job)
-        version.unverified_providers = list(result.unverified_providers)
-        version.unverified_modules = list(result.unverified_modules)
-        version.save(update_fields=["unverified_providers", "unverified_modules", "updated_at"])
-        RichParameter.objects.bulk_create(
-            RichParameter(
-                template_version=version,
-                index=index,
-                name=parameter.name,
-                description=parameter.description,
-                type=parameter.type,
-                mutable=parameter.mutable,
-                default_value=parameter.default_value,
-                icon=parameter.icon,
-                options=[
-                    {
-                        "name": option.name,
-                        "description": option.description,
-                        "value": option.value,
-                        "icon": option.icon,
-                    }
-                    for option in parameter.options
-                ],
-                validation_regex=parameter.validation_regex,
-                validation_error=parameter.validation_error,
-                validation_min=parameter.validation_min,
-                validation_max=parameter.validation_max,
-                validation_monotonic=parameter.validation_monotonic,
-            )
-            for index, parameter in enumerate(result.start.rich_parameters)
-        )
-
-
-def register_import_outcome() -> None:
-    """Called once, when the app is ready."""
-    jobs.register_import_outcome(ImportOutcome())

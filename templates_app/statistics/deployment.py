@@ -11,10 +11,12 @@ from django.db import connection
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
+from provisioning.queue.kinds import is_run_sql
 from provisioning.queue.outcomes import FAILED, IF_SUCCEEDED, RAN, WAITED, percentile, seconds
 from templates_app.statistics.insights import OUTCOMES, STAGES, Outcomes, StageTimes, stage_times
 
 DAYS = 30
+IS_RUN = is_run_sql("job.type")
 TEMPLATES_SHOWN = 20
 
 JOBS = """
@@ -27,7 +29,7 @@ WITH job AS (
 DAY = "(job.created_at AT TIME ZONE 'UTC')::date"
 DAILY_SQL = f"""{JOBS}
 SELECT {DAY},
-       count(DISTINCT job.initiator_id) FILTER (WHERE job.type IN ('workspace_build', 'template_version_dry_run')),
+       count(DISTINCT job.initiator_id) FILTER (WHERE {IS_RUN}),
        count(*),
        count(*) FILTER (WHERE {FAILED}),
        {percentile(0.5, WAITED)},

@@ -8,9 +8,11 @@ from typing import Any
 
 from django.db import connection
 
+from provisioning.queue.kinds import is_run_sql
 from provisioning.queue.outcomes import ENDED, FAILED, IF_SUCCEEDED, RAN, SUCCEEDED, WAITED, percentile
 
 DAYS = 30
+IS_RUN = is_run_sql("job.type")
 # Stages are read from the logs of so many newest jobs, errors counted up to so many kinds.
 JOBS_READ = 40
 ERRORS_SHOWN = 5
@@ -18,7 +20,7 @@ VERSIONS_SHOWN = 10
 
 # Imports are found by their version, runs by the version in their input: that it is one of few is said again in a way
 # that leads to the index.
-JOBS = """
+JOBS = f"""
 WITH job AS (
     SELECT job.*, version.id AS version_id, version.name AS version_name
       FROM templates_app_templateversion version
@@ -29,11 +31,11 @@ WITH job AS (
       FROM templates_app_templateversion version
       JOIN provisioning_provisionerjob job ON job.input->>'template_version_id' = version.id::text
      WHERE version.template_id = %(template)s AND job.created_at >= %(since)s
-       AND job.type IN ('workspace_build', 'template_version_dry_run')
+       AND {IS_RUN}
        AND job.input->>'template_version_id' = ANY(ARRAY(
                SELECT id::text FROM templates_app_templateversion WHERE template_id = %(template)s))
 )
-"""
+"""  # noqa: S608 - of constants
 OUTCOMES = f"""
 SELECT job.type = 'template_version_import' AS is_import,
        count(*) FILTER (WHERE {SUCCEEDED}),

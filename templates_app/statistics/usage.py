@@ -13,19 +13,21 @@ from typing import Any
 from django.core.cache import cache
 from django.db import connection
 
+from provisioning.queue.kinds import is_run_sql
 from provisioning.queue.outcomes import IF_SUCCEEDED, RAN, SUCCEEDED, percentile
 
 DAYS = 30
+IS_RUN = is_run_sql("job.type")
 # As long a list shows what it found before.
 FRESH_SECONDS = 10
 
 # Runs of these templates since a moment, by the version that each of them is of. Jobs of other kinds, imports above
 # all, are left out before their input is read.
-RUNS = """
+RUNS = f"""
   FROM provisioning_provisionerjob job
   JOIN templates_app_templateversion version ON version.id::text = job.input->>'template_version_id'
  WHERE version.template_id = ANY(%(templates)s::uuid[])
-   AND job.type IN ('workspace_build', 'template_version_dry_run')
+   AND {IS_RUN}
    AND job.created_at >= %(since)s
 """
 # Leads to the index on the version in the input, which is quicker than one pass for few templates.

@@ -11,7 +11,8 @@ from django.db.models import F
 
 from coderproj.identity import tokens
 from coderproj.identity.models import ApiKey, AuditAction, AuditLog, Group, GroupMembership, LoginType, Membership, User
-from provisioning.models import File, JobType, ProvisionerDaemon, ProvisionerJob, ProvisionerJobLog, ProvisionerKey
+from provisioning.models import File, ProvisionerDaemon, ProvisionerJob, ProvisionerJobLog, ProvisionerKey
+from templates_app.job_kinds import JobType
 from templates_app.models import Template, TemplateVersion
 from tests.bench.seed import BATCH, SHORT_LOG, add_resources, make_template
 from tests.e2e.scene import Scene, make_scene

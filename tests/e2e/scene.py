@@ -8,9 +8,10 @@ from coderproj.identity.models import Organization, User
 from provisioning.engine import base
 from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
 from provisioning.log import writing
-from provisioning.models import JobType, ProvisionerDaemon, ProvisionerJob
+from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.protocol.leases import Lease
 from provisioning.queue import jobs
+from templates_app.job_kinds import JobType
 from templates_app.models import Template, TemplateVersion
 from tests.e2e.scene_details import ASKING, add_details, store_files
 from tests.factories import claim, finish, make_job, make_organization, make_template, make_user, make_version

@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from provisioning.models import JobType, ProvisionerJob
+from provisioning.models import ProvisionerJob
+from templates_app.job_kinds import JobType
 from templates_app.models import Template, TemplateAccess
 from tests.e2e.scene import found
 from tests.factories import finish

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from coderproj.base.contributions import contribution_paths
 from provisioning.daemon import command_line
 from provisioning.daemon.direct import DirectClient
 
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         if command_line.is_remote(options):
             status = command_line.run_remotely(options)
         else:
-            configuration = command_line.configure(settings, options)
+            configuration = command_line.configure(settings, options, contribution_paths("job_kinds"))
             client = DirectClient(lease_seconds=configuration.lease_seconds)
             status = command_line.run(configuration, client, once=options["once"])
         if status:

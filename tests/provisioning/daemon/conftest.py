@@ -3,6 +3,7 @@
 import pytest
 
 from provisioning.daemon.remote import RemoteClient
+from provisioning.queue.kinds import kinds
 from tests.factories import make_provisioner_key
 from tests.provisioning.daemon.remote_clients import FACTS
 from tests.vocabulary import run_daemon, run_remote_daemon
@@ -60,7 +61,7 @@ def client_of(live_api):
     clients = []
 
     def make(key, url=live_api.url, lease_seconds=30.0):
-        client = RemoteClient(url, key, lease_seconds=lease_seconds)
+        client = RemoteClient(url, key, lease_seconds=lease_seconds, kinds=kinds())
         clients.append(client)
         return client
 

@@ -13,6 +13,7 @@ import pytest
 from provisioning.daemon.remote import BadAddress, RemoteClient
 from provisioning.models import JobStatus, ProvisionerDaemon
 from provisioning.queue import jobs
+from provisioning.queue.kinds import kinds
 from tests.factories import make_provisioner_key
 from tests.provisioning.daemon.proxy import proxy_to
 from tests.provisioning.daemon.remote_clients import QUICK, ROOT
@@ -147,4 +148,4 @@ def test_https_is_verified(live_api, log, certificate):
 @pytest.mark.parametrize("url", ["", "example.com", "ftp://example.com", "http://example.com", "https://"])
 def test_a_key_is_given_to_no_address_that_others_can_read(url):
     with pytest.raises(BadAddress):
-        RemoteClient(url, "key", lease_seconds=30)
+        RemoteClient(url, "key", lease_seconds=30, kinds=kinds())

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from provisioning.daemon import messages
+from provisioning.daemon import messages, settings
 from provisioning.daemon.children import Children
 from provisioning.daemon.configuration import job_environment
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanInput, PlanResult, Resource
+from templates_app.job_kinds import JobType
 from tests.vocabulary import echo, parent_of, tar_of, wait_until
 
 ENVIRONMENT = job_environment(os.environ, [])
-PREPARE = messages.Prepare(("echo",), {})
+PREPARE = messages.Prepare(("echo",), {}, settings.JOB_KINDS)
 
 
 @pytest.fixture
@@ -29,10 +30,11 @@ def process():
     children.close()
 
 
-def start(process, source, *, is_import=True, provisioner="echo"):
+def start(process, source, *, job_type=JobType.IMPORT, provisioner="echo"):
     archive = process.directory / "source.tar"
     archive.write_bytes(tar_of(source))
-    process.send(messages.Start(is_import, provisioner, archive, process.directory / "template", PlanInput()))
+    directory = process.directory / "template"
+    process.send(messages.Start(job_type, provisioner, archive, directory, messages.raw(PlanInput())))
 
 
 def events_until(process, *kinds):
@@ -47,7 +49,9 @@ def events_until(process, *kinds):
 
 def test_the_process_of_a_job_knows_no_django():
     program = (
-        "import sys, provisioning.daemon.nursery as r; sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
+        "import sys, provisioning.daemon.nursery\n"
+        f"from provisioning.protocol import kinds; kinds.load({settings.JOB_KINDS!r})\n"
+        "sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run((sys.executable, "-c", program), cwd=root, check=False).returncode == 0
@@ -56,11 +60,16 @@ def test_the_process_of_a_job_knows_no_django():
 def test_messages_survive_the_pipe():
     line = LogLine(LogSource.ENGINE, LogLevel.WARN, "Stage", "a\nb \N{SNOWMAN}", 1.5)
     result = ImportResult(PlanResult((Resource("dev", "vm"),)), PlanResult(), ("registry.terraform.io/x/y",))
-    for event in (messages.Logged(line), messages.Imported(result), messages.Failed("no"), messages.Interrupted()):
+    for event in (
+        messages.Logged(line),
+        messages.Finished(messages.raw(result)),
+        messages.Failed("no"),
+        messages.Interrupted(),
+    ):
         encoded = messages.encode(event)
         assert encoded.count(b"\n") == 1
         assert messages.decode_event(encoded) == event
-    order = messages.Start(True, "echo", Path("/a b"), Path("/c"), PlanInput())
+    order = messages.Start(JobType.IMPORT, "echo", Path("/a b"), Path("/c"), messages.raw(PlanInput()))
     assert messages.decode_order(messages.encode(order)) == order
 
 
@@ -96,7 +105,7 @@ def test_a_process_that_says_nonsense_is_not_believed(process):
 
 
 def test_kill_ends_children_in_sessions_of_their_own(process):
-    start(process, echo({"hang": True, "ignore_stop": True}), is_import=False)
+    start(process, echo({"hang": True, "ignore_stop": True}), job_type=JobType.DRY_RUN)
     events_until(process, messages.Logged)
     child = subprocess.Popen(("sleep", "60"), cwd=process.directory, start_new_session=True)
     process.kill()

@@ -10,6 +10,7 @@ from provisioning.daemon.supervisor import Bounds, Supervisor
 from provisioning.engine.base import PlanInput
 from provisioning.models import JobStatus, ProvisionerJob
 from provisioning.protocol.client import Assignment, Lease, LeaseLost, Unreachable
+from templates_app.job_kinds import IMPORT
 from tests.vocabulary import echo, queue_import, wait_for_job, wait_for_log
 
 
@@ -56,12 +57,13 @@ def test_a_lease_that_goes_while_the_job_ends_is_noticed(ended_by):
     supervisor = Supervisor(
         Assignment(
             lease=Lease(uuid.uuid4(), uuid.uuid4()),
-            job_type="template_version_import",
+            job_type=IMPORT.type,
             provisioner="echo",
             attempt=1,
-            plan_input=PlanInput(),
+            payload=PlanInput(),
             archive=b"",
         ),
+        kind=IMPORT,
         client=AwayClient(),
         spares=None,  # it has its process already
         bounds=Bounds(job=60, cancel_grace=1, lease=30),

@@ -8,10 +8,11 @@ from django.db.models.functions import Now
 
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanResult, Resource
 from provisioning.log import writing
-from provisioning.models import DEFAULT_TAGS, JobStatus, JobType, ProvisionerJob, ProvisionerJobLog
+from provisioning.models import DEFAULT_TAGS, JobStatus, ProvisionerJob, ProvisionerJobLog
 from provisioning.protocol.leases import Lease, Worker
 from provisioning.queue import claims, jobs
 from provisioning.queue.positions import queue_of
+from templates_app.job_kinds import JobType
 from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from coderproj.identity.models import User
-from provisioning.models import JobType
 from provisioning.queue import jobs
+from templates_app.job_kinds import JobType
 from templates_app.models import Template
 from tests.api import ApiClient, fields_of
 from tests.factories import claim, finish, make_job, make_organization, make_template, make_user

@@ -5,7 +5,8 @@ import json
 import pytest
 from django.http import QueryDict
 
-from provisioning.models import JobType, ParameterSchema, ParameterScope, ParameterValue, ProvisionerJob
+from provisioning.models import ParameterSchema, ParameterScope, ParameterValue, ProvisionerJob
+from templates_app.job_kinds import JobType
 from templates_app.models import RichParameter
 from templates_app.parameter_form import REQUIRED, answers_of, fields_of
 from tests.factories import make_organization, make_template, make_user, make_version

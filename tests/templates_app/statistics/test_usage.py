@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provisioning.models import JobType, ProvisionerJob
+from provisioning.models import ProvisionerJob
+from templates_app.job_kinds import JobType
 from templates_app.models import TemplateVersion
 from templates_app.statistics import usage
 from tests.factories import make_organization, make_template, make_user

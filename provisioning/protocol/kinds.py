@@ -1,0 +1,185 @@
+"""The kinds of jobs: what each is given and returns, how it runs, and what follows from it.
+
+An app declares its kinds in a module without Django, which processes of jobs and daemons on other machines import, and
+names that list in its ``AppConfig`` ::
+
+    contributions = {"job_kinds": "templates_app.job_kinds.KINDS"}
+
+The server asks ``provisioning.queue.kinds``. A daemon gets the same dotted paths: from the ``AppConfig``s if it has
+Django, else from ``JOB_KINDS`` in ``provisioning.daemon.settings``; it passes them on to its processes of jobs.
+What only the server does is named by dotted path, so that the module of kinds needs no Django.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
+
+import msgspec
+
+from provisioning.engine.base import Engine, LogLevel, ParameterSchema, ParameterValue
+
+
+class RunningJob(Protocol):
+    """What a kind's ``run`` works with, in the job's own process."""
+
+    @property
+    def directory(self) -> Path:
+        """The unpacked source, which may be written to."""
+        ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def stop(self) -> Event:
+        """Set when the job must end early."""
+        ...
+
+    def open(self, stage: str, level: LogLevel = LogLevel.INFO) -> None:
+        """Begin a stage of the log."""
+        ...
+
+    def note(self, level: LogLevel, output: str) -> None:
+        """Write a line of the daemon within the current stage."""
+        ...
+
+    def log(self, level: LogLevel, stage: str, output: str) -> None:
+        """Write output of the engine; an engine's ``log``."""
+        ...
+
+    def measure(self, part: str) -> None:
+        """Count the time since the last call as spent on ``part``."""
+        ...
+
+    def check_canceled(self) -> None:
+        """Raises Canceled when the job must end early."""
+        ...
+
+    def store_readme(self, readme: str) -> None:
+        """Hand a readme to the kind's ``readme_found``."""
+        ...
+
+    def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
+        """Store the template's variables and return their values. Raises Canceled when the job must end early."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A type that msgspec encodes as JSON. ``name`` is its field in the bodies that daemons and the server exchange
+    over HTTPS; kinds with the same type share it."""
+
+    name: str
+    type: type
+
+    def decode(self, data: bytes | msgspec.Raw) -> Any:
+        """Raises msgspec.MsgspecError."""
+        return msgspec.json.decode(data, type=self.type)
+
+
+def _always(result: Any) -> bool:
+    return True
+
+
+def _no_values(payload: Any) -> Iterable[ParameterValue]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class JobKind:
+    """A kind of jobs. Functions that are named by dotted path run on the server.
+
+    type: the value in the database and the API.
+    label: what pages call a job of this kind; ``choice_label`` is its name in the API's document, when that differs.
+    stages: the stages of its log if nothing goes wrong, in their order.
+    payload: what a daemon is given besides the source; ``prepare(LeasedJob)`` makes it, and raises CannotRun.
+    run: runs the job in a process of its own and returns the result. Without it, daemons fail such jobs.
+    values: the values of variables in a payload; secret ones are masked in the log.
+    result: what the job returns; ``completed(job, result)`` stores it, in the transaction that ends the job.
+    has_followup: False for results for which ``completed`` has nothing to do: then the end is a single statement.
+    readme_found: ``readme_found(job, readme)`` stores the readme; readmes of other kinds are dropped.
+    cancelable: ``cancelable(actor, jobs)`` returns the ids of those jobs that the actor may cancel, of jobs that they
+    see; without it, all of them.
+    is_repeatable: whether a job may run again after its daemon was lost.
+    is_run: whether it counts as a developer's run in figures and statistics. The index ``provisioning_job_runs`` names
+    these types, too.
+    """
+
+    type: str
+    label: str
+    choice_label: str = ""
+    stages: tuple[str, ...] = ()
+    payload: Shape | None = None
+    prepare: str = ""
+    run: Callable[[RunningJob, Any], Any] | None = None
+    values: Callable[[Any], Iterable[ParameterValue]] = _no_values
+    result: Shape | None = None
+    completed: str = ""
+    has_followup: Callable[[Any], bool] = _always
+    readme_found: str = ""
+    cancelable: str = ""
+    is_repeatable: bool = False
+    is_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.run is not None and not (self.payload and self.prepare and self.result):
+            raise ValueError(f"the job kind {self.type} runs: it needs payload, prepare and result")
+
+
+class JobKinds:
+    """The table of all kinds. Raises ValueError for a type, or a name of a shape, that is declared twice."""
+
+    def __init__(self, declared: Iterable[JobKind]) -> None:
+        self._by_type: dict[str, JobKind] = {}
+        self._returning: dict[type, list[JobKind]] = {}
+        for kind in declared:
+            if kind.type in self._by_type:
+                raise ValueError(f"the job kind {kind.type} is declared twice")
+            self._by_type[kind.type] = kind
+            if kind.result is not None:
+                self._returning.setdefault(kind.result.type, []).append(kind)
+        self.payloads = _by_name(kind.payload for kind in self)
+        self.results = _by_name(kind.result for kind in self)
+        self.run_types = [kind.type for kind in self if kind.is_run]
+
+    def __iter__(self) -> Iterator[JobKind]:
+        return iter(self._by_type.values())
+
+    def of(self, job_type: str) -> JobKind:
+        """The kind of that type. One that no app declares has nothing but its type."""
+        return self._by_type.get(job_type) or JobKind(type=job_type, label=job_type)
+
+    def returning(self, result: Any) -> Sequence[JobKind]:
+        """The kinds whose jobs return results of that type."""
+        return self._returning.get(type(result), ())
+
+
+def cannot_run(job_type: str) -> str:
+    """Why a job of that type fails where its kind has no ``run``; for users."""
+    return f"this daemon cannot run jobs of type {job_type}"
+
+
+def _by_name(shapes: Iterable[Shape | None]) -> Mapping[str, type]:
+    """The types of these shapes by their names."""
+    found: dict[str, type] = {}
+    for shape in shapes:
+        if shape is not None and found.setdefault(shape.name, shape.type) is not shape.type:
+            raise ValueError(f"the shape {shape.name} has two types")
+    return found
+
+
+@cache
+def load(paths: tuple[str, ...]) -> JobKinds:
+    """The table of the lists with these dotted paths. Raises ImportError."""
+    declared: list[JobKind] = []
+    for path in paths:
+        module, _, name = path.rpartition(".")
+        try:
+            declared += getattr(import_module(module), name)
+        except AttributeError:
+            raise ImportError(f"the module {module} has no {name}") from None
+    return JobKinds(declared)

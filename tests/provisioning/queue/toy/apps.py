@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class ToyConfig(AppConfig):
+    """Applies toys."""
+
+    name = "tests.provisioning.queue.toy"
+    contributions = {"job_kinds": "tests.provisioning.queue.toy.job_kinds.KINDS"}

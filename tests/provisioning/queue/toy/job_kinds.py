@@ -1,0 +1,46 @@
+"""The jobs of toys: like a workspace build, one gets a state and returns another."""
+
+from dataclasses import dataclass
+
+from provisioning.engine.base import LogLevel, ParameterValue, PlanInput, Stage
+from provisioning.protocol.kinds import JobKind, RunningJob, Shape
+
+PACKAGE = "tests.provisioning.queue.toy"
+STAGE = "Winding the toy up"
+
+
+@dataclass(frozen=True, slots=True)
+class ToyInput:
+    state: bytes
+    values: tuple[ParameterValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToyState:
+    state: bytes
+    found: int
+
+
+def run_toy(job: RunningJob, given: ToyInput) -> ToyState:
+    """Plan with the engine, then apply: that is, reverse the state."""
+    job.open(STAGE)
+    job.note(LogLevel.INFO, f"{len(given.state)} bytes, the secrets are {[value.value for value in given.values]}")
+    plan = job.engine.plan(job.directory, PlanInput(), log=job.log, stop=job.stop)
+    job.measure("plan")
+    return ToyState(given.state[::-1], len(plan.resources))
+
+
+TOY = JobKind(
+    type="toy_apply",
+    label="Toy",
+    stages=(Stage.SETTING_UP, STAGE, "Putting the toy away", Stage.CLEANING_UP),
+    payload=Shape("toy", ToyInput),
+    prepare=f"{PACKAGE}.jobs.toy_input",
+    values=lambda given: given.values,
+    run=run_toy,
+    result=Shape("toy_state", ToyState),
+    completed=f"{PACKAGE}.jobs.toy_completed",
+    cancelable=f"{PACKAGE}.jobs.cancelable",
+    is_run=True,
+)
+KINDS = [TOY]
