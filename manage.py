@@ -4,8 +4,13 @@
 import os
 import sys
 
+from coderproj import __version__
+
 
 def main() -> None:
+    if sys.argv[1:] in (["version"], ["--version"]) or sys.argv[2:] == ["--version"]:
+        print(f"coderproj {__version__}")  # Django would print its own version
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
     if sys.argv[1:2] == ["provisionerd"]:
         # A daemon without database access runs without Django.

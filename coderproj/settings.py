@@ -57,7 +57,7 @@ TERRAFORM_BINARY = settings.TERRAFORM_BINARY
 
 # ------------------------------------------------------------------ version and identity
 # First the API version that clients check, then the version of this product.
-BUILD_VERSION = f"v0.15.3+coderproj.{__version__}"
+BUILD_VERSION = f"v0.15.3+{__version__}"
 SECURE = ACCESS_URL.startswith("https://")
 
 

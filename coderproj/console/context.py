@@ -6,12 +6,13 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from coderproj import __version__
 from coderproj.console.navigation import navigation_for
 from coderproj.console.session import actor_of
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
-    """``brand``, ``actor`` (None when nobody is signed in) and ``navigation``, which is looked up when it is shown."""
+    """Return ``brand``, ``release``, ``actor`` (None without a session) and ``navigation``, read when shown."""
 
     def navigation() -> Any:
         actor = actor_of(request)
@@ -19,6 +20,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
 
     return {
         "brand": settings.BRAND,
+        "release": __version__,
         "actor": SimpleLazyObject(lambda: actor_of(request)),
         "navigation": SimpleLazyObject(navigation),
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coderproj import __version__
 from coderproj.base.log_format import LineFormatter
 from provisioning.daemon import configuration, settings
 from provisioning.daemon.loop import Daemon
@@ -147,6 +148,7 @@ def main() -> int:
         prog="python -m provisioning.daemon",
         description="Take jobs from a server over HTTPS and run them. SIGTERM finishes the running jobs first.",
     )
+    parser.add_argument("--version", action="version", version=f"coderproj {__version__}")
     add_arguments(parser)
     options = parser.parse_args()
     _log_to_stderr()
