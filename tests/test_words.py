@@ -29,7 +29,6 @@ NOT_COVERED: tuple[str, ...] = (
     "coderproj/reads/",
     "coderproj/web/",
     "docs/api.md",
-    "docs/benchmarks.md",
     "docs/operating.md",
     "docs/scaling.md",
     "docs/threat-model.md",
