@@ -9,22 +9,26 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from coderproj.base.errors import NotFound
-from coderproj.console import charts
+from coderproj.console import cells, charts
 from coderproj.console.charts import Series
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
+from coderproj.console.templatetags.console import ago, status
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize
 from provisioning.keys import may_manage_keys
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.models.daemons import ONLINE_SECONDS
-from provisioning.pages.addresses import job_url
-from provisioning.pages.parts import seconds_queued, seconds_run, tags_of
+from provisioning.pages.addresses import daemon_url
+from provisioning.pages.job_lists import FINISHED_BY_DAEMON, JobRow
+from provisioning.pages.parts import tags_of
 from provisioning.queue import utilisation
-from provisioning.queue.kinds import kind_of
-from provisioning.queue.subjects import Subject, subjects_of
+from provisioning.queue.subjects import subjects_of
 from provisioning.queue.utilisation import Work
 
 PAGE_SIZE = 50
@@ -35,18 +39,6 @@ SHOWN = {"": "Known", "online": "Online", "stale": "Not seen", "stopped": "Stopp
 
 
 @dataclass(frozen=True, slots=True)
-class JobOfDaemon:
-    """A job that a daemon has or had, as far as the actor may see it."""
-
-    job: ProvisionerJob
-    kind: str
-    subject: Subject
-    url: str
-    queued: float
-    ran: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class DaemonRow:
     """A daemon in a list. ``busy`` counts its running jobs, ``jobs`` has those of them that the actor may see."""
 
@@ -54,8 +46,35 @@ class DaemonRow:
     state: str
     tags: list[str]
     busy: int
-    jobs: list[JobOfDaemon]
+    jobs: list[JobRow]
     work: Work
+
+
+def _daemon_entity(row: DaemonRow) -> SafeString:
+    daemon = row.daemon
+    version = daemon.version or "unknown version"
+    note = f"{version}, {daemon.hostname}" if daemon.hostname else version
+    return cells.entity(cells.icon_tile("server"), daemon.name, note, url=daemon_url(daemon))
+
+
+def _job_count(row: DaemonRow) -> SafeString:
+    failed = cells.muted(f"{row.work.failed} failed") if row.work.failed else ""
+    return format_html("{} {}", row.work.count, failed)
+
+
+DAEMON_LIST = Listing[DaemonRow](
+    Column("Daemon", _daemon_entity, ("name", "version", "hostname"), "wide", phone_label=""),
+    Column("State", lambda row: status(row.state, chip=True), ("stopped_at", "last_seen_at")),
+    Column("At", "provisioning/_daemon_work.html", ("concurrency",), "full"),
+    Column("Tags", lambda row: cells.tags(row.tags), ("tags",), "full"),
+    Column(
+        "Busy, 24 h",
+        lambda row: cells.gauge(row.work.share, f"{row.daemon.name}, busy", digits=-1),
+        ("concurrency", "created_at"),
+    ),
+    Column("Jobs, 24 h", _job_count, ("concurrency", "created_at"), "number right"),
+    Column("Last seen", lambda row: ago(row.daemon.last_seen_at), ("last_seen_at",), "number muted"),
+)
 
 
 class DaemonsPage(SignedInPage):
@@ -73,9 +92,9 @@ class DaemonsPage(SignedInPage):
         found = with_state(show)
         if query:
             found = found.filter(Q(name__icontains=query) | Q(hostname__icontains=query))
-        page = slice_of(request, found.order_by("stopped_at", "name"), PAGE_SIZE)
+        page = slice_of(request, DAEMON_LIST.fetch(found).order_by("stopped_at", "name"), PAGE_SIZE)
         context: dict[str, Any] = {
-            "rows": rows_of(self.actor, page.rows),
+            "daemons": DAEMON_LIST.table(rows_of(self.actor, page.rows)),
             "slice": page,
             "q": query,
             "show": show,
@@ -127,17 +146,11 @@ def rows_of(actor: Actor, daemons: Sequence[ProvisionerDaemon]) -> list[DaemonRo
     return rows
 
 
-def jobs_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> list[JobOfDaemon]:
+def jobs_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> list[JobRow]:
     """Jobs with what they are about. At most two queries."""
     listed = list(jobs)
-    now = datetime.now(UTC)
     subjects = subjects_of(actor, listed)
-    return [
-        JobOfDaemon(
-            job, kind_of(job).label, subjects[job.pk], job_url(job), seconds_queued(job, now), seconds_run(job, now)
-        )
-        for job in listed
-    ]
+    return [JobRow(job, subjects[job.pk]) for job in listed]
 
 
 class DaemonPage(SignedInPage):
@@ -159,13 +172,13 @@ class DaemonPage(SignedInPage):
         daily = utilisation.daily_jobs(self.daemon, days)
         month = utilisation.work_of([self.daemon], timedelta(days=DAYS))[self.daemon.pk]
         jobs = ProvisionerJob.objects.visible(self.actor).filter(worker_id=self.daemon.pk, completed_at__isnull=False)
-        found = slice_of(request, jobs.select_related("initiator").order_by("-completed_at", "id"), JOBS_SIZE)
+        found = slice_of(request, FINISHED_BY_DAEMON.fetch(jobs).order_by("-completed_at", "id"), JOBS_SIZE)
         context = {
             "row": row,
             "daemon": self.daemon,
             "month": month,
             "history": jobs_card(daily, days, any_job=month.count > 0),
-            "finished": jobs_of(self.actor, found.rows),
+            "finished": FINISHED_BY_DAEMON.table(jobs_of(self.actor, found.rows)),
             "slice": found,
             "keeps_keys": may_manage_keys(self.actor),
             "trail": [DAEMONS, (self.daemon.name, "")],

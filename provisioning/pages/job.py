@@ -10,7 +10,7 @@ from coderproj.console.views import SignedInPage
 from provisioning.files import stored
 from provisioning.models import ProvisionerJob
 from provisioning.pages.addresses import job_url
-from provisioning.pages.jobs import cancellation_of
+from provisioning.pages.cancellation import cancellation_of
 from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 from provisioning.queue import administration

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -14,54 +13,45 @@ from django.urls import reverse
 from coderproj.base import filtering
 from coderproj.base.errors import Invalid
 from coderproj.console.forms import FiltersForm
+from coderproj.console.lists import Listing
 from coderproj.console.paging import Slice, slice_of
-from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
 from provisioning.filters import ENDS, FinishedJobFilter, JobFilter
 from provisioning.models import ProvisionerDaemon, ProvisionerJob
-from provisioning.pages.addresses import daemon_url, job_url
-from provisioning.pages.parts import daemons_by_id, seconds_queued, seconds_run, tags_of
+from provisioning.pages.addresses import daemon_url
+from provisioning.pages.job_lists import FINISHED as FINISHED_JOBS
+from provisioning.pages.job_lists import RUNNING, WAITING, JobRow
+from provisioning.pages.parts import daemons_by_id, tags_of
 from provisioning.queue import administration
-from provisioning.queue.kinds import kind_of, labels
-from provisioning.queue.matching import Unmatched, unmatched
+from provisioning.queue.kinds import labels
+from provisioning.queue.matching import unmatched
 from provisioning.queue.positions import queue_of
-from provisioning.queue.subjects import Subject, subjects_of
+from provisioning.queue.subjects import subjects_of
 
 SHOWN_AT_MOST = 25
 FINISHED_SIZE = 25
 LIST_SIZE = 50
-# What lists show of a job, and what is needed to find the rest.
-SHOWN_FIELDS = (
-    *("type", "created_at", "started_at", "canceled_at", "completed_at", "error"),
-    *("input", "tags", "provisioner", "organization", "worker_id", "initiator__username"),
-)
-# Jobs that have not ended, each kind on a page of its own: heading, order in words, template.
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveList:
+    """A list of jobs that have not ended, which has a page of its own; ``order`` says how it is sorted."""
+
+    listing: Listing[JobRow]
+    heading: str
+    order: str
+    template: str
+
+
 LISTS = {
-    "running": ("Running", "Those that started first come first.", "provisioning/_running.html"),
-    "waiting": ("Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
+    "running": ActiveList(RUNNING, "Running", "Those that started first come first.", "provisioning/_running.html"),
+    "waiting": ActiveList(WAITING, "Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
 }
 # The id of the finished jobs, which htmx names when it asks for them, and that of their heading, which links lead to.
 FINISHED = "finished"
 FINISHED_HEADING = "finished-heading"
 # Finished jobs of all organizations are shown: the other filters of the API work in the address.
 FILTERS = tuple(name for name in JobFilter.base_filters if name != "organization")
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job in a list. ``cancellation`` is None where it is not offered."""
-
-    job: ProvisionerJob
-    kind: str
-    subject: Subject
-    url: str
-    daemon: str
-    queued: float
-    ran: float | None
-    position: int
-    tags: list[str]
-    no_match: Unmatched | None
-    cancellation: Question | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +117,20 @@ class JobsPage(SignedInPage):
         return self.show("provisioning/jobs.html", context, part="provisioning/_finished.html")
 
     def _list(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        label, order, part = LISTS[kind]
+        shown = LISTS[kind]
         jobs = self._active(kind)
         found = slice_of(request, jobs, LIST_SIZE)
         (rows,) = self._rows(found.rows)
         context = {
-            kind: rows,
+            kind: shown.listing.table(rows),
             f"{kind}_count": jobs.count(),
             "slice": found,
-            "label": label,
-            "order": order,
-            "part": part,
-            "trail": [("Jobs", reverse("jobs")), (label, "")],
+            "label": shown.heading,
+            "order": shown.order,
+            "part": shown.template,
+            "trail": [("Jobs", reverse("jobs")), (shown.heading, "")],
         }
-        return self.show("provisioning/job_list.html", context, part=part)
+        return self.show("provisioning/job_list.html", context, part=shown.template)
 
     def _first(self, kind: str) -> Sequence[ProvisionerJob]:
         """The first jobs of one of LISTS."""
@@ -153,7 +143,7 @@ class JobsPage(SignedInPage):
 
     def _active(self, kind: str) -> "QuerySet[ProvisionerJob]":
         """Jobs of one of LISTS, in its order."""
-        jobs = ProvisionerJob.objects.visible(self.actor).active().select_related("initiator").only(*SHOWN_FIELDS)
+        jobs = LISTS[kind].listing.fetch(ProvisionerJob.objects.visible(self.actor).active())
         if kind == "running":
             return jobs.filter(started_at__isnull=False).order_by("started_at", "id")
         return jobs.filter(started_at=None).order_by("-priority", "created_at", "id")
@@ -169,35 +159,28 @@ class JobsPage(SignedInPage):
         except Invalid as error:
             form.refuse(error)
             jobs = jobs.none()
-        shown = jobs.select_related("initiator").only(*SHOWN_FIELDS).order_by("-completed_at", "id")
+        shown = FINISHED_JOBS.fetch(jobs).order_by("-completed_at", "id")
         address = reverse("jobs")
         return form, slice_of(self.request, shown, FINISHED_SIZE, address=address, fragment=FINISHED_HEADING)
 
     def _rows(self, *lists: Sequence[ProvisionerJob]) -> list[list[JobRow]]:
         """The rows of each of these lists of jobs, of any state: at most six queries, however many they are."""
-        now = datetime.now(UTC)
         jobs = [job for listed in lists for job in listed]
         subjects = subjects_of(self.actor, jobs)
         daemons = daemons_by_id(job.worker_id for job in jobs)
         to_start = [job for job in jobs if job.started_at is None and job.completed_at is None]
         queue = queue_of([job.pk for job in to_start])
         stuck = unmatched(to_start)
-        may_cancel = administration.cancelable(self.actor, jobs)
+        cancelable = administration.cancelable(self.actor, jobs)
 
         def row_of(job: ProvisionerJob) -> JobRow:
-            kind = kind_of(job).label
             return JobRow(
                 job=job,
-                kind=kind,
                 subject=subjects[job.pk],
-                url=job_url(job),
                 daemon=daemons[job.worker_id].name if job.worker_id in daemons else "",
-                queued=seconds_queued(job, now),
-                ran=seconds_run(job, now),
                 position=queue.position(job.pk),
-                tags=tags_of(job.tags),
                 no_match=stuck.get(job.pk),
-                cancellation=cancellation_of(job, kind) if job.pk in may_cancel else None,
+                is_cancelable=job.pk in cancelable,
             )
 
         return [[row_of(job) for job in listed] for listed in lists]
@@ -211,7 +194,7 @@ def queue_context(
     rows = {"running": running, "waiting": waiting}
     more = {kind: counts[kind] > len(rows[kind]) for kind in LISTS}
     return {
-        **rows,
+        **{kind: LISTS[kind].listing.table(rows[kind]) for kind in LISTS},
         **{f"{kind}_count": counts[kind] for kind in LISTS},
         **{f"all_{kind}_url": f"{reverse('jobs')}?list={kind}" if more[kind] else "" for kind in LISTS},
         "stuck": [row for row in waiting if row.no_match],
@@ -227,7 +210,7 @@ def finished_context(form: FinishedForm, found: "Slice[ProvisionerJob]", finishe
         "hidden": form.hidden,
         "filtered": bool(form.given),
         "everything_url": f"{reverse('jobs')}#{FINISHED_HEADING}",
-        "finished": finished,
+        "finished": FINISHED_JOBS.table(finished),
         "slice": found,
         "told": f"{len(finished)} finished {jobs} on this page",
     }
@@ -245,26 +228,3 @@ def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
         state = "stale" if daemon.pk not in online else "busy" if daemon.pk in at_work else "idle"
         rows.append(DaemonRow(daemon, daemon_url(daemon), state, jobs, tags_of(daemon.tags)))
     return rows
-
-
-# ---------------------------------------------------------------------- canceling
-def cancellation_of(job: ProvisionerJob, what: str) -> Question:
-    """The question before a job is canceled."""
-    if job.started_at is None:
-        consequences: tuple[str, ...] = ("It has not started, and never will.",)
-    else:
-        consequences = (
-            "Its daemon interrupts it, lets it tidy up, and ends it after a while.",
-            "What it found so far is not kept; its log is.",
-        )
-    return Question(
-        key=f"cancel-{job.pk}",
-        url=f"{job_url(job)}/cancel",
-        action="Cancel",
-        title=f"Cancel this {what.lower()}?",
-        consequences=consequences,
-        button=f"Cancel the {what.lower()}",
-        back_url=job_url(job),
-        back_label="Let it go on",
-        danger=True,
-    )

@@ -10,12 +10,17 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from coderproj.accounts.pages.addresses import organization_url
 from coderproj.base.errors import DomainError, NotFound
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
-from coderproj.console.templatetags.console import age
+from coderproj.console.templatetags.console import age, ago, status, until
 from coderproj.console.views import SignedInPage
 from coderproj.identity.models import Organization
 from provisioning import keys
@@ -92,6 +97,46 @@ def revocation_of(key: ProvisionerKey) -> Question:
     )
 
 
+def _key_entity(key: ProvisionerKey) -> SafeString:
+    note = format_html("made {} by {}", ago(key.created_at), key.created_by.username)
+    return cells.entity(cells.icon_tile("key-round"), key.name, note)
+
+
+def _organization_link(key: ProvisionerKey) -> SafeString | str:
+    organization = key.organization
+    if organization is None:
+        return "All organizations"
+    name = organization.display_name or organization.name
+    return format_html('<a href="{}">{}</a>', organization_url(organization), name)
+
+
+def _end(key: ProvisionerKey) -> SafeString | str:
+    if key.expires_at is None:
+        return cells.muted("never")
+    return status("expired", chip=True) if key.expires_at <= datetime.now(UTC) else until(key.expires_at)
+
+
+def _revocation_button(key: ProvisionerKey) -> SafeString:
+    label = format_html('Revoke<span class="visually-hidden"> {}</span>', key.name)
+    return cells.dialog_button(revocation_of(key), label)
+
+
+KEY_COLUMNS: tuple[Column[ProvisionerKey], ...] = (
+    Column("Key", _key_entity, ("name", "created_at", "created_by__username"), "full", phone_label=""),
+    Column("For jobs of", _organization_link, ("organization__name", "organization__display_name")),
+    Column("Tags", lambda key: cells.tags(tags_of(key.tags)), ("tags",), "wide"),
+    Column("Last used", lambda key: cells.ago_or_never(key.last_used), ("last_used",), "number"),
+)
+LIVE_KEYS = Listing[ProvisionerKey](
+    *KEY_COLUMNS,
+    Column("Ends", _end, ("expires_at",), "number"),
+    Column("Revoke", _revocation_button, ("name", "last_used"), "right", hide_heading=True),
+)
+REVOKED_KEYS = Listing[ProvisionerKey](
+    *KEY_COLUMNS, Column("Revoked", lambda key: ago(key.revoked_at), ("revoked_at",), "number")
+)
+
+
 class KeySection(SignedInPage):
     """For those who may deal with keys somewhere. For others the page does not exist."""
 
@@ -108,14 +153,13 @@ class DaemonKeys(KeySection):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         show = request.GET.get("show", "")
         show = show if show in SHOWN else ""
-        found = keys.visible_keys(self.actor).filter(revoked_at__isnull=show != "revoked")
-        page = slice_of(request, found.order_by("name", "id"), PAGE_SIZE)
-        now = datetime.now(UTC)
+        revoked = show == "revoked"
+        listing = REVOKED_KEYS if revoked else LIVE_KEYS
+        found = keys.visible_keys(self.actor).filter(revoked_at__isnull=not revoked)
+        page = slice_of(request, listing.fetch(found).order_by("name", "id"), PAGE_SIZE)
         context = {
-            "rows": [
-                (key, tags_of(key.tags), bool(key.expires_at and key.expires_at <= now), revocation_of(key))
-                for key in page.rows
-            ],
+            "keys": listing.table(page.rows),
+            "revocations": [] if revoked else [revocation_of(key) for key in page.rows],
             "slice": page,
             "show": show,
             "tabs": SHOWN.items(),

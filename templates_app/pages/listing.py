@@ -2,18 +2,21 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, TypedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from coderproj.base.errors import Invalid
-from coderproj.console import charts
+from coderproj.console import cells, charts
 from coderproj.console.addresses import page_url
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
+from coderproj.console.templatetags.console import DASH, ago, duration, status, tile
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
@@ -28,31 +31,7 @@ from templates_app.pages.addresses import template_url
 from templates_app.statistics import usage
 
 PAGE_SIZE = 50
-SHOWN_FIELDS = (
-    *("name", "display_name", "description", "icon", "deleted", "updated_at"),
-    *("organization__name", "active_version__name"),
-)
 SHOWN = {"active": "Active", "failing": "Import failing", "all": "All"}
-
-
-class Row(TypedDict):
-    """A template in the list, with its active and newest versions. Addresses are empty for a deleted one, which has no
-    page, ``status`` (of the newest import) for one without versions. Times in seconds."""
-
-    name: str
-    description: str
-    icon: str
-    url: str
-    active: str
-    active_url: str
-    newest: str
-    newest_url: str
-    status: str
-    users_today: int
-    sparkline: SafeString
-    p50: float | None
-    p95: float | None
-    updated_at: datetime
 
 
 class Newest(NamedTuple):
@@ -60,6 +39,70 @@ class Newest(NamedTuple):
 
     name: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A template in the list, with what is read for all rows at once. ``newest`` is None without versions."""
+
+    template: Template
+    newest: Newest | None
+    use: usage.Summary
+
+
+# ---------------------------------------------------------------------- cells. A deleted template has no page.
+def _template_entity(row: Row) -> SafeString:
+    template = row.template
+    name = template.display_name or template.name
+    note = template.description or template.name
+    if template.deleted:
+        return cells.entity(tile(template.icon), format_html('{} <span class="tag plain">Deleted</span>', name), note)
+    return cells.entity(tile(template.icon), name, note, url=template_url(template))
+
+
+def _sparkline(row: Row) -> SafeString:
+    users = row.use.daily_users
+    label = f"Between {min(users)} and {max(users)} developers a day in {len(users)} days"
+    return charts.sparkline(users, label)
+
+
+def _active_version(row: Row) -> SafeString:
+    name = row.template.active_version.name
+    if row.template.deleted:
+        return format_html('<span class="mono">{}</span>', name)
+    return format_html('<a class="mono" href="{}">{}</a>', _version_url(row.template, name), name)
+
+
+def _newest_import(row: Row) -> SafeString:
+    if row.newest is None:
+        return cells.muted(DASH)
+    chip = status(row.newest.status, chip=True)
+    if row.template.deleted:
+        return chip
+    url = _version_url(row.template, row.newest.name)
+    return format_html('<a href="{}" title="{}">{}</a>', url, row.newest.name, chip)
+
+
+def _version_url(template: Template, version_name: str) -> str:
+    return page_url("version", template.organization.name, template.name, version_name)
+
+
+TEMPLATE_LIST = Listing[Row](
+    Column(
+        "Template",
+        _template_entity,
+        ("name", "display_name", "description", "icon", "deleted", "organization__name"),
+        "full",
+        phone_label="",
+    ),
+    Column("Developers today", lambda row: row.use.users_today, (), "number"),
+    Column("30 days", _sparkline),
+    Column("Build p50", lambda row: duration(row.use.run_times.p50), (), "number right"),
+    Column("Build p95", lambda row: duration(row.use.run_times.p95), (), "number right muted not-on-phones"),
+    Column("Active version", _active_version, ("active_version__name",), "wide"),
+    Column("Newest import", _newest_import),
+    Column("Updated", lambda row: ago(row.template.updated_at), ("updated_at",), "muted number not-on-phones"),
+)
 
 
 class TemplatesPage(SignedInPage):
@@ -79,7 +122,7 @@ class TemplatesPage(SignedInPage):
             templates, problem = Template.objects.none(), " ".join(found.detail for found in error.problems)
         found = slice_of(request, templates, PAGE_SIZE)
         context: dict[str, Any] = {
-            "rows": rows_of(found.rows),
+            "templates": TEMPLATE_LIST.table(rows_of(found.rows)),
             "slice": found,
             "q": query,
             "show": show,
@@ -99,7 +142,7 @@ class TemplatesPage(SignedInPage):
             status = newest.annotate(status=status_expression("job__")).values("status")[:1]
             templates = templates.alias(newest_status=Subquery(status)).filter(newest_status=JobStatus.FAILED)
         templates = templates.annotate(newest_id=Subquery(newest.values("pk")[:1])).most_used_first()
-        return templates.select_related(None).select_related("organization", "active_version").only(*SHOWN_FIELDS)
+        return TEMPLATE_LIST.fetch(templates)
 
     def _around(self, has_templates: bool) -> dict[str, Any]:
         """What stands around the list: figures, and where to begin when it is empty."""
@@ -117,27 +160,7 @@ def rows_of(templates: Sequence[Template]) -> list[Row]:
     """The rows of the list: two queries, however many templates there are."""
     newest = _newest_versions(templates)
     use = usage.summaries_of([template.pk for template in templates])
-    return [_row(template, newest.get(template.pk), use[template.pk]) for template in templates]
-
-
-def _row(template: Template, newest: Newest | None, use: usage.Summary) -> Row:
-    active = template.active_version
-    return Row(
-        name=template.display_name or template.name,
-        description=template.description or template.name,
-        icon=template.icon,
-        url="" if template.deleted else template_url(template),
-        active=active.name,
-        active_url="" if template.deleted else _url_of(template, active.name),
-        newest=newest.name if newest else "",
-        newest_url=_url_of(template, newest.name) if newest and not template.deleted else "",
-        status=newest.status if newest else "",
-        users_today=use.users_today,
-        sparkline=charts.sparkline(use.daily_users, _in_words(use)),
-        p50=use.run_times.p50,
-        p95=use.run_times.p95,
-        updated_at=template.updated_at,
-    )
+    return [Row(template, newest.get(template.pk), use[template.pk]) for template in templates]
 
 
 def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest]:
@@ -148,14 +171,6 @@ def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest
         template_id: Newest(name, status)
         for template_id, name, status in versions.values_list("template_id", "name", "status")
     }
-
-
-def _url_of(template: Template, version_name: str) -> str:
-    return page_url("version", template.organization.name, template.name, version_name)
-
-
-def _in_words(use: usage.Summary) -> str:
-    return f"Between {min(use.daily_users)} and {max(use.daily_users)} developers a day in {len(use.daily_users)} days"
 
 
 def may_create_somewhere(actor: Actor) -> bool:

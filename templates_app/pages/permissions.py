@@ -7,16 +7,20 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.groups import counted
 from coderproj.accounts.pages.people import MemberForm
 from coderproj.base.errors import DomainError, NotFound
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.identity.models import Group, User
 from coderproj.identity.rbac import Action
 from templates_app import effective_access
+from templates_app.effective_access import Access
 from templates_app.models import AccessRole, Template
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import TemplateSection, manages
@@ -39,6 +43,34 @@ class Entry:
     role: str
     removal: Question | None
     members: int | None = None
+
+
+def _entry_entity(entry: Entry) -> SafeString:
+    members = entry.members
+    note = entry.note if members is None else f"Group of {members} active user{'' if members == 1 else 's'}"
+    return cells.entity(cells.icon_tile("users" if entry.kind == "group" else "user"), entry.name, note)
+
+
+def _removal_button(entry: Entry) -> SafeString | str:
+    aria_label = f"Remove {entry.name} from the access list"
+    return cells.dialog_button(entry.removal, "Remove", aria_label=aria_label) if entry.removal else ""
+
+
+def _person_entity(row: Access) -> SafeString:
+    return cells.entity(cells.avatar(row.user.username), row.user.username, row.user.name or row.user.email)
+
+
+ENTRY_LIST = Listing[Entry](
+    Column("Who", _entry_entity, classes="full", phone_label=""),
+    Column("May", "templates_app/_entry_role.html", classes="wide"),
+    Column("Remove", _removal_button, classes="right", hide_heading=True),
+)
+# Reasons follow from site roles.
+PEOPLE_LIST = Listing[Access](
+    Column("User", _person_entity, ("username", "name", "email"), "wide", phone_label=""),
+    Column("Can", lambda row: MAY[row.role]),
+    Column("Because of", lambda row: ", ".join(row.reasons), ("site_roles",), "full muted"),
+)
 
 
 class UserForm(MemberForm):
@@ -80,7 +112,11 @@ class TemplatePermissions(TemplateSection):
     ) -> HttpResponseBase:
         """The page; forms that were sent with mistakes take the place of fresh ones."""
         entries = self.entries()
-        context: dict[str, Any] = {"entries": entries, "roles": ROLES, "may_change": self.may_change}
+        context: dict[str, Any] = {
+            "entries": ENTRY_LIST.table(entries, without=() if self.may_change else ("Remove",)),
+            "roles": ROLES,
+            "may_change": self.may_change,
+        }
         if self.may_change:
             context |= self._changing(entries, user_form, group_form) | self._in_effect()
         return self.show("templates_app/permissions.html", self.frame("Permissions") | context, status=status)
@@ -134,12 +170,13 @@ class TemplatePermissions(TemplateSection):
 
     def _in_effect(self) -> dict[str, Any]:
         query = self.request.GET.get("q", "").strip()
-        users = effective_access.people(self.template).only("username", "name", "email", "site_roles")
+        users = PEOPLE_LIST.fetch(effective_access.people(self.template))
         if query:
             users = users.filter(username__icontains=query)
         address = template_url(self.template, "template-permissions")
         found = slice_of(self.request, users, PAGE_SIZE, address=address)
-        return {"in_effect": effective_access.explain(self.template, found.rows), "slice": found, "q": query}
+        people = PEOPLE_LIST.table(effective_access.explain(self.template, found.rows))
+        return {"in_effect": people, "slice": found, "q": query}
 
 
 class ChangePermission(TemplatePermissions):

@@ -2,17 +2,21 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import group_url
 from coderproj.accounts.pages.groups import GROUPS, GroupForm
-from coderproj.accounts.pages.people import MemberForm
+from coderproj.accounts.pages.people import MemberForm, user_entity
 from coderproj.accounts.pages.reach import Reachable, reach_of
 from coderproj.base.errors import DomainError, Forbidden, NotFound
 from coderproj.base.identifiers import parse_uuid
+from coderproj.console import cells
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
@@ -22,6 +26,26 @@ from coderproj.identity.models import Group, User
 from coderproj.identity.rbac import Action, Resource, allowed
 
 PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A member in the list. ``removal`` is None where removing is not offered."""
+
+    user: User
+    removal: Question | None
+
+
+def _removal_button(row: MemberRow) -> SafeString | str:
+    aria_label = f"Remove {row.user.username} from the group"
+    return cells.dialog_button(row.removal, "Remove", aria_label=aria_label) if row.removal else ""
+
+
+MEMBER_LIST = Listing[MemberRow](
+    Column("User", lambda row: user_entity(row.user), ("username", "name"), "wide", phone_label=""),
+    Column("Email", lambda row: row.user.email, ("email",), "muted breaks not-on-phones"),
+    Column("Remove", _removal_button, (), "right", hide_heading=True),
+)
 
 
 class GroupSection(SignedInPage):
@@ -42,11 +66,14 @@ class GroupSection(SignedInPage):
         """The group's page; forms that were sent with mistakes take the place of fresh ones."""
         group = self.group
         members = groups.active_members(group)
-        found = slice_of(self.request, members, PAGE_SIZE, address=group_url(group))
+        removable = self.may(Action.UPDATE) and not group.is_everyone
+        found = slice_of(self.request, MEMBER_LIST.fetch(members), PAGE_SIZE, address=group_url(group))
         reach = reach_of(self.actor, group)
         context: dict[str, Any] = {
             "group": group,
-            "members": [(user, self.removal(user)) for user in found.rows],
+            "members": MEMBER_LIST.table(
+                [MemberRow(user, self.removal(user)) for user in found.rows], without=() if removable else ("Remove",)
+            ),
             "slice": found,
             "member_count": members.count(),
             "reach": reach,

@@ -1,7 +1,7 @@
 """The groups of all organizations that one may see, and making one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -10,13 +10,18 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from coderproj.accounts.pages.addresses import group_url
+from coderproj.accounts.pages.addresses import group_url, organization_url
 from coderproj.accounts.serializers.groups import LARGEST
 from coderproj.base.errors import DomainError, Forbidden
 from coderproj.base.identifiers import parse_uuid
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
+from coderproj.console.templatetags.console import ago
 from coderproj.console.views import SignedInPage
 from coderproj.identity import groups
 from coderproj.identity.actor import Actor
@@ -57,13 +62,26 @@ class NewGroupForm(GroupForm):
         field.choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
-    """A group in a list, with the number of its active members."""
+def _group_entity(group: Group) -> SafeString:
+    picture = cells.icon_tile("boxes" if group.is_everyone else "users")
+    note = "All members of the organization" if group.is_everyone else ""
+    return cells.entity(picture, group.name, note, url=group_url(group))
 
-    group: Group
-    url: str
-    members: int
+
+def _organization_link(group: Group) -> SafeString:
+    organization = group.organization
+    name = organization.display_name or organization.name
+    return format_html('<a href="{}">{}</a>', organization_url(organization), name)
+
+
+# Of groups with ``counted``.
+GROUP_LIST = Listing[Any](
+    Column("Group", _group_entity, ("name",), "full", phone_label=""),
+    Column("Organization", _organization_link, ("organization__name", "organization__display_name")),
+    Column("Members", attrgetter("member_count"), (), "number right"),
+    Column("Quota", attrgetter("quota_allowance"), ("quota_allowance",), "number right"),
+    Column("Changed", lambda group: ago(group.updated_at), ("updated_at",), "number muted not-on-phones"),
+)
 
 
 class GroupsPage(SignedInPage):
@@ -75,14 +93,14 @@ class GroupsPage(SignedInPage):
         query = request.GET.get("q", "").strip()
         organizations = list(visible_organizations(self.actor).order_by("-is_default", "name"))
         wanted = parse_uuid(request.GET.get("organization", ""))
-        found = counted(groups.visible_groups(self.actor).select_related("organization"))
+        found = GROUP_LIST.fetch(counted(groups.visible_groups(self.actor)))
         if wanted:
             found = found.filter(organization=wanted)
         if query:
             found = found.filter(name__icontains=query)
         page = slice_of(request, found.order_by("name", "organization__name", "id"), PAGE_SIZE)
         context: dict[str, Any] = {
-            "rows": [GroupRow(row, group_url(row), row.member_count) for row in page.rows],
+            "groups": GROUP_LIST.table(page.rows),
             "slice": page,
             "q": query,
             "organizations": organizations if len(organizations) > 1 else [],

@@ -1,6 +1,8 @@
 """Organizations, their members and what these may do there."""
 
 import uuid
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -8,14 +10,19 @@ from django.db.models import Count, Q
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import organization_url
-from coderproj.accounts.pages.people import MemberForm
+from coderproj.accounts.pages.people import MemberForm, user_entity
 from coderproj.base.errors import DomainError, Forbidden, NotFound
 from coderproj.base.identifiers import parse_uuid
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
 from coderproj.console.questions import Question
+from coderproj.console.templatetags.console import ago, dash, tile
 from coderproj.console.views import SignedInPage
 from coderproj.identity import organizations
 from coderproj.identity.actor import Actor
@@ -60,6 +67,23 @@ def may_create_organizations(actor: Actor) -> bool:
     return allowed_everywhere(actor, Action.CREATE, Resource.ORGANIZATION)
 
 
+def _organization_entity(organization: Organization) -> SafeString:
+    picture = tile(organization.icon) if organization.icon else cells.icon_tile("network")
+    note = f"{organization.name}, the default one" if organization.is_default else organization.name
+    return cells.entity(picture, name_of(organization), note, url=organization_url(organization))
+
+
+# Of organizations with ``member_count``.
+ORGANIZATION_LIST = Listing[Any](
+    Column(
+        "Organization", _organization_entity, ("name", "display_name", "icon", "is_default"), "full", phone_label=""
+    ),
+    Column("Description", lambda organization: dash(organization.description), ("description",), "muted full"),
+    Column("Members", attrgetter("member_count"), (), "number right"),
+    Column("Created", lambda organization: ago(organization.created_at), ("created_at",), "number muted"),
+)
+
+
 class OrganizationsPage(SignedInPage):
     """The organizations one may see, with their number of active members."""
 
@@ -68,9 +92,14 @@ class OrganizationsPage(SignedInPage):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         active = Q(memberships__user__deleted=False, memberships__user__status=UserStatus.ACTIVE)
         found: Any = organizations.visible_organizations(self.actor)
-        counted = found.annotate(member_count=Count("memberships", filter=active)).order_by("-is_default", "name")
-        page = slice_of(request, counted, PAGE_SIZE)
-        context = {"rows": page.rows, "slice": page, "may_create": may_create_organizations(self.actor)}
+        counted = ORGANIZATION_LIST.fetch(found).annotate(member_count=Count("memberships", filter=active))
+        page = slice_of(request, counted.order_by("-is_default", "name"), PAGE_SIZE)
+        organizations_shown = ORGANIZATION_LIST.table(page.rows)
+        context = {
+            "organizations": organizations_shown,
+            "slice": page,
+            "may_create": may_create_organizations(self.actor),
+        }
         return self.show("accounts/organizations.html", context)
 
 
@@ -107,6 +136,39 @@ def name_of(organization: Organization) -> str:
     return organization.display_name or organization.name
 
 
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A member in the list, and whether the actor may change their role."""
+
+    member: Membership
+    is_admin: bool
+    may_change: bool
+
+
+def _removal_button(row: MemberRow) -> SafeString:
+    user = row.member.user
+    return format_html(
+        '<a class="button small danger" href="{}?user={}" aria-label="Remove {} from the organization">Remove</a>',
+        organization_url(row.member.organization_id, "remove-member"),
+        user.pk,
+        user.username,
+    )
+
+
+MEMBER_LIST = Listing[MemberRow](
+    Column(
+        "User",
+        lambda row: user_entity(row.member.user, with_email=True),
+        ("user__username", "user__name", "user__email"),
+        "full",
+        phone_label="",
+    ),
+    Column("May", "accounts/_member_role.html", ("roles",), "wide"),
+    Column("Member since", lambda row: ago(row.member.created_at), ("created_at",), "number muted"),
+    Column("Remove", _removal_button, ("organization",), "right", hide_heading=True),
+)
+
+
 class OrganizationSection(SignedInPage):
     """A page about one organization that the actor may see, as ``self.organization``."""
 
@@ -139,21 +201,25 @@ class OrganizationSection(SignedInPage):
             members = organizations.members_of(self.actor, organization)
             if query:
                 members = members.filter(Q(user__username__icontains=query) | Q(user__email__icontains=query))
-        found = slice_of(self.request, members, PAGE_SIZE, address=organization_url(organization))
+        found = slice_of(self.request, MEMBER_LIST.fetch(members), PAGE_SIZE, address=organization_url(organization))
         assignable = assignable_roles(self.actor, organization.pk)
         context: dict[str, Any] = {
             "organization": organization,
             "name": name_of(organization),
             "sees_members": sees_members,
-            "members": [
-                (member, OrganizationRole.ADMIN in member.roles, bool(assignable) and self._may_change(member))
-                for member in found.rows
-            ],
+            "members": MEMBER_LIST.table(
+                [
+                    MemberRow(
+                        member, OrganizationRole.ADMIN in member.roles, bool(assignable) and self._may_change(member)
+                    )
+                    for member in found.rows
+                ],
+                without=() if self.may(Action.DELETE) else ("Remove",),
+            ),
             "slice": found,
             "q": query,
             "may_update": self.may(Action.UPDATE, Resource.ORGANIZATION),
             "may_add": self.may(Action.CREATE),
-            "may_remove": self.may(Action.DELETE),
             "trail": [ORGANIZATIONS, (name_of(organization), "")],
         }
         if context["may_add"]:

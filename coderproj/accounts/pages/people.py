@@ -7,9 +7,12 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
 
+from coderproj.accounts.pages.addresses import user_url
 from coderproj.base.errors import NotFound
 from coderproj.base.identifiers import parse_uuid
+from coderproj.console import cells
 from coderproj.console.addresses import page_url
 from coderproj.console.forms import ConsoleForm
 from coderproj.console.views import SignedInPage
@@ -41,6 +44,12 @@ def typed_user(actor: Actor, text: str) -> User | None:
     users = active_users(actor)
     name = text.strip()
     return users.filter(username__iexact=name).first() or users.filter(email__iexact=name).first()
+
+
+def user_entity(user: User, *, with_email: bool = False) -> SafeString:
+    """A user in a list, leading to their page. A user without a full name has the email below instead, if wanted."""
+    note = user.name or (user.email if with_email else "")
+    return cells.entity(cells.avatar(user.username), user.username, note, url=user_url(user))
 
 
 class MemberForm(ConsoleForm):

@@ -12,13 +12,17 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import user_url
 from coderproj.accounts.pages.people import find_visible_user
 from coderproj.base.errors import DomainError, NotFound
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing, Table
 from coderproj.console.questions import Question
-from coderproj.console.templatetags.console import age
+from coderproj.console.templatetags.console import age, ago, icon, status, until
 from coderproj.console.views import SignedInPage
 from coderproj.identity import services
 from coderproj.identity.actor import Actor
@@ -53,33 +57,55 @@ class TokenForm(ConsoleForm):
         self.fields["name"].widget.attrs.update(autocomplete="off")
 
 
+SOON = timedelta(days=7)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token in a list. ``revocation`` is None where it is not offered."""
 
     key: ApiKey
-    scope: str
-    expired: bool
-    expires_soon: bool
     revocation: Question | None
 
 
-SOON = timedelta(days=7)
+def _token_entity(row: TokenRow) -> SafeString:
+    name = row.key.name or "Without a name"
+    id_ = format_html('<small class="mono">{}</small>', row.key.pk)
+    inner = format_html("{}<span><strong>{}</strong>{}</span>", cells.icon_tile("key-round"), name, id_)
+    return format_html('<span class="entity">{}</span>', inner)
 
 
-def token_rows(actor: Actor, keys: Iterable[ApiKey], *, back_url: str) -> list[TokenRow]:
-    """Rows for a list of one user's tokens."""
-    now = timezone.now()
-    return [
-        TokenRow(
-            key=key,
-            scope=SCOPES.get(key.scope, key.scope),
-            expired=key.expires_at <= now,
-            expires_soon=now < key.expires_at <= now + SOON,
-            revocation=revocation_of(key, back_url) if may_revoke(actor, key) else None,
-        )
-        for key in keys
-    ]
+def _end(row: TokenRow) -> SafeString | str:
+    end, now = row.key.expires_at, timezone.now()
+    if end <= now:
+        return status("expired", chip=True)
+    if end <= now + SOON:
+        return format_html('<span class="status is-pending chip">{}{}</span>', icon("clock"), until(end))
+    return until(end)
+
+
+def _revocation_button(row: TokenRow) -> SafeString | str:
+    if row.revocation is None:
+        return ""
+    name = row.key.name or row.key.pk
+    return cells.dialog_button(row.revocation, format_html('Revoke<span class="visually-hidden"> {}</span>', name))
+
+
+TOKEN_LIST = Listing[TokenRow](
+    Column("Token", _token_entity, classes="wide", phone_label=""),
+    Column("May", lambda row: SCOPES.get(row.key.scope, row.key.scope), classes="full muted"),
+    Column("Last used", lambda row: cells.ago_or_never(row.key.last_used), classes="number"),
+    Column("Ends", _end, classes="number"),
+    Column("Created", lambda row: ago(row.key.created_at), classes="number muted"),
+    Column("Revoke", _revocation_button, classes="right", hide_heading=True),
+)
+
+
+def token_table(actor: Actor, keys: Iterable[ApiKey], *, back_url: str) -> Table[TokenRow]:
+    """The list of one user's tokens."""
+    return TOKEN_LIST.table(
+        [TokenRow(key, revocation_of(key, back_url) if may_revoke(actor, key) else None) for key in keys]
+    )
 
 
 def may_see_tokens(actor: Actor, user: User) -> bool:
@@ -121,8 +147,8 @@ class Tokens(SignedInPage):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         user = find_visible_user(self.actor, self.actor.id)
         found = services.list_tokens(self.actor, user)
-        rows = token_rows(self.actor, reversed(found), back_url=request.path)
-        return self.show("accounts/tokens.html", {"tokens": rows, "may_create": True})
+        tokens = token_table(self.actor, reversed(found), back_url=request.path)
+        return self.show("accounts/tokens.html", {"tokens": tokens, "may_create": True})
 
 
 class NewToken(SignedInPage):

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 
 from coderproj.accounts.pages.addresses import user_url
 from coderproj.accounts.pages.people import find_visible_user
-from coderproj.accounts.pages.tokens import may_create_tokens, may_see_tokens, token_rows
+from coderproj.accounts.pages.tokens import may_create_tokens, may_see_tokens, token_table
 from coderproj.accounts.pages.user_forms import NewPasswordForm, ProfileForm, RolesForm
 from coderproj.accounts.pages.users import USERS, role_names
 from coderproj.base.errors import DomainError, Forbidden
@@ -123,7 +123,7 @@ class UserSection(SignedInPage):
             tokens = services.list_tokens(actor, user)
             context["shows_tokens"] = True
             context["may_create"] = may_create_tokens(actor, user)
-            context["tokens"] = token_rows(actor, reversed(tokens), back_url=user_url(user))
+            context["tokens"] = token_table(actor, reversed(tokens), back_url=user_url(user))
         return self.show("accounts/user.html", context, status=status)
 
 

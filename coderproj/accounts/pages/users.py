@@ -1,19 +1,24 @@
 """Everybody whom one may see, and making users."""
 
+from operator import attrgetter
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import user_url
-from coderproj.accounts.pages.people import HARD_TO_GUESS
+from coderproj.accounts.pages.people import HARD_TO_GUESS, user_entity
 from coderproj.accounts.pages.user_forms import username_field
 from coderproj.accounts.serializers.users import PASSWORD_LENGTH
 from coderproj.base.errors import DomainError, Forbidden, Invalid
+from coderproj.console import cells
 from coderproj.console.forms import ConsoleForm
+from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
+from coderproj.console.templatetags.console import ago, status
 from coderproj.console.views import SignedInPage
 from coderproj.identity import users
 from coderproj.identity.actor import Actor
@@ -44,7 +49,7 @@ class UsersPage(SignedInPage):
             problem = " ".join(entry.detail for entry in error.problems)
         page = slice_of(request, found, PAGE_SIZE)
         context: dict[str, Any] = {
-            "rows": [(user, role_names(user)) for user in page.rows],
+            "users": USER_LIST.table(page.rows),
             "slice": page,
             "q": query,
             "status": status,
@@ -56,12 +61,26 @@ class UsersPage(SignedInPage):
 
     def _users(self, query: str, status: str) -> UserQuerySet:
         given = {"q": query} | ({"status": status} if status else {})
-        return search_users(self.actor, given).order_by("username", "id")
+        return USER_LIST.fetch(search_users(self.actor, given)).order_by("username", "id")
 
 
 def role_names(user: User) -> list[str]:
     """The site roles of a user, as people call them."""
     return [ROLES[role].display_name for role in user.site_roles if role in ROLES]
+
+
+def role_tags(user: User) -> SafeString:
+    return cells.tags(role_names(user), "tag on") or cells.muted("Member")
+
+
+USER_LIST = Listing[User](
+    Column("User", user_entity, ("username", "name"), "wide", phone_label=""),
+    Column("Email", attrgetter("email"), ("email",), "muted breaks not-on-phones"),
+    Column("Site roles", role_tags, ("site_roles",)),
+    Column("Status", lambda user: status(user.status, chip=True), ("status",)),
+    Column("Last seen", lambda user: cells.ago_or_never(user.last_seen_at), ("last_seen_at",), "number"),
+    Column("Since", lambda user: ago(user.created_at), ("created_at",), "number muted not-on-phones"),
+)
 
 
 def may_create_users(actor: Actor) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django import template
 from django.db.models import Model
+from django.template import Context
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from coderproj.console import markdown
+from coderproj.console.lists import Table
 from coderproj.identity.rbac import may_enter_admin
 
 register = template.Library()
@@ -133,6 +135,12 @@ def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
         return SafeString()
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a class="button" href="{}">{}In the admin</a>', url, icon("settings-2"))
+
+
+@register.simple_tag(takes_context=True)
+def table_body(context: Context, table: Table[Any]) -> SafeString:
+    """The rows of a list's table."""
+    return table.body(context)
 
 
 @register.filter
