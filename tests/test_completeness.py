@@ -11,10 +11,10 @@ from coderproj.api.permissions import Public, SignedIn
 from tests.routes import PARAMETER, api_routes
 
 ROOT = Path(__file__).parent.parent
-OURS = ("coderproj", "accounts", "identity", "provisioning", "templates_app")
+APP_LABELS = ("coderproj", "accounts", "identity", "provisioning", "templates_app")
 
 # ---------------------------------------------------------------------- commands
-NAMES = {apps.get_app_config(label).name for label in OURS}
+NAMES = {apps.get_app_config(label).name for label in APP_LABELS}
 COMMANDS = sorted(name for name, app in get_commands().items() if app in NAMES)
 # Commands whose test module has another name.
 TESTED_IN = {

@@ -29,7 +29,7 @@ PUBLIC = {
     "users/first",
     "users/login",
 }
-OURS = ("identity", "provisioning", "templates_app")
+APP_LABELS = ("identity", "provisioning", "templates_app")
 # The admin does not support tables with a composite primary key. The page of a job shows its log.
 WITHOUT_ADMIN = {"ProvisionerJobLog"}
 
@@ -151,7 +151,7 @@ def test_every_view_derives_from_api_view():
 def test_every_table_is_in_the_admin():
     missing = [
         model.__name__
-        for label in OURS
+        for label in APP_LABELS
         for model in apps.get_app_config(label).get_models()
         if model not in admin.site._registry and model.__name__ not in WITHOUT_ADMIN
     ]
@@ -167,7 +167,7 @@ def test_every_admin_page_opens(client, role):
     client.force_login(user)
     assert client.get(reverse("admin:index")).status_code == 200
     for model in admin.site._registry:
-        if model._meta.app_label not in OURS:
+        if model._meta.app_label not in APP_LABELS:
             continue
         base = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         assert client.get(reverse(f"{base}_changelist"), {"q": "x"}).status_code == 200, model

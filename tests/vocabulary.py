@@ -157,8 +157,8 @@ class DaemonProcess:
         return self.process.wait(seconds)
 
     def runners(self) -> list[int]:
-        """The processes of jobs, and those that wait for one: the children of what forks them, whose command line they
-        share."""
+        """Return the pids of all runners, busy and idle. They are children of the fork server and share its command
+        line."""
         family = [pid for pid, command in processes() if f"provisioning.daemon.nursery {self.pid}" in command]
         return [pid for pid in family if parent_of(pid) in family]
 
@@ -167,8 +167,8 @@ class RemoteDaemonProcess(DaemonProcess):
     """A daemon without database variables, whose data folder does not exist."""
 
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "PG", "CODER"))}
-        return kept | {"CODERPROJ_DATA_DIR": f"{self.log}.no-such-folder"}
+        inherited = {n: value for n, value in os.environ.items() if not n.startswith(("DATABASE", "PG", "CODER"))}
+        return inherited | {"CODERPROJ_DATA_DIR": f"{self.log}.no-such-folder"}
 
 
 @contextmanager
@@ -184,15 +184,15 @@ def run_remote_daemon(
 ) -> Iterator[DaemonProcess]:
     """Run a daemon with a provisioner key instead of the database. Without ``key``, create one for all organizations.
     Tags belong to the key, so ``--tag`` options are applied to it."""
-    kept, tags = [], {}
+    other_options, tags = [], {}
     for option in (rest := iter(options)):
         if option == "--tag":
             name, _, value = next(rest).partition("=")
             tags[name] = value
         else:
-            kept.append(option)
+            other_options.append(option)
     secret = key or make_provisioner_key(tags=tags)
-    options = ("--url", url, *kept)
+    options = ("--url", url, *other_options)
     with running(RemoteDaemonProcess(log, *options, PROVISIONER_DAEMON_KEY=secret, **environment)) as daemon:
         yield daemon
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PORT"}}
-    return {**kept, "CODERPROJ_DATA_DIR": str(data_dir), **variables}
+    inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PORT"}}
+    return {**inherited, "CODERPROJ_DATA_DIR": str(data_dir), **variables}
 
 
 @contextmanager

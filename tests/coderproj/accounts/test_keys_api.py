@@ -127,9 +127,9 @@ def test_deleted_token_is_rejected(mine):
 
 
 def test_session_keys_last_a_week_and_are_not_listed_as_tokens(mine):
-    made = mine.post("users/me/keys")
-    assert (made.status_code, list(made.body)) == (201, ["key"])
-    key = ApiKey.objects.get(pk=made.body["key"][:10])
+    created = mine.post("users/me/keys")
+    assert (created.status_code, list(created.body)) == (201, ["key"])
+    key = ApiKey.objects.get(pk=created.body["key"][:10])
     assert (key.lifetime_seconds, key.login_type) == (7 * 24 * 3600, "password")
     assert mine.get(PATH).body == []
     assert mine.get(f"users/me/keys/{key.pk}").status_code == 200

@@ -29,11 +29,11 @@ def test_only_owners_create_organizations(api, users, statuses):
         "owner": 201,
         **dict.fromkeys(["user_admin", "template_admin", "auditor", "admin", "member", "stranger"], 403),
     }
-    made = api.owner.post("organizations", {"name": "mine", "display_name": "Mine", "is_default": True})
-    assert (made.status_code, made.body["display_name"], made.body["is_default"]) == (201, "Mine", False)
-    assert Group.objects.get(pk=made.body["id"]).is_everyone
-    assert Membership.objects.get(organization=made.body["id"]).roles == ["organization-admin"]
-    assert AuditLog.objects.filter(resource_type="organization", resource_id=made.body["id"]).exists()
+    created = api.owner.post("organizations", {"name": "mine", "display_name": "Mine", "is_default": True})
+    assert (created.status_code, created.body["display_name"], created.body["is_default"]) == (201, "Mine", False)
+    assert Group.objects.get(pk=created.body["id"]).is_everyone
+    assert Membership.objects.get(organization=created.body["id"]).roles == ["organization-admin"]
+    assert AuditLog.objects.filter(resource_type="organization", resource_id=created.body["id"]).exists()
 
 
 @pytest.mark.parametrize(

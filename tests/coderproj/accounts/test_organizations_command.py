@@ -19,10 +19,10 @@ def test_list(users, org, other_org):
 
 def test_create(users, org):
     answer = run_json("organizations", "create", "labs", "--display-name", "The Labs", "--description", "new")
-    made = Organization.objects.get(name="labs")
-    assert (answer["id"], answer["display_name"], made.description) == (str(made.pk), "The Labs", "new")
-    assert list(made.members.all()) == [users.owner]
-    assert Group.objects.get(pk=made.pk).is_everyone
+    created = Organization.objects.get(name="labs")
+    assert (answer["id"], answer["display_name"], created.description) == (str(created.pk), "The Labs", "new")
+    assert list(created.members.all()) == [users.owner]
+    assert Group.objects.get(pk=created.pk).is_everyone
 
 
 def test_members(users, org):
