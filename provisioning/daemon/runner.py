@@ -166,7 +166,7 @@ class Runner:
         while isinstance(start := self._starts.get(), messages.WarmUp):
             self._set_up_engines(prepare)
             for engine in self._engines.values():
-                engine.warm_up(directory, thoroughly=self._starts.empty())
+                engine.warm_up(directory, with_sample_plan=self._starts.empty())
             gc.freeze()  # what is there by now stays, and need not be looked through again
         self._clock.start()
         try:

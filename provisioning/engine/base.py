@@ -1,8 +1,7 @@
-"""What an engine is: the words, shapes and protocol shared by the daemon and every engine.
+"""The enumerations, data classes and protocol shared by the daemon and all engines.
 
-Nothing here, or anywhere below ``provisioning.engine``, imports Django: an engine runs in a process of its own that
-holds no database credentials. All shapes are frozen dataclasses of JSON types, so that they travel over a pipe or
-over HTTPS unchanged.
+Nothing in ``provisioning.engine`` imports Django: an engine runs in a separate process without database credentials.
+All data classes are frozen and consist of JSON types, so that they can be sent over a pipe or HTTPS unchanged.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ class Transition(StrEnum):
 
 
 class SharingLevel(StrEnum):
-    """Who may open an app: its owner, everybody who is signed in, everybody."""
+    """Who may open an app: its owner, every signed-in user, everyone."""
 
     OWNER = "owner"
     AUTHENTICATED = "authenticated"
@@ -41,7 +40,7 @@ class SharingLevel(StrEnum):
 
 
 class Stage(StrEnum):
-    """The stages of a job, in the order in which they appear in its log. Clients show them as they are."""
+    """The stages of a job, in the order of its log. Clients show these texts unchanged."""
 
     SETTING_UP = "Setting up"
     README = "Adding README.md..."
@@ -54,7 +53,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One record of a job's log. ``created_at`` is Unix time in seconds, taken where the line was produced."""
+    """One line of a job's log. ``created_at`` is Unix time in seconds, set where the line was produced."""
 
     source: LogSource
     level: LogLevel
@@ -69,10 +68,10 @@ Log = Callable[[LogLevel, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class ParameterSchema:
-    """A variable of the root module, as a legacy parameter schema, read without running Terraform.
+    """A variable of the root module as a legacy parameter schema, read without running Terraform.
 
-    ``default_source_value`` is the default as text: strings verbatim, everything else JSON-encoded; None when the
-    variable has no default or a null one. ``validation_condition`` is the exact source text.
+    ``default_source_value`` is the default as text: strings verbatim, everything else JSON-encoded; None if the default
+    is missing or null. ``validation_condition`` is the exact source text.
     """
 
     name: str
@@ -108,7 +107,7 @@ class RichParameterOption:
 
 @dataclass(frozen=True, slots=True)
 class RichParameter:
-    """A ``coder_parameter``. ``default_value`` is None when the parameter has no default: then it is required."""
+    """A ``coder_parameter``. ``default_value`` is None if the parameter has no default, which makes it required."""
 
     name: str
     type: str = "string"
@@ -169,7 +168,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetadata:
-    """One ``item`` of a ``coder_metadata``. A sensitive item's value is never sent: ``value`` is None then."""
+    """One ``item`` of a ``coder_metadata``. The value of a sensitive item is never sent; ``value`` is then None."""
 
     key: str
     value: str | None = None
@@ -178,7 +177,7 @@ class ResourceMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A managed resource of the plan that is not one of the coder provider's own."""
+    """A managed resource of the plan, except resources of the coder provider."""
 
     name: str
     type: str
@@ -192,7 +191,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What one plan found. Resources are sorted by (name, type), rich parameters keep the order of the source."""
+    """The result of one plan. Resources are sorted by (name, type), rich parameters are in source order."""
 
     resources: tuple[Resource, ...] = ()
     rich_parameters: tuple[RichParameter, ...] = ()
@@ -200,11 +199,11 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import found.
+    """The result of an import.
 
-    ``unverified_providers`` are the source addresses of providers that could not be installed and were answered
-    for by a stub, ``unverified_modules`` the sources of modules that could not be fetched and were stood in for: such
-    a version may be dry-run and is never applied.
+    ``unverified_providers`` are the source addresses of providers that could not be installed and were replaced by
+    stubs, ``unverified_modules`` the sources of modules that could not be fetched and were replaced by stubs. Such a
+    version can be dry-run but is never applied.
     """
 
     start: PlanResult
@@ -215,8 +214,8 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceContext:
-    """What ``data "coder_workspace"`` answers. Empty texts are replaced as the provider does
-    (owner and name ``default``, the zero owner id, a random workspace id)."""
+    """The values of ``data "coder_workspace"``. The provider replaces empty texts by defaults (owner and name
+    ``default``, the zero owner id, a random workspace id)."""
 
     transition: Transition = Transition.START
     access_url: str = "http://localhost:3000"
@@ -229,7 +228,7 @@ class WorkspaceContext:
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """What a plan is given besides the template: values of variables, values of rich parameters by name."""
+    """The input of a plan besides the template: values of variables, and values of rich parameters by name."""
 
     context: WorkspaceContext = WorkspaceContext()
     parameter_values: tuple[ParameterValue, ...] = ()
@@ -238,7 +237,7 @@ class PlanInput:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one job: wall clock and CPU in seconds, the rest in bytes (or lines)."""
+    """The limits of one job: times in seconds, the others in bytes."""
 
     wall_seconds: float = 300.0
     cpu_seconds: int = 120
@@ -249,41 +248,41 @@ class Limits:
 
 
 class EngineError(Exception):
-    """A job cannot go on. The text is what users read in ``job.error``; details are in the log."""
+    """Raised if a job fails. Users see the message in ``job.error``; details are in the log."""
 
 
 class Canceled(EngineError):
-    """The work was interrupted because its cancellation was asked for."""
+    """Raised if a job was stopped because its cancellation was requested."""
 
     def __init__(self) -> None:
         super().__init__("canceled")
 
 
 class Engine(Protocol):
-    """An engine reads templates and plans them.
+    """Reads and plans templates.
 
-    Calls are synchronous and end early, with Canceled, when ``stop`` is set.
+    Calls are synchronous. They end early, with Canceled, when ``stop`` is set.
 
-    ``directory`` holds the unpacked template and may be written to. Every method raises EngineError with a text for
-    users when the template is at fault.
+    ``directory`` contains the unpacked template; the engine can write to it. Every method raises EngineError with a
+    message for users if the template has an error.
     """
 
-    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
-        """Get ready for one job whose template will be unpacked into ``directory``, which is there and empty.
+    def warm_up(self, directory: Path, *, with_sample_plan: bool) -> None:
+        """Prepare for one job whose template will be unpacked into ``directory``, an existing empty folder.
 
-        Nothing depends on it but the time that the job takes, and it never raises. ``thoroughly`` is for when no job
-        waits yet. The calling thread must outlive the job.
+        This only makes the job faster, and never raises. ``with_sample_plan`` prepares more; use it if no job is
+        waiting. The calling thread must outlive the job.
         """
         ...
 
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
-        """The variables of the root module in source order (file name, line)."""
+        """Return the root module's variables in source order (file name, line)."""
         ...
 
     def plan_import(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> ImportResult:
-        """Plan the template for start and for stop; ``plan_input.context.transition`` is not looked at."""
+        """Plan the template for start and stop, ignoring ``plan_input.context.transition``."""
         ...
 
     def plan(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> PlanResult:
-        """Plan once, for the transition of the context: a dry run."""
+        """Plan once, for the transition of the context. This is a dry run."""
         ...

@@ -1,6 +1,6 @@
-"""A scripted engine for tests and demonstrations: a template says in ``echo.json`` what its import finds.
+"""A scripted engine for tests and demonstrations: ``echo.json`` in a template defines the result of its import.
 
-All keys may be left out; times are in seconds, resources and parameters have the fields of ``base``'s dataclasses::
+All keys are optional. Times are in seconds. Resources and parameters have the fields of the data classes in ``base``::
 
     {
       "parse": {
@@ -23,9 +23,9 @@ All keys may be left out; times are in seconds, resources and parameters have th
       }
     }
 
-The keys of ``plan`` take effect in this order: log lines, so many numbered lines more, a sleep, the end of the whole
-process, waiting for ever, failing, and last the result. ``ignore_stop`` makes sleeping and waiting deaf to the request
-to stop. A parameter value with the name ``echo.exec`` and the text ``error=TEXT`` makes the plan fail with TEXT.
+The keys of ``plan`` take effect in this order: write ``logs``, write ``lines`` numbered lines, sleep, crash the
+process, hang forever, fail, return the result. With ``ignore_stop`` the script ignores cancellation. A parameter value
+with the name ``echo.exec`` and the text ``error=TEXT`` makes the plan fail with TEXT.
 """
 
 import os
@@ -53,14 +53,14 @@ SCRIPT = "echo.json"
 PARAMETER = "echo.exec"
 CRASH_STATUS = 70
 
-_FAILING = "error="
+_ERROR_PREFIX = "error="
 
 Line = tuple[LogLevel, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ParseScript:
-    """What a parse does."""
+    """The script of a parse."""
 
     variables: tuple[ParameterSchema, ...] = ()
     logs: tuple[Line, ...] = ()
@@ -69,7 +69,7 @@ class ParseScript:
 
 @dataclass(frozen=True, slots=True)
 class PlanScript:
-    """What a plan does."""
+    """The script of a plan."""
 
     start: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
     stop: PlanResult = PlanResult()  # noqa: RUF009 (frozen)
@@ -93,13 +93,13 @@ class Script:
 
 
 class EchoEngine:
-    """Implements ``Engine`` by doing what the template's script says."""
+    """Implements ``Engine`` by running the template's script."""
 
-    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
-        """There is nothing to get ready."""
+    def warm_up(self, directory: Path, *, with_sample_plan: bool) -> None:
+        """Do nothing: this engine needs no preparation."""
 
     def parse(self, directory: Path, *, log: Log) -> tuple[ParameterSchema, ...]:
-        """The script's variables. Raises EngineError when the script says so, or when it cannot be read."""
+        """Return the script's variables. Raises EngineError if the script requests it or cannot be read."""
         script = read_script(directory).parse
         for line in script.logs:
             log(*line)
@@ -108,20 +108,20 @@ class EchoEngine:
         return script.variables
 
     def plan_import(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> ImportResult:
-        """The script's two results."""
+        """Return the script's two results."""
         script = read_script(directory).plan
-        _play(script, plan_input, log, stop)
+        _run_script(script, plan_input, log, stop)
         return ImportResult(script.start, script.stop, script.unverified_providers, script.unverified_modules)
 
     def plan(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> PlanResult:
-        """The script's result for start, or for any other transition the one for stop."""
+        """Return the script's result for start; for any other transition the result for stop."""
         script = read_script(directory).plan
-        _play(script, plan_input, log, stop)
+        _run_script(script, plan_input, log, stop)
         return script.start if plan_input.context.transition is Transition.START else script.stop
 
 
 def read_script(directory: Path) -> Script:
-    """Read ``echo.json``. Raises EngineError when it is missing or does not have the shape above."""
+    """Read ``echo.json``. Raises EngineError if it is missing or invalid."""
     try:
         content = (directory / SCRIPT).read_bytes()
     except OSError as error:
@@ -132,7 +132,7 @@ def read_script(directory: Path) -> Script:
         raise EngineError(f"{SCRIPT}: {error}") from error
 
 
-def _play(script: PlanScript, plan_input: PlanInput, log: Log, stop: Event) -> None:
+def _run_script(script: PlanScript, plan_input: PlanInput, log: Log, stop: Event) -> None:
     for line in script.logs:
         log(*line)
     for number in range(1, script.lines + 1):
@@ -145,22 +145,22 @@ def _play(script: PlanScript, plan_input: PlanInput, log: Log, stop: Event) -> N
         os._exit(CRASH_STATUS)
     if script.hang:
         _wait(float("inf"), script, stop)
-    error = script.error or _asked_failure(plan_input)
+    error = script.error or _requested_failure(plan_input)
     if error:
         raise EngineError(error)
     if stop.is_set() and not script.ignore_stop:
         raise Canceled
 
 
-def _asked_failure(plan_input: PlanInput) -> str:
+def _requested_failure(plan_input: PlanInput) -> str:
     for value in plan_input.parameter_values:
-        if value.name == PARAMETER and value.value.startswith(_FAILING):
-            return value.value.removeprefix(_FAILING)
+        if value.name == PARAMETER and value.value.startswith(_ERROR_PREFIX):
+            return value.value.removeprefix(_ERROR_PREFIX)
     return ""
 
 
 def _wait(seconds: float, script: PlanScript, stop: Event) -> None:
-    """Raises Canceled as soon as ``stop`` is set, unless the script is deaf."""
+    """Wait. Raises Canceled as soon as ``stop`` is set, unless the script ignores it."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         if script.ignore_stop:

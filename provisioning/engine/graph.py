@@ -1,8 +1,8 @@
-"""Terraform's dependency graph: who depends on whom, and who is nearest.
+"""Terraform's dependency graph: dependencies between nodes, and the nearest nodes.
 
-Read from ``terraform graph -type=plan``, whose nodes are configuration objects (``module.disk.var.size``,
-``coder_agent.main``), never single instances of ``count`` or ``for_each``. Terraform leaves out an edge when a
-longer way says the same.
+The graph comes from ``terraform graph -type=plan``. Its nodes are configuration objects (``module.disk.var.size``,
+``coder_agent.main``), not single instances of ``count`` or ``for_each``. Terraform omits an edge if a longer path
+implies it.
 """
 
 import re
@@ -27,7 +27,7 @@ class Graph:
     """
 
     def __init__(self, edges: Iterable[tuple[str, str]] = (), nodes: Iterable[str] = ()) -> None:
-        """``edges`` lead from a dependant to what it depends on."""
+        """``edges`` lead from a dependant to its dependency."""
         self._neighbours: dict[Direction, dict[str, set[str]]] = {direction: {} for direction in Direction}
         self._nodes = set(nodes)
         for dependant, dependency in edges:
@@ -37,7 +37,7 @@ class Graph:
 
     @classmethod
     def parse(cls, dot: str) -> "Graph":
-        """The graph of a DOT text. Lines that are neither a node nor an edge are ignored."""
+        """Parse a graph in DOT format. Lines that are neither a node nor an edge are ignored."""
         nodes: list[str] = []
         edges: list[tuple[str, str]] = []
         for line in dot.splitlines():
@@ -54,9 +54,9 @@ class Graph:
         return node in self._nodes
 
     def nearest(self, start: Iterable[str], targets: Container[str], direction: Direction) -> list[str]:
-        """The targets that are fewest steps away from any of ``start``, by name; they are all equally near.
+        """Return the targets with the smallest distance from any of ``start``, sorted by name.
 
-        A start node that is a target itself is 0 steps away. Unknown start nodes have no neighbours.
+        A start node that is a target has distance 0. Unknown start nodes have no neighbours.
         """
         neighbours = self._neighbours[direction]
         level = set(start)
@@ -76,7 +76,7 @@ def _node_name(quoted: str) -> str:
 
 
 def without_instance_keys(address: str) -> str:
-    """An address as the graph has it: ``module.a["x"].aws_disk.b[0]`` → ``module.a.aws_disk.b``."""
+    """Return an address without instance keys: ``module.a["x"].aws_disk.b[0]`` → ``module.a.aws_disk.b``."""
     kept: list[str] = []
     depth = 0
     in_text = False
@@ -97,7 +97,7 @@ def without_instance_keys(address: str) -> str:
 
 
 def reference_nodes(references: Iterable[str], module: str = "") -> list[str]:
-    """The nodes that the ``references`` of an expression stand for, in their order.
+    """Return the nodes to which the ``references`` of an expression refer, in the same order.
 
     ``module`` is the prefix of the module that holds the expression: "" for the root, else ``module.disk.``.
     Terraform lists each reference again in shorter forms; a bare ``module.x`` counts only when no output of it

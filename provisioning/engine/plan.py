@@ -1,8 +1,8 @@
-"""From Terraform's plan JSON and graph to resources, agents, apps, metadata and rich parameters.
+"""Convert Terraform's plan JSON and graph to resources, agents, apps, metadata and rich parameters.
 
-Instances of ``count`` and ``for_each`` collapse into one resource, an agent belongs to the nearest resource that
-depends on it, metadata to the resource it describes. At plan time ids are unknown: apps and metadata follow the
-references of the configuration.
+Instances of ``count`` and ``for_each`` become one resource. An agent belongs to the nearest resource that depends on
+it, metadata to the resource that it describes. Ids are unknown at plan time, so apps and metadata are assigned by the
+references in the configuration.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from .base import Agent, App, EngineError, PlanResult, Resource, ResourceMetadat
 from .graph import Direction, Graph, reference_nodes, without_instance_keys
 from .hcl import Module
 from .plan_values import Values
-from .stub import STAND_IN_ADDRESS
+from .stub import STUB_RESOURCE_ADDRESS
 
 AGENT = "coder_agent"
 AGENT_INSTANCE = "coder_agent_instance"
@@ -31,12 +31,12 @@ Json = dict[str, Any]
 def plan_result(
     plan_json: Json, graph_dot: str, module: Module | None = None, *, stubbed_modules: Collection[str] = ()
 ) -> PlanResult:
-    """What a plan found, from ``terraform show -json PLANFILE`` and ``terraform graph -type=plan``.
+    """Convert a plan, given the output of ``terraform show -json PLANFILE`` and ``terraform graph -type=plan``.
 
-    ``module`` gives rich parameters the order of the source; without it they are sorted by name.
-    ``stubbed_modules`` are the keys of calls (``network.subnets``) that a stub answers for: such a module is a
-    resource when it holds the only thing that needs an agent. Sensitive values are replaced. Raises EngineError
-    when names or slugs collide, or when an app's agent cannot be told.
+    With ``module`` rich parameters are in source order, without it sorted by name. ``stubbed_modules`` are the keys of
+    calls (``network.subnets``) that are replaced by stubs: such a module counts as a resource if nothing else depends
+    on an agent. Sensitive values are replaced. Raises EngineError if names or slugs are not unique, or if the agent of
+    an app cannot be determined.
     """
     planned = plan_json.get("planned_values") or {}
     prior = (plan_json.get("prior_state") or {}).get("values") or {}
@@ -44,24 +44,24 @@ def plan_result(
         entry
         for root, managed in ((prior, False), (planned, True))
         for entry in _entries(root.get("root_module") or {}, reveal=False)
-        # The prior state's managed resources may be about to go away.
+        # Managed resources of the prior state can be about to be destroyed.
         if managed or entry.mode == "data"
     ]
     configuration = (plan_json.get("configuration") or {}).get("root_module") or {}
-    stand_ins = {_stand_in(key): key for key in stubbed_modules}
-    return _Conversion(entries, dict(_configured(configuration)), Graph.parse(graph_dot), stand_ins).result(module)
+    stub_resources = {_stub_resource_label(key): key for key in stubbed_modules}
+    return _Conversion(entries, dict(_configured(configuration)), Graph.parse(graph_dot), stub_resources).result(module)
 
 
-def _stand_in(key: str) -> str:
-    """The label of the resource that stands for all of a stubbed module."""
-    return "".join(f"module.{name}." for name in key.split(".")) + STAND_IN_ADDRESS
+def _stub_resource_label(key: str) -> str:
+    """Return the label of the resource that represents a stubbed module."""
+    return "".join(f"module.{name}." for name in key.split(".")) + STUB_RESOURCE_ADDRESS
 
 
 def state_result(state_json: Json, graph_dot: str, module: Module | None = None) -> PlanResult:
-    """What an apply left behind, from ``terraform show -json`` and ``terraform graph -type=plan``.
+    """Convert a state, given the output of ``terraform show -json`` and ``terraform graph -type=plan``.
 
-    Unlike a plan's, the agents have their tokens and instance ids, and sensitive values are kept, metadata
-    aside: this is what a workspace runs on.
+    Unlike in a plan, agents have tokens and instance ids, and sensitive values are included except in metadata:
+    workspaces need them to run.
     """
     root = (state_json.get("values") or {}).get("root_module") or {}
     return _Conversion(list(_entries(root, reveal=True)), {}, Graph.parse(graph_dot), {}).result(module)
@@ -69,7 +69,7 @@ def state_result(state_json: Json, graph_dot: str, module: Module | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A resource or data source. ``module`` is "" or ends with a dot; ``label`` names it in the graph."""
+    """A resource or data source. ``module`` is "" or ends with a dot; ``label`` is its name in the graph."""
 
     module: str
     mode: str
@@ -83,8 +83,8 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Configured:
-    """What the configuration says about a resource: its expressions, and those of ``for_each``."""
+class _ConfiguredResource:
+    """A resource in the configuration: its expressions and its ``for_each`` expression."""
 
     module: str
     type: str
@@ -93,7 +93,7 @@ class _Configured:
     for_each: Json
 
     def nodes(self, attribute: str) -> list[str]:
-        """The graph's nodes that an attribute's expression refers to."""
+        """Return the graph's nodes to which an attribute's expression refers."""
         references = _references(self.expressions.get(attribute))
         nodes = reference_nodes(references, self.module)
         if any(reference.startswith("each.") for reference in references):
@@ -101,14 +101,14 @@ class _Configured:
         return nodes
 
     def block_arguments(self, block_type: str) -> set[str]:
-        """The arguments that the first nested block of a type sets."""
+        """Return the arguments that are set in the first nested block of a type."""
         blocks = self.expressions.get(block_type)
         return set(blocks[0]) if isinstance(blocks, list) and blocks else set()
 
 
 @dataclass(slots=True)
-class _Details:
-    """What ``coder_metadata`` says about a resource."""
+class _MetadataDetails:
+    """The content of ``coder_metadata`` for a resource."""
 
     items: list[ResourceMetadata] = field(default_factory=list)
     hide: bool = False
@@ -117,7 +117,7 @@ class _Details:
 
 
 def _entries(root: Json, *, reveal: bool) -> Iterator[_Entry]:
-    """The entries of a tree of modules, children before their parent."""
+    """Yield the entries of a tree of modules, children before their parent."""
     for child in root.get("child_modules") or ():
         yield from _entries(child, reveal=reveal)
     address = root.get("address")
@@ -128,10 +128,10 @@ def _entries(root: Json, *, reveal: bool) -> Iterator[_Entry]:
         yield _Entry(module, mode, resource["type"], resource["name"], values)
 
 
-def _configured(root: Json, module: str = "") -> Iterator[tuple[str, _Configured]]:
-    """The configured resources by label."""
+def _configured(root: Json, module: str = "") -> Iterator[tuple[str, _ConfiguredResource]]:
+    """Yield the configured resources with their labels."""
     for resource in root.get("resources") or ():
-        found = _Configured(
+        found = _ConfiguredResource(
             module=module,
             type=resource["type"],
             mode=resource.get("mode", "managed"),
@@ -149,25 +149,29 @@ def _references(expression: Any) -> list[str]:
 
 class _Conversion:
     def __init__(
-        self, entries: Iterable[_Entry], configured: dict[str, _Configured], graph: Graph, stand_ins: dict[str, str]
+        self,
+        entries: Iterable[_Entry],
+        configured: dict[str, _ConfiguredResource],
+        graph: Graph,
+        stub_resources: dict[str, str],
     ) -> None:
-        # Instances share their label: the last one stands for all.
+        # Instances have the same label; the last one represents all.
         self.entries = {entry.label: entry for entry in entries}
         self.configured = configured
         self.graph = graph
         self.resources = {
             label: entry
             for label, entry in self.entries.items()
-            if entry.mode == "managed" and not entry.type.startswith(CODER_PREFIX) and label not in stand_ins
+            if entry.mode == "managed" and not entry.type.startswith(CODER_PREFIX) and label not in stub_resources
         }
-        # A stubbed module counts as a resource of its name, once it turns out to hold an agent.
-        self.stand_ins = {
+        # A stubbed module counts as a resource with its name if it has an agent.
+        self.stub_resources = {
             label: replace(self.entries[label], type=MODULE, name=key.rpartition(".")[2])
-            for label, key in stand_ins.items()
+            for label, key in stub_resources.items()
             if label in self.entries
         }
         self.agents = {entry.label: entry for entry in self._managed(AGENT)}
-        # Including what the configuration has and this transition has not.
+        # Includes agents in the configuration that are not part of this transition.
         self.known_agents = self.agents.keys() | {
             label for label, found in configured.items() if found.type == AGENT and found.mode == "managed"
         }
@@ -176,7 +180,7 @@ class _Conversion:
             for label, found in configured.items()
             if found.mode == "managed" and not found.type.startswith(CODER_PREFIX)
         }
-        self.known_stand_ins = stand_ins.keys()
+        self.known_stub_resources = stub_resources.keys()
 
     def result(self, module: Module | None) -> PlanResult:
         apps = self._apps()
@@ -189,30 +193,31 @@ class _Conversion:
                 instance_id = self._instance_id(entry, target) if found.auth != "token" else ""
                 own_apps = tuple(sorted(apps.get(label, ()), key=lambda app: app.slug))
                 agents.setdefault(target, []).append(replace(found, apps=own_apps, instance_id=instance_id))
-        self.resources |= {label: self.stand_ins[label] for label in agents.keys() & self.stand_ins.keys()}
+        self.resources |= {label: self.stub_resources[label] for label in agents.keys() & self.stub_resources.keys()}
         details = self._details()
         ordered = sorted(self.resources.items(), key=lambda item: (item[1].name, item[1].type, item[0]))
         return PlanResult(
             resources=tuple(
-                self._resource(entry, agents.get(label, []), details.get(label, _Details())) for label, entry in ordered
+                self._resource(entry, agents.get(label, []), details.get(label, _MetadataDetails()))
+                for label, entry in ordered
             ),
             rich_parameters=self._rich_parameters(module),
         )
 
     def _managed(self, resource_type: str) -> list[_Entry]:
-        """The managed entries of a type, by label."""
+        """Return the managed entries of a type, sorted by label."""
         found = [e for e in self.entries.values() if e.mode == "managed" and e.type == resource_type]
         return sorted(found, key=lambda entry: entry.label)
 
     @staticmethod
     def _labels_by_id(entries: dict[str, _Entry], wanted: Any) -> list[str]:
-        """The labels of the entries with an id; ids are known after an apply only."""
+        """Return the labels of the entries with an id. Ids are known only after an apply."""
         if not isinstance(wanted, str) or not wanted:
             return []
         return [label for label, entry in sorted(entries.items()) if entry.values.raw("id") == wanted]
 
     # ------------------------------------------------------------------ resources
-    def _resource(self, entry: _Entry, agents: list[Agent], details: _Details) -> Resource:
+    def _resource(self, entry: _Entry, agents: list[Agent], details: _MetadataDetails) -> Resource:
         instance_type = plan_values.INSTANCE_TYPE_ATTRIBUTES.get(entry.type)
         return Resource(
             name=entry.name,
@@ -225,13 +230,13 @@ class _Conversion:
             instance_type=entry.values.text(instance_type) if instance_type else "",
         )
 
-    def _details(self) -> dict[str, _Details]:
-        details: dict[str, _Details] = {}
+    def _details(self) -> dict[str, _MetadataDetails]:
+        details: dict[str, _MetadataDetails] = {}
         for entry in self._managed(METADATA):
             target = self._resource_of_metadata(entry)
             if target is None:
                 continue
-            found = details.setdefault(target, _Details())
+            found = details.setdefault(target, _MetadataDetails())
             found.hide = entry.values.boolean("hide")
             found.icon = entry.values.text("icon")
             found.daily_cost = entry.values.integer("daily_cost")
@@ -239,7 +244,7 @@ class _Conversion:
             key = _repeated(item.key for item in found.items)
             if key is not None:
                 resource = self.resources[target]
-                raise EngineError(f'the metadata of {resource.type}.{resource.name} has "{key}" twice')
+                raise EngineError(f'the metadata of {resource.type}.{resource.name} has the key "{key}" twice')
         return details
 
     def _resource_of_metadata(self, entry: _Entry) -> str | None:
@@ -265,24 +270,24 @@ class _Conversion:
         if label not in self.graph:
             raise EngineError(f'agent "{self.agents[label].name}" is missing from the dependency graph')
         nearest = self.graph.nearest([label], self.resources, Direction.DEPENDANTS)
-        if not nearest and self.stand_ins:
-            elsewhere = self.known_resources - self.known_stand_ins
+        if not nearest and self.stub_resources:
+            elsewhere = self.known_resources - self.known_stub_resources
             if not self.graph.nearest([label], elsewhere, Direction.DEPENDANTS):
-                nearest = self.graph.nearest([label], self.stand_ins, Direction.DEPENDANTS)
+                nearest = self.graph.nearest([label], self.stub_resources, Direction.DEPENDANTS)
         return nearest[0] if nearest else None
 
     def _instance_id(self, entry: _Entry, target: str) -> str:
-        """The id by which a machine proves what it is: said by the template, or the machine's own."""
+        """Return the instance id that identifies a machine: from the template, else the machine's own."""
         agent_id = entry.values.raw("id")
         for link in self._managed(AGENT_INSTANCE):
             if agent_id is not None and link.values.raw("agent_id") == agent_id:
                 return link.values.text("instance_id")
-        machine = self.resources.get(target, self.stand_ins.get(target, entry))
+        machine = self.resources.get(target, self.stub_resources.get(target, entry))
         attribute = plan_values.INSTANCE_ID_ATTRIBUTES.get(machine.type)
         return machine.values.text(attribute) if attribute else ""
 
     def _apps(self) -> dict[str, list[App]]:
-        """The apps by the label of their agent."""
+        """Return the apps by the label of their agent."""
         apps: dict[str, list[App]] = {}
         slugs: list[str] = []
         for entry in self._managed(APP):
@@ -296,7 +301,7 @@ class _Conversion:
         return apps
 
     def _agents_of_app(self, entry: _Entry) -> list[str]:
-        """The labels of the agents of an app: one, or none when its agent is not part of this plan."""
+        """Return the labels of an app's agents, empty if its agent is not part of this plan."""
         by_id = self._labels_by_id(self.agents, entry.values.raw("agent_id"))
         if by_id:
             return by_id
@@ -310,7 +315,7 @@ class _Conversion:
         neighbours = [label for label, agent in self.agents.items() if agent.module == entry.module]
         if not neighbours:
             names = ", ".join(sorted(agent.name for agent in self.agents.values()))
-            raise EngineError(f'it cannot be told which agent app "{entry.name}" belongs to: {names}')
+            raise EngineError(f'cannot determine which agent app "{entry.name}" belongs to: {names}')
         return neighbours
 
     # ------------------------------------------------------------------ rich parameters
@@ -332,6 +337,6 @@ class _Conversion:
 
 
 def _repeated(names: Iterable[str]) -> str | None:
-    """The first name that occurs more than once."""
+    """Return the first name that occurs more than once, or None."""
     counts = Counter(names)
     return next((name for name, count in counts.items() if count > 1), None)

@@ -1,8 +1,7 @@
-"""One entry of a plan or a state, read into the product's shapes.
+"""Convert single entries of a plan or state to the engine's data classes.
 
-Terraform's JSON leaves out what is unknown, writes null for what is unset and ``[]`` for unset nested blocks.
-Values that it marks as sensitive are replaced before anybody sees them, unless the caller needs them to run a
-workspace.
+Terraform's JSON omits unknown values and contains null for unset attributes and ``[]`` for unset nested blocks. Values
+marked as sensitive are replaced, unless the caller needs them to run a workspace.
 """
 
 import re
@@ -26,7 +25,7 @@ INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 _SLUG = re.compile(r"[a-z0-9](-?[a-z0-9])*")
 
-# Where the kinds of machines keep what the clouds call instance type and instance id.
+# Attributes with the instance type and the instance id, by type of machine.
 INSTANCE_TYPE_ATTRIBUTES = {
     "google_compute_instance": "machine_type",
     "aws_instance": "instance_type",
@@ -45,9 +44,9 @@ INSTANCE_ID_ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Attributes of a resource or of a nested block, with Terraform's marks of what is sensitive.
+    """Attributes of a resource or nested block, with Terraform's marks for sensitive values.
 
-    ``marks`` mirrors ``attributes`` with True where a value is sensitive; True alone marks everything.
+    ``marks`` has the structure of ``attributes``, with True for each sensitive value; True alone marks everything.
     """
 
     attributes: dict[str, Any]
@@ -55,12 +54,12 @@ class Values:
     reveal: bool = False
 
     def is_sensitive(self, name: str) -> bool:
-        """Whether the attribute or a part of it must not be shown."""
+        """True if the attribute or a part of it must not be shown."""
         mark = self.marks.get(name) if isinstance(self.marks, dict) else self.marks
-        return not self.reveal and _holds_mark(mark)
+        return not self.reveal and _has_mark(mark)
 
     def raw(self, name: str) -> Any:
-        """The value without regard to its sensitivity; None when unset or unknown."""
+        """Return the value even if it is sensitive; None if unset or unknown."""
         return self.attributes.get(name)
 
     def text(self, name: str, default: str = "") -> str:
@@ -80,7 +79,7 @@ class Values:
         return int(value) if isinstance(value, int | float) and not self.is_sensitive(name) else 0
 
     def texts(self, name: str) -> dict[str, str]:
-        """A map of texts."""
+        """Return a map of texts."""
         values = self.attributes.get(name)
         if not isinstance(values, dict):
             return {}
@@ -89,7 +88,7 @@ class Values:
         return {key: entries.text(key) for key in values}
 
     def blocks(self, name: str) -> "Iterator[Values]":
-        """The nested blocks of a type."""
+        """Yield the nested blocks of a type."""
         found = self.attributes.get(name)
         marks = self.marks.get(name) if isinstance(self.marks, dict) else self.marks
         for index, block in enumerate(found if isinstance(found, list) else ()):
@@ -100,16 +99,16 @@ class Values:
                 yield Values(block, mark or {}, self.reveal)
 
 
-def _holds_mark(mark: Any) -> bool:
+def _has_mark(mark: Any) -> bool:
     if isinstance(mark, dict):
-        return any(_holds_mark(inner) for inner in mark.values())
+        return any(_has_mark(inner) for inner in mark.values())
     if isinstance(mark, list):
-        return any(_holds_mark(inner) for inner in mark)
+        return any(_has_mark(inner) for inner in mark)
     return mark is True
 
 
 def agent(name: str, values: Values) -> Agent:
-    """A ``coder_agent``, without its apps. Its token and id are known only after an apply."""
+    """Convert a ``coder_agent``, without its apps. Its token and id are known only after an apply."""
     behavior = values.text("startup_script_behavior")
     login_before_ready = values.boolean("login_before_ready", default=True)
     if behavior:
@@ -133,7 +132,7 @@ def agent(name: str, values: Values) -> Agent:
 
 
 def app(name: str, values: Values) -> App:
-    """A ``coder_app``. Raises EngineError when its slug is not one."""
+    """Convert a ``coder_app``. Raises EngineError if its slug is invalid."""
     slug = values.text("slug") or name
     if not _SLUG.fullmatch(slug):
         raise EngineError(
@@ -158,7 +157,7 @@ def app(name: str, values: Values) -> App:
 
 
 def metadata_items(values: Values) -> list[ResourceMetadata]:
-    """The items of a ``coder_metadata``. The value of a sensitive one never leaves this function."""
+    """Return the items of a ``coder_metadata``, without the values of sensitive items."""
     items = []
     for item in values.blocks("item"):
         if item.boolean("is_null"):
@@ -176,10 +175,10 @@ def metadata_items(values: Values) -> list[ResourceMetadata]:
 
 
 def rich_parameter(name: str, values: Values, validation_arguments: Collection[str] | None) -> RichParameter:
-    """A ``coder_parameter``.
+    """Convert a ``coder_parameter``.
 
-    ``validation_arguments`` are the names that its ``validation`` block sets; None when that is not known, then a
-    bound of 0 counts as set.
+    ``validation_arguments`` are the names that its ``validation`` block sets. If they are unknown (None), a bound of 0
+    counts as set.
     """
     default = values.raw("default")
     if default is not None:

@@ -43,7 +43,7 @@ def measure(runs: int) -> dict[str, tuple[list[float], list[float]]]:
                 directory = Path(folder) / "template"
                 directory.mkdir()
                 if name == "warm":
-                    engines[name].warm_up(directory, thoroughly=True)
+                    engines[name].warm_up(directory, with_sample_plan=True)
                 shutil.copytree(TEMPLATE, directory, dirs_exist_ok=True)
                 time.sleep(SETTLE_SECONDS)
                 cpu_before, before = _cpu_of_children(), time.perf_counter()

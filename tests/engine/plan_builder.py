@@ -1,4 +1,4 @@
-"""Small plans as Terraform writes them: JSON of ``terraform show`` and DOT of ``terraform graph -type=plan``."""
+"""Build small plans: JSON like ``terraform show`` and DOT like ``terraform graph -type=plan``."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,7 +8,7 @@ from provisioning.engine.graph import without_instance_keys
 
 
 def instance(address: str, values: dict[str, Any] | None = None, sensitive: Any = None) -> dict[str, Any]:
-    """One entry of ``planned_values`` or ``prior_state``; the address may have a module path and instance keys."""
+    """One entry of ``planned_values`` or ``prior_state``. The address can have a module path and instance keys."""
     *path, kind, name = without_instance_keys(address).split(".")
     return {
         "address": address,
@@ -21,7 +21,7 @@ def instance(address: str, values: dict[str, Any] | None = None, sensitive: Any 
 
 
 def configured(address: str, *, for_each: list[str] | None = None, **expressions: Any) -> dict[str, Any]:
-    """One resource of ``configuration``: each expression is a list of references, or the final JSON."""
+    """One resource of ``configuration``. Each expression is a list of references or the final JSON."""
     entry = instance(address)
     found = {k: {"references": v} if isinstance(v, list) and _texts(v) else v for k, v in expressions.items()}
     result = {k: entry[k] for k in ("address", "mode", "type", "name")} | {"expressions": found}
@@ -68,10 +68,10 @@ AGENT = {"os": "linux", "arch": "amd64", "auth": "token"}
 
 
 def agents_of(result: PlanResult) -> dict[str, list[str]]:
-    """Names of agents by ``type.name`` of their resource."""
+    """Return the names of agents by ``type.name`` of their resource."""
     return {f"{r.type}.{r.name}": [agent.name for agent in r.agents] for r in result.resources}
 
 
 def apps_of(result: PlanResult) -> dict[str, list[str]]:
-    """Slugs by agent name."""
+    """Return the slugs of apps by agent name."""
     return {agent.name: [app.slug for app in agent.apps] for r in result.resources for agent in r.agents}

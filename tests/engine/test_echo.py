@@ -1,4 +1,4 @@
-"""The scripted engine does what its script says, and ends when it is told to."""
+"""The scripted engine runs its script, and stops on request."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def write(directory: Path, script: object) -> Path:
     return directory
 
 
-def test_parse_answers_the_variables_and_writes_the_log(tmp_path: Path) -> None:
+def test_parse_returns_the_variables_and_writes_the_log(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -107,7 +107,7 @@ def test_a_dry_run_has_the_result_of_its_transition(tmp_path: Path, transition: 
 
 
 @pytest.mark.parametrize(
-    ("value", "error"), [("error=told to fail", "told to fail"), ("success=", None), ("nothing", None)]
+    ("value", "error"), [("error=requested failure", "requested failure"), ("success=", None), ("nothing", None)]
 )
 def test_a_parameter_can_make_the_plan_fail(tmp_path: Path, value: str, error: str | None) -> None:
     write(tmp_path, {})
@@ -120,7 +120,7 @@ def test_a_parameter_can_make_the_plan_fail(tmp_path: Path, value: str, error: s
 
 
 @pytest.mark.parametrize("script", [{"plan": {"hang": True}}, {"plan": {"sleep": 30}}])
-def test_waiting_ends_at_once_when_canceled(tmp_path: Path, script: object) -> None:
+def test_waiting_ends_immediately_on_cancellation(tmp_path: Path, script: object) -> None:
     write(tmp_path, script)
     stop = Event()
     threading.Timer(0.1, stop.set).start()
@@ -130,7 +130,7 @@ def test_waiting_ends_at_once_when_canceled(tmp_path: Path, script: object) -> N
     assert time.monotonic() - started < 10
 
 
-def test_a_deaf_script_goes_on(tmp_path: Path) -> None:
+def test_a_script_can_ignore_cancellation(tmp_path: Path) -> None:
     write(tmp_path, {"plan": {"sleep": 0.2, "ignore_stop": True, "lines": 3}})
     stop = Event()
     stop.set()
@@ -158,7 +158,7 @@ def test_a_crash_ends_the_process(tmp_path: Path) -> None:
         ('{"plan": {"logs": [["loud", "stage", "text"]]}}', "logs"),
     ],
 )
-def test_a_bad_script_is_a_readable_error(tmp_path: Path, content: str | None, text: str) -> None:
+def test_an_invalid_script_is_an_error(tmp_path: Path, content: str | None, text: str) -> None:
     if content is not None:
         (tmp_path / "echo.json").write_text(content)
     with pytest.raises(EngineError, match=text):

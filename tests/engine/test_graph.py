@@ -23,7 +23,7 @@ digraph {
 """
 
 
-def test_nodes_and_edges_are_read() -> None:
+def test_nodes_and_edges_are_parsed() -> None:
     graph = Graph.parse(DOT)
     for node in (
         "coder_agent.main",
@@ -44,24 +44,24 @@ def test_the_nearest_dependants_are_found_and_sorted() -> None:
     assert graph.nearest(["dns.name"], {"coder_agent.main"}, Direction.DEPENDENCIES) == ["coder_agent.main"]
 
 
-def test_nothing_is_found_the_wrong_way_or_from_nowhere() -> None:
+def test_nothing_is_found_in_the_wrong_direction_or_from_unknown_nodes() -> None:
     graph = Graph.parse(DOT)
     assert graph.nearest(["coder_agent.main"], {"vm.a"}, Direction.DEPENDENCIES) == []
     assert graph.nearest(["unknown"], {"vm.a"}, Direction.DEPENDANTS) == []
     assert graph.nearest([], {"vm.a"}, Direction.DEPENDANTS) == []
 
 
-def test_a_start_is_its_own_nearest_target() -> None:
+def test_a_start_node_can_be_the_nearest_target() -> None:
     assert Graph([("a", "b")]).nearest(["b", "a"], {"a", "b"}, Direction.DEPENDENCIES) == ["a", "b"]
 
 
-def test_a_circle_ends() -> None:
+def test_a_search_in_a_cycle_ends() -> None:
     graph = Graph([("a", "b"), ("b", "c"), ("c", "a")])
     assert graph.nearest(["a"], {"d"}, Direction.DEPENDENCIES) == []
 
 
 @pytest.mark.parametrize("text", ["", "digraph {}", '"unclosed', "-> ->", "\0"])
-def test_anything_else_is_an_empty_graph(text: str) -> None:
+def test_invalid_dot_is_an_empty_graph(text: str) -> None:
     assert Graph.parse(text).nearest(["a"], {"a", "b"}, Direction.DEPENDANTS) == ["a"]
 
 
@@ -76,7 +76,7 @@ def test_anything_else_is_an_empty_graph(text: str) -> None:
         (r'x["\\"].y', "x.y"),
     ],
 )
-def test_instance_keys_are_taken_away(address: str, expected: str) -> None:
+def test_instance_keys_are_removed(address: str, expected: str) -> None:
     assert without_instance_keys(address) == expected
 
 

@@ -1,4 +1,4 @@
-"""From plan and graph to resources and their agents, and what must not leak on the way."""
+"""Converting plan and graph to resources with their agents, without leaking secrets."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from .plan_builder import AGENT, agents_of, dot, instance, module, plan
 
 
 # ---------------------------------------------------------------------- resources and agents
-def test_an_empty_plan_has_nothing() -> None:
+def test_an_empty_plan_has_an_empty_result() -> None:
     assert plan_result({}, "") == PlanResult()
     assert plan_result(plan({}), "digraph {}") == PlanResult()
 
@@ -52,7 +52,7 @@ def test_unset_fields_of_an_agent_have_defaults() -> None:
 
 
 @pytest.mark.parametrize(("behavior", "expected"), [("blocking", False), ("non-blocking", True), (None, True)])
-def test_newer_templates_say_the_same_with_a_behavior(behavior: str | None, expected: bool) -> None:
+def test_startup_script_behavior_sets_login_before_ready(behavior: str | None, expected: bool) -> None:
     values = AGENT | {"startup_script_behavior": behavior}
     result = plan_result(
         plan(module(instance("coder_agent.dev", values), instance("x.y"))), dot("x.y -> coder_agent.dev")
@@ -60,7 +60,7 @@ def test_newer_templates_say_the_same_with_a_behavior(behavior: str | None, expe
     assert result.resources[0].agents[0].login_before_ready is expected
 
 
-def test_chaining_the_nearest_dependant_wins() -> None:
+def test_an_agent_belongs_to_its_nearest_dependant() -> None:
     result = plan_result(
         plan(module(instance("coder_agent.dev"), instance("null_resource.a"), instance("null_resource.b"))),
         dot("null_resource.b -> null_resource.a -> local.token -> coder_agent.dev"),
@@ -68,7 +68,7 @@ def test_chaining_the_nearest_dependant_wins() -> None:
     assert agents_of(result) == {"null_resource.a": ["dev"], "null_resource.b": []}
 
 
-def test_conflicting_the_smallest_label_wins() -> None:
+def test_of_equally_near_resources_the_first_label_gets_the_agent() -> None:
     result = plan_result(
         plan(module(instance("coder_agent.dev"), instance("null_resource.second"), instance("null_resource.first"))),
         dot("null_resource.second -> coder_agent.dev", "null_resource.first -> coder_agent.dev"),
@@ -76,7 +76,7 @@ def test_conflicting_the_smallest_label_wins() -> None:
     assert agents_of(result) == {"null_resource.first": ["dev"], "null_resource.second": []}
 
 
-def test_multiple_agents_on_one_resource_are_sorted_by_name() -> None:
+def test_agents_of_one_resource_are_sorted_by_name() -> None:
     names = ("c", "a", "b")
     result = plan_result(
         plan(module(*(instance(f"coder_agent.{name}") for name in names), instance("null_resource.x"))),
@@ -85,7 +85,7 @@ def test_multiple_agents_on_one_resource_are_sorted_by_name() -> None:
     assert agents_of(result) == {"null_resource.x": ["a", "b", "c"]}
 
 
-def test_calling_module_the_agent_belongs_to_the_resource_in_the_module() -> None:
+def test_an_agent_passed_to_a_module_belongs_to_its_resource() -> None:
     inner = module(instance("module.vm[0].null_resource.x"), address="module.vm[0]")
     result = plan_result(
         plan(module(instance("coder_agent.dev"), children=(inner,))),
@@ -102,12 +102,12 @@ def test_an_agent_that_nothing_depends_on_is_dropped() -> None:
     assert agents_of(result) == {"null_resource.x": []}
 
 
-def test_an_agent_outside_of_the_graph_is_an_error() -> None:
+def test_an_agent_that_is_not_in_the_graph_is_an_error() -> None:
     with pytest.raises(EngineError, match='agent "dev" is missing from the dependency graph'):
         plan_result(plan(module(instance("coder_agent.dev"))), dot("a -> b"))
 
 
-def test_two_agents_of_one_name_are_an_error() -> None:
+def test_two_agents_with_the_same_name_are_an_error() -> None:
     inner = module(instance("module.m.coder_agent.dev"), address="module.m")
     with pytest.raises(EngineError, match='two agents are named "dev"'):
         plan_result(plan(module(instance("coder_agent.dev"), children=(inner,))), "")
@@ -128,7 +128,7 @@ def test_instances_of_count_and_for_each_are_one_resource() -> None:
     assert agents_of(result) == {"docker_container.c": ["dev"], "docker_volume.v": []}
 
 
-def test_resources_are_sorted_by_name_and_type_and_may_share_either() -> None:
+def test_resources_are_sorted_by_name_and_type() -> None:
     addresses = ("b_type.same", "a_type.same", "a_type.other")
     inner = module(instance("module.m.a_type.same"), address="module.m")
     result = plan_result(plan(module(*map(instance, addresses), children=(inner,))), "")
@@ -140,7 +140,7 @@ def test_resources_are_sorted_by_name_and_type_and_may_share_either() -> None:
     ]
 
 
-def test_the_coder_providers_own_resources_and_data_sources_are_no_resources() -> None:
+def test_coder_resources_and_data_sources_are_left_out() -> None:
     own = ("coder_app.a", "coder_metadata.m", "coder_agent_instance.i", "coder_script.s", "coder_env.e")
     values = {"coder_app.a": {"slug": "a"}}
     result = plan_result(
@@ -149,7 +149,7 @@ def test_the_coder_providers_own_resources_and_data_sources_are_no_resources() -
     assert result.resources == ()
 
 
-def test_resources_that_are_about_to_go_away_are_left_out() -> None:
+def test_resources_of_the_prior_state_are_left_out() -> None:
     prior = module(instance("docker_container.old"), instance("data.coder_parameter.p", {"name": "p"}))
     result = plan_result(plan(module(instance("docker_volume.home")), prior=prior), "")
     assert agents_of(result) == {"docker_volume.home": []}
@@ -166,7 +166,7 @@ def test_resources_that_are_about_to_go_away_are_left_out() -> None:
         ("azurerm_windows_virtual_machine", "size"),
     ],
 )
-def test_instance_types_of_machines(kind: str, attribute: str) -> None:
+def test_machines_have_instance_types(kind: str, attribute: str) -> None:
     result = plan_result(plan(module(instance(f"{kind}.vm", {attribute: "big"}), instance(f"{kind}.unknown"))), "")
     assert [resource.instance_type for resource in result.resources] == ["", "big"]
 
@@ -203,7 +203,7 @@ def test_sensitive_values_do_not_leak() -> None:
 
 
 @pytest.mark.parametrize("marks", [True, {"env": True}])
-def test_a_map_that_is_sensitive_as_a_whole_keeps_its_keys(marks: object) -> None:
+def test_an_entirely_sensitive_map_keeps_its_keys(marks: object) -> None:
     result = plan_result(
         plan(module(instance("coder_agent.dev", {"env": {"K": "hush"}}, marks), instance("x.y"))),
         dot("x.y -> coder_agent.dev"),

@@ -1,4 +1,4 @@
-"""From plan and graph to apps, each with its agent."""
+"""Converting plan and graph to apps, each with its agent."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from .plan_builder import apps_of, configured, dot, instance, module, plan
 
 
 def app_plan(*apps, agents=("main", "second"), edges=(), children=(), calls=None, planned_agents=None):
-    """Agents, each used by a resource of its own name, and apps as (address, agent_id references, for_each)."""
+    """Agents, each used by a resource with the same name, and apps as (address, agent_id references, for_each)."""
     planned = [instance(f"coder_agent.{name}") for name in (agents if planned_agents is None else planned_agents)]
     planned += [instance(f"null_resource.{name}") for name in agents]
     planned += [instance(address, {"slug": address.split(".")[-1].partition("[")[0]}) for address, *_ in apps]
@@ -77,7 +77,7 @@ def test_slugs_and_display_names_have_defaults(values: dict[str, str], slug: str
     assert result.resources[0].agents[0].apps == (App(slug=slug, display_name=display_name),)
 
 
-def test_each_app_goes_to_its_own_agent() -> None:
+def test_each_app_is_assigned_to_its_agent() -> None:
     plan_json, graph = app_plan(
         ("coder_app.b", ["coder_agent.main.id", "coder_agent.main"]),
         ("coder_app.a[0]", ["coder_agent.main[0].id", "coder_agent.main[0]", "coder_agent.main"]),
@@ -109,7 +109,7 @@ def test_apps_find_their_agent_through_locals_outputs_and_for_each() -> None:
     }
 
 
-def test_an_app_in_a_module_finds_the_agent_that_it_was_given() -> None:
+def test_an_app_in_a_module_finds_the_agent_passed_to_it() -> None:
     inner = module(instance('module.code["x"].coder_app.editor', {"slug": "editor"}), address='module.code["x"]')
     call = {"code": {"module": {"resources": [configured("coder_app.editor", agent_id=["var.agent_id"])]}}}
     plan_json, graph = app_plan(
@@ -125,18 +125,18 @@ def test_an_app_whose_agent_is_not_planned_is_dropped() -> None:
     assert apps_of(plan_result(plan_json, graph)) == {"main": []}
 
 
-def test_of_two_possible_agents_the_planned_one_is_taken() -> None:
+def test_of_two_possible_agents_the_planned_one_is_used() -> None:
     references = ["coder_agent.main.id", "coder_agent.main", "coder_agent.second.id", "coder_agent.second"]
     plan_json, graph = app_plan(("coder_app.a", references), planned_agents=("second",))
     assert apps_of(plan_result(plan_json, graph)) == {"second": ["a"]}
 
 
-def test_an_app_without_references_goes_to_the_only_agent() -> None:
+def test_an_app_without_references_is_assigned_to_the_only_agent() -> None:
     plan_json, graph = app_plan(("coder_app.a", []), agents=("main",))
     assert apps_of(plan_result(plan_json, graph)) == {"main": ["a"]}
 
 
-def test_an_app_without_references_goes_to_its_modules_agents_or_is_an_error() -> None:
+def test_an_app_without_references_needs_an_agent_in_its_module() -> None:
     inner = module(
         instance("module.m.coder_app.a"),
         instance("module.m.coder_agent.inner"),
@@ -147,20 +147,20 @@ def test_an_app_without_references_goes_to_its_modules_agents_or_is_an_error() -
     plan_json, graph = app_plan(children=(inner,), edges=edges)
     assert apps_of(plan_result(plan_json, graph)) == {"main": [], "second": [], "inner": ["a"]}
 
-    stranger = module(instance("module.m.coder_app.a"), address="module.m")
-    plan_json, graph = app_plan(children=(stranger,))
+    without_agent = module(instance("module.m.coder_app.a"), address="module.m")
+    plan_json, graph = app_plan(children=(without_agent,))
     with pytest.raises(EngineError, match='which agent app "a" belongs to: main, second'):
         plan_result(plan_json, graph)
 
 
 @pytest.mark.parametrize("slug", ["Upper", "under_score", "-a", "a-", "a--b", "a b", "é", "a\n"])
-def test_an_invalid_slug_is_an_error_that_names_it(slug: str) -> None:
+def test_an_invalid_slug_is_an_error_with_the_slug(slug: str) -> None:
     with pytest.raises(EngineError, match='app "a" has the invalid slug') as caught:
         plan_result(plan(module(instance("coder_app.a", {"slug": slug}))), "")
     assert f'"{slug}"' in str(caught.value)
 
 
-def test_a_slug_used_twice_is_an_error_that_names_it() -> None:
+def test_a_duplicate_slug_is_an_error_with_the_slug() -> None:
     apps = (instance("coder_app.a", {"slug": "x"}), instance("coder_app.b", {"slug": "x"}))
     with pytest.raises(EngineError, match='two apps have the slug "x"'):
         plan_result(plan(module(*apps)), "")

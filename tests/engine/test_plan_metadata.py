@@ -1,4 +1,4 @@
-"""From plan and graph to metadata, each with its resource."""
+"""Converting plan and graph to metadata, each with its resource."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_metadata_describes_its_resource() -> None:
     )
 
 
-def test_metadata_goes_to_the_nearest_resource_of_several_types_with_one_name() -> None:
+def test_metadata_is_assigned_to_the_nearest_resource() -> None:
     kinds = ("kubernetes_config_map", "kubernetes_role", "kubernetes_service")
     result = plan_result(
         plan(
@@ -57,7 +57,7 @@ def test_metadata_goes_to_the_nearest_resource_of_several_types_with_one_name() 
     }
 
 
-def test_metadata_follows_resource_id_even_when_an_item_reads_another_resource() -> None:
+def test_resource_id_determines_the_resource_even_if_an_item_reads_another() -> None:
     planned = module(instance("a.a"), instance("b.b"), instance("coder_metadata.m", {"icon": "i"}))
     configuration = {
         "resources": [
@@ -82,11 +82,11 @@ def test_metadata_without_a_node_or_a_resource_is_ignored() -> None:
     assert plan_result(plan(planned), dot("x -> y")).resources[0].icon == ""
 
 
-def test_a_metadata_key_used_twice_on_one_resource_is_an_error() -> None:
+def test_a_duplicate_metadata_key_is_an_error() -> None:
     planned = module(
         instance("a.a"),
         instance("coder_metadata.m", {"item": [{"key": "k", "value": "1"}]}),
         instance("coder_metadata.n", {"item": [{"key": "k", "value": "2"}]}),
     )
-    with pytest.raises(EngineError, match=r'the metadata of a\.a has "k" twice'):
+    with pytest.raises(EngineError, match=r'the metadata of a\.a has the key "k" twice'):
         plan_result(plan(planned), dot("coder_metadata.m -> a.a", "coder_metadata.n -> a.a"))

@@ -1,4 +1,4 @@
-"""From plan and configuration to rich parameters."""
+"""Converting plan and configuration to rich parameters."""
 
 import pytest
 
@@ -63,19 +63,19 @@ def test_a_parameter_without_a_default_is_required() -> None:
         ({"min": -(1 << 40), "max": 1 << 40}, None, (-(1 << 31), (1 << 31) - 1)),
     ],
 )
-def test_bounds_that_nobody_set_are_absent(rules, set_in_source, expected) -> None:
+def test_unset_bounds_are_none(rules, set_in_source, expected) -> None:
     source = [configured("data.coder_parameter.p", validation=[set_in_source])] if set_in_source else []
     (parameter,) = parameters(("p", {"name": "p", "validation": [rules]}), configuration={"resources": source})
     assert (parameter.validation_min, parameter.validation_max) == expected
 
 
-def test_parameters_come_in_source_order_then_by_name() -> None:
+def test_parameters_are_in_source_order_then_by_name() -> None:
     entries = [(name, {"name": f"n-{name}"}) for name in ("a", "b", "c", "d")]
     order = ("data.coder_parameter.c", "data.coder_parameter.a")
     assert [p.name for p in parameters(*entries, order=order)] == ["n-c", "n-a", "n-b", "n-d"]
     assert [p.name for p in parameters(*reversed(entries))] == ["n-a", "n-b", "n-c", "n-d"]
 
 
-def test_two_parameters_of_one_name_are_an_error() -> None:
+def test_two_parameters_with_the_same_name_are_an_error() -> None:
     with pytest.raises(EngineError, match='two parameters are named "same"'):
         parameters(("a", {"name": "same"}), ("b", {"name": "same"}))

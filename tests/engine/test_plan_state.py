@@ -1,4 +1,4 @@
-"""From a state to resources and agents."""
+"""Converting a state to resources and agents."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_state_has_tokens_ids_and_values() -> None:
         ("azurerm_windows_virtual_machine", "virtual_machine_id"),
     ],
 )
-def test_machines_identify_themselves(kind: str, attribute: str) -> None:
+def test_agents_have_the_instance_id_of_their_machine(kind: str, attribute: str) -> None:
     result = state_result(
         state(
             instance("coder_agent.a", {"id": "1", "auth": "instance-identity", "token": "t"}),
@@ -56,7 +56,7 @@ def test_machines_identify_themselves(kind: str, attribute: str) -> None:
     assert (agent.instance_id, agent.auth_token) == ("i-1", "")
 
 
-def test_an_instance_id_given_by_the_template_wins_and_token_agents_have_none() -> None:
+def test_the_templates_instance_id_has_priority_and_token_agents_have_none() -> None:
     link = instance("coder_agent_instance.l", {"agent_id": "1", "instance_id": "given"})
     for auth, expected in (("aws-instance-identity", "given"), ("token", "")):
         result = state_result(

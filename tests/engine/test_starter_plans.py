@@ -1,4 +1,4 @@
-"""The starters, and a template with every way of naming an agent, planned by the real Terraform."""
+"""The starters, and a template with every kind of reference to an agent, planned by the real Terraform."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ Plan = Callable[[str | Path, Transition], PlanResult]
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """Plan a template; providers other than ours are answered for by stubs."""
+    """Plan a template with stubs for providers other than ours."""
 
     def run(source: str | Path, transition: Transition) -> PlanResult:
         directory = write_template(tmp_path / transition, source)
@@ -47,7 +47,7 @@ def summary(result: PlanResult) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def test_hello_started(plan: Plan) -> None:
+def test_the_start_plan_of_hello(plan: Plan) -> None:
     result = plan(FOLDER / "hello", Transition.START)
     assert summary(result) == {
         "terraform_data.cache": {},
@@ -68,12 +68,12 @@ def test_hello_started(plan: Plan) -> None:
     assert main.apps[0].healthcheck.url == "http://localhost:13337/healthz"
 
 
-def test_hello_stopped_keeps_the_disk_and_nothing_with_an_agent(plan: Plan) -> None:
+def test_the_stop_plan_of_hello_has_no_resource_with_an_agent(plan: Plan) -> None:
     result = plan(FOLDER / "hello", Transition.STOP)
     assert summary(result) == {"terraform_data.cache": {}, "terraform_data.volume": {}}
 
 
-def test_hello_asks_what_the_static_read_says(plan: Plan) -> None:
+def test_the_plan_of_hello_has_the_parameters_of_the_static_read(plan: Plan) -> None:
     result = plan(FOLDER / "hello", Transition.START)
     assert result.rich_parameters == read_module(FOLDER / "hello").literal_parameters
 
@@ -100,7 +100,9 @@ def test_hello_asks_what_the_static_read_says(plan: Plan) -> None:
         ),
     ],
 )
-def test_the_other_starters_plan_without_their_provider(plan: Plan, slug: str, started: dict, stopped: dict) -> None:
+def test_the_other_starters_are_planned_without_their_provider(
+    plan: Plan, slug: str, started: dict, stopped: dict
+) -> None:
     result = plan(FOLDER / slug, Transition.START)
     assert summary(result) == started
     assert result.rich_parameters == read_module(FOLDER / slug).literal_parameters

@@ -151,7 +151,7 @@ class Trial:
         )
         engine = TerraformEngine(replace(settings, **attempt.settings))  # type: ignore[arg-type]
         if self._way.warm:
-            engine.warm_up(root, thoroughly=False)
+            engine.warm_up(root, with_sample_plan=False)
         attempt.lay(root, self._traps)
         before, outside = self._traps.connections, self._traps.outside()
         lines: list[str] = []

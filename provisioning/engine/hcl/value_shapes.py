@@ -137,10 +137,12 @@ class _Reader:
                 return [(*steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(after), depth - 1)]
         return [()]
 
-    def _steps_through_for(self, document: NativeDocument, expression: Node, made: Node, depth: int) -> list[Traversal]:
+    def _steps_through_for(
+        self, document: NativeDocument, expression: Node, for_expression: Node, depth: int
+    ) -> list[Traversal]:
         """Return the steps applied to the elements of a collection that a ``for`` builds from an expression."""
-        last = [child for child in made.children if child.type == "expression"][-1]
-        whole = made.parent
+        last = [child for child in for_expression.children if child.type == "expression"][-1]
+        whole = for_expression.parent
         if whole is None or not _is_same(last, expression):
             return [()]
         steps = document.steps_after(whole)
@@ -216,9 +218,9 @@ class _Reader:
             branches = [child for child in head.children if child.type == "expression"][1:]
             return [path for branch in branches for path in self._sources_of_expression(document, branch, depth - 1)]
         if head.type == "for_expr":
-            made = [child for child in head.children[0].children if child.type == "expression"][-1]
+            element = [child for child in head.children[0].children if child.type == "expression"][-1]
             # Each element of the result is a value of the last expression.
-            return [(*path, _FOR_RESULT) for path in self._sources_of_expression(document, made, depth - 1)]
+            return [(*path, _FOR_RESULT) for path in self._sources_of_expression(document, element, depth - 1)]
         return []
 
     def _sources_of_result(self, document: NativeDocument, call: Node, depth: int) -> list[Traversal]:

@@ -1,4 +1,4 @@
-"""Terraform providers that we serve ourselves: the wire protocol, a generic provider and ``coder/coder``.
+"""Terraform providers that this application serves: the wire protocol, a generic provider and ``coder/coder``.
 
-This package must not be imported where a process forks without ``exec``: gRPC's threads do not survive that.
+A process that forks without ``exec`` must not import this package: gRPC's threads do not survive a fork.
 """

@@ -1,8 +1,7 @@
-"""The life of a resource, the same for every provider of ours: validate, plan, apply, read, upgrade.
+"""The base class of our providers, with the life cycle of a resource: validate, plan, apply, read, upgrade.
 
-A provider is its schemas plus a few hooks. Replies say that the provider has the "legacy type system", as
-providers made with Terraform's older SDK do: Terraform then tolerates defaults that the template does not
-hold.
+A provider consists of its schemas and a few hooks. Responses declare the "legacy type system", like providers built
+with Terraform's older SDK: Terraform then accepts defaults that the template does not contain.
 """
 
 import json
@@ -28,8 +27,8 @@ Object = dict[str, Value]
 class Provider:
     """Answers the protocol's calls for ``configuration``, ``resources`` and ``data_sources``.
 
-    Subclasses override the hooks. A hook reports faults of the template by raising DiagnosticError. Calls
-    come from several threads at once.
+    Subclasses override the hooks. A hook reports errors in the template by raising DiagnosticError. Calls come from
+    several threads at once.
     """
 
     configuration: Schema = Schema()
@@ -38,33 +37,33 @@ class Provider:
 
     # ------------------------------------------------------------------ hooks
     def configure(self, configuration: Object) -> None:
-        """Take the provider block's values."""
+        """Store the values of the provider block."""
 
     def validate_resource(self, type_name: str, config: Object) -> list[Diagnostic]:
-        """Faults of a resource block; unset values are None, values of other resources may be UNKNOWN."""
+        """Return the errors in a resource block. Unset values are None, values of other resources can be UNKNOWN."""
         return validate_block(self.resources[type_name], config)
 
     def validate_data_source(self, type_name: str, config: Object) -> list[Diagnostic]:
-        """Faults of a data block; unset values are None, values of resources may be UNKNOWN."""
+        """Return the errors in a data block. Unset values are None, values of resources can be UNKNOWN."""
         return validate_block(self.data_sources[type_name], config)
 
     def plan(self, type_name: str, proposed: Object) -> Object:
-        """What a new resource will be: everything that only an apply can tell is UNKNOWN."""
+        """Return the planned values of a new resource. Values that are known only after an apply are UNKNOWN."""
         return with_defaults(self.resources[type_name], proposed, computed=UNKNOWN)
 
     def apply(self, type_name: str, planned: Object) -> Object:
-        """Create or update a resource; nothing in the answer may be UNKNOWN."""
+        """Create or update a resource. The result must not contain UNKNOWN."""
         return with_known_values(self.resources[type_name], planned)
 
     def destroy(self, type_name: str) -> None:
-        """Forget a resource."""
+        """Destroy a resource."""
 
     def read(self, type_name: str, state: Object) -> Object:
-        """The present state of a resource."""
+        """Return the current state of a resource."""
         return state
 
     def read_data_source(self, type_name: str, config: Object) -> Object:
-        """Fill in a data source; ``config`` has its defaults already."""
+        """Return the values of a data source. ``config`` already contains the defaults."""
         return config
 
     # ------------------------------------------------------------------ protocol
@@ -73,7 +72,7 @@ class Provider:
             provider=self.configuration.message(),
             resource_schemas={name: schema.message() for name, schema in self.resources.items()},
             data_source_schemas={name: schema.message() for name, schema in self.data_sources.items()},
-            # Terraform asks once a process then, in place of once for each time it attaches to us.
+            # With this Terraform requests the schema once per process instead of each time it connects.
             server_capabilities=pb.ServerCapabilities(get_provider_schema_optional=True),
         )
 
@@ -99,7 +98,7 @@ class Provider:
         return pb.ValidateDataResourceConfig.Response(diagnostics=diagnostic_messages(found))
 
     def upgrade_resource_state(self, request: pb.UpgradeResourceState.Request) -> pb.UpgradeResourceState.Response:
-        state = without_foreign_names(self.resources[request.type_name], json.loads(request.raw_state.json))
+        state = without_unknown_names(self.resources[request.type_name], json.loads(request.raw_state.json))
         return pb.UpgradeResourceState.Response(upgraded_state=pb.DynamicValue(json=json.dumps(state).encode()))
 
     def plan_resource_change(self, request: pb.PlanResourceChange.Request) -> pb.PlanResourceChange.Response:
@@ -158,7 +157,7 @@ class Provider:
 
 
 def validate_block(schema: Schema, config: Object, path: AttributePath = ()) -> list[Diagnostic]:
-    """What the schema's checks and conflicts find in a block and in the blocks inside it."""
+    """Return the errors that the schema's checks and conflicts find in a block and its nested blocks."""
     found: list[Diagnostic] = []
     for name, attribute in schema.attributes.items():
         value = config.get(name)
@@ -182,7 +181,7 @@ def validate_block(schema: Schema, config: Object, path: AttributePath = ()) -> 
 
 
 def blocks_of(schema: Schema, value: Object) -> Iterator[tuple[str, int, Object]]:
-    """The nested blocks of a value that are known: name, index, content."""
+    """Yield name, index and content of a value's known nested blocks."""
     for name in schema.blocks:
         nested = value.get(name)
         if isinstance(nested, list):
@@ -190,7 +189,7 @@ def blocks_of(schema: Schema, value: Object) -> Iterator[tuple[str, int, Object]
 
 
 def with_defaults(schema: Schema, value: Object, *, computed: Any = None) -> Object:
-    """``value`` with defaults for what is unset, and ``computed`` for unset computed attributes."""
+    """Return ``value`` with defaults for unset attributes, and ``computed`` for unset computed attributes."""
 
     def fill(schema: Schema, value: Object) -> Object:
         filled = dict(value)
@@ -203,7 +202,7 @@ def with_defaults(schema: Schema, value: Object, *, computed: Any = None) -> Obj
 
 
 def with_known_values(schema: Schema, value: Object) -> Object:
-    """``value`` with nothing unknown in it: a new random id, null for everything else."""
+    """Return ``value`` without unknown values: a new random id, null for everything else."""
 
     def settle(schema: Schema, value: Object) -> Object:
         settled = {name: None if content is UNKNOWN else content for name, content in value.items()}
@@ -214,9 +213,9 @@ def with_known_values(schema: Schema, value: Object) -> Object:
     return _map_blocks(schema, value, settle)
 
 
-def without_foreign_names(schema: Schema, state: Object) -> Object:
-    """A stored state without attributes and blocks that the schema does not have, so that a state written by
-    another version of the provider can be read."""
+def without_unknown_names(schema: Schema, state: Object) -> Object:
+    """Return a stored state without attributes and blocks that the schema does not have. This allows reading the
+    state of another version of the provider."""
 
     def prune(schema: Schema, value: Object) -> Object:
         known = {name: content for name, content in value.items() if name in schema.attributes}
@@ -226,13 +225,13 @@ def without_foreign_names(schema: Schema, state: Object) -> Object:
 
 
 def replacing_changes(schema: Schema, prior: Object, planned: Object) -> list[str]:
-    """Names of the attributes and blocks whose change makes the resource a new one."""
+    """Return the names of changed attributes and blocks that require replacing the resource."""
     names = [name for name, attribute in schema.attributes.items() if attribute.replaces and not attribute.computed]
     return [name for name in (*names, *schema.blocks) if planned.get(name) != prior.get(name)]
 
 
 def _map_blocks(schema: Schema, value: Object, change: Callable[[Schema, Object], Object]) -> Object:
-    """``change`` applied to a block and to every block inside it."""
+    """Apply ``change`` to a block and to every nested block."""
     changed = change(schema, value)
     for name, index, block in list(blocks_of(schema, changed)):
         changed[name] = list(changed[name])

@@ -1,6 +1,6 @@
 """The ``coder/coder`` provider: agents, apps, metadata, parameters and the workspace they belong to.
 
-Semantics are those of the 0.6 series. Every value comes from the constructor, never from the environment.
+The semantics follow the 0.6 series. All values come from the constructor, never from the environment.
 """
 
 import platform
@@ -17,25 +17,24 @@ from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
 from provisioning.engine.provider.parameter import declaration_faults, given_value_faults, rich_parameter
 from provisioning.engine.provider.values import UNKNOWN, is_set
 
-# Resources of this provider describe others and are no resources of a workspace.
+# Resources of this provider describe other resources; they do not belong to a workspace.
 CODER_RESOURCE_TYPES: Final = frozenset(RESOURCES)
 
 DEFAULT_NAME: Final = "default"
 NIL_UUID: Final = str(uuid.UUID(int=0))
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
-# Ids of data sources are made from what they describe, so that the same plan gives the same ids.
+# Ids of data sources are derived from their content, so that the same plan has the same ids.
 _NAMESPACE: Final = uuid.UUID("6d3cdb11-3f0e-4a6c-8f52-5c1f5d8b1a77")
 
 
 class CoderProvider(Provider):
-    """Answers for one plan or apply.
+    """The coder provider for one plan or apply.
 
-    ``rich_parameter_values`` are by parameter name; a parameter without one has its default, or ``""`` when
-    it is required, which never fails a plan. ``git_auth_tokens`` are by provider id. ``agent_init_scripts``
-    are by (operating system, architecture), with the placeholders ``${ACCESS_URL}`` and ``${AUTH_TYPE}``.
-    ``parameter_recorder`` is told every parameter that is read, from several threads and in no particular
-    order.
+    ``rich_parameter_values`` are by parameter name. A parameter without a value has its default, or ``""`` if it is
+    required, so a missing value never fails a plan. ``git_auth_tokens`` are by provider id. ``agent_init_scripts`` are
+    by (operating system, architecture), with the placeholders ``${ACCESS_URL}`` and ``${AUTH_TYPE}``.
+    ``parameter_recorder`` is called with every parameter that is read, from several threads and in no particular order.
     """
 
     configuration = CONFIGURATION
@@ -96,7 +95,7 @@ class CoderProvider(Provider):
     def read(self, type_name: str, state: Object) -> Object:
         if type_name != "coder_agent":
             return state
-        # The access URL may have changed since the agent was made.
+        # The access URL can have changed since the agent was created.
         script = self._init_script(state)
         return state if script is None else {**state, "init_script": script}
 

@@ -1,4 +1,4 @@
-"""What values the ``coder/coder`` provider refuses: each check returns the fault, or None for a good value."""
+"""Checks of values in the ``coder/coder`` provider. Each check returns the error, or None for a valid value."""
 
 import re
 from typing import Final
@@ -19,7 +19,7 @@ def one_of(*choices: str) -> Check:
     return check
 
 
-def whole(minimum: int | None = None) -> Check:
+def whole_number(minimum: int | None = None) -> Check:
     def check(value: Value) -> str | None:
         if not isinstance(value, int):
             return f"is {value}, expected a whole number"

@@ -1,14 +1,13 @@
-"""The schemas of the ``coder/coder`` provider: those of its 0.6 series, plus what later series added.
+"""The schemas of the ``coder/coder`` provider: those of its 0.6 series, plus the additions of later series.
 
-The two are kept apart: ``_SERIES_0_6`` is what our semantics follow, ``_LATER`` is accepted so that
-templates of today can be planned. Attributes of ``_LATER`` mean nothing to us, except where ``coder.py``
-answers for them.
+The two are separate: our semantics follow ``_SERIES_0_6``, and ``_LATER`` is accepted so that current templates can be
+planned. Attributes of ``_LATER`` have no effect, except those that ``coder.py`` handles.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from provisioning.engine.provider.coder_checks import one_of, slug, url, whole
+from provisioning.engine.provider.coder_checks import one_of, slug, url, whole_number
 from provisioning.engine.provider.schema import (
     Attribute,
     NestedBlock,
@@ -31,7 +30,7 @@ MONOTONIC: Final = ("increasing", "decreasing")
 def _number(
     *, presence: Presence = Presence.OPTIONAL, default: int | None = None, minimum: int | None = None
 ) -> Attribute:
-    return Attribute("number", presence, default=default, check=whole(minimum))
+    return Attribute("number", presence, default=default, check=whole_number(minimum))
 
 
 _ID: Final = Attribute(presence=Presence.OPTIONAL_COMPUTED)
@@ -68,7 +67,7 @@ _SERIES_0_6_RESOURCES: Final[Mapping[str, Schema]] = {
         {
             "id": _ID,
             "agent_id": required(),
-            # Optional before 0.6.1; the resource's name stands in for it.
+            # Optional before 0.6.1; the default is the resource's name.
             "slug": optional(check=slug),
             "display_name": optional(),
             "name": optional(conflicts_with=("display_name",), deprecated=True),

@@ -1,4 +1,4 @@
-"""What a provider has to say to the author of a template."""
+"""Messages from a provider to the author of a template."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One message. Terraform's JSON log shows summary and detail on lines of their own, so each must make
-    sense alone; ``path`` leads Terraform to the line of the template."""
+    """One message. Terraform's JSON log shows summary and detail on separate lines, so each must be understandable
+    alone. ``path`` leads Terraform to the line in the template."""
 
     summary: str
     detail: str
@@ -28,7 +28,7 @@ class Diagnostic:
 
 
 class DiagnosticError(Exception):
-    """Ends a provider call with diagnostics."""
+    """Raised to end a provider call with diagnostics."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(diagnostic.summary for diagnostic in diagnostics))

@@ -1,8 +1,7 @@
-"""The rules of ``coder_parameter``: what its author may write, and which values it takes.
+"""The rules of ``coder_parameter``: valid declarations and valid values.
 
-Rules of the provider's 0.6 series, with two differences: a default
-may stand beside options when it is one of their values, and one bound of a number may be given without the
-other.
+These are the rules of the provider's 0.6 series, with two differences: a default can be combined with options if it is
+one of their values, and one bound of a number can be set without the other.
 """
 
 import json
@@ -24,7 +23,7 @@ MULTIPLE_CHOICE: Final = "multi-select"
 
 
 def declaration_faults(config: Object) -> Iterator[Diagnostic]:
-    """What is wrong with a parameter's block, whatever value it gets. Values may be UNKNOWN."""
+    """Yield the errors in a parameter's block, independent of its value. Attributes can be UNKNOWN."""
     report = _reporter(config)
     type_ = _type(config)
     options = _known_blocks(config, "option")
@@ -32,7 +31,7 @@ def declaration_faults(config: Object) -> Iterator[Diagnostic]:
     if type_ is UNKNOWN:
         return
     if options and validations:
-        yield report("options and validation exclude each other.", ("validation",))
+        yield report("options and validation cannot be combined.", ("validation",))
     option_type = "string" if config.get("form_type") == MULTIPLE_CHOICE else type_
     for what in ("name", "value"):
         seen: set[str] = set()
@@ -56,14 +55,14 @@ def declaration_faults(config: Object) -> Iterator[Diagnostic]:
 
 
 def given_value_faults(config: Object, value: str) -> Iterator[Diagnostic]:
-    """What is wrong with a value that was chosen for a parameter."""
+    """Yield the errors in a value that was chosen for a parameter."""
     fault = value_fault(config, value)
     if fault:
-        yield _reporter(config)(f"the value given {fault}.", ())
+        yield _reporter(config)(f"the given value {fault}.", ())
 
 
 def value_fault(config: Object, value: str) -> str | None:
-    """Why a parameter does not take a value, or None. It completes "the value …"."""
+    """Return why a value is invalid for a parameter, or None. The text completes "the value …"."""
     type_ = _type(config)
     fault = type_fault(type_, value)
     if fault:
@@ -82,7 +81,7 @@ def value_fault(config: Object, value: str) -> str | None:
 
 
 def type_fault(type_: str, value: str) -> str | None:
-    """Why a text does not stand for a value of a type, or None."""
+    """Return why a text is not a value of a type, or None."""
     if type_ == "number" and not _NUMBER.fullmatch(value):
         return f'"{value}" is not a number'
     if type_ == "bool" and value not in _BOOLEANS:
@@ -93,7 +92,7 @@ def type_fault(type_: str, value: str) -> str | None:
 
 
 def rich_parameter(config: Object) -> RichParameter:
-    """A fully known block as the engine's own shape."""
+    """Convert a fully known block to a RichParameter."""
     rules = next((rules for _, rules in _known_blocks(config, "validation")), {})
     return RichParameter(
         name=config["name"],
@@ -120,9 +119,9 @@ def rich_parameter(config: Object) -> RichParameter:
 
 
 def _reporter(config: Object) -> Callable[[str, AttributePath], Diagnostic]:
-    """Makes diagnostics that name the parameter in the summary and in the detail: logs show them apart."""
+    """Return a function that builds diagnostics. Both summary and detail name the parameter: logs separate them."""
     name = config.get("name")
-    label = f'parameter "{name}"' if is_set(name) else "a parameter"
+    label = f'parameter "{name}"' if is_set(name) else "parameter"
 
     def report(fault: str, path: AttributePath) -> Diagnostic:
         return Diagnostic(f"Invalid {label}", f"{label[0].upper()}{label[1:]}: {fault}", path)
@@ -146,7 +145,7 @@ def _rule_faults(
     if type_ != "string":
         yield report(f"regex cannot be set for the type {type_}, only for strings.", (*path, "regex"))
     if rules.get("error") is None or rules.get("error") == "":
-        yield report("a regex needs an error text for values that do not match.", (*path, "regex"))
+        yield report("a regex needs an error message for values that do not match.", (*path, "regex"))
     if pattern is not UNKNOWN:
         try:
             compile_pattern(pattern)
@@ -173,7 +172,7 @@ def _validation_fault(type_: str, rules: Object, value: str) -> str | None:
 
 
 def _type(config: Object) -> Value:
-    """The type's name; a template's block is checked before its defaults are filled in."""
+    """Return the type's name. Blocks are validated before defaults are added, so it can be missing."""
     type_ = config.get("type")
     return "string" if type_ is None else type_
 

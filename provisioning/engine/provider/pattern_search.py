@@ -1,7 +1,8 @@
-"""Searching with a template's regular expression without being at its mercy.
+"""Search with a template's regular expression under a time limit.
 
-Python's engine may take exponential time, and nothing can interrupt it: a pattern with several repetitions runs in a
-process of its own, which is ended in time. This file is also that process's program.
+Python's regular expressions can take exponential time, and a search cannot be interrupted. A pattern with several
+repetitions therefore runs in a separate process, which is killed at the time limit. This file is also the program of
+that process.
 """
 
 import json
@@ -18,31 +19,31 @@ from provisioning.engine.provider.patterns import compile_pattern
 
 SECONDS: Final = 2
 MAX_VALUE: Final = 10_000
-# Where the module path starts, for the process.
+# The root of the module path, for the process.
 ROOT: Final = Path(__file__).resolve().parents[3]
-# With at most one repetition a search takes time that grows with the square of the value's length.
+# With at most one repetition the time of a search is quadratic in the value's length.
 _REPETITION: Final = re.compile(r"[*+?{]")
 _QUICK_LENGTH: Final = 1_000
-# Processes at the same time: more would only slow each other down.
-_places = threading.BoundedSemaphore(4)
+# Limits the number of processes at the same time; more would slow each other down.
+_slots = threading.BoundedSemaphore(4)
 
 
 class UndecidedError(Exception):
-    """It did not come out in time whether a value matches; the text says so."""
+    """Raised if it was not decided in time whether a value matches. The message gives the reason."""
 
 
 def matches(source: str, value: str, *, seconds: float = SECONDS) -> bool:
-    """Whether the pattern is found in the value. Raises ValueError for a pattern that is wrong, UndecidedError when
-    that takes longer than ``seconds``, or when the value is longer than 10,000 characters."""
+    """True if the pattern is found in the value. Raises ValueError for an invalid pattern, and UndecidedError if the
+    search takes longer than ``seconds`` or the value is longer than 10,000 characters."""
     if len(value) > MAX_VALUE:
         raise UndecidedError(f"it is longer than {MAX_VALUE} characters")
     if len(_REPETITION.findall(source)) <= 1 and len(value) <= _QUICK_LENGTH:
         return compile_pattern(source).search(value) is not None
-    return _in_a_process(source, value, seconds)
+    return _matches_in_process(source, value, seconds)
 
 
-def _in_a_process(source: str, value: str, seconds: float) -> bool:
-    if not _places.acquire(timeout=max(seconds, 0)):
+def _matches_in_process(source: str, value: str, seconds: float) -> bool:
+    if not _slots.acquire(timeout=max(seconds, 0)):
         raise UndecidedError("too many values are being checked")
     try:
         finished = subprocess.run(
@@ -57,7 +58,7 @@ def _in_a_process(source: str, value: str, seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         raise UndecidedError("its pattern takes too long") from None
     finally:
-        _places.release()
+        _slots.release()
     if finished.returncode:
         raise UndecidedError("its pattern takes too long")
     answer = json.loads(finished.stdout)
@@ -67,8 +68,8 @@ def _in_a_process(source: str, value: str, seconds: float) -> bool:
 
 
 def _main() -> None:
-    """Read the question from standard input, write the answer to standard output."""
-    os.nice(10)  # a web process may keep to one processor, and this one starts on it: requests go first
+    """Read pattern and value from standard input, write the result to standard output."""
+    os.nice(10)  # this process may share its CPU with a web process, whose requests have priority
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     given = json.load(sys.stdin)
     try:

@@ -1,6 +1,6 @@
-"""Regular expressions of templates. They are written for Go's engine (RE2 syntax) and run on Python's.
+"""Regular expressions in templates, which are written for Go (RE2 syntax) and run by Python.
 
-What differs and templates use is translated; what is left over, and what is wrong in both, is refused.
+Differences that templates use are translated. Other differences and invalid patterns are rejected.
 """
 
 import re
@@ -39,8 +39,7 @@ _TOKEN: Final = re.compile(
 
 
 def compile_pattern(source: str) -> re.Pattern[str]:
-    """Compile an RE2 pattern; use ``search``, as Go's ``MatchString`` does. Raises ValueError saying what
-    is wrong."""
+    """Compile an RE2 pattern. Use ``search``, like Go's ``MatchString``. Raises ValueError for an invalid pattern."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -65,7 +64,7 @@ def _translated(source: str) -> str:
         elif kind == "posix":
             text = _POSIX_CLASSES.get(token["posix"], text) if in_class else text
         elif kind == "open":
-            # Inside a class an opening bracket stands for itself; a "]" right after the opening one does too.
+            # In a class an opening bracket is literal, and so is a "]" directly after the class's opening bracket.
             text = text.replace("[", r"\[") if in_class else text
             in_class = not (in_class and text.endswith("]"))
         elif kind == "close":
@@ -75,7 +74,7 @@ def _translated(source: str) -> str:
         elif kind == "named":
             text = text if in_class else "(?P<"
         elif kind == "end" and not in_class and not multi_line:
-            # Python's "$" also matches before a newline at the end, Go's does not.
+            # Python's "$" also matches before a trailing newline, Go's does not.
             text = r"\Z"
         parts.append(text)
     return "".join(parts)

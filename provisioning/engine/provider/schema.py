@@ -1,4 +1,4 @@
-"""Schemas of a provider, its resources and its data sources, and what they become on the wire."""
+"""Schemas of a provider, its resources and its data sources, and their protocol messages."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from typing import TypeAlias
 from provisioning.engine.provider import tfplugin6_pb2 as pb
 from provisioning.engine.provider.values import TypeExpression, Value
 
-# Says what is wrong with a value that is set and known, or None. It completes "The value of x …".
+# Returns the error in a value that is set and known, or None. The text completes "The value of x …".
 Check: TypeAlias = Callable[[Value], str | None]
 
 
 class Presence(Enum):
-    """Who may give an attribute its value: the template, the provider, or either."""
+    """Which side sets an attribute's value: the template, the provider, or either."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -29,9 +29,9 @@ class Nesting(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """``type`` is a type expression of Terraform. ``default`` replaces an absent value. ``conflicts_with``
-    names attributes that must not be set beside this one. A change of the attribute replaces the resource
-    if ``replaces``."""
+    """``type`` is a Terraform type expression. ``default`` replaces a missing value. ``conflicts_with`` lists
+    attributes that must not be set together with this one. If ``replaces``, a change of the attribute replaces the
+    resource."""
 
     type: TypeExpression = "string"
     presence: Presence = Presence.OPTIONAL
@@ -75,8 +75,7 @@ class Schema:
         return pb.Schema(block=self.block_message())
 
     def extended(self, other: "Schema") -> "Schema":
-        """This schema with everything of ``other`` added; on a name in both, blocks merge and attributes are
-        replaced."""
+        """Return this schema extended by ``other``. Blocks with the same name are merged, attributes replaced."""
         blocks = {**self.blocks, **other.blocks}
         for name in self.blocks.keys() & other.blocks.keys():
             mine = self.blocks[name]

@@ -1,7 +1,6 @@
-"""Serving a provider to Terraform: gRPC on a unix socket, announced through ``TF_REATTACH_PROVIDERS``.
+"""Serve a provider to Terraform: gRPC on a unix socket, announced in ``TF_REATTACH_PROVIDERS``.
 
-Must not run in a process that forks without ``exec``: gRPC keeps threads and locks that do not survive a
-fork.
+This must not run in a process that forks without ``exec``: gRPC's threads and locks do not survive a fork.
 """
 
 import json
@@ -17,15 +16,15 @@ import grpc
 from provisioning.engine.provider import tfplugin6_pb2 as pb
 from provisioning.engine.provider.base import Provider
 
-# Every address under which a template may ask for the coder provider: Terraform's and OpenTofu's
-# registries, and what Terraform assumes when a template has no required_providers.
+# All addresses of the coder provider in templates: in Terraform's and OpenTofu's registries, and the address that
+# Terraform assumes if a template has no required_providers.
 CODER_ADDRESSES: Final = (
     "registry.terraform.io/coder/coder",
     "registry.opentofu.org/coder/coder",
     "registry.terraform.io/hashicorp/coder",
 )
 
-# The kernel's sockaddr_un holds 108 bytes, the last of them a zero.
+# The kernel's sockaddr_un holds 108 bytes including the terminating NUL.
 MAX_SOCKET_PATH_BYTES: Final = 107
 _MAX_MESSAGE_BYTES: Final = 64 << 20
 _THREADS: Final = 4
@@ -34,16 +33,18 @@ _SERVICE: Final = "tfplugin6.Provider"
 
 
 class ProviderServer:
-    """Serves one provider from ``__enter__`` to ``__exit__``; each server has a socket of its own.
+    """Serves one provider from ``__enter__`` to ``__exit__``. Each server has a separate socket.
 
-    ``provider`` may be exchanged while nobody asks. The socket's directory must exist and should be private to the
-    job. Raises ValueError for a path that is too long for a socket and OSError when the socket cannot be made.
+    ``provider`` can be replaced while no call runs. The socket's directory must exist and should be private to the job.
+    Raises ValueError if the path is too long for a socket, and OSError if the socket cannot be created.
     """
 
     def __init__(self, provider: Provider, socket_path: Path) -> None:
         length = len(os.fsencode(socket_path.absolute()))
         if length > MAX_SOCKET_PATH_BYTES:
-            raise ValueError(f"a socket's path may have {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}")
+            raise ValueError(
+                f"a socket path can have at most {MAX_SOCKET_PATH_BYTES} bytes, {socket_path} has {length}"
+            )
         self.socket_path = socket_path.absolute()
         self.provider = provider
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="provider")
@@ -61,13 +62,13 @@ class ProviderServer:
         try:
             server.add_insecure_port(f"unix:{self.socket_path}")
         except RuntimeError as error:
-            raise OSError(f"no socket could be made at {self.socket_path}") from error
+            raise OSError(f"cannot create a socket at {self.socket_path}") from error
         self.socket_path.chmod(0o600)
         server.start()
         self._server = server
 
     def stop(self) -> None:
-        """Drop every connection and stop at once. May be called twice."""
+        """Close all connections and stop immediately. Can be called again."""
         if self._server is not None:
             self._server.stop(grace=None).wait()
             self._server = None
@@ -88,16 +89,16 @@ class ProviderServer:
 
 
 def serve(provider: Provider, socket_path: Path) -> ProviderServer:
-    """A server for use in a ``with`` statement. Raises as ProviderServer does."""
+    """Return a server for use in a ``with`` statement. Raises like ProviderServer."""
     return ProviderServer(provider, socket_path)
 
 
 def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> str:
-    """The value of ``TF_REATTACH_PROVIDERS`` for providers by full source address.
+    """Return the value of ``TF_REATTACH_PROVIDERS`` for the sockets of providers by full source address.
 
-    Addresses that a template does not use are harmless. ``Test`` keeps Terraform from killing the server.
-    Terraform looks every second whether ``pid`` (this process) lives, and cancels the plan when it does not:
-    where Terraform runs in a PID namespace of its own, give the id of a process in there, such as 1.
+    Addresses that a template does not use are harmless. ``Test`` prevents Terraform from killing the server. Terraform
+    checks every second that ``pid`` (default: this process) is alive, and otherwise cancels the plan. If Terraform runs
+    in a separate PID namespace, pass the id of a process in that namespace, such as 1.
     """
     return json.dumps(
         {
@@ -113,7 +114,7 @@ def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> s
     )
 
 
-# By the name of the call: its messages, and the provider's method.
+# Messages and provider method by name of the call.
 _CALLS: Final[Mapping[str, tuple[Any, str]]] = {
     "GetProviderSchema": (pb.GetProviderSchema, "get_provider_schema"),
     "ValidateProviderConfig": (pb.ValidateProviderConfig, "validate_provider_config"),
@@ -134,8 +135,8 @@ def _handlers(server: ProviderServer) -> list[grpc.GenericRpcHandler]:
         grpc.method_handlers_generic_handler(
             _SERVICE, {name: _unary(server, message, method) for name, (message, method) in _CALLS.items()}
         ),
-        # What Terraform's plugin library asks of every plugin process. We end with the job, not when asked
-        # to, and have no output to pass on.
+        # Terraform's plugin library calls these on every plugin process. This server ends with the job, not on
+        # request, and has no output to pass on.
         grpc.method_handlers_generic_handler(
             "plugin.GRPCController", {"Shutdown": grpc.unary_unary_rpc_method_handler(_shutdown)}
         ),

@@ -1,6 +1,6 @@
-"""Stand-ins for providers and modules that cannot be had, so that a template can be planned, though never applied."""
+"""Stubs for unavailable providers and modules. A template with stubs can be planned but is never applied."""
 
-from provisioning.engine.stub.module import STAND_IN_ADDRESS, stub_module
+from provisioning.engine.stub.module import STUB_RESOURCE_ADDRESS, stub_module
 from provisioning.engine.stub.provider import StubProvider
 
-__all__ = ["STAND_IN_ADDRESS", "StubProvider", "stub_module"]
+__all__ = ["STUB_RESOURCE_ADDRESS", "StubProvider", "stub_module"]

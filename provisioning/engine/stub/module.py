@@ -1,7 +1,7 @@
-"""A module in place of one that cannot be fetched: it takes what it is given and has the outputs that are read.
+"""Stub for a module that cannot be fetched: it accepts the given arguments and has the outputs that are read.
 
-What the real module would make is not known, so its outputs are placeholders of the shape in which the template looks
-into them. One resource stands for all that the module would make: an agent whose values go nowhere else belongs to it.
+The resources of the real module are unknown, so its outputs are placeholders in the shape that the template reads. One
+resource represents all resources of the module: it gets an agent whose values are used nowhere else.
 """
 
 from typing import Any, Final
@@ -9,23 +9,23 @@ from typing import Any, Final
 from provisioning.engine.hcl import ModuleCall
 from provisioning.engine.stub.placeholders import placeholder
 
-STAND_IN: Final = "stand_in"
-STAND_IN_ADDRESS: Final = f"terraform_data.{STAND_IN}"
+STUB_RESOURCE: Final = "stub"
+STUB_RESOURCE_ADDRESS: Final = f"terraform_data.{STUB_RESOURCE}"
 
 _PROVIDER_ALIAS_SEPARATOR: Final = "."
 
 
 def stub_module(call: ModuleCall) -> dict[str, Any]:
-    """The content of the ``.tf.json`` file that answers for a call."""
+    """Return the content of the ``.tf.json`` file that replaces the called module."""
     content: dict[str, Any] = {
-        "resource": {"terraform_data": {STAND_IN: {"input": [f"${{var.{name}}}" for name in call.arguments]}}},
+        "resource": {"terraform_data": {STUB_RESOURCE: {"input": [f"${{var.{name}}}" for name in call.arguments]}}},
     }
     if call.arguments:
         content["variable"] = {name: {"default": None} for name in call.arguments}
     if call.outputs:
         content["output"] = {
-            # The placeholder does not depend on anything, but its readers depend on what the module is given.
-            name: {"value": _as_written(placeholder(hint)[1]), "depends_on": [STAND_IN_ADDRESS]}
+            # The placeholder has no dependencies, but its readers depend on the module's arguments.
+            name: {"value": _escaped(placeholder(hint)[1]), "depends_on": [STUB_RESOURCE_ADDRESS]}
             for name, hint in call.outputs.items()
         }
     if call.providers:
@@ -43,12 +43,12 @@ def _required_providers(providers: dict[str, str]) -> dict[str, Any]:
     return required
 
 
-def _as_written(value: Any) -> Any:
-    """A value as it is written in JSON syntax, where texts are templates."""
+def _escaped(value: Any) -> Any:
+    """Escape a value for JSON syntax, where strings are templates."""
     if isinstance(value, str):
         return value.replace("${", "$${").replace("%{", "%%{")
     if isinstance(value, list):
-        return [_as_written(item) for item in value]
+        return [_escaped(item) for item in value]
     if isinstance(value, dict):
-        return {_as_written(key): _as_written(item) for key, item in value.items()}
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
     return value

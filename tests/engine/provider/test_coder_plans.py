@@ -114,7 +114,7 @@ def test_a_start_plan_shows_agents_apps_metadata_and_parameters(tmp_path):
         (Transition.DELETE, "destroy", 0),
     ],
 )
-def test_the_transition_decides_the_start_count(tmp_path, transition, text, count):
+def test_the_transition_determines_the_start_count(tmp_path, transition, text, count):
     provider = CoderProvider(WorkspaceContext(transition=transition))
 
     with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
@@ -135,7 +135,7 @@ def test_a_workspace_without_a_name_gets_the_providers_defaults(tmp_path):
     assert (workspace["access_url"], workspace["access_port"]) == ("http://localhost:3000", 3000)
 
 
-def test_the_provider_block_may_set_the_url(tmp_path):
+def test_the_provider_block_can_set_the_url(tmp_path):
     template = CODER + 'provider "coder" { url = "https://other.example.com" }\ndata "coder_workspace" "me" {}\n'
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
@@ -144,7 +144,7 @@ def test_the_provider_block_may_set_the_url(tmp_path):
     assert (workspace["access_url"], workspace["access_port"]) == ("https://other.example.com", 443)
 
 
-def test_values_do_not_come_from_the_environment(tmp_path, monkeypatch):
+def test_the_environment_is_not_used_for_values(tmp_path, monkeypatch):
     monkeypatch.setenv("CODER_WORKSPACE_OWNER", "mallory")
     monkeypatch.setenv("CODER_AGENT_URL", "https://mallory.example.com")
 
@@ -154,7 +154,7 @@ def test_values_do_not_come_from_the_environment(tmp_path, monkeypatch):
     assert (workspace["owner"], workspace["access_port"]) == ("alice", 8443)
 
 
-def test_faults_of_agents_apps_and_metadata(tmp_path):
+def test_invalid_agents_apps_and_metadata_are_reported(tmp_path):
     template = f"""{CODER}
 resource "coder_agent" "a" {{
   os                 = "beos"
@@ -198,7 +198,7 @@ resource "coder_metadata" "c" {{
     ]
 
 
-def test_apply_then_plan_again_then_destroy(tmp_path):
+def test_a_template_can_be_applied_planned_again_and_destroyed(tmp_path):
     scripts = {("linux", "amd64"): "curl ${ACCESS_URL}bin/agent # ${AUTH_TYPE}"}
     provider = CoderProvider(CONTEXT, agent_init_scripts=scripts)
 
@@ -241,7 +241,7 @@ def test_a_change_replaces_the_agent_and_its_token(tmp_path):
     assert change["change"]["after_unknown"]["token"] is True
 
 
-def test_state_of_another_version_of_the_provider_is_read(tmp_path):
+def test_state_of_another_provider_version_is_read(tmp_path):
     template = CODER + 'resource "coder_agent" "a" {\n  os   = "linux"\n  arch = "amd64"\n}\n'
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
@@ -249,13 +249,13 @@ def test_state_of_another_version_of_the_provider_is_read(tmp_path):
         state = tmp_path / "terraform.tfstate"
         text = state.read_text()
         assert '"order": null,' in text
-        state.write_text(text.replace('"order": null,', '"attribute_of_tomorrow": 1,'))
+        state.write_text(text.replace('"order": null,', '"future_attribute": 1,'))
         again = terraform.plan("-detailed-exitcode")
 
     assert again.code == 0, again.output
 
 
-def test_git_auth_tokens(tmp_path):
+def test_git_auth_tokens_are_returned_by_provider_id(tmp_path):
     template = f"""{CODER}
 data "coder_git_auth" "github" {{
   id = "github"
@@ -284,7 +284,7 @@ def test_a_template_without_required_providers_is_served(tmp_path):
     assert shown["resource_changes"][0]["provider_name"] in CODER_ADDRESSES
 
 
-def test_what_later_versions_of_the_provider_added_is_accepted(tmp_path):
+def test_additions_of_later_provider_versions_are_accepted(tmp_path):
     template = Path(__file__).parents[2] / "data" / "templates" / "later"
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:

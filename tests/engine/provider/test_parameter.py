@@ -45,7 +45,7 @@ def faults(**config):
         },
     ],
 )
-def test_good_declarations(config):
+def test_valid_declarations_have_no_errors(config):
     assert faults(**config) == []
 
 
@@ -82,7 +82,7 @@ def test_good_declarations(config):
         ),
         (
             {"option": [option("a")], "validation": [{"regex": "a", "error": "e"}]},
-            "options and validation exclude each other.",
+            "options and validation cannot be combined.",
             ("validation",),
         ),
         (
@@ -107,7 +107,7 @@ def test_good_declarations(config):
         ),
         (
             {"validation": [{"regex": "a"}]},
-            "a regex needs an error text for values that do not match.",
+            "a regex needs an error message for values that do not match.",
             ("validation", 0, "regex"),
         ),
         (
@@ -132,11 +132,11 @@ def test_good_declarations(config):
         ),
     ],
 )
-def test_bad_declarations(config, fault, path):
+def test_invalid_declarations_are_reported(config, fault, path):
     assert faults(**config) == [(f'Parameter "p": {fault}', path)]
 
 
-def test_a_bad_regex_is_named_and_not_tried():
+def test_an_invalid_regex_is_reported_and_not_used():
     found = faults(default="b", validation=[{"regex": "(", "error": "e"}])
 
     assert len(found) == 1
@@ -144,22 +144,22 @@ def test_a_bad_regex_is_named_and_not_tried():
     assert found[0][1] == ("validation", 0, "regex")
 
 
-def test_a_parameter_without_a_known_name_can_be_reported():
+def test_errors_of_a_parameter_with_an_unknown_name_are_reported():
     found = list(declaration_faults({"name": UNKNOWN, "type": "bool", "default": "x"}))
 
-    assert found[0].summary == "Invalid a parameter"
+    assert found[0].summary == "Invalid parameter"
 
 
-def test_given_values():
+def test_invalid_given_values_are_reported():
     config = {"name": "Size", "type": "number", "validation": [{"min": 1, "max": 5}]}
 
     assert list(given_value_faults(config, "5")) == []
     (found,) = given_value_faults(config, "6")
     assert found.summary == 'Invalid parameter "Size"'
-    assert found.detail == 'Parameter "Size": the value given 6 is more than the maximum 5.'
+    assert found.detail == 'Parameter "Size": the given value 6 is more than the maximum 5.'
 
 
-def test_values_of_a_multiple_choice():
+def test_multiple_choice_values_must_be_options():
     config = {
         "name": "p",
         "type": "list(string)",
@@ -173,16 +173,16 @@ def test_values_of_a_multiple_choice():
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "+1", "1.", ".5", "1e3"])
-def test_numbers(number):
+def test_number_formats_are_accepted(number):
     assert type_fault("number", number) is None
 
 
 @pytest.mark.parametrize("text", ["", " 1", "1 ", "1\n", "nan", "inf", "0x1", "1_000", "\u0661"])
-def test_texts_that_are_no_numbers(text):
+def test_texts_that_are_not_numbers_are_rejected(text):
     assert type_fault("number", text)
 
 
-def test_the_recorded_shape():
+def test_a_block_is_converted_to_a_rich_parameter():
     assert rich_parameter(
         {
             "name": "p",

@@ -1,4 +1,4 @@
-"""Patterns of templates are searched for without taking the process hostage."""
+"""Searching with patterns of templates, under a time limit."""
 
 import pytest
 
@@ -16,21 +16,21 @@ from provisioning.engine.provider.pattern_search import MAX_VALUE, UndecidedErro
         ("", "anything", True),
     ],
 )
-def test_a_value_is_searched(source, value, found):
+def test_a_pattern_is_searched_in_a_value(source, value, found):
     assert matches(source, value) is found
 
 
 @pytest.mark.parametrize("source", ["(?=a)b", "(a", "(a+)(?!b)*"])
-def test_a_wrong_pattern_is_said(source):
+def test_an_invalid_pattern_is_an_error(source):
     with pytest.raises(ValueError, match=r"."):
         matches(source, "a" * 10)
 
 
-def test_a_pattern_that_would_take_forever_is_given_up():
+def test_a_slow_pattern_is_stopped_at_the_time_limit():
     with pytest.raises(UndecidedError, match="takes too long"):
         matches("^(a+)+$", "a" * 64 + "!")
 
 
-def test_a_very_long_value_is_not_searched():
+def test_a_value_that_is_too_long_is_not_searched():
     with pytest.raises(UndecidedError, match="longer than"):
         matches("a", "a" * (MAX_VALUE + 1))

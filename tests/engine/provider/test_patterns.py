@@ -20,7 +20,7 @@ from provisioning.engine.provider.patterns import compile_pattern
         (r"^\$x$", "$x", "x"),
     ],
 )
-def test_patterns_mean_what_they_mean_in_go(pattern, matching, failing):
+def test_patterns_match_like_in_go(pattern, matching, failing):
     compiled = compile_pattern(pattern)
 
     assert compiled.search(matching)
@@ -28,6 +28,6 @@ def test_patterns_mean_what_they_mean_in_go(pattern, matching, failing):
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a**", r"(a)\1", "(?=a)", "(?<!a)b", r"\p{Greek}"])
-def test_patterns_that_go_refuses_or_we_cannot_run_are_refused(pattern):
+def test_invalid_and_unsupported_patterns_are_rejected(pattern):
     with pytest.raises(ValueError, match=r"."):
         compile_pattern(pattern)

@@ -28,7 +28,7 @@ def call(channel, method, request=b"", *, service="tfplugin6.Provider"):
     return channel.unary_unary(f"/{service}/{method}")(request, timeout=5)
 
 
-def test_it_answers_the_protocol(tmp_path, provider):
+def test_the_server_answers_the_protocol(tmp_path, provider):
     with (
         serve(provider, tmp_path / "p.sock") as server,
         grpc.insecure_channel(f"unix:{server.socket_path}") as channel,
@@ -48,7 +48,7 @@ def test_it_answers_the_protocol(tmp_path, provider):
         assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_its_provider_can_be_exchanged(tmp_path, provider):
+def test_the_provider_can_be_replaced(tmp_path, provider):
     request = pb.ReadDataSource.Request(type_name="coder_workspace", config=pb.DynamicValue(msgpack=encode({})))
 
     def name(channel):
@@ -64,7 +64,7 @@ def test_its_provider_can_be_exchanged(tmp_path, provider):
         assert name(channel) == "mine"
 
 
-def test_it_answers_several_calls_at_once(tmp_path, provider):
+def test_the_server_answers_concurrent_calls(tmp_path, provider):
     with (
         serve(provider, tmp_path / "p.sock") as server,
         grpc.insecure_channel(f"unix:{server.socket_path}") as channel,
@@ -75,7 +75,7 @@ def test_it_answers_several_calls_at_once(tmp_path, provider):
     assert len(sizes) == 1
 
 
-def test_the_socket_is_private_and_goes_away(tmp_path, provider):
+def test_the_socket_is_private_and_is_removed(tmp_path, provider):
     path = tmp_path / "p.sock"
 
     with serve(provider, path):
@@ -83,7 +83,7 @@ def test_the_socket_is_private_and_goes_away(tmp_path, provider):
     assert not path.exists()
 
 
-def test_it_stops_at_once_with_a_client_connected(tmp_path, provider):
+def test_the_server_stops_immediately_with_a_connected_client(tmp_path, provider):
     server = ProviderServer(provider, tmp_path / "p.sock")
     server.start()
     with grpc.insecure_channel(f"unix:{server.socket_path}") as channel:
@@ -95,19 +95,19 @@ def test_it_stops_at_once_with_a_client_connected(tmp_path, provider):
     assert time.monotonic() - started < 5
 
 
-def test_a_path_too_long_for_a_socket_is_refused(tmp_path, provider):
+def test_a_path_that_is_too_long_for_a_socket_is_rejected(tmp_path, provider):
     path = tmp_path / ("x" * MAX_SOCKET_PATH_BYTES)
 
     with pytest.raises(ValueError, match="107 bytes"):
         serve(provider, path)
 
 
-def test_a_directory_that_does_not_exist_is_an_os_error(tmp_path, provider):
-    with pytest.raises(OSError, match="no socket"), serve(provider, tmp_path / "absent" / "p.sock"):
+def test_a_missing_directory_is_an_os_error(tmp_path, provider):
+    with pytest.raises(OSError, match="cannot create a socket"), serve(provider, tmp_path / "absent" / "p.sock"):
         pass
 
 
-def test_the_reattach_configuration(tmp_path):
+def test_the_reattach_configuration_contains_all_addresses(tmp_path):
     config = json.loads(reattach_config(dict.fromkeys(CODER_ADDRESSES, tmp_path / "p.sock"), pid=7))
 
     assert set(config) == set(CODER_ADDRESSES)

@@ -20,7 +20,7 @@ from provisioning.engine.provider.values import UNKNOWN, decode, dynamic, encode
         dynamic(["list", "string"], ["a", UNKNOWN]),
     ],
 )
-def test_values_survive_a_round_trip(value):
+def test_values_are_unchanged_by_a_round_trip(value):
     assert decode(encode(value)) == value
 
 
@@ -39,17 +39,17 @@ def test_empty_bytes_are_null():
     assert decode(b"") is None
 
 
-def test_other_extensions_are_refused():
+def test_other_extensions_are_rejected():
     with pytest.raises(ValueError, match="extension 7"):
         decode(msgpack.packb(msgpack.ExtType(7, b"")))
 
 
-def test_other_objects_are_refused():
-    with pytest.raises(TypeError, match="set is no Terraform value"):
+def test_other_objects_are_rejected():
+    with pytest.raises(TypeError, match="set is not a Terraform value"):
         encode({"a": {1, 2}})
 
 
-def test_unknown_has_no_truth():
+def test_unknown_has_no_truth_value():
     with pytest.raises(TypeError):
         bool(UNKNOWN)
     assert not is_set(UNKNOWN)
@@ -58,7 +58,7 @@ def test_unknown_has_no_truth():
     assert repr(UNKNOWN) == "UNKNOWN"
 
 
-def test_a_dynamic_value_carries_its_type():
+def test_a_dynamic_value_contains_its_type():
     wire = decode(encode(dynamic("string", "x")))
 
     assert wire == [b'"string"', "x"]

@@ -1,8 +1,8 @@
-"""Made-up values of a wanted shape."""
+"""Placeholder values for hints."""
 
 import pytest
 
-from provisioning.engine.stub.placeholders import MOST_ELEMENTS, PLACEHOLDER, placeholder
+from provisioning.engine.stub.placeholders import MAX_ELEMENTS, PLACEHOLDER, placeholder
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ from provisioning.engine.stub.placeholders import MOST_ELEMENTS, PLACEHOLDER, pl
         ({"#nonsense": {}}, PLACEHOLDER),
     ],
 )
-def test_values(hint: dict, value: object) -> None:
+def test_a_placeholder_matches_its_hint(hint: dict, value: object) -> None:
     assert placeholder(hint)[1] == value
 
 
-def test_elements_differ_and_are_not_too_many() -> None:
+def test_elements_are_distinct_and_limited() -> None:
     _, values = placeholder({"#999": {}})
-    assert len(set(values)) == len(values) == MOST_ELEMENTS
+    assert len(set(values)) == len(values) == MAX_ELEMENTS
     assert placeholder({"#99999999999999": {}})[1] == PLACEHOLDER
 
 
-def test_types_fit() -> None:
+def test_types_match_the_values() -> None:
     assert placeholder({"a": {"[]": {}}, "n": {"#number": {}}})[0] == [
         "object",
         {"a": ["tuple", ["string"]], "n": "number"},

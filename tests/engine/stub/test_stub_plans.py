@@ -219,7 +219,7 @@ def test_an_aws_template_is_planned(tmp_path):
 
 
 @pytest.mark.terraform
-def test_a_docker_template_is_planned_and_never_applied(tmp_path):
+def test_a_docker_template_is_planned_but_not_applied(tmp_path):
     with attached(write_template(tmp_path, DOCKER_TEMPLATE), {DOCKER: StubProvider(DOCKER_USAGE)}) as terraform:
         shown = terraform.planned()
         applied = terraform.run("apply", "-json", "-auto-approve", "tfplan")
@@ -238,7 +238,7 @@ def test_a_docker_template_is_planned_and_never_applied(tmp_path):
 
 
 @pytest.mark.terraform
-def test_what_exists_is_not_destroyed(tmp_path):
+def test_existing_resources_are_not_destroyed(tmp_path):
     name = {"value": "home", "type": "string"}
     volume = {
         "mode": "managed",
@@ -275,7 +275,7 @@ def test_placeholders_have_the_shape_of_their_hint():
     )
 
 
-def test_the_schema_is_what_the_template_uses():
+def test_the_schema_contains_what_the_template_uses():
     stub = StubProvider(AWS_USAGE)
 
     instance = stub.resources["aws_instance"]

@@ -28,7 +28,7 @@ class WarmEngine(TerraformEngine):
     def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
         aside = directory.rename(directory.with_name("aside"))
         directory.mkdir()
-        self.warm_up(directory, thoroughly=False)
+        self.warm_up(directory, with_sample_plan=False)
         shutil.copytree(aside, directory, dirs_exist_ok=True)
         shutil.rmtree(aside)
         try:

@@ -146,7 +146,7 @@ def warm_engine(tmp_path: Path, **settings: object) -> tuple[TerraformEngine, Pa
     root = tmp_path / "template"
     root.mkdir()
     engine = TerraformEngine(EngineSettings(network=False, binary=discovery.LIBRARY, **settings))  # type: ignore[arg-type]
-    engine.warm_up(root, thoroughly=True)
+    engine.warm_up(root, with_sample_plan=True)
     (runtime,) = engine._warm_runtimes.values()
     return engine, root, [pid_of(process) for process, _ in runtime._processes.values()]
 
