@@ -68,7 +68,7 @@ def test_a_missing_configured_binary_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_no_library")
 def test_without_terraform_the_error_gives_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TerraformNotFoundError, match=r"coderproj\[terraform\]"):
+    with pytest.raises(TerraformNotFoundError, match="make setup"):
         find()
 
 
