@@ -41,7 +41,6 @@ NOT_COVERED: tuple[str, ...] = (
     "tests/coderproj/web/",
     "tests/contract/",
     "tests/e2e/",
-    "tests/engine/",
     "tests/faults/",
     "tests/provisioning/",
     "tests/templates_app/",

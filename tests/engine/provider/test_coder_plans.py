@@ -167,7 +167,7 @@ resource "coder_app" "b" {{
   slug     = "Not-a--slug"
   url      = "http://localhost"
   command  = "top"
-  share    = "everybody"
+  share    = "anyone"
 }}
 resource "coder_metadata" "c" {{
   resource_id = "x"
@@ -192,7 +192,7 @@ resource "coder_metadata" "c" {{
         (f'The value of auth is "trust", expected one of {", ".join(kinds)}.', 10),
         ("The value of connection_timeout is -1, expected at least 0.", 11),
         ('The value of os is "beos", expected one of linux, darwin, windows.', 8),
-        ('The value of share is "everybody", expected one of owner, authenticated, public.', 18),
+        ('The value of share is "anyone", expected one of owner, authenticated, public.', 18),
         (f'The value of slug is "Not-a--slug", expected {slug}.', 15),
         ("command cannot be set together with url.", 17),
     ]
