@@ -1,8 +1,9 @@
-"""Deploy checks: ``manage.py check --deploy``."""
+"""System checks: of deployments (``manage.py check --deploy``), and of what apps declare."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
@@ -10,6 +11,8 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.module_loading import import_string
+
+from coderproj.base.contributions import KINDS, contribution_paths, declared_by
 
 
 @register(Tags.security, deploy=True)
@@ -51,3 +54,70 @@ def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
             id="coderproj.W002",
         )
     ]
+
+
+@register()
+def contributions_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report contributions of unknown kinds, and paths that do not lead to a list."""
+    found: list[CheckMessage] = []
+    for config in apps.get_app_configs():
+        for kind, path in declared_by(config).items():
+            if kind not in KINDS:
+                found.append(
+                    checks.Error(
+                        f"{config.name} contributes the unknown kind {kind!r}.",
+                        hint=f"The kinds are {', '.join(sorted(KINDS))}: see coderproj.base.contributions.",
+                        id="coderproj.E010",
+                    )
+                )
+            elif problem := _problem_of(path):
+                found.append(
+                    checks.Error(
+                        f"{config.name} contributes {kind} at {path}, {problem}",
+                        hint="Correct the path in `contributions` of its AppConfig.",
+                        id="coderproj.E011",
+                    )
+                )
+    return found
+
+
+def _problem_of(path: str) -> str:
+    try:
+        listed = import_string(path)
+    except ImportError as error:
+        return f"which cannot be imported: {error}"
+    return "" if isinstance(listed, list | tuple) else "which is not a list."
+
+
+@register()
+def job_kinds_are_complete(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report kinds of jobs that are declared wrongly, functions that they name and that do not exist, and kinds that
+    daemons without Django would not find."""
+    from provisioning.daemon import settings as daemon_settings
+    from provisioning.queue.kinds import function, kinds
+
+    try:
+        declared = list(kinds())
+    except ImportError:
+        return []  # E011 reports it
+    except ValueError as error:
+        return [checks.Error(f"The table of job kinds is wrong: {error}.", id="coderproj.E012")]
+    found: list[CheckMessage] = []
+    for kind in declared:
+        for path in filter(None, (kind.prepare, kind.completed, kind.readme_found, kind.cancelable)):
+            try:
+                function(path)
+            except ImportError as error:
+                message = f"The job kind {kind.type} names {path}, which cannot be imported: {error}"
+                found.append(checks.Error(message, id="coderproj.E013"))
+    paths = contribution_paths("job_kinds")
+    if sorted(daemon_settings.JOB_KINDS) != sorted(paths):
+        found.append(
+            checks.Error(
+                f"Apps contribute the job kinds {', '.join(paths)}; daemons without Django know"
+                f" {', '.join(daemon_settings.JOB_KINDS)}.",
+                hint="Make JOB_KINDS in provisioning/daemon/settings.py the same.",
+                id="coderproj.E014",
+            )
+        )
+    return found

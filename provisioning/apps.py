@@ -6,7 +6,10 @@ class ProvisioningConfig(AppConfig):
 
     name = "provisioning"
     verbose_name = "Provisioning"
-    contributions = {"stream_services": "provisioning.log.following.hub.STREAM_SERVICES"}
-
-    def ready(self) -> None:
-        from provisioning import audit_policies  # noqa: F401 - declares what is audited
+    contributions = {
+        "audit_names": "provisioning.pages.audit_names.NAMES",
+        "audit_policies": "provisioning.audit_policies.POLICIES",
+        "navigation": "provisioning.pages.navigation.ENTRIES",
+        "search_sources": "provisioning.pages.search.SOURCES",
+        "stream_services": "provisioning.log.following.hub.STREAM_SERVICES",
+    }

@@ -1,31 +1,27 @@
 """The fields of parameter values, daemon keys and jobs that the audit log records: all but the secrets."""
 
-from coderproj.identity.audit import Policy, declare
+from coderproj.identity.audit import Policy
 from provisioning.models import ParameterValue, ProvisionerJob, ProvisionerKey
 
-declare(
-    ParameterValue,
+POLICIES = [
     Policy(
+        ParameterValue,
         "parameter_value",
         target="name",
         tracked=("id", "scope", "scope_id", "name", "source_scheme", "destination_scheme"),
         secret=("source_value",),
         ignored=("created_at", "updated_at"),
     ),
-)
-declare(
-    ProvisionerKey,
     Policy(
+        ProvisionerKey,
         "provisioner_key",
         target="name",
         tracked=("id", "name", "organization_id", "tags", "created_by_id", "expires_at", "revoked_at"),
         secret=("hashed_secret",),
         ignored=("created_at", "last_used"),
     ),
-)
-declare(
-    ProvisionerJob,
     Policy(
+        ProvisionerJob,
         "provisioner_job",
         target="id",
         tracked=("started_at", "canceled_at", "completed_at", "worker_id", "attempts", "error"),
@@ -50,4 +46,4 @@ declare(
             "log_count",
         ),
     ),
-)
+]

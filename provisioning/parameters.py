@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import Conflict, NotFound
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
@@ -194,22 +195,23 @@ def owner_of(job_input: Mapping[str, Any]) -> uuid.UUID | None:
 
 
 # ---------------------------------------------------------------------- stored values, one by one
-# Raises NotFound or Forbidden unless the actor may do the action with the values of the object with that id.
-ScopeRule = Callable[[Actor, Action, uuid.UUID], None]
-_scopes: dict[ParameterScope, ScopeRule] = {}
+@dataclass(frozen=True, slots=True)
+class ScopeRule:
+    """The access rule for the values of a scope. The app that owns the scope's objects contributes it as
+    ``parameter_scopes``. ``authorize`` raises NotFound or Forbidden unless the actor may do the action with the values
+    of the object with that id."""
 
-
-def register_scope(scope: ParameterScope, rule: ScopeRule) -> None:
-    """Register the access rule for the values of a scope. The app that owns the scope's objects calls this once."""
-    _scopes[scope] = rule
+    scope: ParameterScope
+    authorize: Callable[[Actor, Action, uuid.UUID], None]
 
 
 def authorize(actor: Actor, action: Action, scope: ParameterScope, scope_id: uuid.UUID) -> None:
-    """Check the actor's access. Raises NotFound and Forbidden; a scope without a registered rule is not found."""
-    rule = _scopes.get(scope)
+    """Check the actor's access. Raises NotFound and Forbidden; a scope without a rule is not found."""
+    rules: tuple[ScopeRule, ...] = contributions("parameter_scopes")
+    rule = next((rule for rule in rules if rule.scope == scope), None)
     if rule is None:
         raise NotFound
-    rule(actor, action, scope_id)
+    rule.authorize(actor, action, scope_id)
 
 
 def stored(scope: ParameterScope, scope_id: uuid.UUID) -> QuerySet[ParameterValue]:

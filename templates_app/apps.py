@@ -7,12 +7,12 @@ class TemplatesConfig(AppConfig):
     name = "templates_app"
     verbose_name = "Templates"
     contributions = {
+        "audit_names": "templates_app.pages.audit_names.NAMES",
+        "audit_policies": "templates_app.audit_policies.POLICIES",
+        "group_reach": "templates_app.pages.group_reach.FINDERS",
         "job_kinds": "templates_app.job_kinds.KINDS",
         "job_subjects": "templates_app.job_subjects.SUBJECTS",
+        "navigation": "templates_app.pages.navigation.ENTRIES",
+        "parameter_scopes": "templates_app.services.access.PARAMETER_SCOPES",
+        "search_sources": "templates_app.pages.search.SOURCES",
     }
-
-    def ready(self) -> None:
-        from templates_app import audit_policies  # noqa: F401 - declares what is audited
-        from templates_app.services import access
-
-        access.register_parameter_scopes()

@@ -1,6 +1,6 @@
 """What the audit log keeps of templates and versions."""
 
-from coderproj.identity.audit import Policy, Snapshot, declare
+from coderproj.identity.audit import Policy, Snapshot
 from templates_app.models import Template, TemplateAccess, TemplateVersion
 
 
@@ -12,9 +12,9 @@ def _access_list(template: Template) -> Snapshot:
     }
 
 
-declare(
-    Template,
+POLICIES = [
     Policy(
+        Template,
         "template",
         target="name",
         tracked=(
@@ -32,13 +32,11 @@ declare(
         ignored=("created_at", "updated_at", "organization_id", "deleted"),
         related=_access_list,
     ),
-)
-declare(
-    TemplateVersion,
     Policy(
+        TemplateVersion,
         "template_version",
         target="name",
         tracked=("id", "template_id", "name", "message", "readme", "created_by_id", "archived"),
         ignored=("created_at", "updated_at", "organization_id", "job_id", "unverified_providers", "unverified_modules"),
     ),
-)
+]

@@ -7,3 +7,8 @@ class AccountsConfig(AppConfig):
     name = "coderproj.accounts"
     label = "accounts"
     verbose_name = "Accounts"
+    contributions = {
+        "audit_names": "coderproj.accounts.pages.audit_names.NAMES",
+        "navigation": "coderproj.accounts.pages.navigation.ENTRIES",
+        "search_sources": "coderproj.accounts.pages.search.SOURCES",
+    }

@@ -24,7 +24,7 @@ KINDS = {
     "job_kinds": "provisioning.protocol.kinds.JobKind; the module must not import Django",
     "job_subjects": "provisioning.queue.subjects.SubjectSource",
     "navigation": "coderproj.console.navigation.Entry",
-    "parameter_scopes": "provisioning.parameters.ScopeOwner",
+    "parameter_scopes": "provisioning.parameters.ScopeRule",
     "search_sources": "coderproj.console.search.Source",
     "stream_services": "(make a coderproj.web.dispatcher.StreamService)",
 }

@@ -1,9 +1,10 @@
-"""The console's navigation. Each app registers its entries when it is ready."""
+"""The console's navigation. Apps contribute its entries as ``navigation``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from coderproj.base.contributions import contributions
 from coderproj.console.addresses import page_url
 from coderproj.identity.actor import Actor
 
@@ -53,19 +54,11 @@ class Link:
     count: str
 
 
-_entries: dict[str, Entry] = {}
-
-
-def register(*entries: Entry) -> None:
-    """Add entries, or replace those of the same key."""
-    for entry in entries:
-        _entries[entry.key] = entry
-
-
 def navigation_for(actor: Actor) -> list[tuple[str, list[Link]]]:
     """Headings with the links that the actor may use; headings without any are left out."""
     sections: dict[Section, list[Link]] = {section: [] for section in Section}
-    for entry in sorted(_entries.values(), key=lambda entry: entry.order):
+    entries: tuple[Entry, ...] = contributions("navigation")
+    for entry in sorted(entries, key=lambda entry: entry.order):
         if entry.offered(actor):
             url = entry.route if entry.route.startswith("/") else page_url(entry.route)
             sections[entry.section].append(Link(entry.key, entry.label, entry.icon, url, entry.count(actor)))

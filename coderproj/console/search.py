@@ -1,5 +1,4 @@
-"""Searching everything at once: what one looks for is rarely known by its kind. Each app says what of its own can be
-found."""
+"""Search of everything at once. Apps contribute what can be found as ``search_sources``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +6,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.contributions import contributions
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 
@@ -47,19 +47,11 @@ class Found:
     more: bool
 
 
-_sources: dict[str, Source] = {}
-
-
-def register(*sources: Source) -> None:
-    """Add kinds, or replace those of the same label."""
-    for source in sources:
-        _sources[source.label] = source
-
-
 def search(actor: Actor, text: str) -> list[Found]:
     """What the actor may see of that name, or id; kinds without any are left out."""
     found = []
-    for source in sorted(_sources.values(), key=lambda source: source.order):
+    sources: tuple[Source, ...] = contributions("search_sources")
+    for source in sorted(sources, key=lambda source: source.order):
         hits = source.find(actor, text, SHOWN_OF_EACH + 1)
         if hits:
             found.append(Found(source, hits[:SHOWN_OF_EACH], len(hits) > SHOWN_OF_EACH))

@@ -7,3 +7,4 @@ class IdentityConfig(AppConfig):
     name = "coderproj.identity"
     label = "identity"
     verbose_name = "Identity"
+    contributions = {"audit_policies": "coderproj.identity.audit_policies.POLICIES"}

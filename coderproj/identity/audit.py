@@ -5,39 +5,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models, transaction
 
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import DomainError, NotFound
 from coderproj.base.times import moment_text
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import (
-    ApiKey,
-    AuditAction,
-    AuditLog,
-    GitSSHKey,
-    Group,
-    GroupMembership,
-    Membership,
-    Organization,
-    User,
-)
+from coderproj.identity.models import AuditAction, AuditLog
 
 Snapshot = dict[str, Any]
 SECRET = "(secret)"  # noqa: S105 - placeholder for secret values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """The audit policy of a model. Each field, by attribute name, is tracked, secret or ignored.
+    """The audit policy of a model; apps contribute theirs as ``audit_policies``. A test fails for a field that is not
+    listed: each field, by attribute name, is tracked, secret or ignored.
 
     ``target`` is the field shown as the object's name. ``identity`` is the field recorded as ``resource_id``, which
     clients decode as a UUID: models whose primary key is not a UUID use the user's id. ``related`` returns values from
     other tables.
     """
 
+    model: type[models.Model]
     resource_type: str
     target: str
     tracked: tuple[str, ...]
@@ -47,22 +41,19 @@ class Policy:
     related: Callable[[Any], Snapshot] | None = None
 
 
-_policies: dict[type[models.Model], Policy] = {}
-
-
-def declare(model: type[models.Model], policy: Policy) -> None:
-    """Register the policy of a model. A test fails for a field that the policy does not list."""
-    _policies[model] = policy
-
-
 def policies() -> Mapping[type[models.Model], Policy]:
-    """Return the policies of all audited models."""
-    return _policies
+    """Return the policies of all audited models, by model."""
+    return _by_model(contributions("audit_policies"))
+
+
+@cache
+def _by_model(declared: tuple[Policy, ...]) -> Mapping[type[models.Model], Policy]:
+    return {policy.model: policy for policy in declared}
 
 
 def snapshot(instance: models.Model) -> Snapshot:
     """Return the audited fields of an object as JSON values."""
-    policy = _policies[type(instance)]
+    policy = policies()[type(instance)]
     values = {name: _plain(getattr(instance, name)) for name in (*policy.tracked, *policy.secret)}
     return {**values, **(policy.related(instance) if policy.related else {})}
 
@@ -131,7 +122,7 @@ def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> N
     instance = entry.after or entry.instance
     if instance is None:
         return
-    policy = _policies[type(instance)]
+    policy = policies()[type(instance)]
     AuditLog.objects.create(
         user_id=actor.id,
         username=actor.username,
@@ -150,14 +141,14 @@ def _write(actor: Actor, action: AuditAction, entry: Entry, diff: Snapshot) -> N
 
 
 def _target(instance: models.Model) -> str:
-    return str(getattr(instance, _policies[type(instance)].target))[:256]
+    return str(getattr(instance, policies()[type(instance)].target))[:256]
 
 
 def _diff(entry: Entry) -> Snapshot:
     instance = entry.after or entry.instance
     if instance is None:
         return {}
-    secret = _policies[type(instance)].secret
+    secret = policies()[type(instance)].secret
     after = snapshot(entry.after) if entry.after is not None else {}
     changes: Snapshot = {}
     for name in {**entry.before, **after}:
@@ -180,81 +171,3 @@ def _plain(value: Any) -> Any:
         case bytes() | memoryview():
             return bytes(value).hex()
     return value
-
-
-def _group_members(group: Group) -> Snapshot:
-    members = GroupMembership.objects.filter(group=group).values_list("user_id", flat=True)
-    return {"members": sorted(map(str, members))}
-
-
-declare(
-    User,
-    Policy(
-        "user",
-        target="username",
-        tracked=(
-            "id",
-            "username",
-            "email",
-            "name",
-            "avatar_url",
-            "status",
-            "site_roles",
-            "login_type",
-            "deleted",
-        ),
-        secret=("password",),
-        ignored=("last_login", "last_seen_at", "created_at", "updated_at"),
-    ),
-)
-declare(
-    Organization,
-    Policy(
-        "organization",
-        target="name",
-        tracked=("id", "name", "display_name", "description", "icon", "is_default"),
-        ignored=("created_at", "updated_at"),
-    ),
-)
-declare(
-    Group,
-    Policy(
-        "group",
-        target="name",
-        tracked=("id", "name", "organization_id", "avatar_url", "quota_allowance"),
-        ignored=("created_at", "updated_at"),
-        related=_group_members,
-    ),
-)
-declare(
-    Membership,
-    Policy(
-        "organization_member",
-        target="user",
-        identity="user_id",
-        tracked=("organization_id", "user_id", "roles"),
-        ignored=("id", "created_at", "updated_at"),
-    ),
-)
-declare(
-    GitSSHKey,
-    Policy(
-        "git_ssh_key",
-        target="user_id",
-        identity="user_id",
-        tracked=("user_id", "public_key"),
-        secret=("encrypted_private_key",),
-        ignored=("created_at", "updated_at"),
-    ),
-)
-declare(
-    ApiKey,
-    Policy(
-        "api_key",
-        target="id",
-        identity="user_id",
-        tracked=("id", "user_id", "name", "login_type", "scope", "lifetime_seconds"),
-        secret=("hashed_secret",),
-        ignored=("last_used", "ip_address", "expires_at", "created_at", "updated_at"),
-    ),
-)

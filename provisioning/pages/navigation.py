@@ -1,6 +1,6 @@
 """The entries of work in the console's navigation."""
 
-from coderproj.console.navigation import Entry, Section, register
+from coderproj.console.navigation import Entry, Section
 from coderproj.identity.actor import Actor
 from provisioning.models import ProvisionerJob
 
@@ -10,9 +10,7 @@ def count_active_jobs(actor: Actor) -> str:
     return f"{active} active" if active else ""
 
 
-def register_entries() -> None:
-    """Called once, with the pages' addresses."""
-    register(
-        Entry("jobs", "Jobs", Section.BUILD, "list-checks", "jobs", 20, count=count_active_jobs),
-        Entry("daemons", "Daemons", Section.BUILD, "server", "daemons", 30),
-    )
+ENTRIES = [
+    Entry("jobs", "Jobs", Section.BUILD, "list-checks", "jobs", 20, count=count_active_jobs),
+    Entry("daemons", "Daemons", Section.BUILD, "server", "daemons", 30),
+]

@@ -1,11 +1,9 @@
-"""What of work can be found by the console's search, and what the audit log leads to."""
+"""Jobs and daemons in the console's search."""
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from coderproj.accounts.pages import events
-from coderproj.console import search
 from coderproj.console.search import Hit, Source
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere
@@ -39,16 +37,4 @@ def find_daemons(actor: Actor, text: str, count: int) -> Sequence[Hit]:
     return [Hit(daemon_url(row), row.name, row.hostname, "server") for row in daemons]
 
 
-def _job_page(id_: str) -> str:
-    return job_url(uuid.UUID(id_))
-
-
-def _daemons_by_id(ids: set[uuid.UUID]) -> Mapping[uuid.UUID, str]:
-    return dict(ProvisionerDaemon.objects.filter(pk__in=ids).values_list("pk", "name"))
-
-
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    events.register_address("provisioner_job", _job_page)
-    events.register_names("worker_id", _daemons_by_id)
-    search.register(Source("Jobs", 60, find_jobs), Source("Daemons", 70, find_daemons, "/daemons?q="))
+SOURCES = [Source("Jobs", 60, find_jobs), Source("Daemons", 70, find_daemons, "/daemons?q=")]

@@ -2,11 +2,7 @@
 
 from django.urls import path
 
-from provisioning.pages import daemons, job, jobs, keys, navigation, search
-
-# Here, not when the apps are ready: the daemon and the commands have no pages.
-navigation.register_entries()
-search.register()
+from provisioning.pages import daemons, job, jobs, keys
 
 urlpatterns = [
     path("jobs", jobs.JobsPage.as_view(), name="jobs"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from django.urls import reverse
 
-from coderproj.accounts.pages import events
+from coderproj.accounts.pages.events import AuditNames
 from templates_app.models import Template, TemplateVersion
 
 LABELS = {
@@ -24,11 +24,18 @@ def templates_by_id(ids: set[uuid.UUID]) -> Mapping[uuid.UUID, str]:
     return dict(Template.objects.filter(pk__in=ids).values_list("pk", "name"))
 
 
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    events.register_names("active_version_id", versions_by_id)
-    events.register_names("template_id", templates_by_id)
-    for field, label in LABELS.items():
-        events.register_label(field, label)
-    events.register_address("template", lambda id_: f"/templates/{id_}")
-    events.register_address("template_version", lambda id_: reverse("unattached-version", args=[id_]))
+def template_page(id_: str) -> str:
+    return f"/templates/{id_}"
+
+
+def version_page(id_: str) -> str:
+    return reverse("unattached-version", args=[id_])
+
+
+NAMES = [
+    AuditNames(
+        finders={"active_version_id": versions_by_id, "template_id": templates_by_id},
+        labels=LABELS,
+        addresses={"template": template_page, "template_version": version_page},
+    )
+]

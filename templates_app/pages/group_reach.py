@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from coderproj.accounts.pages import reach
 from coderproj.accounts.pages.reach import Reachable
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group
@@ -28,6 +27,4 @@ def reach_of(actor: Actor, group: Group) -> Sequence[Reachable]:
     ]
 
 
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    reach.register(reach_of)
+FINDERS = [reach_of]

@@ -1,6 +1,6 @@
 """The entries of templates in the console's navigation."""
 
-from coderproj.console.navigation import Entry, Section, register
+from coderproj.console.navigation import Entry, Section
 from coderproj.identity.actor import Actor
 from templates_app.models import Template
 from templates_app.pages.listing import may_create_somewhere
@@ -15,12 +15,8 @@ def sees_insights(actor: Actor) -> bool:
     return scope_of(actor) is not None
 
 
-def register_entries() -> None:
-    """Called once, with the pages' addresses."""
-    register(
-        Entry("templates", "Templates", Section.BUILD, "layout-template", "templates", 10, count=count_templates),
-        Entry(
-            "starters", "Starter templates", Section.BUILD, "package-plus", "starters", 40, offered=may_create_somewhere
-        ),
-        Entry("insights", "Insights", Section.OPERATE, "activity", "insights", 70, offered=sees_insights),
-    )
+ENTRIES = [
+    Entry("templates", "Templates", Section.BUILD, "layout-template", "templates", 10, count=count_templates),
+    Entry("starters", "Starter templates", Section.BUILD, "package-plus", "starters", 40, offered=may_create_somewhere),
+    Entry("insights", "Insights", Section.OPERATE, "activity", "insights", 70, offered=sees_insights),
+]

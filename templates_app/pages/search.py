@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from django.db.models import Q
 
 from coderproj.base.identifiers import parse_uuid
-from coderproj.console import search
 from coderproj.console.search import Hit, Source
 from coderproj.identity.actor import Actor
 from templates_app.models import Template, TemplateVersion
@@ -39,9 +38,7 @@ def _where(version: TemplateVersion) -> str:
     return f"of {name}: {version.message}" if version.message else f"of {name}"
 
 
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    search.register(
-        Source("Templates", 10, find_templates, "/templates?q="),
-        Source("Versions", 20, find_versions),
-    )
+SOURCES = [
+    Source("Templates", 10, find_templates, "/templates?q="),
+    Source("Versions", 20, find_versions),
+]

@@ -6,18 +6,14 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from templates_app.pages import (
-    audit_names,
     comparing,
     creating,
     deployment,
-    group_reach,
     history,
     insights,
     listing,
-    navigation,
     permissions,
     resources,
-    search,
     source,
     starters,
     template,
@@ -26,12 +22,6 @@ from templates_app.pages import (
     version,
     version_settings,
 )
-
-# Here, not when the apps are ready: the daemon and the commands have no pages.
-navigation.register_entries()
-group_reach.register()
-audit_names.register()
-search.register()
 
 TEMPLATE = "templates/<str:organization>/<str:template>"
 VERSION = f"{TEMPLATE}/versions/<str:version>"

@@ -16,8 +16,8 @@ from coderproj.identity.models import AuditAction, Group, Organization, User, Us
 from coderproj.identity.organizations import organization_reference
 from coderproj.identity.rbac import Action, Resource, allowed
 from coderproj.identity.users import visible_users
-from provisioning import parameters
 from provisioning.models import ParameterScope
+from provisioning.parameters import ScopeRule
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 
@@ -150,7 +150,7 @@ def authorize_on_import(actor: Actor, action: Action, job_id: uuid.UUID) -> None
         raise Forbidden
 
 
-def register_parameter_scopes() -> None:
-    """Called once, when the app is ready."""
-    parameters.register_scope(ParameterScope.TEMPLATE, authorize_on_template)
-    parameters.register_scope(ParameterScope.IMPORT_JOB, authorize_on_import)
+PARAMETER_SCOPES = [
+    ScopeRule(ParameterScope.TEMPLATE, authorize_on_template),
+    ScopeRule(ParameterScope.IMPORT_JOB, authorize_on_import),
+]

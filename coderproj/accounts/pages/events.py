@@ -3,12 +3,14 @@
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from coderproj.accounts.serializers.audit import VERBS
+from coderproj.base.contributions import contributions
 from coderproj.base.identifiers import parse_uuid
-from coderproj.identity.models import AuditAction, AuditLog, Group, Organization, User
+from coderproj.identity.models import AuditAction, AuditLog
 
 # Fields that identify the row and do not describe the change.
 HIDDEN_FIELDS = frozenset({"id", "created_by_id", "template_id"})
@@ -41,26 +43,32 @@ class Event:
     url: str = ""
 
 
-def _users(ids: set[uuid.UUID]) -> Names:
-    return dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
+@dataclass(frozen=True, slots=True, eq=False)
+class AuditNames:
+    """The words of an app's entries in the audit log.
+
+    ``finders`` return the names of the ids in a field, by field. ``labels`` are the words for fields whose names are
+    not words. ``addresses`` return the page of an object with that id, by its type in the audit log.
+    """
+
+    finders: Mapping[str, Finder] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
-def _groups(ids: set[uuid.UUID]) -> Names:
-    return dict(Group.objects.filter(pk__in=ids).values_list("pk", "name"))
+def _audit_names() -> AuditNames:
+    return _merged(contributions("audit_names"))
 
 
-def _organizations(ids: set[uuid.UUID]) -> Names:
-    return dict(Organization.objects.filter(pk__in=ids).values_list("pk", "name"))
+@cache
+def _merged(declared: tuple[AuditNames, ...]) -> AuditNames:
+    return AuditNames(
+        finders={name: finder for names in declared for name, finder in names.finders.items()},
+        labels={name: label for names in declared for name, label in names.labels.items()},
+        addresses={name: address for names in declared for name, address in names.addresses.items()},
+    )
 
 
-# Fields whose values are ids, with who knows their names. The apps add theirs.
-_finders: dict[str, Finder] = {
-    "user_acl": _users,
-    "user_id": _users,
-    "members": _users,
-    "group_acl": _groups,
-    "organization_id": _organizations,
-}
 # What people tried where they were refused; the words for what they did are those of the API.
 TRIED = {
     AuditAction.CREATE: "create",
@@ -71,25 +79,6 @@ TRIED = {
     AuditAction.START: "start",
     AuditAction.STOP: "stop",
 }
-# What fields are called where their names do not say it.
-_labels: dict[str, str] = {}
-# The pages of objects, by the type that the audit log gives them.
-_addresses: dict[str, Callable[[str], str]] = {}
-
-
-def register_names(field: str, finder: Finder) -> None:
-    """Have ``finder`` name what the ids in a field stand for; called once."""
-    _finders[field] = finder
-
-
-def register_label(field: str, label: str) -> None:
-    """Call a field so; called once."""
-    _labels[field] = label
-
-
-def register_address(resource_type: str, address: Callable[[str], str]) -> None:
-    """Have objects of a type linked to ``address(id)``; called once."""
-    _addresses[resource_type] = address
 
 
 def events_of(rows: Iterable[AuditLog]) -> list[Event]:
@@ -115,30 +104,32 @@ def _verb(row: AuditLog) -> str:
 
 
 def _address(row: AuditLog) -> str:
-    address = _addresses.get(row.resource_type)
+    address = _audit_names().addresses.get(row.resource_type)
     gone = row.action == AuditAction.DELETE and row.status_code < 400
     return address(row.resource_id) if address and parse_uuid(row.resource_id) and not gone else ""
 
 
 def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
-    for field, values in row.diff.items():
-        label = _labels.get(field, field.removesuffix("_id").replace("_", " "))
+    labels = _audit_names().labels
+    for name, values in row.diff.items():
+        label = labels.get(name, name.removesuffix("_id").replace("_", " "))
         if values.get("secret"):
             # That there was none, or is none any more, goes without saying.
             if values["old"] and values["new"]:
                 yield Changed(label, "", "another one")
             continue
         before, after = _text(values["old"], names), _text(values["new"], names)
-        if field not in HIDDEN_FIELDS and (before or after):
+        if name not in HIDDEN_FIELDS and (before or after):
             yield Changed(label, before, after)
 
 
 def _names(rows: Iterable[AuditLog]) -> dict[str, str]:
     """The names of what the changes speak of, by id."""
-    wanted: dict[Finder, set[uuid.UUID]] = {finder: set() for finder in _finders.values()}
+    finders = _audit_names().finders
+    wanted: dict[Finder, set[uuid.UUID]] = {finder: set() for finder in finders.values()}
     for row in rows:
-        for field, finder in _finders.items():
-            values = row.diff.get(field, {})
+        for name, finder in finders.items():
+            values = row.diff.get(name, {})
             for side in ("old", "new"):
                 value = values.get(side)
                 texts = [value] if isinstance(value, str) else value or ()

@@ -1,9 +1,9 @@
-"""What groups have access to, in words and addresses. The apps that have access lists say it: this one does not know
-them."""
+"""What groups have access to, in words and addresses. Apps with access lists contribute it as ``group_reach``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from coderproj.base.contributions import contributions
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group
 
@@ -20,14 +20,9 @@ class Reachable:
 
 
 Finder = Callable[[Actor, Group], Sequence[Reachable]]
-_finders: list[Finder] = []
-
-
-def register(finder: Finder) -> None:
-    """Have ``finder`` asked for what a group gives access to; called once."""
-    _finders.append(finder)
 
 
 def reach_of(actor: Actor, group: Group) -> list[Reachable]:
     """What the group gives access to, of what the actor may see."""
-    return [entry for finder in _finders for entry in finder(actor, group)]
+    finders: tuple[Finder, ...] = contributions("group_reach")
+    return [entry for finder in finders for entry in finder(actor, group)]

@@ -1,15 +1,11 @@
-"""What of people can be found by the console's search, and where the audit log leads."""
+"""What of people can be found by the console's search."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from django.db.models import Q
-from django.urls import reverse
 
-from coderproj.accounts.pages import events
 from coderproj.accounts.pages.addresses import group_url, organization_url, user_url
 from coderproj.base.identifiers import parse_uuid
-from coderproj.console import search
 from coderproj.console.search import Hit, Source
 from coderproj.identity.actor import Actor
 from coderproj.identity.groups import visible_groups
@@ -45,16 +41,8 @@ def find_organizations(actor: Actor, text: str, count: int) -> Sequence[Hit]:
     ]
 
 
-def register() -> None:
-    """Called once, with the pages' addresses."""
-    search.register(
-        Source("Users", 30, find_users, "/users?q="),
-        Source("Groups", 40, find_groups, "/groups?q="),
-        Source("Organizations", 50, find_organizations),
-    )
-    for route in ("user", "group", "organization"):  # called like the types of their objects
-        events.register_address(route, partial(_page, route))
-
-
-def _page(route: str, id_: str) -> str:
-    return reverse(route, args=[id_])
+SOURCES = [
+    Source("Users", 30, find_users, "/users?q="),
+    Source("Groups", 40, find_groups, "/groups?q="),
+    Source("Organizations", 50, find_organizations),
+]

@@ -7,20 +7,14 @@ from coderproj.accounts.pages import (
     audit,
     group,
     groups,
-    navigation,
     organizations,
     people,
-    search,
     sessions,
     tokens,
     user,
     users,
 )
 from coderproj.console.search import Search
-
-# Here, not when the apps are ready: the daemon and the commands have no pages.
-navigation.register_entries()
-search.register()
 
 USER = "users/<uuid:user>"
 GROUP = "groups/<uuid:group>"

@@ -2,7 +2,6 @@
 
 import pytest
 from django.test import Client, RequestFactory
-from django.urls import reverse
 
 from coderproj.base.errors import Conflict, DomainError, Invalid
 from coderproj.console import errors, navigation, session
@@ -139,13 +138,15 @@ def test_the_navigation_offers_what_one_may_use():
     assert "Admin" in text_of(browser(owner).get("/account"))
 
 
-def test_entries_stand_in_their_order_and_section(monkeypatch):
-    monkeypatch.setattr(navigation, "_entries", {})
-    navigation.register(
-        Entry("b", "Second", Section.BUILD, "box", "/b", 2, count=lambda actor: "7"),
-        Entry("a", "First", Section.BUILD, "box", reverse("jobs"), 1),
-        Entry("c", "Hidden", Section.ACCESS, "box", "/c", 3, offered=lambda actor: False),
-    )
+ENTRIES = [
+    Entry("b", "Second", Section.BUILD, "box", "/b", 2, count=lambda actor: "7"),
+    Entry("a", "First", Section.BUILD, "box", "jobs", 1),
+    Entry("c", "Hidden", Section.ACCESS, "box", "/c", 3, offered=lambda actor: False),
+]
+
+
+def test_entries_stand_in_their_order_and_section(contribute):
+    contribute("navigation", "tests.coderproj.console.test_console.ENTRIES", alone=True)
     ((heading, links),) = navigation.navigation_for(Actor.of(make_user()))
     assert (heading, [(link.label, link.url, link.count) for link in links]) == (
         "Build",
