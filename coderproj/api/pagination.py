@@ -88,7 +88,7 @@ class OffsetPagination(CursorPagination):
         raise Invalid.field("after_id", self.no_cursor)
 
 
-class Counted(CursorPagination):
+class CountedPagination(CursorPagination):
     """Mixed into a pagination whose answer is an object: the page as ``results_field``, and ``count``, the number of
     rows on all pages."""
 

@@ -15,7 +15,6 @@ from coderproj.api.filters import SearchFilterBackend
 from coderproj.api.pagination import CursorPagination
 from coderproj.base import filtering
 
-PAGE_PARAMETERS = CursorPagination.parameters
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 

@@ -7,7 +7,6 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from coderproj.api.dialect import Dialect, dialect_of
@@ -15,8 +14,7 @@ from coderproj.api.errors import ROUTE_NOT_FOUND
 from coderproj.api.parsers import Blank
 from coderproj.api.permissions import Public
 from coderproj.api.throttling import headers_of
-from coderproj.base.envelope import envelope
-from coderproj.base.errors import DomainError, NotFound, SignInRequired
+from coderproj.base.errors import NotFound, SignInRequired
 from coderproj.identity.actor import Actor
 from coderproj.identity.limits import RateLimited
 
@@ -24,7 +22,7 @@ from coderproj.identity.limits import RateLimited
 class ApiView(APIView):
     """A view that answers JSON to an authenticated actor.
 
-    ``self.body(Serializer)`` is the validated body. Every request counts against the rate limit, also one that is not
+    Every request counts against the rate limit, also one that is not
     signed in, and its answer says where the caller stands.
     """
 
@@ -62,23 +60,6 @@ class ApiView(APIView):
     def has_body(self) -> bool:
         """Whether the request brought a JSON value. Raises ParseError."""
         return not isinstance(self.request.data, Blank) and self.request.stream is not None
-
-    def body(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
-        """The validated body. Raises Invalid with a problem for each bad field."""
-        data = self.request.data
-        if not isinstance(data, dict):
-            raise DomainError("Request body must be a JSON object.")
-        serializer = serializer_class(data=data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        validated: dict[str, Any] = serializer.validated_data
-        return validated
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {"request": self.request, "view": self}
-
-    def answer(self, message: str, status: int = 200) -> Response:
-        """An answer that only confirms."""
-        return Response(envelope(message), status=status)
 
 
 class RouteNotFound(ApiView):

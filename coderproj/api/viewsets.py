@@ -7,9 +7,11 @@ from rest_framework.metadata import SimpleMetadata
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from coderproj.api.permissions import Public
 from coderproj.api.views import ApiView
 from coderproj.base.envelope import envelope
 from coderproj.base.errors import DomainError, NotFound
@@ -33,6 +35,7 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
       id, the path parameter ``lookup_url_kwarg``.
     - ``serializer_class`` describes answers; ``serializer_classes`` those of actions that answer something else.
       ``body_classes`` has the request body of each action that reads one. The API's schema is made from these.
+    - ``action_throttles`` has the throttles of actions that are limited otherwise than ``throttle_classes`` says.
     - ``filterset_class`` and ``pagination_class`` work on ``list``.
 
     Writes call services, which decide and audit.
@@ -41,6 +44,10 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
     metadata_class = Description
     serializer_classes: ClassVar[Mapping[str, SerializerClass]] = {}
     body_classes: ClassVar[Mapping[str, SerializerClass]] = {}
+    action_throttles: ClassVar[Mapping[str, tuple[type[BaseThrottle], ...]]] = {}
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [throttle() for throttle in self.action_throttles.get(self.action, self.throttle_classes)]
 
     def get_serializer_class(self) -> SerializerClass:
         """The serializer of the action's answer."""
@@ -80,3 +87,10 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
     def confirm(self, message: str) -> Response:
         """An answer that only confirms."""
         return Response(envelope(message))
+
+
+class PublicViewSet(ApiViewSet):
+    """A resource that needs no sign-in: credentials are not read. Say why in the docstring of each action."""
+
+    permission_classes = (Public,)
+    authentication_classes = ()

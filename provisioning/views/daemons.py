@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.serializers import AnswerSerializer, MomentField
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.times import moment_text
 from coderproj.identity.organizations import find_organization
 from coderproj.identity.rbac import Action, Resource, authorize
@@ -43,20 +44,23 @@ class DaemonAnswer(ProvisionerDaemonSerializer):
     updated_at = OptionalTimeSerializer()  # type: ignore[assignment]
 
 
-class ProvisionerDaemonsView(ApiView):
-    """The daemons that are online. They serve every organization."""
+class ProvisionerDaemonViewSet(ApiViewSet):
+    """The daemons that are online. ``DaemonAnswer`` describes them for the schema."""
+
+    serializer_class = ProvisionerDaemonSerializer
+
+    def get_queryset(self) -> QuerySet[ProvisionerDaemon]:
+        """Raises Forbidden and NotFound for an actor who may not see daemons."""
+        authorize(self.actor, Action.READ, Resource.PROVISIONER_DAEMON)
+        return ProvisionerDaemon.objects.online().order_by("name")
 
     @extend_schema(operation_id="provisioner_daemons", responses={200: DaemonAnswer(many=True)})
-    def get(self, request: Request) -> Response:
-        authorize(self.actor, Action.READ, Resource.PROVISIONER_DAEMON)
-        daemons = ProvisionerDaemon.objects.online().order_by("name")
-        return Response(ProvisionerDaemonSerializer(daemons, many=True).data)
-
-
-class OrganizationDaemonsView(ProvisionerDaemonsView):
-    """The same daemons, below an organization."""
+    def list(self, request: Request) -> Response:
+        """The daemons that are online. They serve every organization."""
+        return self.respond(self.get_queryset(), many=True)
 
     @extend_schema(operation_id="organization_provisioner_daemons", responses={200: DaemonAnswer(many=True)})
-    def get(self, request: Request, organization: str) -> Response:  # type: ignore[override]
+    def of_organization(self, request: Request, organization: str) -> Response:
+        """The same daemons, below an organization."""
         find_organization(self.actor, organization)
-        return super().get(request)
+        return self.respond(self.get_queryset(), many=True)

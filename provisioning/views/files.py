@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.throttling import ApiThrottle, UploadThrottle
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import DomainError, Forbidden
 from coderproj.base.identifiers import path_uuid
 from provisioning.files import archive, stored
@@ -22,17 +22,19 @@ SPOOL_BYTES = 4 * 1024 * 1024
 ARCHIVE_TYPES = ("application/x-tar", "application/zip")
 
 
-class FilesView(ApiView):
-    """Uploading an archive. Nothing of the body is read before the caller is known."""
+class FileViewSet(ApiViewSet):
+    """Archives."""
 
-    throttle_classes = (ApiThrottle, UploadThrottle)
+    serializer_class = UploadAnswer
+    action_throttles = {"create": (ApiThrottle, UploadThrottle)}
 
     @extend_schema(
         operation_id="upload_file",
         request=dict.fromkeys(ARCHIVE_TYPES, OpenApiTypes.BINARY),
         responses={200: UploadAnswer, 201: UploadAnswer},
     )
-    def post(self, request: Request) -> Response:
+    def create(self, request: Request) -> Response:
+        """Uploading an archive. Nothing of the body is read before the caller is known."""
         if not stored.may_upload(self.actor):
             raise Forbidden
         content_type = request.content_type.partition(";")[0].strip().lower()
@@ -45,7 +47,16 @@ class FilesView(ApiView):
             checked = archive.check(body_stream(request._request), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
             sink.seek(0)
             upload = stored.store(self.actor, sink.read(), sha256=checked.sha256)
-        return Response({"hash": str(upload.file.pk)}, status=201 if upload.created else 200)
+        return self.respond({"hash": upload.file.pk}, status=201 if upload.created else 200)
+
+    @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
+    def retrieve(self, request: Request, file: str) -> HttpResponse:
+        """Downloading an archive, for those who may read it."""
+        found = stored.find(self.actor, path_uuid("fileID", file))
+        response = HttpResponse(bytes(found.data))
+        # Exactly this, without a charset: the command line compares the text.
+        response.headers["Content-Type"] = found.mimetype
+        return response
 
 
 def body_stream(request: HttpRequest) -> Any:
@@ -54,15 +65,3 @@ def body_stream(request: HttpRequest) -> Any:
     if environ.get("wsgi.input_terminated"):
         return environ["wsgi.input"]
     return request
-
-
-class FileView(ApiView):
-    """Downloading an archive, for those who may read it."""
-
-    @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
-    def get(self, request: Request, file: str) -> HttpResponse:
-        found = stored.find(self.actor, path_uuid("fileID", file))
-        response = HttpResponse(bytes(found.data))
-        # Exactly this, without a charset: the command line compares the text.
-        response.headers["Content-Type"] = found.mimetype
-        return response

@@ -1,25 +1,18 @@
 """The jobs of an organization."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.pagination import page_of
-from coderproj.api.schema import PAGE_PARAMETERS
-from coderproj.api.views import ApiView
-from coderproj.base import filtering
-from coderproj.base.errors import Invalid
+from coderproj.api.pagination import OffsetPagination
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity.organizations import find_organization
 from provisioning.filters import JobFilter
 from provisioning.models import ProvisionerJob
+from provisioning.models.jobs import ProvisionerJobQuerySet
 from provisioning.queue.positions import Queue, queue_of
 from provisioning.serializers.jobs import ProvisionerJobSerializer
-
-# Jobs only grow in number: unlike other lists, they are not given whole when no limit is named.
-PAGE_ROWS = 50
 
 
 class QueuedJobSerializer(ProvisionerJobSerializer):
@@ -58,22 +51,29 @@ class QueuedJobSerializer(ProvisionerJobSerializer):
         return queue
 
 
-class OrganizationJobsView(ApiView):
-    """The jobs that one may see, newest first, 50 unless ``limit`` says otherwise: one's own, and all of them for
-    whoever may manage the organization's templates."""
+class JobPagination(OffsetPagination):
+    """Jobs only grow in number: a list without ``limit`` is not given whole."""
 
-    @extend_schema(
-        operation_id="organization_provisioner_jobs",
-        parameters=[*filtering.parameters(JobFilter, without=("organization",)), *PAGE_PARAMETERS[1:]],
-        responses={200: QueuedJobSerializer(many=True)},
-    )
-    def get(self, request: Request, organization: str) -> Response:
-        found = find_organization(self.actor, organization)
-        page = page_of(request.query_params)
-        if page.after_id:
-            raise Invalid.field("after_id", "Jobs have pages by limit and offset only.")
-        visible = ProvisionerJob.objects.visible(self.actor).filter(organization=found)
-        rows = filtering.apply(JobFilter, self.actor, request.query_params, visible).order_by("-created_at", "id")
-        jobs = list(rows[page.offset : page.offset + (page.limit or PAGE_ROWS)])
-        context: dict[str, Any] = {"queue": queue_of([job.pk for job in jobs])}
-        return Response(QueuedJobSerializer(jobs, many=True, context=context).data)
+    default_limit = 50
+    no_cursor = "Jobs have pages by limit and offset only."
+
+
+class OrganizationJobViewSet(ApiViewSet):
+    """The jobs of an organization."""
+
+    serializer_class = QueuedJobSerializer
+    filterset_class = JobFilter
+    pagination_class = JobPagination
+
+    def get_queryset(self) -> ProvisionerJobQuerySet:
+        """Visible jobs of the organization, newest first. Raises NotFound."""
+        found = find_organization(self.actor, self.kwargs["organization"])
+        return ProvisionerJob.objects.visible(self.actor).filter(organization=found).order_by("-created_at", "id")
+
+    @extend_schema(operation_id="organization_provisioner_jobs")
+    def list(self, request: Request, organization: str) -> Response:
+        """The jobs that one may see, newest first, 50 unless ``limit`` says otherwise: one's own, and all of them for
+        whoever may manage the organization's templates."""
+        jobs = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        context = {**self.get_serializer_context(), "queue": queue_of([job.pk for job in jobs])}
+        return self.get_paginated_response(self.get_serializer(jobs, many=True, context=context).data)

@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import Invalid
+from coderproj.identity.models import Organization
 from coderproj.identity.organizations import find_organization
 from provisioning import keys
 from provisioning.models import ProvisionerKey
@@ -39,33 +40,37 @@ class ProvisionerKeyAnswer(serializers.Serializer[Any]):
     key = serializers.CharField()
 
 
-class ProvisionerKeysView(ApiView):
-    """The keys of an organization."""
+class ProvisionerKeyViewSet(ApiViewSet):
+    """The keys of an organization's daemons, by name."""
 
-    @extend_schema(operation_id="provisioner_keys", responses={200: ProvisionerKeySerializer(many=True)})
-    def get(self, request: Request, organization: str) -> Response:
-        found = keys.keys_of(self.actor, find_organization(self.actor, organization))
-        return Response(ProvisionerKeySerializer(found, many=True).data)
+    serializer_class = ProvisionerKeySerializer
+    serializer_classes = {"create": ProvisionerKeyAnswer}
+    body_classes = {"create": ProvisionerKeyBody}
 
-    @extend_schema(
-        operation_id="create_provisioner_key", request=ProvisionerKeyBody, responses={201: ProvisionerKeyAnswer}
-    )
-    def post(self, request: Request, organization: str) -> Response:
-        found = find_organization(self.actor, organization)
-        body = self.body(ProvisionerKeyBody)
+    def find_organization(self) -> Organization:
+        """Return the visible organization. Raises NotFound."""
+        return find_organization(self.actor, self.kwargs["organization"])
+
+    @extend_schema(operation_id="provisioner_keys")
+    def list(self, request: Request, organization: str) -> Response:
+        """The keys of an organization."""
+        return self.respond(keys.keys_of(self.actor, self.find_organization()), many=True)
+
+    @extend_schema(operation_id="create_provisioner_key")
+    def create(self, request: Request, organization: str) -> Response:
+        """The keys of an organization."""
+        found = self.find_organization()
+        body = self.read_body()
         if body["lifetime_seconds"] > settings.TOKEN_MAX_LIFETIME_SECONDS:
             limit = settings.TOKEN_MAX_LIFETIME_SECONDS
             raise Invalid.field("lifetime_seconds", f"Must be at most {limit} seconds.")
         _, key = keys.create(
             self.actor, found, name=body["name"], tags=body["tags"], lifetime_seconds=body["lifetime_seconds"]
         )
-        return Response({"key": key}, status=201)
-
-
-class ProvisionerKeyView(ApiView):
-    """A key by its name."""
+        return self.respond({"key": key}, status=201)
 
     @extend_schema(operation_id="revoke_provisioner_key", responses={204: None})
-    def delete(self, request: Request, organization: str, name: str) -> Response:
-        keys.revoke(self.actor, find_organization(self.actor, organization), name)
+    def destroy(self, request: Request, organization: str, name: str) -> Response:
+        """A key by its name."""
+        keys.revoke(self.actor, self.find_organization(), name)
         return Response(status=204)

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.schema import ConfirmationSerializer, path_id
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import Invalid
 from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.rbac import Action
@@ -19,8 +19,11 @@ SCOPE = OpenApiParameter("scope", str, OpenApiParameter.PATH, enum=ParameterScop
 PATH = [SCOPE, path_id("id")]
 
 
-class OfScope(ApiView):
-    """A view below ``/parameters/{scope}/{id}``."""
+class ParameterViewSet(ApiViewSet):
+    """The stored values of a scope: a template or an import job."""
+
+    serializer_class = StoredParameterSerializer
+    body_classes = {"create": StoreParameterBody}
 
     def find_scope(self, action: Action) -> tuple[ParameterScope, uuid.UUID]:
         """The scope, once the caller may do that in it. Raises Invalid naming ``scope`` or ``id``, NotFound and
@@ -33,30 +36,19 @@ class OfScope(ApiView):
         parameters.authorize(self.actor, action, ParameterScope(scope), scope_id)
         return ParameterScope(scope), scope_id
 
+    @extend_schema(operation_id="parameters", parameters=PATH)
+    def list(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002 - the path's name for it
+        """The stored values of a template or an import job, by name, and storing one."""
+        return self.respond(parameters.stored(*self.find_scope(Action.READ)), many=True)
 
-class ParametersView(OfScope):
-    """The stored values of a template or an import job, by name, and storing one."""
-
-    @extend_schema(operation_id="parameters", parameters=PATH, responses={200: StoredParameterSerializer(many=True)})
-    def get(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002 - the path's name for it
-        rows = parameters.stored(*self.find_scope(Action.READ))
-        return Response(StoredParameterSerializer(rows, many=True).data)
-
-    @extend_schema(
-        operation_id="create_parameter",
-        parameters=PATH,
-        request=StoreParameterBody,
-        responses={201: StoredParameterSerializer},
-    )
-    def post(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002
+    @extend_schema(operation_id="create_parameter", parameters=PATH)
+    def create(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002
+        """The stored values of a template or an import job, by name, and storing one."""
         found, scope_id = self.find_scope(Action.UPDATE)
-        value = parameters.create(self.actor, found, scope_id, **self.body(StoreParameterBody))
-        return Response(StoredParameterSerializer(value).data, status=201)
+        return self.respond(parameters.create(self.actor, found, scope_id, **self.read_body()), status=201)
 
-
-class ParameterView(OfScope):
     @extend_schema(operation_id="delete_parameter", parameters=PATH, responses={200: ConfirmationSerializer})
-    def delete(self, request: Request, scope: str, id: str, name: str) -> Response:  # noqa: A002
+    def destroy(self, request: Request, scope: str, id: str, name: str) -> Response:  # noqa: A002
         """Delete a stored parameter value."""
         parameters.delete(self.actor, *self.find_scope(Action.UPDATE), name)
-        return self.answer("Parameter has been deleted.")
+        return self.confirm("Parameter has been deleted.")

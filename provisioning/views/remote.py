@@ -1,7 +1,7 @@
 """What daemons without database access ask of us. The services behind it are those of the daemons beside us."""
 
 import uuid
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 from django.db import InterfaceError, OperationalError
@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import DomainError, NotFound, TooLarge
 from coderproj.base.identifiers import parse_uuid
 from coderproj.base.json_text import JSON_CONTENT_TYPE
@@ -53,13 +53,15 @@ class UnknownDaemon(NotFound):
     message = "There is no such daemon with this key: it has to register (again)."
 
 
-class RemoteDaemonView(ApiView):
-    """Answers a daemon that shows its key. ``limit`` bounds the body, in bytes."""
+class KeyedViewSet(ApiViewSet):
+    """A resource for daemons, which authenticate with a provisioner key. Its bodies are those of ``protocol.wire``.
+
+    ``LARGE`` names the actions whose body may have ``wire.MAX_LARGE_BYTES``."""
 
     authentication_classes = (KeyAuthentication,)
     permission_classes = (WithDaemonKey,)
     throttle_classes = (WrongKeyThrottle,)
-    limit = wire.MAX_SMALL_BYTES
+    LARGE: ClassVar[frozenset[str]] = frozenset()
 
     def handle_exception(self, exc: Exception) -> Response:
         match exc:
@@ -86,9 +88,10 @@ class RemoteDaemonView(ApiView):
 
     def read(self, wanted: type[BodyT]) -> BodyT:
         """The body. Raises TooLarge, and DomainError for one that is not exactly of that shape."""
-        data = self.request._request.read(self.limit + 1)
-        if len(data) > self.limit:
-            raise TooLarge(f"The request body is larger than {self.limit} bytes.")
+        limit = wire.MAX_LARGE_BYTES if self.action in self.LARGE else wire.MAX_SMALL_BYTES
+        data = self.request._request.read(limit + 1)
+        if len(data) > limit:
+            raise TooLarge(f"The request body is larger than {limit} bytes.")
         try:
             return wire.decode(data, wanted)
         except wire.Unreadable as error:
@@ -106,11 +109,12 @@ def reply(answer: wire.Answer) -> HttpResponse:
     return HttpResponse(wire.encode(answer), content_type=JSON_CONTENT_TYPE)
 
 
-class RegisterView(RemoteDaemonView):
-    """A daemon makes itself known under its durable name; the answer says which tags its key gives it."""
+class RemoteDaemonViewSet(KeyedViewSet):
+    """A daemon without database access, and its next job."""
 
     @describe("register_provisioner_daemon", wire.Register, wire.Registered)
-    def post(self, request: Request) -> HttpResponse:
+    def register(self, request: Request) -> HttpResponse:
+        """A daemon makes itself known under its durable name; the answer says which tags its key gives it."""
         body = self.read(wire.Register)
         if not body.name.isprintable():
             raise NotStorable("A daemon's name must be printable.")
@@ -126,31 +130,22 @@ class RegisterView(RemoteDaemonView):
         )
         return reply(wire.Registered(self.service.register(facts), self.holder.tags))
 
-
-class RefreshView(RemoteDaemonView):
-    """A daemon lives."""
-
     @describe("refresh_provisioner_daemon", wire.Daemon, wire.Done)
-    def post(self, request: Request) -> HttpResponse:
+    def refresh(self, request: Request) -> HttpResponse:
+        """A daemon lives."""
         if not self.service.refresh(self.read(wire.Daemon).daemon_id):
             raise UnknownDaemon
         return reply(wire.Done())
 
-
-class DeregisterView(RemoteDaemonView):
-    """A daemon says good-bye."""
-
     @describe("deregister_provisioner_daemon", wire.Daemon, wire.Done)
-    def post(self, request: Request) -> HttpResponse:
+    def deregister(self, request: Request) -> HttpResponse:
+        """A daemon says good-bye."""
         self.service.deregister(self.read(wire.Daemon).daemon_id)
         return reply(wire.Done())
 
-
-class AcquireView(RemoteDaemonView):
-    """The next job that fits, at once; the source is fetched by itself."""
-
     @describe("acquire_provisioner_job", wire.Acquire, lambda: wire.acquired_type(kinds()))
-    def post(self, request: Request) -> HttpResponse:
+    def acquire(self, request: Request) -> HttpResponse:
+        """The next job that fits, at once; the source is fetched by itself."""
         body = self.read(wire.Acquire)
         found = self.service.acquire(
             self.worker(body.daemon_id), lease_seconds=body.lease_seconds, token=body.claim, with_archive=False
@@ -171,16 +166,13 @@ class AcquireView(RemoteDaemonView):
         )
         return reply(answer)
 
-
-class WaitView(RemoteDaemonView):
-    """Wait until a job can be taken or is to be canceled.
-
-    The wait changes nothing, so that losing it costs nothing, and it holds neither a thread nor a connection of the
-    database. Where no streams are served, it answers at once, and the daemon asks again a second later.
-    """
-
     @describe("wait_for_provisioner_job", wire.Wait, wire.Waited)
-    def post(self, request: Request) -> HttpResponseBase:
+    def wait(self, request: Request) -> HttpResponseBase:
+        """Wait until a job can be taken or is to be canceled.
+
+        The wait changes nothing, so that losing it costs nothing, and it holds neither a thread nor a connection of the
+        database. Where no streams are served, it answers at once, and the daemon asks again a second later.
+        """
         body = self.read(wire.Wait)
         waiting = WaitRequest(
             worker=self.worker(body.daemon_id),
@@ -194,8 +186,10 @@ class WaitView(RemoteDaemonView):
 
 
 # ---------------------------------------------------------------------- a job
-class RemoteJobView(RemoteDaemonView):
+class RemoteJobViewSet(KeyedViewSet):
     """About a job that the daemon has a lease of."""
+
+    LARGE = frozenset({"logs", "readme", "schemas", "complete", "fail"})
 
     @property
     def lease(self) -> Lease:
@@ -205,65 +199,39 @@ class RemoteJobView(RemoteDaemonView):
             raise LeaseLost
         return Lease(job_id, token)
 
-
-class ArchiveView(RemoteJobView):
-    """The job's source, a plain tar; its SHA-256 was told with the job."""
-
     @describe_archive("provisioner_job_archive")
-    def get(self, request: Request, job: str) -> HttpResponse:
+    def archive(self, request: Request, job: str) -> HttpResponse:
+        """The job's source, a plain tar; its SHA-256 was told with the job."""
         return HttpResponse(self.service.archive(self.lease), content_type=TAR)
 
-
-class HeartbeatView(RemoteJobView):
-    """Prolongs the lease."""
-
     @describe("provisioner_job_heartbeat", wire.Heartbeat, wire.Beaten)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def heartbeat(self, request: Request, job: str) -> HttpResponse:
+        """Prolongs the lease."""
         body = self.read(wire.Heartbeat)
         return reply(wire.Beaten(self.service.heartbeat(self.lease, lease_seconds=body.lease_seconds)))
 
-
-class LogsView(RemoteJobView):
-    """Adds lines to the log, all or none of them; a batch that was written already is not written again."""
-
-    limit = wire.MAX_LARGE_BYTES
-
     @describe("provisioner_job_logs", wire.Logs, wire.Logged)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def logs(self, request: Request, job: str) -> HttpResponse:
+        """Adds lines to the log, all or none of them; a batch that was written already is not written again."""
         body = self.read(wire.Logs)
         if any(not 0 <= line.created_at <= wire.MAX_TIME for line in body.lines):
             raise NotStorable("The time of a line is not between the years 1970 and 9999.")
         return reply(wire.Logged(self.service.append_logs(self.lease, body.lines, after=body.after)))
 
-
-class ReadmeView(RemoteJobView):
-    """Stores the template's readme."""
-
-    limit = wire.MAX_LARGE_BYTES
-
     @describe("provisioner_job_readme", wire.Readme, wire.Done)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def readme(self, request: Request, job: str) -> HttpResponse:
+        """Stores the template's readme."""
         self.service.store_readme(self.lease, self.read(wire.Readme).readme)
         return reply(wire.Done())
 
-
-class SchemasView(RemoteJobView):
-    """Stores the template's variables; answers the values they get."""
-
-    limit = wire.MAX_LARGE_BYTES
-
     @describe("provisioner_job_schemas", wire.Schemas, wire.Values)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def schemas(self, request: Request, job: str) -> HttpResponse:
+        """Stores the template's variables; answers the values they get."""
         return reply(wire.Values(self.service.store_schemas(self.lease, self.read(wire.Schemas).schemas)))
 
-
-class CompleteView(RemoteJobView):
-    """Ends the job with its results. Here and below, the same again by the same lease is answered alike."""
-
-    limit = wire.MAX_LARGE_BYTES
-
     @describe("complete_provisioner_job", lambda: wire.complete_type(kinds()), wire.Done)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def complete(self, request: Request, job: str) -> HttpResponse:
+        """Ends the job with its results. Here and below, the same again by the same lease is answered alike."""
         known = kinds()
         body = self.read(wire.complete_type(known))
         try:
@@ -273,32 +241,21 @@ class CompleteView(RemoteJobView):
         self.service.complete(self.lease, result)
         return reply(wire.Done())
 
-
-class FailView(RemoteJobView):
-    """Ends the job with the reason why it failed."""
-
-    limit = wire.MAX_LARGE_BYTES
-
     @describe("fail_provisioner_job", wire.Fail, wire.Done)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def fail(self, request: Request, job: str) -> HttpResponse:
+        """Ends the job with the reason why it failed."""
         self.service.fail(self.lease, self.read(wire.Fail).error)
         return reply(wire.Done())
 
-
-class CanceledView(RemoteJobView):
-    """Ends the job as canceled."""
-
     @describe("finish_canceled_provisioner_job", wire.Cancel, wire.Done)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def canceled(self, request: Request, job: str) -> HttpResponse:
+        """Ends the job as canceled."""
         self.read(wire.Cancel)
         self.service.finish_canceled(self.lease)
         return reply(wire.Done())
 
-
-class ReleaseView(RemoteJobView):
-    """Gives the job back unfinished."""
-
     @describe("release_provisioner_job", wire.Release, wire.Done)
-    def post(self, request: Request, job: str) -> HttpResponse:
+    def release(self, request: Request, job: str) -> HttpResponse:
+        """Gives the job back unfinished."""
         self.service.release(self.lease, self.read(wire.Release).reason)
         return reply(wire.Done())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from coderproj.accounts.serializers.users import UserSerializer
@@ -78,6 +79,7 @@ class AuditLogAnswer(AuditLogSerializer):
     user = AuditActor(allow_null=True)  # type: ignore[assignment]
 
 
+@extend_schema_serializer(many=False)
 class AuditLogsAnswer(serializers.Serializer[Any]):
     """A page of the audit log, newest first; ``count`` is the number of rows on all pages."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import F, OuterRef
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from coderproj.api.serializers import (
@@ -106,6 +107,7 @@ class UserSerializer(AnswerSerializer):
         return RoleList(F(f"{prefix}site_roles"))
 
 
+@extend_schema_serializer(many=False)
 class UsersAnswer(serializers.Serializer[Any]):
     """A page of users; ``count`` is the number of users on all pages."""
 

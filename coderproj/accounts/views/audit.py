@@ -1,40 +1,40 @@
 """Reading the audit log."""
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.accounts.serializers.audit import AuditLogsAnswer, AuditLogSerializer
 from coderproj.accounts.serializers.users import user_context
-from coderproj.api.pagination import page_of
-from coderproj.api.schema import PAGE_PARAMETERS
-from coderproj.api.views import ApiView
-from coderproj.base import filtering
-from coderproj.base.errors import Invalid
-from coderproj.identity.filters import AuditLogFilter, search_rows
+from coderproj.api.pagination import CountedPagination, OffsetPagination
+from coderproj.api.viewsets import ApiViewSet
+from coderproj.identity.filters import AuditLogFilter, visible_rows
+from coderproj.identity.models import AuditLog
 from coderproj.identity.users import users_with_visible_details
 
-# The audit log only grows, so unlike other lists it has a default limit.
-PAGE_ROWS = 100
+
+class AuditLogPagination(CountedPagination, OffsetPagination):
+    results_field = "audit_logs"
+    default_limit = 100
+    no_cursor = "The audit log supports only limit and offset."
 
 
-class AuditView(ApiView):
-    """The audit log, newest first; 100 rows unless ``limit`` is given."""
+class AuditLogViewSet(ApiViewSet):
+    """The audit log."""
 
-    @extend_schema(
-        operation_id="audit_logs",
-        parameters=[*filtering.parameters(AuditLogFilter), *PAGE_PARAMETERS[1:]],
-        responses={200: AuditLogsAnswer},
-    )
-    def get(self, request: Request) -> Response:
-        page = page_of(request.query_params)
-        if page.after_id:
-            raise Invalid.field("after_id", "The audit log supports only limit and offset.")
-        found = search_rows(self.actor, request.query_params)
-        rows = list(found[page.offset : page.offset + (page.limit or PAGE_ROWS)])
+    serializer_class = AuditLogSerializer
+    filterset_class = AuditLogFilter
+    pagination_class = AuditLogPagination
+
+    def get_queryset(self) -> QuerySet[AuditLog]:
+        return visible_rows(self.actor).order_by("-time", "id")
+
+    @extend_schema(operation_id="audit_logs", responses={200: AuditLogsAnswer})
+    def list(self, request: Request) -> Response:
+        """The audit log, newest first; 100 rows unless ``limit`` is given."""
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         wanted = {row.user_id for row in rows if row.user_id}
         actors = users_with_visible_details(self.actor).prefetch_related("memberships").in_bulk(wanted)
-        context = {**user_context(self.actor), "users": actors}
-        return Response(
-            {"audit_logs": AuditLogSerializer(rows, many=True, context=context).data, "count": found.count()}
-        )
+        context = {**self.get_serializer_context(), **user_context(self.actor), "users": actors}
+        return self.get_paginated_response(self.get_serializer(rows, many=True, context=context).data)

@@ -7,60 +7,69 @@ from rest_framework.response import Response
 from coderproj.accounts.serializers.groups import CreateGroupBody, GroupAnswer, GroupSerializer, UpdateGroupBody
 from coderproj.accounts.views.base import OfOrganization
 from coderproj.api.schema import ConfirmationSerializer
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity import groups
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
 
 
-class OrganizationGroupsView(OfOrganization):
-    """List an organization's groups without ``Everyone``; create a group."""
+class AnswersGroups(ApiViewSet):
+    """A resource whose actions answer groups. ``GroupAnswer`` describes them for the schema."""
+
+    serializer_class = GroupSerializer
+
+    def respond_group(self, group: Group, status: int = 200) -> Response:
+        """The group with its members."""
+        return self.respond(groups.with_members([group])[0], status)
+
+
+class OrganizationGroupViewSet(AnswersGroups, OfOrganization):
+    """The groups of an organization."""
+
+    body_classes = {"create": CreateGroupBody}
 
     @extend_schema(operation_id="organization_groups", responses={200: GroupAnswer(many=True)})
-    def get(self, request: Request, organization: str) -> Response:
-        rows = groups.groups_of(self.actor, self.find_organization())
-        return Response(GroupSerializer(rows, many=True).data)
+    def list(self, request: Request, organization: str) -> Response:
+        """List an organization's groups without ``Everyone``; create a group."""
+        return self.respond(groups.groups_of(self.actor, self.find_organization()), many=True)
 
-    @extend_schema(operation_id="create_group", request=CreateGroupBody, responses={201: GroupAnswer})
-    def post(self, request: Request, organization: str) -> Response:
+    @extend_schema(operation_id="create_group", responses={201: GroupAnswer})
+    def create(self, request: Request, organization: str) -> Response:
+        """List an organization's groups without ``Everyone``; create a group."""
         found = self.find_organization()
         authorize(self.actor, Action.CREATE, Resource.GROUP, organization_id=found.pk)
-        group = groups.create_group(self.actor, found, **self.body(CreateGroupBody))
-        return Response(_answer(group), status=201)
-
-
-class OrganizationGroupView(OfOrganization):
-    """A group by its exact name, or by its id."""
+        return self.respond_group(groups.create_group(self.actor, found, **self.read_body()), status=201)
 
     @extend_schema(operation_id="organization_group", responses={200: GroupAnswer})
-    def get(self, request: Request, organization: str, group: str) -> Response:
-        return Response(_answer(groups.find_group_in(self.actor, self.find_organization(), group)))
+    def retrieve(self, request: Request, organization: str, group: str) -> Response:
+        """A group by its exact name, or by its id."""
+        return self.respond_group(groups.find_group_in(self.actor, self.find_organization(), group))
 
 
-class GroupView(ApiView):
-    def find_group(self) -> Group:
+class GroupViewSet(AnswersGroups):
+    """Groups of all organizations, by id."""
+
+    body_classes = {"partial_update": UpdateGroupBody}
+
+    def get_object(self) -> Group:
         """Return the visible group by id or name. Raises NotFound."""
         return groups.find_group(self.actor, self.kwargs["group"])
 
     @extend_schema(operation_id="group", responses={200: GroupAnswer})
-    def get(self, request: Request, group: str) -> Response:
+    def retrieve(self, request: Request, group: str) -> Response:
         """Return a group with its members."""
-        return Response(_answer(self.find_group()))
+        return self.respond_group(self.get_object())
 
-    @extend_schema(operation_id="update_group", request=UpdateGroupBody, responses={200: GroupAnswer})
-    def patch(self, request: Request, group: str) -> Response:
+    @extend_schema(operation_id="update_group", responses={200: GroupAnswer})
+    def partial_update(self, request: Request, group: str) -> Response:
         """Change a group's name, avatar, quota or members."""
-        found = self.find_group()
+        found = self.get_object()
         authorize(self.actor, Action.UPDATE, Resource.GROUP, organization_id=found.organization_id)
-        change = groups.GroupChange(**self.body(UpdateGroupBody))
-        return Response(_answer(groups.update_group(self.actor, found, change)))
+        change = groups.GroupChange(**self.read_body())
+        return self.respond_group(groups.update_group(self.actor, found, change))
 
     @extend_schema(operation_id="delete_group", responses={200: ConfirmationSerializer})
-    def delete(self, request: Request, group: str) -> Response:
+    def destroy(self, request: Request, group: str) -> Response:
         """Delete a group and the access that its members have through it."""
-        groups.delete_group(self.actor, self.find_group())
-        return self.answer("Successfully deleted group!")
-
-
-def _answer(group: Group) -> dict[str, object]:
-    return GroupSerializer(groups.with_members([group])[0]).data
+        groups.delete_group(self.actor, self.get_object())
+        return self.confirm("Successfully deleted group!")

@@ -14,17 +14,23 @@ NANOSECONDS = 10**9
 SESSION_KEY_SECONDS = 7 * 24 * 3600
 
 
-class TokensView(OfUser):
+class TokenViewSet(OfUser):
     """API tokens of a user."""
 
-    @extend_schema(operation_id="tokens", responses={200: KeySerializer(many=True)})
-    def get(self, request: Request, user: str) -> Response:
-        return Response(KeySerializer(services.list_tokens(self.actor, self.find_user()), many=True).data)
+    serializer_class = KeySerializer
+    serializer_classes = {"create": KeyAnswer}
+    body_classes = {"create": TokenBody}
 
-    @extend_schema(operation_id="create_token", request=TokenBody, responses={201: KeyAnswer})
-    def post(self, request: Request, user: str) -> Response:
+    @extend_schema(operation_id="tokens")
+    def list(self, request: Request, user: str) -> Response:
+        """API tokens of a user."""
+        return self.respond(services.list_tokens(self.actor, self.find_user()), many=True)
+
+    @extend_schema(operation_id="create_token")
+    def create(self, request: Request, user: str) -> Response:
+        """API tokens of a user."""
         found = self.find_user()
-        body = self.body(TokenBody)
+        body = self.read_body()
         token = services.create_token(
             self.actor,
             user=found,
@@ -32,7 +38,12 @@ class TokensView(OfUser):
             scope=KeyScope(body["scope"] or KeyScope.ALL),
             name=body["token_name"],
         )
-        return Response({"key": token}, status=201)
+        return self.respond({"key": token}, status=201)
+
+    @extend_schema(operation_id="token_by_name")
+    def retrieve(self, request: Request, user: str, name: str) -> Response:
+        """A token by name, case-sensitive."""
+        return self.respond(services.find_key(self.actor, self.find_user(), name=name))
 
 
 def lifetime_of(seconds: int, nanoseconds: int) -> int:
@@ -45,48 +56,46 @@ def lifetime_of(seconds: int, nanoseconds: int) -> int:
     return services.token_lifetime(lifetime, field=field)
 
 
-class GitSSHKeyView(OfUser):
-    """The SSH key that the user's workspaces use for git hosts; created on first use."""
+class KeyViewSet(OfUser):
+    """Session keys of a user; keys of both kinds by id."""
 
-    @extend_schema(operation_id="git_ssh_key", responses={200: GitSSHKeySerializer})
-    def get(self, request: Request, user: str) -> Response:
-        return Response(GitSSHKeySerializer(git_keys.git_ssh_key(self.actor, self.find_user())).data)
+    serializer_class = KeySerializer
+    serializer_classes = {"create": KeyAnswer}
 
-    @extend_schema(operation_id="regenerate_git_ssh_key", request=None, responses={200: GitSSHKeySerializer})
-    def put(self, request: Request, user: str) -> Response:
-        return Response(GitSSHKeySerializer(git_keys.regenerate_git_ssh_key(self.actor, self.find_user())).data)
-
-
-class KeysView(OfUser):
-    """Session keys of a user, for command-line clients."""
-
-    @extend_schema(operation_id="create_session_key", request=None, responses={201: KeyAnswer})
-    def post(self, request: Request, user: str) -> Response:
+    @extend_schema(operation_id="create_session_key")
+    def create(self, request: Request, user: str) -> Response:
+        """Session keys of a user, for command-line clients."""
         token = services.create_token(
             self.actor,
             user=self.find_user(),
             lifetime_seconds=SESSION_KEY_SECONDS,
             login_type=LoginType.PASSWORD,
         )
-        return Response({"key": token}, status=201)
+        return self.respond({"key": token}, status=201)
 
-
-class KeyView(OfUser):
-    """A session key or token by id."""
-
-    @extend_schema(operation_id="key", responses={200: KeySerializer})
-    def get(self, request: Request, user: str, key: str) -> Response:
-        return Response(KeySerializer(services.find_key(self.actor, self.find_user(), key_id=key)).data)
+    @extend_schema(operation_id="key")
+    def retrieve(self, request: Request, user: str, key: str) -> Response:
+        """A session key or token by id."""
+        return self.respond(services.find_key(self.actor, self.find_user(), key_id=key))
 
     @extend_schema(operation_id="delete_key", responses={204: None})
-    def delete(self, request: Request, user: str, key: str) -> Response:
+    def destroy(self, request: Request, user: str, key: str) -> Response:
+        """A session key or token by id."""
         services.revoke_key(self.actor, services.find_key(self.actor, self.find_user(), key_id=key))
         return Response(status=204)
 
 
-class TokenByNameView(OfUser):
-    """A token by name, case-sensitive."""
+class GitSSHKeyViewSet(OfUser):
+    """The SSH key of a user."""
 
-    @extend_schema(operation_id="token_by_name", responses={200: KeySerializer})
-    def get(self, request: Request, user: str, name: str) -> Response:
-        return Response(KeySerializer(services.find_key(self.actor, self.find_user(), name=name)).data)
+    serializer_class = GitSSHKeySerializer
+
+    @extend_schema(operation_id="git_ssh_key")
+    def retrieve(self, request: Request, user: str) -> Response:
+        """The SSH key that the user's workspaces use for git hosts; created on first use."""
+        return self.respond(git_keys.git_ssh_key(self.actor, self.find_user()))
+
+    @extend_schema(operation_id="regenerate_git_ssh_key")
+    def regenerate(self, request: Request, user: str) -> Response:
+        """The SSH key that the user's workspaces use for git hosts; created on first use."""
+        return self.respond(git_keys.regenerate_git_ssh_key(self.actor, self.find_user()))

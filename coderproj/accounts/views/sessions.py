@@ -6,56 +6,50 @@ from rest_framework.response import Response
 
 from coderproj.accounts.serializers.users import FirstUserAnswer, FirstUserBody, LoginAnswer, LoginBody
 from coderproj.api.authentication import set_session_cookie
-from coderproj.api.permissions import Public
 from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.throttling import LoginThrottle
-from coderproj.api.views import ApiView
+from coderproj.api.viewsets import ApiViewSet, PublicViewSet
 from coderproj.base.errors import NotFound
 from coderproj.identity import services
 from coderproj.identity.authentication import SESSION_COOKIE, client_of
 
 
-class FirstUserView(ApiView):
-    """Check for the first user, and create it. Public, because no user can sign in before."""
+class SignInViewSet(PublicViewSet):
+    """What a caller without a session does: create the first user, sign in."""
 
-    permission_classes = (Public,)
-    authentication_classes = ()
+    serializer_classes = {"create_first_user": FirstUserAnswer, "log_in": LoginAnswer}
+    body_classes = {"create_first_user": FirstUserBody, "log_in": LoginBody}
+    action_throttles = {"log_in": (LoginThrottle,)}
 
     @extend_schema(operation_id="first_user", responses={200: ConfirmationSerializer})
-    def get(self, request: Request) -> Response:
+    def first_user(self, request: Request) -> Response:
+        """Check for the first user, and create it. Public, because no user can sign in before."""
         if not services.first_user_exists():
             raise NotFound("The initial user has not been created!")
-        return self.answer("The initial user has already been created!")
+        return self.confirm("The initial user has already been created!")
 
-    @extend_schema(operation_id="create_first_user", request=FirstUserBody, responses={201: FirstUserAnswer})
-    def post(self, request: Request) -> Response:
-        body = self.body(FirstUserBody)
-        user, organization = services.create_first_user(**body, client=client_of(request._request))
-        return Response({"user_id": str(user.pk), "organization_id": str(organization.pk)}, status=201)
+    @extend_schema(operation_id="create_first_user", responses={201: FirstUserAnswer})
+    def create_first_user(self, request: Request) -> Response:
+        """Check for the first user, and create it. Public, because no user can sign in before."""
+        user, organization = services.create_first_user(**self.read_body(), client=client_of(request._request))
+        return self.respond({"user_id": user.pk, "organization_id": organization.pk}, status=201)
 
-
-class LoginView(ApiView):
-    """Sign in. Public, because the caller has no session yet."""
-
-    permission_classes = (Public,)
-    authentication_classes = ()
-    throttle_classes = (LoginThrottle,)
-
-    @extend_schema(operation_id="login", request=LoginBody, responses={201: LoginAnswer})
-    def post(self, request: Request) -> Response:
-        body = self.body(LoginBody)
-        _, token = services.log_in(**body, client=client_of(request._request))
-        response = Response({"session_token": token}, status=201)
+    @extend_schema(operation_id="login", responses={201: LoginAnswer})
+    def log_in(self, request: Request) -> Response:
+        """Sign in. Public, because the caller has no session yet."""
+        _, token = services.log_in(**self.read_body(), client=client_of(request._request))
+        response = self.respond({"session_token": token}, status=201)
         set_session_cookie(request._request, response, token)
         return response
 
 
-class LogoutView(ApiView):
-    """Revoke the session or token of the request."""
+class SessionViewSet(ApiViewSet):
+    """The session of the request."""
 
-    @extend_schema(operation_id="logout", request=None, responses={200: ConfirmationSerializer})
-    def post(self, request: Request) -> Response:
+    @extend_schema(operation_id="logout", responses={200: ConfirmationSerializer})
+    def log_out(self, request: Request) -> Response:
+        """Revoke the session or token of the request."""
         services.log_out(self.actor)
-        response = self.answer("Logged out!")
+        response = self.confirm("Logged out!")
         response.delete_cookie(SESSION_COOKIE, path="/", samesite="Lax")
         return response
