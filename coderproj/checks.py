@@ -91,7 +91,7 @@ def _problem_of(path: str) -> str:
 
 @register()
 def job_kinds_are_complete(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report kinds of jobs that are declared wrongly, functions that they name and that do not exist, and kinds that
+    """Report job kinds that are declared wrongly, functions that they name and that do not exist, and kinds that
     daemons without Django would not find."""
     from provisioning.daemon import settings as daemon_settings
     from provisioning.queue.kinds import function, kinds

@@ -99,7 +99,7 @@ DRY_RUN = JobKind(
     completed="templates_app.services.jobs.plan_completed",
     has_followup=has_resources,
     is_repeatable=True,
-    is_run=True,
+    counts_as_run=True,
 )
 # Documented by the API; no daemon runs one yet. One that may have applied something never runs again by itself.
 BUILD = JobKind(
@@ -109,7 +109,7 @@ BUILD = JobKind(
     result=PLANNED,
     completed="templates_app.services.jobs.plan_completed",
     has_followup=has_resources,
-    is_run=True,
+    counts_as_run=True,
 )
 
 KINDS = [IMPORT, DRY_RUN, BUILD]

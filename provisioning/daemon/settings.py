@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coderproj import env
 
-# Where a daemon without Django finds its kinds of jobs. A system check compares them with those of the installed apps.
+# Where a daemon without Django finds its job kinds. A system check compares them with those of the installed apps.
 JOB_KINDS = ("templates_app.job_kinds.KINDS",)
 DATA_DIR = env.path("CODERPROJ_DATA_DIR", Path(__file__).resolve().parents[2] / ".data")
 PROVISIONER_CONCURRENCY = env.integer("PROVISIONER_CONCURRENCY", 2, minimum=1)

@@ -1,4 +1,4 @@
-"""The kinds of jobs: what each is given and returns, how it runs, and what follows from it.
+"""The job kinds: what each is given and returns, how it runs, and what follows from it.
 
 An app declares its kinds in a module without Django, which processes of jobs and daemons on other machines import, and
 names that list in its ``AppConfig`` ::
@@ -91,7 +91,7 @@ def _no_values(payload: Any) -> Iterable[ParameterValue]:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class JobKind:
-    """A kind of jobs. Functions that are named by dotted path run on the server.
+    """One job kind. Functions that are named by dotted path run on the server.
 
     type: the value in the database and the API.
     label: what pages call a job of this kind; ``choice_label`` is its name in the API's document, when that differs.
@@ -105,8 +105,8 @@ class JobKind:
     cancelable: ``cancelable(actor, jobs)`` returns the ids of those jobs that the actor may cancel, of jobs that they
     see; without it, all of them.
     is_repeatable: whether a job may run again after its daemon was lost.
-    is_run: whether it counts as a developer's run in figures and statistics. The index ``provisioning_job_runs`` names
-    these types, too.
+    counts_as_run: whether a job counts as a developer's run in figures and statistics. The index
+    ``provisioning_job_runs`` must name these types, too.
     """
 
     type: str
@@ -123,7 +123,7 @@ class JobKind:
     readme_found: str = ""
     cancelable: str = ""
     is_repeatable: bool = False
-    is_run: bool = False
+    counts_as_run: bool = False
 
     def __post_init__(self) -> None:
         if self.run is not None and not (self.payload and self.prepare and self.result):
@@ -144,7 +144,7 @@ class JobKinds:
                 self._returning.setdefault(kind.result.type, []).append(kind)
         self.payloads = _by_name(kind.payload for kind in self)
         self.results = _by_name(kind.result for kind in self)
-        self.run_types = [kind.type for kind in self if kind.is_run]
+        self.run_types = [kind.type for kind in self if kind.counts_as_run]
 
     def __iter__(self) -> Iterator[JobKind]:
         return iter(self._by_type.values())

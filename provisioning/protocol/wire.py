@@ -169,7 +169,7 @@ class Done(Answer, frozen=True):
     """Nothing to say."""
 
 
-# ------------------------------------------------------------------ shapes that follow from the kinds of jobs
+# ------------------------------------------------------------------ shapes that follow from the job kinds
 @cache
 def job_type(kinds: JobKinds, *, lenient: bool = False) -> type[Any]:
     """``Job`` for jobs of these kinds: their payload is in the field that its shape names, which is required where
@@ -225,7 +225,7 @@ def completion(result: Any, kinds: JobKinds) -> Complete:
     for kind in kinds.returning(result):
         if kind.result is not None:
             return complete_type(kinds)(**{kind.result.name: result})
-    raise TypeError(f"no kind of job returns a {type(result).__name__}")
+    raise TypeError(f"no job kind returns a {type(result).__name__}")
 
 
 def result_of(body: Complete, kinds: JobKinds) -> Any:

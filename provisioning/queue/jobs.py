@@ -178,7 +178,7 @@ def requeue(job_id: uuid.UUID, reason: str) -> None:
         if job.canceled_at is not None:
             raise NotRepeatable("The cancellation of this job was requested.")
         if not kind_of(job).is_repeatable:
-            raise NotRepeatable("What a build did so far is unknown: it cannot be repeated.")
+            raise NotRepeatable("What the job did so far is unknown: it cannot be repeated.")
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} ended: {reason}. Queued again.")
         ProvisionerJob.objects.filter(pk=job_id).update(**WAITING)
         _notify(QUEUED, job_id)

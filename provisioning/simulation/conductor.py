@@ -69,7 +69,7 @@ def _enqueue(count: int, organization_id: uuid.UUID, user_id: uuid.UUID, file_id
     from provisioning.queue import jobs
     from provisioning.queue.kinds import kinds
 
-    run = next(kind for kind in kinds() if kind.is_run and kind.run is not None)
+    run = next(kind for kind in kinds() if kind.counts_as_run and kind.run is not None)
 
     began = time.perf_counter()
     with transaction.atomic():

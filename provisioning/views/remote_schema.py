@@ -19,7 +19,7 @@ LEASE = OpenApiParameter(
 JOB = OpenApiParameter("job", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 Described = type[wire.Body] | type[wire.Answer]
-# A type, or a function that returns it: some follow from the kinds of jobs.
+# A type, or a function that returns it: some follow from the job kinds.
 Description = Described | Callable[[], Described]
 _described: set[Description] = set()
 

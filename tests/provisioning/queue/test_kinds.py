@@ -2,10 +2,12 @@
 
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
 
+import provisioning
 from coderproj.base.errors import Forbidden
 from coderproj.identity.actor import Actor
 from provisioning.models import File, JobStatus, ProvisionerJob
@@ -131,6 +133,16 @@ def test_every_function_that_a_kind_names_exists():
     for kind in kinds():
         for path in filter(None, (kind.prepare, kind.completed, kind.readme_found, kind.cancelable)):
             assert callable(function(path))
+
+
+def test_no_module_of_provisioning_knows_a_kind_by_name():
+    """All but migrations, and the index of runs, whose condition is part of one."""
+    root = Path(provisioning.__file__).parent
+    sources = [path for path in root.rglob("*") if path.suffix in {".py", ".html"} and "migrations" not in path.parts]
+    assert len(sources) > 100
+    names = {kind.type for kind in kinds()}
+    knowing = {str(path.relative_to(root)) for path in sources for name in names if name in path.read_text()}
+    assert knowing == {"models/jobs.py"}
 
 
 def test_the_index_of_runs_names_every_kind_of_run():

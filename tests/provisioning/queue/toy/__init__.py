@@ -1,1 +1,1 @@
-"""An app that adds a kind of jobs of its own: what it takes is what is here, and its name in two settings."""
+"""An app that adds a job kind of its own: what it takes is what is here, and its name in two settings."""

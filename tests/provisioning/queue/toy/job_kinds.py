@@ -41,6 +41,6 @@ TOY = JobKind(
     result=Shape("toy_state", ToyState),
     completed=f"{PACKAGE}.jobs.toy_completed",
     cancelable=f"{PACKAGE}.jobs.cancelable",
-    is_run=True,
+    counts_as_run=True,
 )
 KINDS = [TOY]
