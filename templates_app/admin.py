@@ -15,7 +15,7 @@ from templates_app.services import archiving, versions
 
 @admin.register(Template)
 class TemplateAdmin(TableAdmin[Template]):
-    """Names and texts can be edited; creating, promoting and deleting are the services' work."""
+    """Names and texts can be edited. Templates are created, promoted and deleted by the services only."""
 
     list_display = ["name", "display_name", "organization", "created_by", "updated_at", "deleted"]
     list_filter = ["organization", "deleted"]
@@ -61,9 +61,9 @@ class TemplateVersionAdmin(ReadOnlyAdmin[TemplateVersion]):
     def archive(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
         self.act(request, chosen, partial(_set_archived, archived=True), "Archived {count} of the versions.")
 
-    @admin.action(description="Take the selected versions up again", permissions=["act"])
+    @admin.action(description="Unarchive the selected versions", permissions=["act"])
     def unarchive(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:
-        self.act(request, chosen, partial(_set_archived, archived=False), "Took up {count} of the versions again.")
+        self.act(request, chosen, partial(_set_archived, archived=False), "Unarchived {count} of the versions.")
 
     @admin.action(description="Cancel the imports of the selected versions", permissions=["act"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[TemplateVersion]) -> None:

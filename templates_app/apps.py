@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class TemplatesConfig(AppConfig):
-    """Templates and their versions: what people come for."""
+    """Templates and their versions."""
 
     name = "templates_app"
     verbose_name = "Templates"

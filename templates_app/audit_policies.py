@@ -1,4 +1,4 @@
-"""What the audit log keeps of templates and versions."""
+"""The fields of templates and versions that the audit log records."""
 
 from coderproj.identity.audit import Policy, Snapshot
 from templates_app.models import Template, TemplateAccess, TemplateVersion

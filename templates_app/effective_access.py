@@ -1,4 +1,4 @@
-"""Who can use or administer a template in effect, and what lets them."""
+"""The users who can use or administer a template, and the reasons."""
 
 import uuid
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ ORGANIZATION_ADMINISTRATORS = _granting(OrganizationRole.values, Action.UPDATE)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A user with what they may do, ``use`` or ``admin``, and the reasons in words, the strongest first."""
+    """A user with the effective role, ``use`` or ``admin``, and the reasons as texts, reasons for ``admin`` first."""
 
     user: User
     role: str
     reasons: tuple[str, ...]
 
 
-def people(template: Template) -> UserQuerySet:
-    """Active users who may use or administer the template, by username."""
+def users_with_access(template: Template) -> UserQuerySet:
+    """Return the active users who may use or administer the template, by username."""
     listed = TemplateAccess.objects.filter(template=template)
     direct = listed.filter(user=OuterRef("pk"))
     membership = Membership.objects.filter(user=OuterRef("pk"), organization=template.organization_id)
-    # Groups count while the user is a member of their organization; that of everyone has no membership rows.
+    # Groups count while the user is a member of their organization; the group Everyone has no membership rows.
     explicit = GroupMembership.objects.filter(user=OuterRef("pk"), group__in=listed.values("group"))
     everyone = listed.filter(group_id=template.organization_id)
     return (
@@ -53,7 +53,7 @@ def people(template: Template) -> UserQuerySet:
 
 
 def explain(template: Template, users: Sequence[User]) -> list[Access]:
-    """Why these people have access. Three queries, however many they are."""
+    """Return the reasons for the access of these users. Runs three queries, independent of their number."""
     ids = [user.pk for user in users]
     entries = list(TemplateAccess.objects.filter(template=template).select_related("group").order_by())
     roles_by_group = {entry.group_id: entry for entry in entries if entry.group_id}
@@ -89,7 +89,7 @@ def _access(user: User, own: str, organization_roles: Sequence[str] | None, grou
         if name in ORGANIZATION_ADMINISTRATORS
     ]
     if own:
-        found.append((own, "listed by name"))
+        found.append((own, "access list entry"))
     if organization_roles is not None:
         found += [
             (entry.role, f"group {entry.group.name}")

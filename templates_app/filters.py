@@ -17,14 +17,16 @@ from templates_app.models.templates import TemplateQuerySet, TemplateVersionQuer
 
 
 class TemplateFilter(filtering.FilterSet):
-    """Templates by name and organization; deleted ones only when they are asked for."""
+    """Filter templates by name and organization. Deleted templates are excluded by default."""
 
     text_lookups = ("name__icontains", "display_name__icontains")
 
-    name = django_filters.CharFilter(method="by_name", help_text="Part of name or display name.")
-    exact_name = django_filters.CharFilter(field_name="name", lookup_expr="iexact", help_text="The name, in any case.")
+    name = django_filters.CharFilter(method="by_name", help_text="Part of the name or display name.")
+    exact_name = django_filters.CharFilter(
+        field_name="name", lookup_expr="iexact", help_text="The exact name, case-insensitive."
+    )
     organization = django_filters.CharFilter(method="by_organization", help_text="Id, name or `default`.")
-    deleted = filtering.Flag(help_text="Deleted templates instead of those that exist.")
+    deleted = filtering.Flag(help_text="Return deleted templates instead of existing ones.")
 
     class Meta:
         model = Template
@@ -42,18 +44,20 @@ class TemplateFilter(filtering.FilterSet):
 
 
 def search_templates(actor: Actor, query: Mapping[str, str]) -> TemplateQuerySet:
-    """The readable templates that the query parameters ask for. Raises Invalid naming the parameter; NotFound for an
-    unknown organization."""
+    """Return the readable templates that match the query parameters. Raises Invalid, naming the parameter, and NotFound
+    for an unknown organization."""
     return filtering.apply(TemplateFilter, actor, query, Template.objects.readable(actor))
 
 
 class VersionFilter(filtering.FilterSet):
-    """Versions by name, import and author."""
+    """Filter versions by name, import status, author, archiving and time."""
 
     name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name.")
     status = filtering.Choices(choices=JobStatus.choices, method="by_status", help_text="Status of the import.")
-    author = django_filters.CharFilter(method="by_author", help_text="Who pushed it: `me`, id or username.")
-    archived = filtering.Flag(help_text="Archived versions, or those that are not.")
+    author = django_filters.CharFilter(
+        method="by_author", help_text="User who created the version: `me`, id or username."
+    )
+    archived = filtering.Flag(help_text="True for archived versions, false for the others.")
     created_after = filtering.created_after()
     created_before = filtering.created_before()
 

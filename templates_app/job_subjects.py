@@ -1,5 +1,4 @@
-"""What imports and dry runs are about, for the pages of jobs, and for the filter of jobs by template, which is also the
-API's."""
+"""The template versions of imports and dry runs, for the pages of jobs and for the filter of jobs by template."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,16 +20,16 @@ SHOWN_FIELDS = (
     *("name", "job"),
     *("template__name", "template__display_name", "template__deleted", "template__organization__name"),
 )
-# Whether a job is a run, and of which version, in the words of the index ``provisioning_job_runs``: with parameters in
-# place of the constants, a prepared statement could not use it.
+# Conditions on runs and their version, with the exact expressions of the index ``provisioning_job_runs``: a prepared
+# statement with parameters instead of these constants could not use the index.
 IS_RUN = Func(F("type"), template=is_run_sql("%(expressions)s"), output_field=BooleanField())
 VERSION_ID = Func(F("input"), template="(%(expressions)s ->> 'template_version_id')", output_field=TextField())
-# Up to so many runs are named one by one.
+# Up to this number, runs are selected by their ids.
 FEW_RUNS = 1000
 
 
 def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UUID, Subject]:
-    """The versions that these jobs import or try, of those that the actor may see. At most two queries."""
+    """Return the visible versions that these jobs import, dry-run or build. Runs at most two queries."""
     version_ids = {job.pk: job.input.get("template_version_id") for job in jobs if job.type != JobType.IMPORT}
     imports = [job.pk for job in jobs if job.type == JobType.IMPORT]
     wanted = [version_id for version_id in version_ids.values() if version_id]
@@ -65,7 +64,7 @@ def _subject(job: ProvisionerJob, version: TemplateVersion) -> Subject:
 
 
 def _runs_of(version_ids: Sequence[uuid.UUID]) -> Q:
-    """The runs of these versions."""
+    """Return the condition for runs of these versions."""
     texts = Value([str(version_id) for version_id in version_ids], ArrayField(TextField()))
     one_of_them = Func(
         *(VERSION_ID, Func(texts, function="ANY")),
@@ -77,11 +76,11 @@ def _runs_of(version_ids: Sequence[uuid.UUID]) -> Q:
 
 
 def about_templates(actor: Actor, text: str) -> Q:
-    """The jobs of versions whose template has the text in its name or display name, deleted ones included. Two queries
-    of its own.
+    """Return the condition for jobs of templates, including deleted ones, with the text in their name or display name.
 
-    What it costs is up to the templates, not to the jobs: few runs are named one by one, since PostgreSQL, which does
-    not know that they are few, might go through all jobs that ended to find them. Of many it soon finds enough.
+    Runs two queries. Their cost depends on the number of matching templates, not of jobs. A few runs are selected by
+    their ids: PostgreSQL does not know that they are few and could read all finished jobs to find them. With many runs
+    it finds a page of them quickly.
     """
     versions = TemplateVersion.objects.filter(
         template_condition(actor, Action.READ, "template__"),
@@ -92,7 +91,7 @@ def about_templates(actor: Actor, text: str) -> Q:
         return Q(pk__in=())
     imports = [job_id for _, job_id in found]
     are_runs = _runs_of([version_id for version_id, _ in found])
-    # In the order of the index, which is thereby used: nothing tells PostgreSQL how many runs a version has.
+    # Sorting by the index's order makes PostgreSQL use it; it has no statistics on the number of runs per version.
     runs = ProvisionerJob.objects.filter(are_runs).order_by(VERSION_ID).values_list("pk", flat=True)
     few = list(runs[: FEW_RUNS + 1])
     return Q(pk__any=imports) | are_runs if len(few) > FEW_RUNS else Q(pk__any=[*imports, *few])

@@ -1,4 +1,4 @@
-"""Names and texts of templates and versions: the rules, and names made up for versions without one."""
+"""Rules for names of templates and versions, and random names for versions without one."""
 
 import re
 import secrets
@@ -27,25 +27,25 @@ tesla thompson torvalds turing volta wiles wing wright yalow
 """.split()  # noqa: SIM905 - a list of quoted words reads badly
 
 
-def made_up_name() -> str:
-    """A name such as ``brave_noether4``."""
+def random_name() -> str:
+    """Return a random name such as ``brave_noether4``."""
     return f"{secrets.choice(ADJECTIVES)}_{secrets.choice(SURNAMES)}{secrets.randbelow(10)}"
 
 
 def check_name(value: str) -> None:
-    """Letters and digits in groups joined by single dashes, at most 32 characters. Raises ValidationError."""
+    """Accept groups of letters and digits joined by single dashes, at most 32 characters. Raises ValidationError."""
     if not NAME_PATTERN.fullmatch(value) or len(value) > NAME_LENGTH:
         raise ValidationError(f"Must be 1 to {NAME_LENGTH} letters and digits, in groups joined by single dashes.")
 
 
 def check_template_name(value: str) -> None:
-    """``check_name``, and not one of the reserved names. Raises ValidationError."""
+    """Apply ``check_name`` and reject reserved names. Raises ValidationError."""
     check_name(value)
     if value.lower() in RESERVED:
         raise ValidationError(f"The name {value!r} is reserved.")
 
 
 def check_display_name(value: str) -> None:
-    """At most 64 bytes on one line, without a blank at either end. Raises ValidationError."""
+    """Accept at most 64 bytes on one line, without spaces at either end. Raises ValidationError."""
     if value and (not DISPLAY_NAME_PATTERN.fullmatch(value) or len(value.encode()) > DISPLAY_NAME_BYTES):
-        raise ValidationError(f"Must be at most {DISPLAY_NAME_BYTES} bytes on one line, without a blank at either end.")
+        raise ValidationError(f"Must be at most {DISPLAY_NAME_BYTES} bytes on one line, without spaces at either end.")

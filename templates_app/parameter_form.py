@@ -1,6 +1,6 @@
-"""The parameters of a version as a form: what developers are asked, and whether an answer will do.
+"""The parameters of a version as a form: its fields, and the validation of submitted values.
 
-The rules are those of the engine, which has the last word when the values are planned with.
+The rules are those of the engine, which checks the values again in the plan.
 """
 
 import json
@@ -20,14 +20,14 @@ from templates_app.services.versions import DryRunInput
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 MAX_VALUE_CHARACTERS = 64 * 1024
-# For all patterns of a form together: a template may have any number of slow ones.
+# For all patterns of a form together: a template can have any number of slow patterns.
 PATTERN_SECONDS = 4
-REQUIRED = "This has no default: give it a value."
+REQUIRED = "This parameter has no default. Enter a value."
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Submitted(Protocol):
-    """A submitted form, as Django gives it."""
+    """A submitted form, such as Django's QueryDict."""
 
     def get(self, key: str, default: Any = None, /) -> Any: ...
     def getlist(self, key: str) -> list[Any]: ...
@@ -36,7 +36,7 @@ class Submitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value to choose, with what is said about it."""
+    """A selectable value with its name and description."""
 
     name: str
     value: str
@@ -46,11 +46,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A question of the form. ``kind`` is how it is asked: ``choice``, ``cards`` (a choice with explanations),
-    ``several`` (of the choices), ``switch``, ``lines`` (a list of texts), ``text``, ``long`` or ``secret``.
+    """A field of the form. ``kind`` selects the widget: ``choice``, ``cards`` (a choice with descriptions), ``several``
+    (multiple choices), ``switch``, ``lines`` (a list of strings), ``text``, ``long`` (text of several lines) or
+    ``secret``.
 
-    ``default`` is None where there is none: then a value is required. ``limits`` and ``mutable`` are words for people.
-    A secret has no default here, however the variable has one (``is_set``).
+    Without a ``default`` (None) a value is required. ``limits`` is shown to users. For a secret ``default`` is always
+    None; ``is_set`` is True if the variable has a value.
     """
 
     key: str
@@ -83,8 +84,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A field with its value and what is wrong with that. ``value`` is None where nothing was given and there is no
-    default. ``given`` says that it differs from what would be used anyway."""
+    """A field with its value and the error in it. ``value`` is None if nothing was submitted and there is no default.
+    ``given`` is True if the value differs from the default."""
 
     field: Field
     value: str | None
@@ -93,12 +94,12 @@ class Answer:
 
     @property
     def lines(self) -> str:
-        """A list of texts, one on each line."""
-        return "\n".join(self.chosen) if _texts(self.value) is not None else self.value or ""
+        """A list of strings, one per line."""
+        return "\n".join(self.chosen) if _strings(self.value) is not None else self.value or ""
 
     @property
     def chosen(self) -> list[str]:
-        return _texts(self.value) or []
+        return _strings(self.value) or []
 
     @property
     def is_on(self) -> bool:
@@ -106,7 +107,7 @@ class Answer:
 
     @property
     def shown(self) -> str:
-        """The value as the preview writes it. Secrets are never shown."""
+        """The value as the preview shows it. Secrets are never shown."""
         if self.field.is_secret:
             return "(secret)" if self.given else "(set)" if self.field.is_set else ""
         if self.value is None:
@@ -139,27 +140,27 @@ class Answers:
         return [answer for answer in self.answers if answer.field.is_variable]
 
     def dry_run_input(self) -> DryRunInput:
-        """The values to plan with: all of rich parameters, and of variables those that were changed."""
+        """Return the values to plan with: those of all rich parameters, and of the variables that were changed."""
         return DryRunInput(
             values={row.field.name: row.value for row in self.variables if row.given and row.value is not None},
             rich_values={row.field.name: row.value for row in self.rich if row.value is not None},
         )
 
 
-# ---------------------------------------------------------------------- asking
+# ---------------------------------------------------------------------- fields
 def fields_of(version: TemplateVersion) -> list[Field]:
-    """What a developer is asked: the rich parameters, and the variables that may be overridden. Three queries."""
+    """Return the fields: the rich parameters, and the variables that may be overridden. Runs three queries."""
     rich = [_rich_field(number, row) for number, row in enumerate(version.rich_parameters.order_by("index"))]
     return [*rich, *_variable_fields(version.job_id, version.template_id)]
 
 
 def initial(fields: Sequence[Field]) -> Answers:
-    """The form as it is first shown: with the defaults."""
+    """Return the initial form, with the defaults."""
     return Answers(tuple(Answer(field, field.default) for field in fields))
 
 
 def answers_of(fields: Sequence[Field], submitted: Submitted, *, complete: bool) -> Answers:
-    """What was submitted, checked. Fields that are still empty are only wrong when the form is ``complete``."""
+    """Validate submitted values. Missing values are errors only when the form is ``complete``."""
     deadline = time.monotonic() + PATTERN_SECONDS
     return Answers(
         tuple(_answer(field, _value_of(field, submitted), complete=complete, deadline=deadline) for field in fields)
@@ -180,7 +181,7 @@ def _rich_field(number: int, row: RichParameter) -> Field:
         row.validation_min is not None or row.validation_max is not None or row.validation_monotonic
     )
     bounds = {"min": row.validation_min, "max": row.validation_max} if bounded else {}
-    several = row.type == "list(string)" and any(_texts(choice.value) is None for choice in choices)
+    several = row.type == "list(string)" and any(_strings(choice.value) is None for choice in choices)
     return Field(
         key=f"parameter.{row.name}",
         id=f"parameter-{number}",
@@ -217,7 +218,7 @@ def _kind(row: RichParameter, choices: tuple[Choice, ...], *, several: bool) -> 
 
 
 def _limits(row: RichParameter) -> str:
-    """The bounds of a number in words, and which way it may change later."""
+    """Return a sentence with the bounds of a number, and the direction in which it may change later."""
     low, high = row.validation_min, row.validation_max
     bounds = ""
     if low is not None and high is not None:
@@ -226,7 +227,7 @@ def _limits(row: RichParameter) -> str:
         bounds = f"At least {low}."
     elif high is not None:
         bounds = f"At most {high}."
-    later = {"increasing": "It can grow later, never shrink.", "decreasing": "It can shrink later, never grow."}
+    later = {"increasing": "It can only increase later.", "decreasing": "It can only decrease later."}
     return " ".join(filter(None, (bounds, later.get(row.validation_monotonic, ""))))
 
 
@@ -265,9 +266,9 @@ def _variable_kind(schema: ParameterSchema, value: str) -> str:
     return "long" if "\n" in value else "text"
 
 
-# ---------------------------------------------------------------------- answering
+# ---------------------------------------------------------------------- values
 def _value_of(field: Field, submitted: Submitted) -> str | None:
-    """The value as the engine takes it; None for a field that was left empty without a default."""
+    """Return the value in the engine's notation; None for an empty field without a default."""
     if field.kind == "switch":
         return "true" if submitted.get(field.key) else "false"
     if field.kind == "several":
@@ -278,7 +279,7 @@ def _value_of(field: Field, submitted: Submitted) -> str | None:
     text = str(text).replace("\r\n", "\n")
     if field.kind == "lines":
         return json.dumps([line.strip() for line in text.split("\n") if line.strip()], ensure_ascii=False)
-    # An empty text is a value only where it replaces another one.
+    # An empty text is a value only if it replaces a default.
     return None if not text and (field.default is None or field.is_secret) else text
 
 
@@ -286,7 +287,7 @@ def _answer(field: Field, value: str | None, *, complete: bool, deadline: float)
     given = value is not None and not _same(field, value)
     if value is None:
         return Answer(field, None, REQUIRED if complete and field.is_required else "")
-    return Answer(field, value, _fault(field, value, deadline), given)
+    return Answer(field, value, _error(field, value, deadline), given)
 
 
 def _same(field: Field, value: str) -> bool:
@@ -295,29 +296,29 @@ def _same(field: Field, value: str) -> bool:
     return value == field.default
 
 
-def _fault(field: Field, value: str, deadline: float) -> str:
-    """What is wrong with a value, as a sentence, or nothing. After the deadline no pattern is tried any more."""
+def _error(field: Field, value: str, deadline: float) -> str:
+    """Return the error in a value as a sentence, or "". After the deadline, patterns are no longer checked."""
     if "\0" in value:
-        return "It has a NUL character."
+        return "The value contains a NUL character."
     if len(value) > MAX_VALUE_CHARACTERS:
-        return f"It is longer than {MAX_VALUE_CHARACTERS} characters."
-    return _variable_fault(field, value) if field.rules is None else _rich_fault(field.rules, value, deadline)
+        return f"The value is longer than {MAX_VALUE_CHARACTERS} characters."
+    return _variable_error(field, value) if field.rules is None else _rich_error(field.rules, value, deadline)
 
 
-def _rich_fault(rules: Mapping[str, Any], value: str, deadline: float) -> str:
+def _rich_error(rules: Mapping[str, Any], value: str, deadline: float) -> str:
     fault = value_fault(dict(rules), value)
     if fault:
         return " ".join(filter(None, (f"{fault[0].upper()}{fault[1:]}.", rules["error"])))
     if rules["type"] == "string" and rules["regex"] and not rules["option"]:
         try:
             if not matches(rules["regex"], value, seconds=min(deadline - time.monotonic(), SECONDS)):
-                return rules["error"] or f"It does not match {rules['regex']}."
+                return rules["error"] or f"The value does not match {rules['regex']}."
         except (UndecidedError, ValueError) as error:
-            return f"It cannot be checked: {error}."
+            return f"The value cannot be checked: {error}."
     return ""
 
 
-def _variable_fault(field: Field, value: str) -> str:
+def _variable_error(field: Field, value: str) -> str:
     if field.choices and value not in field.allowed:
         return "Choose one of the values."
     if field.type == "number" and not _NUMBER.fullmatch(value):
@@ -325,8 +326,8 @@ def _variable_fault(field: Field, value: str) -> str:
     return ""
 
 
-def _texts(value: str | None) -> list[str] | None:
-    """The texts of a JSON array, or None for anything else."""
+def _strings(value: str | None) -> list[str] | None:
+    """Return the strings of a JSON array of strings; None for other values."""
     try:
         items = json.loads(value or "")
     except ValueError:

@@ -1,6 +1,6 @@
-"""What a template will ask for, read from its files at once: before a daemon has imported it, and without one.
+"""A preview of a template's variables and parameters, read from its files immediately, without an import job.
 
-Nothing of the template is run. What only a plan can tell, such as parameters whose fields are computed, is left out.
+Nothing of the template is run. Parameters whose fields only a plan can compute are left out.
 """
 
 import io
@@ -19,15 +19,15 @@ from provisioning.models import File
 from templates_app.source import MAX_ARCHIVE_BYTES
 
 ENDINGS = (".tf", ".tf.json", ".tofu", ".tofu.json")
-# Reading more than this takes longer than people wait for a page, however it is written: the import will tell.
+# Larger configurations can take too long to read for a page; they have no preview.
 MAX_CONFIGURATION_BYTES = 128 * 1024
 MAX_FILES = 300
 PROBLEMS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class FoundProblem:
-    """What is wrong with the files, and in which line of which; ``file`` is empty when it is about the whole."""
+class PreviewProblem:
+    """A problem with its file and line; ``file`` is empty for a problem of the whole template."""
 
     text: str
     file: str = ""
@@ -37,12 +37,12 @@ class FoundProblem:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``variables`` of the root module, ``parameters`` of which every field is written out, and ``problems`` that the
-    import will fail with."""
+    """The ``variables`` of the root module, the ``parameters`` with literal fields only, and the ``problems`` that will
+    make the import fail."""
 
     variables: tuple[ParameterSchema, ...] = ()
     parameters: tuple[RichParameter, ...] = ()
-    problems: tuple[FoundProblem, ...] = ()
+    problems: tuple[PreviewProblem, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.variables or self.parameters or self.problems)
@@ -50,8 +50,8 @@ class Preview:
 
 @lru_cache(maxsize=256)
 def preview_of_file(file_id: uuid.UUID) -> Preview | None:
-    """The preview of a stored archive, which never changes; None for one that is too large to be read at once. At
-    most two queries, none when it was asked for before."""
+    """Return the preview of a stored archive; None for an archive that is too large. Runs at most two queries, none
+    when the result is cached: stored archives never change."""
     size = File.objects.filter(pk=file_id).values_list("size", flat=True).first()
     if size is None or size > MAX_ARCHIVE_BYTES:
         return None
@@ -59,7 +59,7 @@ def preview_of_file(file_id: uuid.UUID) -> Preview | None:
 
 
 def preview_of(archive: bytes) -> Preview | None:
-    """The preview of a plain tar; None for more configuration than is read at once."""
+    """Return the preview of a plain tar; None if its configuration is too large."""
     with tempfile.TemporaryDirectory(prefix="preview-") as name:
         folder = Path(name)
         try:
@@ -68,7 +68,7 @@ def preview_of(archive: bytes) -> Preview | None:
             module = read_module(folder)
         except TemplateSyntaxError as error:
             found = (
-                FoundProblem(
+                PreviewProblem(
                     text=problem.summary,
                     file=problem.location.file,
                     line=problem.location.line,
@@ -78,12 +78,12 @@ def preview_of(archive: bytes) -> Preview | None:
             )
             return Preview(problems=tuple(found))
         except (EngineError, DomainError) as error:
-            return Preview(problems=(FoundProblem(str(error)),))
+            return Preview(problems=(PreviewProblem(str(error)),))
     return Preview(module.variables, module.literal_parameters)
 
 
 def _unpack_configuration(archive: bytes, folder: Path) -> bool:
-    """Write the configuration files alone; False when there are too many. Raises Invalid for a broken archive."""
+    """Write only the configuration files; False if they are too large. Raises Invalid for a broken archive."""
     size = count = 0
     for member, content in read_tar(io.BytesIO(archive), Members()):
         if member.is_directory or not member.path.endswith(ENDINGS):

@@ -1,4 +1,4 @@
-"""The files that a version was imported from, as text to be read. They come as a plain tar, or as no bytes at all."""
+"""The source files of a version as text for display. The archive is a plain tar; empty bytes mean no source."""
 
 import io
 import re
@@ -7,27 +7,26 @@ from dataclasses import dataclass
 
 from provisioning.files.archive.rules import Member, Members, read_tar
 
-# Reading more than this takes longer than people wait for a page; whoever wants more downloads the archive.
+# Larger archives take too long to read for a page; users can download them.
 MAX_ARCHIVE_BYTES = 8 * 1024 * 1024
 MAX_FILES = 1000
 MAX_TEXT_BYTES = 256 * 1024
 MAX_LINES = 4000
 MAX_LINE_CHARACTERS = 2000
 TOO_LONG = f"more than {MAX_TEXT_BYTES // 1024} KiB"
-# Where Terraform's users begin to read.
+# The file shown first.
 FIRST = "main.tf"
-# Characters that are not seen, or make those around them look like others: a text must not read differently from what
-# is run.
-_UNSEEN = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+# Characters that are invisible or change how others look: the displayed text must not differ from the code that runs.
+_INVISIBLE = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 class NotShown(Exception):
-    """An archive or a file that is too long to be read in a browser, or no text. The text is the reason, for users."""
+    """An archive or a file is too large to display, or not text. The message is the reason, for users."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of an archive; ``size`` in bytes."""
+    """A file of an archive; ``size`` is in bytes."""
 
     path: str
     size: int
@@ -35,15 +34,15 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The files of an archive by path, and the one that is to be read with what is in it. ``content`` is empty for a
-    file that is too long to be shown, and ``chosen`` None where there is no such file."""
+    """The files of an archive by path, and the chosen file with its content. ``content`` is empty for a file that is
+    too large to display; ``chosen`` is None if there is no such file."""
 
     files: list[SourceFile]
     chosen: SourceFile | None
     content: bytes
 
     def lines(self) -> list[str]:
-        """The lines of the chosen file. Raises NotShown."""
+        """Return the lines of the chosen file. Raises NotShown."""
         if self.chosen is None:
             return []
         if self.chosen.size > MAX_TEXT_BYTES:
@@ -52,9 +51,9 @@ class Source:
 
 
 def open_source(archive: bytes, wanted: str = "") -> Source:
-    """The files, and the one of the wanted path: without one that where reading begins, ``main.tf`` or else the first.
+    """Read an archive, choosing the file with the path ``wanted``; by default ``main.tf``, or else the first file.
 
-    Raises Invalid for a broken archive, NotShown for one of too many files.
+    Raises Invalid for a broken archive, and NotShown for an archive with too many files.
     """
     files: list[SourceFile] = []
     chosen, content = None, b""
@@ -72,12 +71,12 @@ def _rank(file: SourceFile) -> tuple[bool, bool, str]:
 
 
 def read_all(archive: bytes) -> dict[str, bytes]:
-    """What is in every file, by path. Raises as ``open_source``."""
+    """Return the content of every file by path. Raises the same errors as ``open_source``."""
     return {member.path: b"".join(chunks) for member, chunks in _files(archive)}
 
 
 def check_size(size: int) -> None:
-    """Raises NotShown for an archive of more bytes than are read for a page."""
+    """Raise NotShown for an archive that is too large to read for a page."""
     if size > MAX_ARCHIVE_BYTES:
         raise NotShown(f"more than {MAX_ARCHIVE_BYTES // 1024 // 1024} MiB of files")
 
@@ -95,8 +94,8 @@ def _files(archive: bytes) -> Iterator[tuple[Member, Iterator[bytes]]]:
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a text in UTF-8, counted as Terraform counts them; characters that are not seen are written out as
-    their number in angle brackets. Raises NotShown."""
+    """Return the lines of a UTF-8 text, counted as Terraform counts them. Invisible characters are replaced by their
+    code points in angle brackets. Raises NotShown."""
     if len(content) > MAX_TEXT_BYTES:
         raise NotShown(TOO_LONG)
     try:
@@ -110,8 +109,8 @@ def lines_of(content: bytes) -> list[str]:
         raise NotShown(f"more than {MAX_LINES} lines")
     if max(map(len, lines), default=0) > MAX_LINE_CHARACTERS:
         raise NotShown(f"lines of more than {MAX_LINE_CHARACTERS} characters")
-    return [_UNSEEN.sub(_written_out, line.removesuffix("\r")) for line in lines]
+    return [_INVISIBLE.sub(_code_point, line.removesuffix("\r")) for line in lines]
 
 
-def _written_out(character: re.Match[str]) -> str:
+def _code_point(character: re.Match[str]) -> str:
     return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{ord(character[0]):04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"

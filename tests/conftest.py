@@ -63,7 +63,7 @@ def _lazy_static_files(settings):
 @pytest.fixture(autouse=True)
 def _uncached_statistics(monkeypatch):
     """Turn off the cache of usage figures, so that tests see changes at once."""
-    monkeypatch.setattr(usage, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(usage, "CACHE_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)

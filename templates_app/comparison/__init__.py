@@ -1,4 +1,4 @@
-"""What changed between two versions of a template: their files, their parameters, what they create."""
+"""Compare two versions of a template: files, parameters and resources."""
 
 from templates_app.comparison.files import Change, FileChange, Hunk, Line, Span, compare_files
 from templates_app.comparison.versions import FieldChange, ItemChange, VersionComparison, compare

@@ -1,4 +1,4 @@
-"""The files of two archives side by side: hunks of lines, and in changed lines the words that differ."""
+"""Compare the files of two archives: hunks of lines, and the differing words within changed lines."""
 
 import difflib
 import enum
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from templates_app.source import NotShown, lines_of, read_all
 
 CONTEXT_LINES = 3
-# Below this share of common words two lines are two lines, not one that changed.
+# Two lines with a smaller ratio of common words count as different lines, not as one changed line.
 SIMILAR = 0.4
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 class Change(enum.StrEnum):
-    """What happened to a file, a parameter or a resource from the older to the newer version."""
+    """The change of a file, a parameter or a resource from the older to the newer version."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -25,7 +25,7 @@ class Change(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a line; ``marked`` where the other side's line has other words."""
+    """A part of a line; ``marked`` if its words differ from the other side's line."""
 
     text: str
     marked: bool = False
@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a hunk. ``sign`` is a space, ``+`` or ``-``; a number is None on the side that lacks the line."""
+    """A line of a hunk. ``sign`` is a space, ``+`` or ``-``; the number is None on the side without the line."""
 
     sign: str
     before: int | None
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Changed lines with their surroundings; ``header`` as in a unified diff."""
+    """Changed lines with their context; ``header`` as in a unified diff."""
 
     header: str
     lines: tuple[Line, ...]
@@ -51,7 +51,7 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that differs. ``note`` says why a changed file has no hunks; sizes are in bytes, 0 for none."""
+    """A file that differs. ``note`` is the reason why there are no hunks; sizes are in bytes, 0 for a missing file."""
 
     path: str
     change: Change
@@ -62,17 +62,17 @@ class FileChange:
 
     @property
     def added(self) -> int:
-        """Lines that only the newer version has."""
+        """The number of lines that only the newer version has."""
         return sum(line.sign == "+" for hunk in self.hunks for line in hunk.lines)
 
     @property
     def removed(self) -> int:
-        """Lines that only the older version has."""
+        """The number of lines that only the older version has."""
         return sum(line.sign == "-" for hunk in self.hunks for line in hunk.lines)
 
 
 def compare_files(before: bytes, after: bytes) -> tuple[FileChange, ...]:
-    """The files that differ between two tar archives, by path. Raises Invalid for a broken archive."""
+    """Return the files that differ between two tar archives, by path. Raises Invalid for a broken archive."""
     old, new = read_all(before), read_all(after)
     return tuple(
         _compare(path, old.get(path), new.get(path)) for path in sorted(old | new) if old.get(path) != new.get(path)
@@ -84,7 +84,7 @@ def _compare(path: str, before: bytes | None, after: bytes | None) -> FileChange
     old, new = before or b"", after or b""
     sizes = (len(old), len(new))
     try:
-        # Comparing takes time that grows with the square of what differs: longer files are only said to differ.
+        # The time of a comparison grows with the square of the differences, so longer files get no hunks.
         old_lines, new_lines = lines_of(old), lines_of(new)
     except NotShown as reason:
         return FileChange(path, change, *sizes, note=str(reason))
@@ -121,7 +121,7 @@ def _range(start: int, end: int) -> str:
 
 
 def _marked(before: Sequence[str], after: Sequence[str]) -> tuple[list[tuple[Span, ...]], list[tuple[Span, ...]]]:
-    """Lines of a replaced block with their differing words marked, paired in order."""
+    """Return the lines of a replaced block, paired in order, with the differing words marked."""
     old: list[tuple[Span, ...]] = [(Span(text),) for text in before]
     new: list[tuple[Span, ...]] = [(Span(text),) for text in after]
     for index, (left, right) in enumerate(zip(before, after, strict=False)):

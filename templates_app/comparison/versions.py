@@ -1,4 +1,4 @@
-"""Two versions of a template compared by what a reviewer asks: what is written, asked for and created differently."""
+"""Compare two versions of a template: their files, their parameters and the resources of their plans."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ SCHEMA_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field with its value in the older and in the newer version; None where it has none."""
+    """A field with its value in the older and in the newer version; None where it is missing."""
 
     name: str
     before: Any
@@ -49,7 +49,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """A parameter or resource that differs. ``fields`` are those that do, all of a new or removed one."""
+    """A parameter or resource that differs. ``fields`` are the differing fields, all for a new or removed item."""
 
     name: str
     change: Change
@@ -58,8 +58,8 @@ class ItemChange:
 
 @dataclass(frozen=True, slots=True)
 class VersionComparison:
-    """What the newer of two versions does differently. ``files`` is None for those who may not read the source, and
-    where ``not_compared`` says why it is too much to be compared for a page."""
+    """The differences of the newer version. ``files`` is None when the actor may not read the source, or when
+    ``not_compared`` holds the reason why the files are too large to compare for a page."""
 
     files: tuple[FileChange, ...] | None
     parameters: tuple[ItemChange, ...]
@@ -71,9 +71,9 @@ class VersionComparison:
 
 
 def compare(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> VersionComparison:
-    """What ``after`` changes, as far as the actor may know, who may read both versions. A fixed number of queries.
+    """Return the changes from ``before`` to ``after``, two versions that the actor may read.
 
-    Raises Invalid when a stored archive is broken.
+    Runs a fixed number of queries. Raises Invalid when a stored archive is broken.
     """
     try:
         changed, not_compared = _files(actor, before, after), ""
@@ -88,7 +88,7 @@ def compare(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> Ve
 
 
 def _files(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> tuple[FileChange, ...] | None:
-    """None when the actor may not read one of them. Raises NotShown."""
+    """Compare the files; None when the actor may not read one of the sources. Raises NotShown."""
     jobs = ProvisionerJob.objects.filter(pk__in=(before.job_id, after.job_id))
     columns = jobs.values_list("pk", "file_id", "file__created_by_id", "file__size")
     rows = {job: (file, author, size) for job, file, author, size in columns}
@@ -104,7 +104,7 @@ def _files(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> tup
 
 
 def _parameters(version: TemplateVersion) -> dict[str, dict[str, Any]]:
-    """By name. A variable and a rich parameter may have the same one."""
+    """Return fields by name, with a prefix for variables: a variable and a rich parameter can have the same name."""
     found: dict[str, dict[str, Any]] = {}
     for schema in ParameterSchema.objects.filter(job=version.job_id):
         shown = _fields(schema, SCHEMA_FIELDS)
@@ -117,7 +117,7 @@ def _parameters(version: TemplateVersion) -> dict[str, dict[str, Any]]:
 
 
 def _resources(job_id: uuid.UUID) -> dict[str, dict[str, Any]]:
-    """By address and transition, as ``docker_container.dev (start)``; instances of ``count`` are one."""
+    """Return fields by address and transition, such as ``docker_container.dev (start)``. Instances are counted."""
     rows = WorkspaceResource.objects.filter(job=job_id).prefetch_related(
         "metadata",
         Prefetch("agents", WorkspaceAgent.objects.prefetch_related("apps")),

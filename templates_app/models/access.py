@@ -13,7 +13,7 @@ class AccessRole(models.TextChoices):
 
 
 class TemplateAccess(models.Model):
-    """An entry of a template's access list: a user or a group, and what it may do with the template."""
+    """An entry of a template's access list: a user or a group, and its role on the template."""
 
     template = models.ForeignKey("templates_app.Template", on_delete=models.CASCADE, related_name="access")
     user = models.ForeignKey(

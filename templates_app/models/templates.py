@@ -1,4 +1,4 @@
-"""Templates, their versions and rich parameters, and which of them an actor may see or change."""
+"""Templates, their versions and rich parameters, with the querysets of what an actor may read or change."""
 
 import uuid
 
@@ -13,22 +13,22 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope, Organization
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models import Provisioner, ProvisionerJob
-from templates_app.models.visibility import NOBODY, template_condition
+from templates_app.models.visibility import NO_ROWS, template_condition
 
 
 class Unverified(DomainError):
-    """A version may be planned and never applied: stubs answered for some of what it is made of."""
+    """A version that may be planned but not applied: stubs replaced providers or modules during its import."""
 
-    message = "The template version is unverified: it can be dry-run, and never be applied."
+    message = "The template version is unverified: it can be dry-run but not applied."
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
     def existing(self) -> "TemplateQuerySet":
-        """Templates that were not deleted."""
+        """Templates that are not deleted."""
         return self.filter(deleted=False)
 
     def readable(self, actor: Actor) -> "TemplateQuerySet":
-        """Templates that the actor may read, deleted ones included."""
+        """Templates that the actor may read, including deleted ones."""
         return self.filter(template_condition(actor, Action.READ))
 
     def visible(self, actor: Actor) -> "TemplateQuerySet":
@@ -36,25 +36,24 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         return self.existing().readable(actor)
 
     def visible_one(self, actor: Actor) -> "TemplateQuerySet":
-        """The same, for a query that names one template."""
-        return self.existing().filter(template_condition(actor, Action.READ, of_one=True))
+        """``visible``, optimized for queries that select one template."""
+        return self.existing().filter(template_condition(actor, Action.READ, single=True))
 
     def with_statistics(self) -> "TemplateQuerySet":
-        """Adds ``workspace_owner_count`` and ``active_user_count``. There are no workspaces yet, so nobody owns one
-        and nobody was counted (-1)."""
+        """Add ``workspace_owner_count`` and ``active_user_count``. Without workspaces these are 0 and -1 (unknown)."""
         return self.annotate(workspace_owner_count=Value(0), active_user_count=Value(-1))
 
     def most_used_first(self) -> "TemplateQuerySet":
-        """With statistics and authors, in the order of lists."""
+        """Add statistics and authors; sort by active users, most first, then by name."""
         return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
 
     def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
-        """Existing templates with which the actor may do that."""
+        """Existing templates on which the actor may do ``action``."""
         return self.existing().filter(template_condition(actor, action))
 
 
 class Template(models.Model):
-    """A named line of versions, one of them active. Deleting keeps the row; the name is free again at once."""
+    """A named line of versions, one of them active. Deleting keeps the row but frees the name at once."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -91,35 +90,35 @@ class Template(models.Model):
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
-        """Versions of readable templates, deleted ones included; of those without a template, the actor's own and
+        """Versions of readable templates, including deleted ones; of versions without a template, the actor's own and
         those in organizations where the actor may create templates."""
         return self.filter(self._condition(actor, Action.READ))
 
     def visible_one(self, actor: Actor) -> "TemplateVersionQuerySet":
-        """The same, for a query that names one version."""
-        return self.filter(self._condition(actor, Action.READ, of_one=True))
+        """``visible``, optimized for queries that select one version."""
+        return self.filter(self._condition(actor, Action.READ, single=True))
 
     def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":
         """Versions that the actor may change, cancel or promote."""
         return self.filter(self._condition(actor, Action.UPDATE))
 
-    def good(self) -> "TemplateVersionQuerySet":
-        """Versions that one may well use: imported with success, and not archived."""
+    def usable(self) -> "TemplateVersionQuerySet":
+        """Versions that were imported successfully and are not archived."""
         imported = Q(job__completed_at__isnull=False, job__canceled_at=None, job__error="")
         return self.filter(imported, archived=False)
 
     def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
-        """Versions that come after that one in the order of creation: the page's start is found by index."""
+        """Versions after the given one in order of creation. An index finds the start of the page."""
         cursor = self.model._default_manager.filter(pk=version_id)
         created_at = Subquery(cursor.values("created_at"))
         before = Q(created_at=created_at, id__lte=version_id)
         return self.filter(created_at__gte=created_at).exclude(before)
 
     @staticmethod
-    def _condition(actor: Actor, action: Action, *, of_one: bool = False) -> Q:
+    def _condition(actor: Actor, action: Action, *, single: bool = False) -> Q:
         if actor.scope != KeyScope.ALL:
-            return NOBODY
-        of_template = template_condition(actor, action, "template__", of_one=of_one)
+            return NO_ROWS
+        of_template = template_condition(actor, action, "template__", single=single)
         condition = Q(template__isnull=False) & of_template
         if allowed_everywhere(actor, Action.READ if action == Action.READ else Action.CREATE, Resource.TEMPLATE):
             return condition | Q(template=None)
@@ -130,7 +129,7 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
 
 
 class TemplateVersion(models.Model):
-    """One import of a folder of Terraform. Without a template until one is made from it."""
+    """One imported folder of Terraform. It has no template until one is created from it or it is added to one."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     template = models.ForeignKey(Template, on_delete=models.CASCADE, null=True, blank=True, related_name="versions")
@@ -143,7 +142,7 @@ class TemplateVersion(models.Model):
     job = models.OneToOneField(ProvisionerJob, on_delete=models.PROTECT, related_name="template_version")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="template_versions")
     archived = models.BooleanField(default=False)
-    # Addresses of providers and sources of modules that could not be had and were answered for by stubs.
+    # Addresses of providers and sources of modules that were unavailable and replaced by stubs.
     unverified_providers = models.JSONField(default=list, blank=True)
     unverified_modules = models.JSONField(default=list, blank=True)
 
@@ -164,17 +163,17 @@ class TemplateVersion(models.Model):
 
     @property
     def is_verified(self) -> bool:
-        """Whether the import planned with the real providers and modules, all of them."""
+        """True if the import planned with the real providers and modules only."""
         return not self.unverified_providers and not self.unverified_modules
 
     def require_verified(self) -> None:
-        """To be called before anything of the version is applied.
+        """Must be called before the version is applied.
 
-        Raises Unverified when stubs answered at its import: they do not tell what it would do.
+        Raises Unverified when stubs replaced providers or modules during the import: the plan is then unreliable.
         """
         if not self.is_verified:
             missing = ", ".join([*self.unverified_providers, *self.unverified_modules])
-            raise Unverified(detail=f"Stubs answered for {missing} when it was imported.")
+            raise Unverified(detail=f"Unavailable during the import and replaced by stubs: {missing}.")
 
 
 class RichParameter(models.Model):
@@ -188,7 +187,7 @@ class RichParameter(models.Model):
     description = models.TextField(blank=True, default="")
     type = models.CharField(max_length=16)
     mutable = models.BooleanField(default=False)
-    # None: the parameter has no default and must be given.
+    # None: the parameter has no default and needs a value.
     default_value = models.TextField(null=True, blank=True)  # noqa: DJ001
     icon = models.CharField(max_length=1024, blank=True, default="")
     options = models.JSONField(default=list, blank=True)

@@ -14,7 +14,7 @@ class TemplateInsights(TemplateSection):
     tab = "insights"
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
-        use = usage.use_of([self.template.pk])[self.template.pk]
+        use = usage.usage_of([self.template.pk])[self.template.pk]
         found = insights.insights_of(self.template.pk)
         context = {
             "insights": found,

@@ -170,7 +170,7 @@ class TemplatePermissions(TemplateSection):
 
     def _in_effect(self) -> dict[str, Any]:
         query = self.request.GET.get("q", "").strip()
-        users = PEOPLE_LIST.fetch(effective_access.people(self.template))
+        users = PEOPLE_LIST.fetch(effective_access.users_with_access(self.template))
         if query:
             users = users.filter(username__icontains=query)
         address = template_url(self.template, "template-permissions")

@@ -43,7 +43,7 @@ class TemplateOverview(TemplateSection):
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         rows = version_rows(self.template, versions_of(self.template)[:VERSIONS_ON_OVERVIEW], manages=self.manages)
-        use = usage.use_of([self.template.pk])[self.template.pk]
+        use = usage.usage_of([self.template.pk])[self.template.pk]
         active = self.template.active_version
         active.template = self.template
         fields = fields_of(active)

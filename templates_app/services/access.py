@@ -1,4 +1,4 @@
-"""Who may do what with templates, beyond what the querysets filter, and the access lists of templates."""
+"""Permission checks on templates that the querysets do not cover, and the access lists of templates."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ from templates_app.models import AccessRole, Template, TemplateAccess, TemplateV
 
 
 def authorize_in_organization(actor: Actor, action: Action, organization: Organization) -> None:
-    """Return when the actor may do this with the organization's templates as such. Raises Forbidden for a member
-    and NotFound for anybody else."""
+    """Check that the actor may do ``action`` with templates of the organization. Raises Forbidden for a member of the
+    organization and NotFound for other users."""
     if allowed(actor, action, Resource.TEMPLATE, organization_id=organization.pk):
         return
     if organization.pk in actor.organization_roles:
@@ -32,8 +32,11 @@ def authorize_in_organization(actor: Actor, action: Action, organization: Organi
 
 
 def find_organization(actor: Actor, reference: str) -> Organization:
-    """The organization that a path names: a visible one, or one with a template whose access list names the actor,
-    who need not be a member for it (contract, evaluation of access lists). Raises NotFound."""
+    """Return the organization that a path names. Raises NotFound.
+
+    The organization must be visible, or have a template whose access list names the actor; such an actor need not be a
+    member (contract, evaluation of access lists).
+    """
     try:
         return organizations.find_organization(actor, reference)
     except NotFound:
@@ -44,7 +47,7 @@ def find_organization(actor: Actor, reference: str) -> Organization:
                 named = Q(organization__name__iexact=name)
             case None:
                 raise
-        # A deleted template's versions stay readable to whom it lists.
+        # The versions of a deleted template stay readable to the users on its access list.
         template = Template.objects.readable(actor).filter(named).select_related("organization").first()
         if template is None:
             raise
@@ -52,7 +55,7 @@ def find_organization(actor: Actor, reference: str) -> Organization:
 
 
 def authorize(actor: Actor, action: Action, template: Template) -> None:
-    """Return when the actor may do this with a template that they can read. Raises Forbidden."""
+    """Check that the actor may do ``action`` on a readable template. Raises Forbidden."""
     if not Template.objects.manageable(actor, action).filter(pk=template.pk).exists():
         raise Forbidden
 
@@ -60,7 +63,7 @@ def authorize(actor: Actor, action: Action, template: Template) -> None:
 # ---------------------------------------------------------------------- access lists
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """Who is listed, with their roles. Groups carry ``shown_members``, unless something else was asked for."""
+    """The users and groups of an access list with their roles. Groups have ``shown_members`` by default."""
 
     users: Sequence[tuple[User, str]]
     groups: Sequence[tuple[Group, str]]
@@ -69,8 +72,8 @@ class AccessList:
 def access_list(
     actor: Actor, template: Template, *, members: Callable[[QuerySet[Group]], Iterable[Group]] = with_members
 ) -> AccessList:
-    """The access list of a readable template: active users by username, and the groups that the actor may read by
-    name, with what ``members`` adds to them. Five queries, however long it is."""
+    """Return the access list of a readable template: active users by username, and the groups that the actor may read
+    by name, annotated by ``members``. Runs five queries, independent of the list's length."""
     entries = TemplateAccess.objects.filter(template=template).order_by()
     roles = {entry.user_id or entry.group_id: entry.role for entry in entries}
     users = User.objects.existing().filter(pk__in=sorted(filter(None, roles)), status=UserStatus.ACTIVE)
@@ -84,10 +87,10 @@ def access_list(
 def update_access_list(
     actor: Actor, template: Template, *, user_roles: Mapping[str, str], group_roles: Mapping[str, str]
 ) -> None:
-    """Give users and groups, by id, the role ``use`` or ``admin`` on a template; a blank role takes it away.
+    """Give users and groups, by id, the role ``use`` or ``admin`` on a template; an empty role removes the entry.
 
-    Whoever may create versions of the template may. Raises Forbidden, and Invalid with a problem on ``user_perms`` or
-    ``group_perms`` for each bad id, unknown user or group, and bad role.
+    Needs the right to create versions of the template. Raises Forbidden, and Invalid with a problem on ``user_perms``
+    or ``group_perms`` for each invalid id, unknown user or group, and invalid role.
     """
     with audit.record(actor, AuditAction.WRITE, template) as entry:
         authorize(actor, Action.CREATE, template)
@@ -115,16 +118,18 @@ def _changes(
         if subject is None:
             problems.append(Problem(field, f"{text[:64]!r} is not a UUID."))
         elif role not in {*AccessRole.values, ""}:
-            problems.append(Problem(field, f"{role[:64]!r} is not a role: use one of admin, use, or nothing."))
+            problems.append(
+                Problem(field, f"{role[:64]!r} is not a role. Use admin, use, or an empty text to remove the entry.")
+            )
         else:
             changes[subject] = role
     found = set(known.filter(pk__in=list(changes)).values_list("pk", flat=True))
-    problems += [Problem(field, f"There is no {what} {subject}.") for subject in changes if subject not in found]
+    problems += [Problem(field, f"The {what} {subject} does not exist.") for subject in changes if subject not in found]
     return changes, problems
 
 
 def _set(template: Template, role: str, **subject: Any) -> None:
-    """Store the role of ``user_id`` or ``group_id``."""
+    """Store or remove the role of ``user_id`` or ``group_id``."""
     if role:
         TemplateAccess.objects.update_or_create(template=template, **subject, defaults={"role": role})
     else:
@@ -133,7 +138,7 @@ def _set(template: Template, role: str, **subject: Any) -> None:
 
 # ---------------------------------------------------------------------- parameters
 def authorize_on_template(actor: Actor, action: Action, template_id: uuid.UUID) -> None:
-    """For the stored parameter values of a template. Raises NotFound and Forbidden."""
+    """Check access to the stored parameter values of a template. Raises NotFound and Forbidden."""
     template = Template.objects.visible(actor).filter(pk=template_id).first()
     if template is None:
         raise NotFound
@@ -142,7 +147,7 @@ def authorize_on_template(actor: Actor, action: Action, template_id: uuid.UUID) 
 
 
 def authorize_on_import(actor: Actor, action: Action, job_id: uuid.UUID) -> None:
-    """For the stored parameter values of a version's import. Raises NotFound and Forbidden."""
+    """Check access to the stored parameter values of a version's import. Raises NotFound and Forbidden."""
     versions = TemplateVersion.objects.filter(job=job_id)
     if not versions.visible(actor).exists():
         raise NotFound

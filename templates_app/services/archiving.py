@@ -1,4 +1,4 @@
-"""Archiving versions: what is out of use is put aside and can be taken up again."""
+"""Archive and unarchive template versions."""
 
 from coderproj.base.errors import DomainError
 from coderproj.identity import audit
@@ -9,14 +9,14 @@ from templates_app.services.versions import authorize_change
 
 
 def set_archived(actor: Actor, version: TemplateVersion, archived: bool) -> TemplateVersion:
-    """Archive a version or take it up again; doing so twice changes nothing. The active version stays.
+    """Archive or unarchive a version; repeating it changes nothing. The active version cannot be archived.
 
     Raises Forbidden; DomainError for the active version.
     """
     with audit.record(actor, AuditAction.WRITE, version) as entry:
         authorize_change(actor, version)
         if archived and version.template_id:
-            # The lock keeps a promotion from making it active meanwhile.
+            # The lock prevents a concurrent promotion of this version.
             template = Template.objects.select_for_update().get(pk=version.template_id)
             if template.active_version_id == version.pk:
                 raise DomainError("The active version cannot be archived.")

@@ -1,4 +1,4 @@
-"""Asking what one may do, without trying it."""
+"""Check permissions without performing the action."""
 
 import uuid
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from templates_app.models import Template
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """May the actor do all of ``actions`` with such objects? ``resource_type`` may be one that we do not have."""
+    """A question: may the actor do all of ``actions`` with such objects? ``resource_type`` may be unknown."""
 
     resource_type: str
     actions: tuple[Action, ...]
@@ -23,7 +23,7 @@ class Check:
 
 
 def may(actor: Actor, check: Check) -> bool:
-    """The answer, at most one query for each action. False for unknown types, and for objects that do not exist."""
+    """Answer a check; False for unknown types and missing objects. Runs at most one query per action."""
     if check.resource_type not in set(Resource):
         return False
     resource = Resource(check.resource_type)

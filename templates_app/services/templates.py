@@ -1,4 +1,4 @@
-"""Templates: create, change, promote, delete."""
+"""Create, update, promote and delete templates."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from templates_app.services import access
 
 @dataclass(frozen=True, slots=True)
 class NewTemplate:
-    """A template to create from a version that has none yet. ``default_ttl_ms`` 0 means no automatic stop."""
+    """A template to create from a version without one. ``default_ttl_ms`` 0 means no automatic stop."""
 
     name: str
     version_id: uuid.UUID
@@ -41,10 +41,10 @@ class UnknownVersion(NotFound):
 
 
 def create(actor: Actor, organization: Organization, new: NewTemplate) -> Template:
-    """Make a version a template. Everyone in the organization may use it.
+    """Create a template from a version. Every member of the organization may use it.
 
-    Raises Conflict for a taken name, NotFound on ``template_version_id`` for an unknown version, Invalid for one
-    that belongs to another template.
+    Raises Conflict for a taken name, NotFound on ``template_version_id`` for an unknown version, and Invalid for a
+    version of another template.
     """
     access.authorize_in_organization(actor, Action.CREATE, organization)
     with audit.record(actor, AuditAction.CREATE) as entry:
@@ -60,7 +60,7 @@ def create(actor: Actor, organization: Organization, new: NewTemplate) -> Templa
         if version is None:
             raise UnknownVersion(new.version_id, "template_version_id")
         if version.template_id is not None:
-            raise Invalid.field("template_version_id", "This version belongs to another template already.")
+            raise Invalid.field("template_version_id", "This version already belongs to a template.")
         template = Template(
             organization=organization,
             name=new.name,
@@ -85,14 +85,14 @@ def create(actor: Actor, organization: Organization, new: NewTemplate) -> Templa
 
 
 def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Template:
-    """Change what people see of a template. Keys of ``changes`` are field names; nothing changes without any.
+    """Update fields of a template. The keys of ``changes`` are field names; other fields stay.
 
     Raises Forbidden, Invalid for a negative ``default_ttl_ms``, and Conflict for a taken name.
     """
     with audit.record(actor, AuditAction.WRITE, template) as entry:
         access.authorize(actor, Action.UPDATE, template)
         entry.after = template
-        _refuse_deleted(template)
+        _reject_deleted(template)
         if changes.get("default_ttl_ms", 0) < 0:
             message = "Invalid request to update template metadata!"
             raise Invalid.field("default_ttl_ms", "Must be a positive integer.", message=message)
@@ -105,30 +105,31 @@ def update(actor: Actor, template: Template, changes: dict[str, Any]) -> Templat
 
 
 def promote(actor: Actor, template: Template, version_id: uuid.UUID) -> None:
-    """Make one of the template's versions the active one: forward or back.
+    """Make one of the template's versions the active version.
 
-    Raises Forbidden, NotFound for an unknown version, DomainError (400) for one of another template.
+    Raises Forbidden, NotFound for an unknown version, and DomainError (400) for an archived version or a version of
+    another template.
     """
     with audit.record(actor, AuditAction.WRITE, template) as entry:
         access.authorize(actor, Action.UPDATE, template)
-        _refuse_deleted(template)
+        _reject_deleted(template)
         version = TemplateVersion.objects.visible(actor).filter(pk=version_id).first()
         if version is None:
             raise NotFound("Template version not found.")
         if version.template_id != template.pk:
-            raise DomainError("The version belongs to another template, or to none.")
+            raise DomainError("The version does not belong to this template.")
         if version.archived:
-            raise DomainError("The version is archived: unarchive it first.")
+            raise DomainError("The version is archived. Unarchive it first.")
         template.active_version = version
         template.save(update_fields=["active_version", "updated_at"])
         entry.after = template
 
 
 def delete(actor: Actor, template: Template) -> None:
-    """Delete a template; its name is free again at once. Raises Forbidden."""
+    """Delete a template and free its name. Raises Forbidden."""
     with audit.record(actor, AuditAction.DELETE, template):
         access.authorize(actor, Action.DELETE, template)
-        _refuse_deleted(template)
+        _reject_deleted(template)
         Template.objects.filter(pk=template.pk).update(deleted=True, updated_at=datetime.now(UTC))
 
 
@@ -136,14 +137,14 @@ def _name_taken(organization_id: uuid.UUID, name: str) -> bool:
     return Template.objects.existing().filter(organization_id=organization_id, name__iexact=name).exists()
 
 
-def _refuse_deleted(template: Template) -> None:
-    """Raises NotFound for a template that was deleted before its row was locked."""
+def _reject_deleted(template: Template) -> None:
+    """Raise NotFound for a template that was deleted before its row was locked."""
     if template.deleted:
         raise NotFound
 
 
 def _save_named(template: Template, *, update_fields: list[str] | None = None) -> None:
-    """Save, with the race for a name decided by the database."""
+    """Save a template; a unique constraint decides concurrent uses of a name. Raises Conflict."""
     try:
         with transaction.atomic():
             template.save(update_fields=update_fields)

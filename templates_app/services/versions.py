@@ -19,17 +19,17 @@ from provisioning.queue import administration, jobs
 from templates_app import starters
 from templates_app.job_kinds import JobType
 from templates_app.models import Template, TemplateVersion
-from templates_app.names import made_up_name
+from templates_app.names import random_name
 from templates_app.services import access
 
-# Names made up for versions carry one digit: a template may need several tries.
+# Random version names end in one digit, so a template can need several attempts to find a free one.
 NAME_ATTEMPTS = 50
 DEFAULT_SCOPE = "organization"
 USER_SCOPE = "user"
 
 
 class JobUnfinished(DomainError):
-    """A result was asked for that the import has not come to yet (400 by contract)."""
+    """A result of an unfinished import was requested (400 by contract)."""
 
     status_code = 400
     message = "Template version import hasn't completed!"
@@ -41,7 +41,7 @@ class DryRunUnfinished(JobUnfinished):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a version's archive comes from: an uploaded file, or a starter by id or slug. Neither: no source."""
+    """The source of a version: an uploaded file, or a starter by id or slug. Without either, there is no source."""
 
     file_id: uuid.UUID | None = None
     starter: str = ""
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version to create. ``values`` are those of variables, for the import."""
+    """A version to create. ``values`` are the values of variables for the import."""
 
     source: Source
     name: str = ""
@@ -65,8 +65,8 @@ class NewVersion:
 def create(actor: Actor, organization: Organization, new: NewVersion) -> TemplateVersion:
     """Create a version and queue its import.
 
-    Raises NotFound for an unknown template or file, Forbidden without the right to create versions there, Invalid
-    for an unknown starter or two sources, Conflict for a taken name.
+    Raises NotFound for an unknown template or file, Forbidden without the right to create versions, Invalid for an
+    unknown starter or two sources, and Conflict for a taken name.
     """
     template = _template_for(actor, organization, new.template_id)
     if template is None:
@@ -93,7 +93,7 @@ def create(actor: Actor, organization: Organization, new: NewVersion) -> Templat
 
 
 def _template_for(actor: Actor, organization: Organization, template_id: uuid.UUID | None) -> Template | None:
-    """The template that gets a new version; None when none was named."""
+    """Return the template that gets the new version; None if none was named. Raises NotFound and Forbidden."""
     if template_id is None:
         return None
     template = Template.objects.visible(actor).filter(pk=template_id, organization=organization).first()
@@ -126,7 +126,7 @@ def _insert(
         version = TemplateVersion(
             template=template,
             organization=organization,
-            name=new.name or made_up_name(),
+            name=new.name or random_name(),
             message=new.message,
             job=job,
             created_by_id=actor.id,
@@ -145,14 +145,14 @@ def _insert(
 
 
 def _jobs_of(template: Template | None) -> Sequence[uuid.UUID]:
-    """The import jobs whose values a new version of the template may copy."""
+    """Return the import jobs whose values a new version of the template may copy."""
     if template is None:
         return ()
     return list(template.versions.values_list("job_id", flat=True))
 
 
 def normalised_tags(tags: Mapping[str, str], user_id: uuid.UUID) -> dict[str, str]:
-    """Tags with a valid scope. ``scope=user`` binds the job to that user's own daemons (contract, tags)."""
+    """Return tags with a valid scope. ``scope=user`` binds the job to the user's own daemons (contract, tags)."""
     if tags.get("scope") == USER_SCOPE:
         return {**tags, "owner": str(user_id)}
     return {**tags, "scope": DEFAULT_SCOPE}
@@ -162,27 +162,27 @@ def _named_values(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-# ---------------------------------------------------------------------- reading and ending
+# ---------------------------------------------------------------------- reading, cancelling and changing
 def require_completed(job: ProvisionerJob, error: type[DomainError] = JobUnfinished) -> None:
-    """Raise ``error`` while the job has not come to its end."""
+    """Raise ``error`` unless the job has ended."""
     if job.completed_at is None:
         raise error
 
 
 def authorize_change(actor: Actor, version: TemplateVersion) -> None:
-    """Return when the actor may change, cancel or archive a version that they can read. Raises Forbidden."""
+    """Check that the actor may change, cancel or archive a readable version. Raises Forbidden."""
     if not TemplateVersion.objects.manageable(actor).filter(pk=version.pk).exists():
         raise Forbidden
 
 
 def cancel(actor: Actor, version: TemplateVersion) -> None:
-    """Ask for the end of a version's import. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+    """Request the cancellation of a version's import. Raises Forbidden, and JobEnded when the import has ended."""
     authorize_change(actor, version)
     administration.stop(actor, version.job)
 
 
 def previous(version: TemplateVersion) -> TemplateVersion | None:
-    """The version of the same template that was created just before; None for the first and without a template."""
+    """Return the previous version of the same template; None for the first version and without a template."""
     if version.template_id is None:
         return None
     earlier = TemplateVersion.objects.filter(template_id=version.template_id, created_at__lt=version.created_at)
@@ -213,17 +213,17 @@ class DryRunInput:
 
 
 def authorize_dry_run(actor: Actor, version: TemplateVersion) -> None:
-    """Return when the actor may dry-run a version that they can read: a dry run is like a workspace of theirs
-    (contract, object mapping). Raises Forbidden."""
+    """Check that the actor may dry-run a readable version: a dry run counts as a workspace of the actor (contract,
+    object mapping). Raises Forbidden."""
     organization_id = version.organization_id
     if not allowed(actor, Action.CREATE, Resource.WORKSPACE, organization_id=organization_id, owner_id=actor.id):
         raise Forbidden
 
 
 def start_dry_run(actor: Actor, version: TemplateVersion, given: DryRunInput) -> ProvisionerJob:
-    """Queue a plan of the version with these values. The job takes source and tags from the version's import.
+    """Queue a dry run of the version with these values. The job has the source and tags of the version's import.
 
-    Raises Forbidden when the actor may not create workspaces in the organization, JobUnfinished during the import.
+    Raises Forbidden when the actor may not create workspaces in the organization, and JobUnfinished during the import.
     """
     authorize_dry_run(actor, version)
     require_completed(version.job)
@@ -248,8 +248,8 @@ def start_dry_run(actor: Actor, version: TemplateVersion, given: DryRunInput) ->
 
 
 def find_dry_run(actor: Actor, version: TemplateVersion, job_id: uuid.UUID) -> ProvisionerJob:
-    """A dry run of this very version. Raises NotFound for a job that the actor may not read, and Forbidden for a
-    readable one that is no dry run of this version."""
+    """Return a dry run of the version. Raises NotFound for a job that the actor may not read, and Forbidden for a
+    readable job that is not a dry run of this version."""
     job = ProvisionerJob.objects.filter(pk=job_id).first()
     if job is None or not _readable(actor, job):
         raise NotFound(f"Provisioner job {job_id} not found.")
@@ -265,12 +265,12 @@ def _readable(actor: Actor, job: ProvisionerJob) -> bool:
 
 
 def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
-    """Ask for the end of a dry run. Raises Forbidden, and JobEnded when there is nothing to cancel."""
+    """Request the cancellation of a dry run. Raises Forbidden, and JobEnded when it has ended."""
     if not _allowed_on_dry_run(actor, job, Action.UPDATE):
         raise Forbidden
     administration.stop(actor, job)
 
 
 def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:
-    """A dry run counts as a workspace of its initiator (contract, object mapping)."""
+    """Return True if the actor may: a dry run counts as a workspace of its initiator (contract, object mapping)."""
     return allowed(actor, action, Resource.WORKSPACE, organization_id=job.organization_id, owner_id=job.initiator_id)

@@ -1,5 +1,5 @@
-"""Figures about all jobs of the last days, for those who look after templates: who works, how imports end, how long
-jobs wait, where the time goes. One grouped statement each, from the rows of jobs and logs."""
+"""Figures about all jobs of the last days, for administrators of templates: active users, outcomes of imports, waiting
+times and stage times. One grouped statement each, from the rows of jobs and logs."""
 
 import uuid
 from collections.abc import Collection
@@ -36,15 +36,15 @@ SELECT {DAY},
        {percentile(0.95, WAITED)}
   FROM job
  GROUP BY 1
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 WAITING_SQL = f"""{JOBS}
 SELECT {percentile(0.5, WAITED)}, {percentile(0.95, WAITED)}, {seconds(f"max({WAITED})")},
        count(DISTINCT job.initiator_id)
   FROM job
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 OUTCOMES_SQL = f"{JOBS}{OUTCOMES}"
 STAGES_SQL = f"{JOBS}{STAGES}"
-# Counted by template before the names are looked up.
+# Aggregates by template before joining the names.
 IMPORTS_SQL = f"""{JOBS}, imported AS (
     SELECT version.template_id, count(*) AS started,
            count(*){IF_SUCCEEDED} AS succeeded,
@@ -64,12 +64,12 @@ SELECT template.name, coalesce(nullif(template.display_name, ''), template.name)
  WHERE succeeded + failed > 0 AND NOT template.deleted
  ORDER BY failed DESC, started DESC, 1
  LIMIT {TEMPLATES_SHOWN}
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose jobs are counted: those of these organizations, or of all."""
+    """The jobs to count: those of these organizations, or of all."""
 
     everywhere: bool
     organizations: Collection[uuid.UUID]
@@ -77,8 +77,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day in UTC: developers who started a build or a dry run, jobs, those that failed, and how long jobs waited for
-    a daemon in seconds (None when none started)."""
+    """A day in UTC: the numbers of developers who started a build or a dry run, of jobs and of failed jobs, and the
+    time in seconds that jobs waited for a daemon (None when none started)."""
 
     day: date
     users: int = 0
@@ -90,7 +90,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class TemplateImports:
-    """How a template's imports ended, and how long those that succeeded took in seconds."""
+    """The outcomes of a template's imports, and the duration of successful ones in seconds."""
 
     name: str
     display_name: str
@@ -112,7 +112,7 @@ class TemplateImports:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentInsights:
-    """What is known of the last days. Waiting times in seconds; ``people`` started any job."""
+    """Figures of the last days. Waiting times are in seconds; ``users`` is the number of users who started a job."""
 
     days: list[Day]
     imports: Outcomes
@@ -122,7 +122,7 @@ class DeploymentInsights:
     waited_p50: float | None
     waited_p95: float | None
     waited_longest: float | None
-    people: int
+    users: int
 
     @property
     def busiest(self) -> int:
@@ -134,8 +134,8 @@ class DeploymentInsights:
 
 
 def scope_of(actor: Actor) -> Scope | None:
-    """What the actor gets to see: everything for those who read all templates, the organizations whose templates they
-    manage for others; None for nothing."""
+    """Return the scope of the actor's figures: all jobs for actors who may read all templates, otherwise the
+    organizations whose templates the actor manages; None if there are none."""
     if allowed_everywhere(actor, Action.READ, Resource.TEMPLATE):
         return Scope(True, ())
     organizations = organizations_where(actor, Action.UPDATE, Resource.TEMPLATE)
@@ -143,7 +143,7 @@ def scope_of(actor: Actor) -> Scope | None:
 
 
 def insights_of(scope: Scope) -> DeploymentInsights:
-    """Five statements."""
+    """Return the figures of the last days. Runs five statements."""
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=DAYS - 1 - index) for index in range(DAYS)]
     first = days[0]
@@ -158,7 +158,7 @@ def insights_of(scope: Scope) -> DeploymentInsights:
         cursor.execute(OUTCOMES_SQL, given)
         outcomes = {is_import: Outcomes(*row) for is_import, *row in cursor.fetchall()}
         cursor.execute(WAITING_SQL, given)
-        p50, p95, longest, people = cursor.fetchone()
+        p50, p95, longest, users = cursor.fetchone()
         cursor.execute(IMPORTS_SQL, given)
         templates = [TemplateImports(*row) for row in cursor.fetchall()]
         cursor.execute(STAGES_SQL, given)
@@ -172,5 +172,5 @@ def insights_of(scope: Scope) -> DeploymentInsights:
         waited_p50=p50,
         waited_p95=p95,
         waited_longest=longest,
-        people=people,
+        users=users,
     )

@@ -1,5 +1,5 @@
-"""Figures about one template's jobs in the last days: how they end, how long they wait and run, where the time goes,
-and what goes wrong. One statement each."""
+"""Figures about one template's jobs in the last days: outcomes, waiting and run times, stage times and errors. One
+statement each."""
 
 import uuid
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from provisioning.queue.outcomes import ENDED, FAILED, IF_SUCCEEDED, RAN, SUCCEE
 
 DAYS = 30
 IS_RUN = is_run_sql("job.type")
-# Stages are read from the logs of so many newest jobs, errors counted up to so many kinds.
+# Stages are read from the logs of the newest jobs; the most common errors are shown.
 JOBS_READ = 40
 ERRORS_SHOWN = 5
 VERSIONS_SHOWN = 10
 
-# Imports are found by their version, runs by the version in their input: that it is one of few is said again in a way
-# that leads to the index.
+# Imports are found by their version, runs by the version in their input. The last condition repeats the join's in a
+# form for which PostgreSQL uses the index.
 JOBS = f"""
 WITH job AS (
     SELECT job.*, version.id AS version_id, version.name AS version_name
@@ -35,7 +35,7 @@ WITH job AS (
        AND job.input->>'template_version_id' = ANY(ARRAY(
                SELECT id::text FROM templates_app_templateversion WHERE template_id = %(template)s))
 )
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 OUTCOMES = f"""
 SELECT job.type = 'template_version_import' AS is_import,
        count(*) FILTER (WHERE {SUCCEEDED}),
@@ -48,7 +48,7 @@ SELECT job.type = 'template_version_import' AS is_import,
        {percentile(0.95, RAN, IF_SUCCEEDED)}
   FROM job
  GROUP BY 1
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 OUTCOMES_SQL = f"{JOBS}{OUTCOMES}"
 VERSIONS_SQL = f"""{JOBS}
 SELECT job.version_name, count(*), count(*) FILTER (WHERE {SUCCEEDED}), count(*) FILTER (WHERE {FAILED}),
@@ -59,7 +59,7 @@ SELECT job.version_name, count(*), count(*) FILTER (WHERE {SUCCEEDED}), count(*)
  GROUP BY job.version_id, job.version_name
  ORDER BY 2 DESC, 1
  LIMIT {VERSIONS_SHOWN}
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 ERRORS_SQL = f"""{JOBS}
 SELECT left(split_part(job.error, E'\\n', 1), 200), count(*), max(job.completed_at)
   FROM job
@@ -67,8 +67,8 @@ SELECT left(split_part(job.error, E'\\n', 1), 200), count(*), max(job.completed_
  GROUP BY 1
  ORDER BY 2 DESC, 3 DESC
  LIMIT {ERRORS_SHOWN}
-"""  # noqa: S608 - of constants
-# A stage lasts from its first line to the next stage's, the last one to the job's end.
+"""  # noqa: S608 - made of constants
+# A stage lasts from its first log line to the first line of the next stage, or to the job's end.
 STAGES = f""", read AS (
     SELECT job.id, job.completed_at FROM job WHERE {SUCCEEDED} ORDER BY job.completed_at DESC LIMIT {JOBS_READ}
 ), opening AS (
@@ -88,14 +88,14 @@ SELECT stage,
   FROM lasting
  GROUP BY stage
  ORDER BY 2 DESC
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 STAGES_SQL = f"{JOBS}{STAGES}"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How jobs of a kind ended, and how long they waited and, those that succeeded, ran: median and 95th percentile
-    in seconds."""
+    """The outcomes of jobs of a kind, and the median and 95th percentile, in seconds, of their waiting times and of the
+    run times of successful jobs."""
 
     succeeded: int = 0
     failed: int = 0
@@ -108,12 +108,12 @@ class Outcomes:
 
     @property
     def success_rate(self) -> float | None:
-        """Percent of those that succeeded or failed; None when there are none."""
-        return 100 * self.succeeded / self.judged if self.judged else None
+        """The percentage of successful jobs among those that succeeded or failed; None when there are none."""
+        return 100 * self.succeeded / self.finished if self.finished else None
 
     @property
-    def judged(self) -> int:
-        """How many succeeded or failed."""
+    def finished(self) -> int:
+        """The number of jobs that succeeded or failed."""
         return self.succeeded + self.failed
 
     @property
@@ -123,7 +123,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class VersionRuns:
-    """Runs of one version. Times in seconds, of those that succeeded."""
+    """Runs of one version. Times are those of successful runs, in seconds."""
 
     version: str
     count: int
@@ -140,7 +140,7 @@ class VersionRuns:
 
 @dataclass(frozen=True, slots=True)
 class CommonError:
-    """The first line of an error, how often it came and when last."""
+    """The first line of an error, the number of jobs that failed with it and the time of the last one."""
 
     text: str
     count: int
@@ -149,7 +149,7 @@ class CommonError:
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """How long a stage takes in jobs that succeed, in seconds. ``share`` is in percent of the slowest one."""
+    """The duration of a stage in successful jobs, in seconds. ``share`` is the percentage of the slowest stage's."""
 
     name: str
     p50: float
@@ -160,7 +160,7 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """What is known of a template's last days."""
+    """Figures of a template's last days."""
 
     runs: Outcomes
     imports: Outcomes
@@ -170,7 +170,7 @@ class Insights:
 
 
 def insights_of(template: uuid.UUID) -> Insights:
-    """Four statements."""
+    """Return the figures of a template. Runs four statements."""
     given: dict[str, Any] = {"template": template, "since": datetime.now(UTC) - timedelta(days=DAYS)}
     with connection.cursor() as cursor:
         cursor.execute(OUTCOMES_SQL, given)
@@ -191,7 +191,7 @@ def insights_of(template: uuid.UUID) -> Insights:
 
 
 def stage_times(rows: list[tuple[str, Any, Any, int]]) -> list[StageTimes]:
-    """What ``STAGES`` found, with each stage's share of the slowest one."""
+    """Convert the rows of ``STAGES``, adding each stage's share of the slowest one."""
     slowest = max((float(row[1]) for row in rows), default=0)
     return [
         StageTimes(name, p50, p95, count, 100 * float(p50) / slowest if slowest else 0)

@@ -1,4 +1,4 @@
-"""Figures about the use of templates: who uses them, and how long that takes. One grouped query each.
+"""Figures about the usage of templates: numbers of users and run times. One grouped query each.
 
 A *run* is a job that a developer waits for: a workspace build, or a dry run of a version.
 """
@@ -18,11 +18,11 @@ from provisioning.queue.outcomes import IF_SUCCEEDED, RAN, SUCCEEDED, percentile
 
 DAYS = 30
 IS_RUN = is_run_sql("job.type")
-# As long a list shows what it found before.
-FRESH_SECONDS = 10
+# The seconds for which summaries are cached.
+CACHE_SECONDS = 10
 
-# Runs of these templates since a moment, by the version that each of them is of. Jobs of other kinds, imports above
-# all, are left out before their input is read.
+# Runs of these templates since a time, joined to their versions. The condition on the type excludes imports before
+# their input is read.
 RUNS = f"""
   FROM provisioning_provisionerjob job
   JOIN templates_app_templateversion version ON version.id::text = job.input->>'template_version_id'
@@ -30,12 +30,12 @@ RUNS = f"""
    AND {IS_RUN}
    AND job.created_at >= %(since)s
 """
-# Leads to the index on the version in the input, which is quicker than one pass for few templates.
+# Makes PostgreSQL use the index on the version in the input: faster than a full pass for few templates.
 OF_FEW = """
    AND job.input->>'template_version_id' = ANY(ARRAY(
            SELECT id::text FROM templates_app_templateversion WHERE template_id = ANY(%(templates)s::uuid[])))
 """
-# Each template by days, and as a whole where the day is null.
+# Each template by day, and in total where the day is null.
 USE_SQL = f"""
 SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, count(DISTINCT job.initiator_id),
        {percentile(0.5, RAN, IF_SUCCEEDED)},
@@ -44,7 +44,7 @@ SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date AS day, co
 {RUNS}{OF_FEW}
  GROUP BY GROUPING SETS ((1, 2), (1))
 """
-# One row for each template, its users by the number of days since the first one.
+# One row per template, with its users keyed by the number of days since the first day.
 SUMMARY_SQL = f"""
 WITH run AS MATERIALIZED (
     SELECT version.template_id, (job.created_at AT TIME ZONE 'UTC')::date - %(first)s::date AS day, job.initiator_id,
@@ -70,7 +70,7 @@ SELECT * FROM daily JOIN whole USING (template_id)
 
 @dataclass(frozen=True, slots=True)
 class RunTimes:
-    """Median and 95th percentile of successful runs in seconds, and how many there were."""
+    """Median and 95th percentile of the times of successful runs in seconds, and the number of these runs."""
 
     p50: float | None = None
     p95: float | None = None
@@ -79,8 +79,7 @@ class RunTimes:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a template is used, in short. ``daily_users`` has an entry for each of the last days, the last one for
-    today."""
+    """The usage of a template in short. ``daily_users`` has an entry for each of the last days; the last is today's."""
 
     daily_users: list[int] = field(default_factory=list)
     run_times: RunTimes = RunTimes()
@@ -91,20 +90,20 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Use(Summary):
-    """How a template is used. ``daily_run_times`` has an entry for each of the last days as well."""
+class Usage(Summary):
+    """The usage of a template. ``daily_run_times`` also has an entry for each of the last days."""
 
     daily_run_times: list[RunTimes] = field(default_factory=list)
 
 
 def last_days(count: int = DAYS) -> list[date]:
-    """The last days, today included, in UTC."""
+    """Return the last days in UTC, including today."""
     today = datetime.now(UTC).date()
     return [today - timedelta(days=count - 1 - index) for index in range(count)]
 
 
-def use_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Use]:
-    """How these few templates were used in the last days: one query."""
+def usage_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Usage]:
+    """Return the usage of a few templates in the last days. Runs one query."""
     days = last_days()
     users = {template: [0] * len(days) for template in templates}
     daily = {template: [RunTimes()] * len(days) for template in templates}
@@ -119,19 +118,19 @@ def use_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Use]:
             elif day in index:
                 users[template][index[day]] = user_count
                 daily[template][index[day]] = times
-    return {template: Use(users[template], whole.get(template, RunTimes()), daily[template]) for template in templates}
+    return {template: Usage(users[template], whole.get(template, RunTimes()), daily[template]) for template in templates}
 
 
 def summaries_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Summary]:
-    """``use_of`` in short, for lists of many templates: one query, which goes through all runs of the days, and whose
-    answer is therefore given again for FRESH_SECONDS."""
+    """Return the usage in short, for lists of many templates. Runs one query over all runs of these days; its result is
+    therefore cached for CACHE_SECONDS."""
     days = last_days()
     names = "".join(sorted(template.hex for template in templates))
     key = f"summaries-{days[0]}-{hashlib.sha256(names.encode()).hexdigest()}"
     found: Mapping[uuid.UUID, Summary] | None = cache.get(key)
     if found is None:
         found = _summarize(templates, days)
-        cache.set(key, found, FRESH_SECONDS)
+        cache.set(key, found, CACHE_SECONDS)
     return found
 
 

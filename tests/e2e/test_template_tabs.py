@@ -72,7 +72,7 @@ def test_an_incomplete_form_comes_back_with_its_values(page, scene, sign_in, pro
     page.get_by_label("dotfiles").uncheck()
     page.get_by_role("button", name="Start a dry run").click()
     expect(page.get_by_role("alert")).to_contain_text("The dry run has not been started.")
-    expect(page.get_by_text("This has no default: give it a value.")).to_be_visible()
+    expect(page.get_by_text("This parameter has no default. Enter a value.")).to_be_visible()
     expect(page.get_by_label("image")).to_have_value("NO IMAGE")
     expect(page.get_by_label("dotfiles")).not_to_be_checked()
     expect(page.get_by_label("registry_token")).to_have_value("")

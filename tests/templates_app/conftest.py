@@ -1,4 +1,4 @@
-"""Whom the tests of templates and versions over the API are about."""
+"""The users and organizations of the tests of templates and versions."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.factories import make_user
 
 @pytest.fixture
 def admin(organization):
-    """``ada``, who manages the organization and has no role beyond it."""
+    """``ada``, an administrator of the organization without site roles."""
     return make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
 
 

@@ -1,4 +1,4 @@
-"""What two versions are said to differ in."""
+"""The comparison of two versions."""
 
 import pytest
 
@@ -24,11 +24,11 @@ def marked(line):
     return [span.text for span in line.spans if span.marked]
 
 
-def test_equal_archives_do_not_differ_whatever_the_order_of_their_members():
+def test_the_order_of_members_is_no_difference():
     assert changes({"main.tf": "a\n", "b/c.tf": "x"}, {"b/c.tf": "x", "main.tf": "a\n"}) == ()
 
 
-def test_new_removed_and_changed_files_by_path():
+def test_added_removed_and_changed_files_are_listed_by_path():
     found = changes(
         {"b.tf": "one\n", "z.tf": "same", "c.tf": "x\n"}, {"a.tf": "new\n", "b.tf": "two\n", "z.tf": "same"}
     )
@@ -40,7 +40,7 @@ def test_new_removed_and_changed_files_by_path():
     assert [file.hunks[0].header for file in found] == ["@@ -0,0 +1 @@", "@@ -1 +1 @@", "@@ -1 +0,0 @@"]
 
 
-def test_hunks_carry_line_numbers_of_both_sides_and_three_lines_around():
+def test_hunks_have_line_numbers_of_both_sides_and_three_lines_of_context():
     before = [f"line {number}" for number in range(1, 31)]
     after = [*before]
     after[9] = "line ten"
@@ -63,14 +63,14 @@ def test_hunks_carry_line_numbers_of_both_sides_and_three_lines_around():
     assert [(line.before, line.after) for line in second.lines if line.sign == "+"] == [(None, 26)]
 
 
-def test_only_the_words_that_differ_are_marked():
+def test_only_differing_words_are_marked():
     [file] = changes({"main.tf": '  cpu = "2" # cores'}, {"main.tf": '  cpu = "16" # cores'})
     old, new = file.hunks[0].lines
     assert (marked(old), marked(new)) == (["2"], ["16"])
     assert "".join(span.text for span in new.spans) == '  cpu = "16" # cores'
 
 
-def test_lines_with_little_in_common_have_no_marks():
+def test_dissimilar_lines_have_no_marks():
     [file] = changes({"main.tf": "resource one"}, {"main.tf": '}{ "zzz" : 42'})
     assert [marked(line) for line in file.hunks[0].lines] == [[], []]
 
@@ -86,13 +86,13 @@ def test_lines_with_little_in_common_have_no_marks():
         (b"one\r\n", "only line ends differ"),
     ],
 )
-def test_a_file_that_is_not_compared_by_line_says_why(content, note):
+def test_a_file_without_hunks_has_a_reason(content, note):
     [file] = changes({"main.tf": "one\n"}, {"main.tf": content})
     assert (file.change, file.hunks, file.note) == (Change.CHANGED, (), note)
     assert (file.size_before, file.size_after) == (4, len(content))
 
 
-def test_a_broken_archive_is_named():
+def test_a_broken_archive_is_rejected():
     with pytest.raises(Invalid):
         compare_files(tar_of({"main.tf": ""}), b"broken" * 200)
 
@@ -134,7 +134,7 @@ def versions_of(owner, organization, *results):
 
 
 @pytest.mark.django_db
-def test_parameters_and_resources_by_field():
+def test_parameters_and_resources_are_compared_by_field():
     organization = make_organization()
     owner = make_user(site_roles=("owner",), organizations=(organization,))
     before, after = versions_of(
@@ -175,7 +175,7 @@ def test_the_default_of_a_secret_is_not_shown():
 
 
 @pytest.mark.django_db
-def test_the_source_is_only_compared_for_those_who_may_read_it():
+def test_files_are_compared_only_for_users_who_may_read_them():
     organization = make_organization()
     author = make_user(organizations=(organization,))
     stranger = make_user(organizations=(organization,))
@@ -191,7 +191,7 @@ def test_the_source_is_only_compared_for_those_who_may_read_it():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("rows", [1, 3])
-def test_the_number_of_queries_does_not_grow(django_assert_num_queries, rows):
+def test_the_number_of_queries_is_independent_of_the_rows(django_assert_num_queries, rows):
     organization = make_organization()
     owner = make_user(site_roles=("owner",), organizations=(organization,))
     resources = tuple(

@@ -1,4 +1,4 @@
-"""Filters of templates and versions: what they find, and that filtered lists look like whole ones."""
+"""Filters of templates and versions: their results, and the shape of filtered lists."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def names(user, path, query=""):
 
 
 @pytest.mark.parametrize("path", ["templates", "organizations/acme/templates"])
-def test_templates(owner, org, path):
+def test_filters_of_templates(owner, org, path):
     make_template(user=owner, organization=org, name="web")
     make_template(user=owner, organization=org, name="web-2", display_name="Data")
     make_template(user=owner, organization=org, name="data")
@@ -43,7 +43,7 @@ def test_templates(owner, org, path):
     assert ApiClient(owner).get(path, QUERY_STRING="organization=nowhere").status_code == 404
 
 
-def test_filters_show_nobody_more(owner, org):
+def test_filters_do_not_reveal_hidden_templates(owner, org):
     member = make_user(organizations=(org,))
     make_template(user=owner, organization=org, name="secret", everyone=False)
     make_template(user=owner, organization=org, name="gone", everyone=False, deleted=True)
@@ -53,7 +53,7 @@ def test_filters_show_nobody_more(owner, org):
     assert names(make_user(), f"organizations/{org.pk}/templates", "name=secret") == []
 
 
-def test_a_filtered_list_of_templates_looks_like_the_whole(owner, org):
+def test_a_filtered_list_of_templates_has_the_shape_of_the_full_list(owner, org):
     make_template(user=owner, organization=org, name="web", description="é", icon="/x.svg")
     api = ApiClient(owner)
     assert (
@@ -62,7 +62,7 @@ def test_a_filtered_list_of_templates_looks_like_the_whole(owner, org):
     )
 
 
-def test_versions(owner, org):
+def test_filters_of_versions(owner, org):
     other = make_user("bob", organizations=(org,))
     template = make_template(user=owner, organization=org)
     active = template.active_version.name
@@ -89,7 +89,7 @@ def test_versions(owner, org):
     assert unknown.status_code == 400
 
 
-def test_a_filtered_list_of_versions_looks_like_the_whole(owner, org):
+def test_a_filtered_list_of_versions_has_the_shape_of_the_full_list(owner, org):
     template = make_template(user=owner, organization=org)
     make_version(user=owner, organization=org, template=template, error="no")
     api, path = ApiClient(owner), f"templates/{template.pk}/versions"

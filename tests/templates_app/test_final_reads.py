@@ -1,4 +1,4 @@
-"""What an import found is kept in memory once the import has ended; who may see it is asked each time."""
+"""The results of a finished import are cached; every read checks the caller's access."""
 
 import pytest
 from django.db import connection
@@ -46,7 +46,7 @@ def member(organization):
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_second_read_asks_only_who_may_see_it(endpoint, template, admin, member):
+def test_a_second_read_only_checks_access(endpoint, template, admin, member):
     path = f"templateversions/{template.active_version_id}/{endpoint}"
     first = ApiClient(admin).get(path)
     assert first.status_code == 200
@@ -60,7 +60,7 @@ def test_a_second_read_asks_only_who_may_see_it(endpoint, template, admin, membe
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_what_is_kept_is_for_those_who_may_see_it(endpoint, template, member):
+def test_cached_results_are_only_for_callers_with_access(endpoint, template, member):
     path = f"templateversions/{template.active_version_id}/{endpoint}"
     api = ApiClient(member)
     assert api.get(path).status_code == 200
@@ -70,7 +70,7 @@ def test_what_is_kept_is_for_those_who_may_see_it(endpoint, template, member):
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_caller_who_is_remembered_is_asked_again(endpoint, template, member):
+def test_a_cached_caller_is_checked_again(endpoint, template, member):
     path = f"templateversions/{template.active_version_id}/{endpoint}"
     api = ApiClient(member)
     assert [api.get(path).status_code for _ in range(2)] == [200, 200]
@@ -78,13 +78,13 @@ def test_a_caller_who_is_remembered_is_asked_again(endpoint, template, member):
     assert api.get(path).status_code == 401
 
 
-def test_what_a_failed_import_found_is_nothing(admin, organization, template):
+def test_a_failed_import_has_no_results(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, error="it failed")
     api = ApiClient(admin)
     assert [api.get(f"templateversions/{version.pk}/resources").body for _ in range(2)] == [[], []]
 
 
-def test_nothing_is_kept_before_the_end(admin, organization, template):
+def test_nothing_is_cached_before_the_import_has_ended(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     api = ApiClient(admin)
     for endpoint in RESULTS:
@@ -95,7 +95,7 @@ def test_nothing_is_kept_before_the_end(admin, organization, template):
     assert len(parameters) == RichParameter.objects.filter(template_version=version).count() > 0
 
 
-def test_versions_and_kinds_are_kept_apart(admin, organization, template):
+def test_versions_and_kinds_are_cached_separately(admin, organization, template):
     other = make_version(user=admin, organization=organization, template=template)
     api = ApiClient(admin)
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_versions_and_kinds_are_kept_apart(admin, organization, template):
         assert list(answers.values()) == [len(FOUND.start.resources) + len(FOUND.stop.resources), 2, 0, 0]
 
 
-def test_a_log_is_kept_once_the_import_has_ended_and_each_part_by_itself(admin, organization, template):
+def test_parts_of_a_finished_imports_log_are_cached_separately(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     api = ApiClient(admin)
     path = f"templateversions/{version.pk}/logs"
@@ -125,7 +125,7 @@ def test_a_log_is_kept_once_the_import_has_ended_and_each_part_by_itself(admin, 
         writing.append(version.job_id, lease.token, [line("four")])
 
 
-def test_a_long_log_is_whole_when_its_first_page_is_kept(admin, organization, template):
+def test_a_long_log_is_complete_when_its_first_page_is_cached(admin, organization, template):
     version = make_version(user=admin, organization=organization, template=template, finished=False)
     lease = claim()
     writing.append(version.job_id, lease.token, [line(f"line {n}") for n in range(PAGE_LINES + 7)])
@@ -137,7 +137,7 @@ def test_a_long_log_is_whole_when_its_first_page_is_kept(admin, organization, te
         )
 
 
-def test_those_used_longest_ago_make_room():
+def test_least_recently_used_answers_are_evicted():
     size = 10 + ENTRY_BYTES
     kept = KeptAnswers(8 * size)
     for name in "abcdefgh":
@@ -149,7 +149,7 @@ def test_those_used_longest_ago_make_room():
     assert kept.get("a") is None
 
 
-def test_a_large_answer_is_not_kept_and_none_is_without_room():
+def test_large_answers_are_not_cached_and_nothing_is_without_capacity():
     kept = KeptAnswers(8 * ENTRY_BYTES + 80)
     kept.keep("large", (bytes(11), True))
     assert kept.get("large") is None

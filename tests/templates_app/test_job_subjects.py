@@ -1,4 +1,4 @@
-"""The jobs that are about a template: which they are, and by what they are found."""
+"""The jobs of a template: which are found, and with which indexes."""
 
 import uuid
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def web(owner, organization):
-    """A template with an import, a dry run and a build; another one has an import and a dry run."""
+    """A template with an import, a dry run and a build; another template with an import and a dry run."""
     templates = [make_template(user=owner, organization=organization, name=name) for name in ("web", "other")]
     for template, kinds in zip(templates, ((JobType.DRY_RUN, JobType.BUILD), (JobType.DRY_RUN,)), strict=True):
         given = {"template_version_id": str(template.active_version_id)}
@@ -33,14 +33,14 @@ def jobs_of(template):
 
 
 @pytest.mark.parametrize("few", [0, 1, 2, 1000])
-def test_few_runs_and_many_are_found_alike(owner, web, monkeypatch, few):
+def test_few_and_many_runs_are_found_alike(owner, web, monkeypatch, few):
     monkeypatch.setattr(job_subjects, "FEW_RUNS", few)
     found = ProvisionerJob.objects.filter(about_templates(Actor.of(owner), "WE"))
     assert len(found) == 3
     assert {job.pk for job in found} == jobs_of(web)
 
 
-def test_a_template_costs_two_queries_and_none_costs_one(owner, web, django_assert_num_queries):
+def test_two_queries_with_matching_templates_one_without(owner, web, django_assert_num_queries):
     actor = Actor.of(owner)
     with django_assert_num_queries(2):
         about_templates(actor, "web")
@@ -62,7 +62,7 @@ def test_access_lists_and_deletion(owner, web, organization):
 
 @pytest.mark.parametrize(("few", "indexes"), [(1000, {"pkey"}), (0, {"pkey", "runs"})])
 def test_a_prepared_statement_finds_jobs_by_indexes(owner, web, monkeypatch, few, indexes):
-    """It may be planned before its parameters are known."""
+    """PostgreSQL can plan a prepared statement before it knows the parameters."""
     monkeypatch.setattr(job_subjects, "FEW_RUNS", few)
     jobs = ProvisionerJob.objects.filter(about_templates(Actor.of(owner), "web")).order_by()
     sql, parameters = jobs.values("pk").query.sql_with_params()
@@ -79,7 +79,7 @@ def test_a_prepared_statement_finds_jobs_by_indexes(owner, web, monkeypatch, few
 
 
 def test_few_runs_among_many_jobs_are_found_by_the_index(owner, web, organization, monkeypatch):
-    """PostgreSQL thinks that any version has one run in two hundred, and would read the table until it has enough."""
+    """PostgreSQL assumes that a version has one run in two hundred, and would read the table until it has a page."""
     monkeypatch.setattr(job_subjects, "FEW_RUNS", 5)
     for _ in range(9):
         make_version(user=owner, organization=organization, template=web, finished=False)

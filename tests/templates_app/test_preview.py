@@ -1,4 +1,4 @@
-"""What is told of uploaded files at once."""
+"""The preview of uploaded files."""
 
 import pytest
 
@@ -49,7 +49,7 @@ data "coder_parameter" "size" {
 """
 
 
-def test_variables_and_parameters_that_are_written_out():
+def test_variables_and_literal_parameters_are_found():
     found = preview_of(tar_of({"main.tf": MAIN, "below/main.tf": "# nothing", "big.bin": b"\0" * 4096}))
     assert found is not None
     assert [(row.name, row.default_source_value, row.sensitive) for row in found.variables] == [
@@ -60,7 +60,7 @@ def test_variables_and_parameters_that_are_written_out():
     assert found.problems == ()
 
 
-def test_problems_have_a_place():
+def test_problems_have_file_and_line():
     found = preview_of(tar_of({"main.tf": 'variable "a" {\n  default = \n}\n'}))
     assert found is not None
     assert found.variables == ()
@@ -70,13 +70,13 @@ def test_problems_have_a_place():
 @pytest.mark.parametrize(
     ("archive", "text"), [(tar_of({"README.md": "# hi"}), "no .tf file"), (b"rubbish" * 200, "broken")]
 )
-def test_what_is_no_template_is_said(archive, text):
+def test_files_that_are_no_template_are_reported(archive, text):
     found = preview_of(archive)
     assert found is not None
     assert text in found.problems[0].text
 
 
-def test_too_much_is_left_to_the_import():
+def test_large_configurations_have_no_preview():
     assert preview_of(tar_of({"main.tf": "#" * (MAX_CONFIGURATION_BYTES + 1)})) is None
     assert preview_of(tar_of({f"f{number}.tf": "" for number in range(MAX_FILES + 1)})) is None
 
@@ -90,7 +90,7 @@ def test_starters_have_no_problems(slug):
 
 
 @pytest.mark.django_db
-def test_the_page_of_a_waiting_import_shows_it_to_those_who_may_read_the_files():
+def test_the_page_of_a_waiting_import_shows_the_preview_to_readers_of_the_files():
     organization = make_organization("acme", is_default=True)
     author = make_user("ada", organizations=(organization,), organization_roles=("organization-admin",))
     version = make_version(user=author, organization=organization, finished=False)
@@ -109,7 +109,7 @@ def test_the_page_of_a_waiting_import_shows_it_to_those_who_may_read_the_files()
 
 
 @pytest.mark.django_db
-def test_a_starter_shows_its_readme_and_is_offered_to_those_who_may_use_it():
+def test_the_page_of_a_starter_shows_its_readme_and_a_button_for_allowed_users():
     organization = make_organization("acme", is_default=True)
     owner = make_user("ada", organizations=(organization,), site_roles=("owner",))
     text = text_of(browser(owner).get("/starters/docker"))

@@ -1,4 +1,4 @@
-"""Compiled reads answer what the plain serializers answer, key for key and in the same order."""
+"""Compiled reads return the same JSON as the plain serializers, including the order of keys."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def world():
-    """An organization with two templates, one of them with versions in every state, and its administrator."""
+    """An organization with an administrator and two templates, one of which has versions in every state."""
     organization = make_organization(is_default=True)
     admin = make_user(
         "ada", organizations=(organization, make_organization()), organization_roles=("organization-admin",)
@@ -59,12 +59,12 @@ def plain(serializer: Any) -> Any:
 
 
 def ordered(raw: bytes) -> Any:
-    """Decoded with every object as a list of pairs, so that the order of keys counts."""
+    """Decode every object as a list of pairs, so that the order of keys is compared."""
     return json.loads(raw, object_pairs_hook=lambda pairs: pairs)
 
 
 def compact(raw: bytes) -> bool:
-    """Whether there is no blank between tokens."""
+    """Return True if there are no spaces between tokens."""
     return raw == json.dumps(json.loads(raw), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
@@ -153,7 +153,7 @@ def test_a_compiled_read_takes_one_query(world, name, django_assert_num_queries)
 
 
 @pytest.mark.parametrize("name", READS)
-def test_the_short_way_answers_with_the_same_headers(world, name, settings):
+def test_the_fast_path_answers_with_the_same_headers(world, name, settings):
     settings.RATELIMIT_API = 100
     organization, admin, template = world
     path, _ = READS[name](organization, template)
@@ -178,7 +178,7 @@ def test_the_roles_of_an_author_are_those_of_the_serializer(world, roles):
 
 
 @pytest.mark.parametrize("reference", ["{id}", "{name}", "default", "DEFAULT"])
-def test_a_list_finds_its_organization_by_any_reference(world, reference):
+def test_a_list_accepts_any_reference_to_its_organization(world, reference):
     organization, admin, template = world
     api = ApiClient(admin)
     named = reference.format(id=organization.pk, name=organization.name.upper())
@@ -188,7 +188,7 @@ def test_a_list_finds_its_organization_by_any_reference(world, reference):
         assert api.get(f"organizations/{named}/templates/rich").body["id"] == str(template.pk)
 
 
-def test_an_author_is_shown_with_the_organizations_that_the_reader_sees(world):
+def test_an_author_has_only_the_organizations_visible_to_the_reader(world):
     organization, _, template = world
     member = make_user(organizations=(organization,))
     version = rich_version(template)
@@ -210,6 +210,6 @@ def test_a_statement_is_compiled_once_for_all_actors_of_a_shape(world):
     for _ in range(2):
         for client in clients:
             client.get(f"templates/{template.pk}")
-    # With no site role and with the auditor's, for callers who are known and for those who prove themselves.
+    # Without a site role and with the auditor's, for cached callers and for callers that authenticate.
     assert len(reads.TEMPLATE.statements) == 4
     assert [client.get(f"templates/{template.pk}").status_code for client in clients] == [200, 404, 404, 200]

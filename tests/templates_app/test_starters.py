@@ -58,7 +58,7 @@ def test_archives_are_plain_and_always_the_same(slug: str) -> None:
         assert main.read() == (catalogue.FOLDER / slug / "main.tf").read_bytes()
 
 
-def test_an_archive_lists_folders_before_what_is_in_them_and_leaves_rubbish_out(tmp_path: Path) -> None:
+def test_an_archive_lists_folders_before_their_files_and_skips_caches(tmp_path: Path) -> None:
     for name in ("b/two.txt", "b/one/x.txt", "a.txt", "c.txt", ".terraform/x", "b/.lock"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def test_an_archive_lists_folders_before_what_is_in_them_and_leaves_rubbish_out(
         assert tar.getnames() == ["a.txt", "b", "b/one", "b/one/x.txt", "b/two.txt", "c.txt"]
 
 
-def test_an_unknown_archive_is_a_key_error() -> None:
+def test_an_unknown_slug_has_no_archive() -> None:
     with pytest.raises(KeyError):
         archive("nope")
 
@@ -78,16 +78,16 @@ def test_an_unknown_archive_is_a_key_error() -> None:
     [
         (None, "cannot be read"),
         (b"\xff", "not valid UTF-8"),
-        (b"# Title\n", "does not begin with front matter"),
+        (b"# Title\n", "does not start with front matter"),
         (b"---\nname: x\n", "is not closed"),
         (b"---\nname: [\n---\n", "not valid YAML"),
-        (b"---\n- a\n---\n", "must map names to values"),
+        (b"---\n- a\n---\n", "must be a mapping of names to values"),
         (b"---\ndescription: x\n---\n", "has no name"),
         (b"---\nname: x\n---\n", "has no description"),
-        (b"---\nname: 1\ndescription: x\n---\n", "name in the front matter of README.md must be a text"),
-        (b"---\nname: x\ndescription: x\ntags: cloud\n---\n", "must be a list of texts"),
-        (b"---\nname: x\ndescription: x\ntags: [1]\n---\n", "must be a list of texts"),
-        (b"---\nname: x\ndescription: x\nicon: [a]\n---\n", "icon in the front matter of README.md must be a text"),
+        (b"---\nname: 1\ndescription: x\n---\n", "name in the front matter of README.md must be a string"),
+        (b"---\nname: x\ndescription: x\ntags: cloud\n---\n", "must be a list of strings"),
+        (b"---\nname: x\ndescription: x\ntags: [1]\n---\n", "must be a list of strings"),
+        (b"---\nname: x\ndescription: x\nicon: [a]\n---\n", "icon in the front matter of README.md must be a string"),
     ],
 )
 def test_a_broken_starter_is_named(tmp_path: Path, readme: bytes | None, problem: str) -> None:
@@ -107,7 +107,7 @@ def test_tags_and_icon_are_optional(tmp_path: Path) -> None:
     assert (starter.tags, starter.icon, starter.markdown) == ((), "", "\n# Plain\n")
 
 
-def test_hello_needs_no_provider_but_ours() -> None:
+def test_hello_needs_only_the_coder_provider() -> None:
     module = read_module(catalogue.FOLDER / "hello")
     assert module.provider_usage == {}
     assert [call.is_local for call in module.module_calls] == [True]
@@ -127,12 +127,12 @@ def test_hello_needs_no_provider_but_ours() -> None:
         ("kubernetes", "registry.terraform.io/hashicorp/kubernetes"),
     ],
 )
-def test_the_others_use_one_provider(slug: str, provider: str) -> None:
+def test_other_starters_use_one_more_provider(slug: str, provider: str) -> None:
     assert list(read_module(catalogue.FOLDER / slug).provider_usage) == [provider]
 
 
-def test_every_required_variable_is_absent() -> None:
-    """A starter can be imported without asking for anything."""
+def test_no_starter_has_required_variables() -> None:
+    """A starter can be imported without any values."""
     for slug in SLUGS:
         for variable in read_module(catalogue.FOLDER / slug).variables:
             assert variable.default_source_value is not None

@@ -1,4 +1,4 @@
-"""``manage.py templates``, as somebody at a terminal uses it."""
+"""``manage.py templates``, as used in a terminal."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def _daemon():
-    """Ends each waiting job well, as a daemon would."""
+    """Complete each waiting job, as a daemon would."""
     stop = threading.Event()
 
     def work() -> None:
@@ -62,7 +62,7 @@ def run(*arguments: object, **options: object) -> str:
 
 @pytest.mark.usefixtures("_daemon")
 def test_push_versions_promote_rollback_and_pull(owner, folder, tmp_path):
-    assert "Made template web" in run("push", folder, "--version-name", "v1", "--message", "first")
+    assert "Created template web" in run("push", folder, "--version-name", "v1", "--message", "first")
     assert "Nothing has changed" in run("push", folder)
     (folder / "main.tf").write_text('variable "region" {}\nvariable "zone" {}\n')
     assert "v1 stays active" in run("push", folder, "--version-name", "v2")
@@ -113,14 +113,14 @@ def test_an_archive_and_a_file_of_values_can_be_pushed(owner, folder, tmp_path):
 
 
 @pytest.mark.usefixtures("_daemon")
-def test_files_that_somebody_else_has_pushed_are_nothing_new(owner, folder):
+def test_files_pushed_by_another_user_are_unchanged(owner, folder):
     run("push", folder)
     make_user("omar", organizations=(Organization.objects.get(),), site_roles=("owner",))
     assert "Nothing has changed" in run("push", folder, acting="omar")
 
 
 @pytest.mark.usefixtures("_daemon")
-def test_rollback_passes_over_archived_versions(owner, folder):
+def test_rollback_skips_archived_versions(owner, folder):
     for name in ("v1", "v2", "v3"):
         (folder / "main.tf").write_text(f"# {name}\n")
         run("push", folder, "--version-name", name, "--activate")
@@ -130,7 +130,7 @@ def test_rollback_passes_over_archived_versions(owner, folder):
 
 @pytest.mark.usefixtures("_daemon")
 @pytest.mark.parametrize("ending", [{"error": "no such module"}, {"canceled_at": datetime.now(UTC)}])
-def test_versions_that_came_to_nothing_do_not_count(owner, folder, ending):
+def test_failed_versions_are_ignored(owner, folder, ending):
     for name in ("v1", "v2", "v3"):
         (folder / "main.tf").write_text(f"# {name}\n")
         run("push", folder, "--version-name", name, "--activate")
@@ -160,15 +160,15 @@ def test_a_failed_import_is_exit_code_3_with_the_reason(owner, folder):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("push", "/no/such/folder"), "neither a folder nor a file"),
+        (("push", "/no/such/folder"), "not a folder or a file"),
         (("versions", "nothing"), "no template 'nothing'"),
         (("promote", "web", "v9"), "no version 'v9'"),
-        (("rollback", "web"), "no good version before"),
+        (("rollback", "web"), "no usable version before"),
         (("list", "--organization", "nowhere"), "not found"),
         (("--as", "nobody", "list"), "no user 'nobody'"),
     ],
 )
-def test_what_cannot_be_done_is_exit_code_1_with_the_reason(owner, arguments, text):
+def test_an_error_is_exit_code_1_with_the_reason(owner, arguments, text):
     make_template(user=owner, organization=owner.organizations.get(), name="web")
     with pytest.raises(CommandError, match=text) as failure:
         run(*arguments)
@@ -185,7 +185,7 @@ def test_what_cannot_be_done_is_exit_code_1_with_the_reason(owner, arguments, te
         (("--message", "m" * 1025), "message: "),
     ],
 )
-def test_bad_names_are_refused_before_anything_is_stored(owner, folder, options, text):
+def test_invalid_names_are_rejected_before_anything_is_stored(owner, folder, options, text):
     with pytest.raises(CommandError, match=text) as failure:
         run("push", folder, *options)
     assert failure.value.returncode == 1
@@ -200,17 +200,17 @@ def test_bad_names_are_refused_before_anything_is_stored(owner, folder, options,
         ("zones: !!set {a, b}\n", "parameters: the value of 'zones'"),
         ("zones: &all [*all]\n", "parameters: the value of 'zones'"),
         ("zones: [.nan]\n", "parameters: the value of 'zones'"),
-        ("- a\n", "parameters: .* must hold a mapping"),
+        ("- a\n", "parameters: .* must contain a mapping"),
     ],
 )
-def test_bad_values_are_refused_by_name(owner, folder, tmp_path, content, text):
+def test_invalid_values_are_rejected_by_name(owner, folder, tmp_path, content, text):
     values = tmp_path / "values.yaml"
     values.write_text(content)
     with pytest.raises(CommandError, match=text):
         run("push", folder, "--parameters", values)
 
 
-def test_a_target_that_cannot_be_written_is_named(owner, tmp_path):
+def test_an_unwritable_target_is_named(owner, tmp_path):
     version = make_template(user=owner, organization=owner.organizations.get(), name="web").active_version
     version.job.file = make_file(owner)
     version.job.save()
@@ -221,13 +221,13 @@ def test_a_target_that_cannot_be_written_is_named(owner, tmp_path):
         assert failure.value.returncode == 1
 
 
-def test_the_acting_user_has_their_own_rights_only(owner, folder):
+def test_the_command_has_the_rights_of_the_acting_user(owner, folder):
     member = make_user("mel", organizations=(owner.organizations.get(),))
     with pytest.raises(CommandError, match="Forbidden"):
         run("--as", member.username, "push", folder)
 
 
-def test_an_existing_target_is_left_alone(owner, tmp_path):
+def test_an_existing_target_is_not_overwritten(owner, tmp_path):
     make_template(user=owner, organization=owner.organizations.get(), name="web")
     (tmp_path / "there").mkdir()
     with pytest.raises(CommandError, match="exists already"):

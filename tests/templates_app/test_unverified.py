@@ -1,4 +1,4 @@
-"""A version for which stubs answered is never applied."""
+"""A version imported with stubs is never applied."""
 
 import pytest
 from django.urls import reverse
@@ -10,14 +10,14 @@ from tests.factories import make_organization, make_user, make_version
 PLANS = {"start": PlanResult(), "stop": PlanResult()}
 
 
-def test_a_version_of_real_providers_and_modules_may_be_applied():
+def test_a_version_with_real_providers_and_modules_may_be_applied():
     version = TemplateVersion()
     assert version.is_verified
     version.require_verified()
 
 
 @pytest.mark.parametrize("field", ["unverified_providers", "unverified_modules"])
-def test_a_version_of_stubs_may_not(field):
+def test_a_version_with_stubs_may_not_be_applied(field):
     version = TemplateVersion(**{field: ["acme/vpc/aws"]})
     assert not version.is_verified
     with pytest.raises(Unverified) as caught:
@@ -27,7 +27,7 @@ def test_a_version_of_stubs_may_not(field):
 
 
 @pytest.mark.django_db
-def test_the_list_of_versions_shows_it(client):
+def test_the_list_of_versions_marks_unverified_versions(client):
     owner = make_user(site_roles=("owner",))
     result = ImportResult(**PLANS, unverified_modules=("acme/vpc/aws",))
     make_version(user=owner, organization=make_organization(), result=result)

@@ -33,7 +33,7 @@ from templates_app.services.access import find_organization
 
 
 class PushArguments(BodySerializer):
-    """What ``push`` is told, by the rules of the API."""
+    """The arguments of ``push``, validated by the rules of the API."""
 
     name = StrictTextField(validators=[check_template_name])
     version_name = StrictTextField(required=False, allow_blank=True)
@@ -47,14 +47,14 @@ class PushArguments(BodySerializer):
 
 
 class ValuesLoader(yaml.SafeLoader):
-    """Reads dates as the texts that they are written as: variables of Terraform know no dates."""
+    """Loads dates as text, because Terraform has no date type."""
 
 
-def _as_written(loader: ValuesLoader, node: Any) -> Any:
+def _construct_text(loader: ValuesLoader, node: Any) -> Any:
     return loader.construct_scalar(node)
 
 
-ValuesLoader.add_constructor("tag:yaml.org,2002:timestamp", _as_written)
+ValuesLoader.add_constructor("tag:yaml.org,2002:timestamp", _construct_text)
 
 
 class Command(ActingCommand):
@@ -62,29 +62,29 @@ class Command(ActingCommand):
 
     def add_actions(self, actions: Any) -> None:
         push = actions.add_parser("push", help="import a folder or archive as a new version")
-        push.add_argument("source", type=Path, help="a folder of Terraform, or a tar or zip archive")
-        push.add_argument("--name", help="the template (default: the source's name); made when it does not exist")
-        push.add_argument("--version-name", default="", help="name of the version (default: made up)")
-        push.add_argument("--message", default="", help="what is new in it")
-        push.add_argument("--parameters", type=Path, metavar="FILE", help="values of variables: a YAML or JSON mapping")
-        push.add_argument("--activate", action="store_true", help="promote the version when its import succeeds")
-        push.add_argument("--force", action="store_true", help="push although nothing has changed")
+        push.add_argument("source", type=Path, help="folder of Terraform files, or a tar or zip archive")
+        push.add_argument("--name", help="name of the template (default: the source's name); created if it does not exist")
+        push.add_argument("--version-name", default="", help="name of the version (default: a random name)")
+        push.add_argument("--message", default="", help="description of the changes")
+        push.add_argument("--parameters", type=Path, metavar="FILE", help="YAML or JSON mapping with values of variables")
+        push.add_argument("--activate", action="store_true", help="make the version active when its import succeeds")
+        push.add_argument("--force", action="store_true", help="push even if nothing has changed")
 
-        pull = actions.add_parser("pull", help="get the files of a version")
-        pull.add_argument("name", help="the template")
-        pull.add_argument("target", type=Path, help="a new folder, or a file that ends in .tar")
-        pull.add_argument("--version", help="the version (default: the active one)")
+        pull = actions.add_parser("pull", help="download the files of a version")
+        pull.add_argument("name", help="name of the template")
+        pull.add_argument("target", type=Path, help="new folder, or new file ending in .tar")
+        pull.add_argument("--version", help="name of the version (default: the active version)")
 
-        actions.add_parser("list", help="the templates")
-        listed = actions.add_parser("versions", help="the versions of a template, oldest first")
-        listed.add_argument("name", help="the template")
-        promote = actions.add_parser("promote", help="make a version the active one")
-        promote.add_argument("name", help="the template")
-        promote.add_argument("version", help="the version")
-        rollback = actions.add_parser("rollback", help="make the last good version before the active one active again")
-        rollback.add_argument("name", help="the template")
+        actions.add_parser("list", help="list the templates")
+        listed = actions.add_parser("versions", help="list the versions of a template, oldest first")
+        listed.add_argument("name", help="name of the template")
+        promote = actions.add_parser("promote", help="make a version the active version")
+        promote.add_argument("name", help="name of the template")
+        promote.add_argument("version", help="name of the version")
+        rollback = actions.add_parser("rollback", help="make the last usable version before the active one active")
+        rollback.add_argument("name", help="name of the template")
         for parser in (push, pull, listed, promote, rollback, actions.choices["list"]):
-            parser.add_argument("--organization", default=DEFAULT, help="id or name (default: the default one)")
+            parser.add_argument("--organization", default=DEFAULT, help="id or name of the organization (default: the default organization)")
 
     # ---------------------------------------------------------------- push
     def act_push(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -117,22 +117,22 @@ class Command(ActingCommand):
             raise CommandError(f"The import {version.job.status}: {version.job.error}", returncode=JOB_FAILED)
         if template is None:
             template = templates.create(actor, organization, templates.NewTemplate(name=name, version_id=version.pk))
-            self.write(f"Made template {name} with version {version.name}, which is active.")
+            self.write(f"Created template {name} with active version {version.name}.")
         elif options["activate"]:
             templates.promote(actor, template, version.pk)
-            self.write(f"Version {version.name} of {name} is active.")
+            self.write(f"Version {version.name} of {name} is now active.")
         else:
             self.write(f"Imported version {version.name} of {name}; {template.active_version.name} stays active.")
         version.refresh_from_db()
         return {**self._version_answer(actor, version), "unchanged": False}
 
     def _unchanged(self, actor: Actor, template: Template, version: TemplateVersion, *, activate: bool) -> Any:
-        """Say that a version has these files already, and promote it where that was asked for."""
+        """Report that a version has these files already; promote it if requested."""
         if version.pk == template.active_version_id:
             self.write(f"Nothing has changed: {template.name}'s active version {version.name} has these files.")
         elif activate:
             templates.promote(actor, template, version.pk)
-            self.write(f"Nothing has changed: {version.name} of {template.name} has these files, and is active now.")
+            self.write(f"Nothing has changed: {version.name} of {template.name} has these files; it is now active.")
         else:
             active = template.active_version.name
             self.write(f"Nothing has changed: {version.name} of {template.name} has these files; {active} is active.")
@@ -141,7 +141,7 @@ class Command(ActingCommand):
     def _watch(self, job: ProvisionerJob) -> None:
         """Show the job's log until it ends."""
         if not ProvisionerDaemon.objects.online().exists():
-            self.stderr.write("No daemon is online: the import waits for one (manage.py up or provisionerd).")
+            self.stderr.write("No daemon is online. The import waits until one is started (manage.py up or provisionerd).")
         lines = timed_lines(job)
         if self.as_json:
             for _ in lines:
@@ -174,7 +174,7 @@ class Command(ActingCommand):
         self.write(f"Wrote version {version.name} of {template.name} to {target}.")
         return {"version": version.name, "target": str(target)}
 
-    # ---------------------------------------------------------------- the rest
+    # ---------------------------------------------------------------- list, versions, promote, rollback
     def act_list(self, actor: Actor, options: dict[str, Any]) -> Any:
         organization = find_organization(actor, options["organization"])
         rows = Template.objects.visible(actor).filter(organization=organization).most_used_first()
@@ -182,7 +182,7 @@ class Command(ActingCommand):
         self.table(
             ("Template", "Display name", "Active version", "Updated"),
             [(row.name, row.display_name, row.active_version.name, format_time(row.updated_at)) for row in listed],
-            "There are no templates yet: manage.py templates push FOLDER makes one.",
+            "There are no templates yet. Create one with: manage.py templates push FOLDER",
         )
         return TemplateSerializer(listed, many=True).data
 
@@ -210,15 +210,15 @@ class Command(ActingCommand):
         template = self._template(actor, options)
         version = named_version(template, options["version"])
         templates.promote(actor, template, version.pk)
-        self.write(f"Version {version.name} of {template.name} is active.")
+        self.write(f"Version {version.name} of {template.name} is now active.")
         return self._version_answer(actor, version)
 
     def act_rollback(self, actor: Actor, options: dict[str, Any]) -> Any:
         template = self._template(actor, options)
-        earlier = template.versions.good().filter(created_at__lt=template.active_version.created_at)
+        earlier = template.versions.usable().filter(created_at__lt=template.active_version.created_at)
         version = earlier.order_by("-created_at", "-id").first()
         if version is None:
-            raise NotFound(f"{template.name} has no good version before {template.active_version.name}.")
+            raise NotFound(f"{template.name} has no usable version before {template.active_version.name}.")
         before = template.active_version
         templates.promote(actor, template, version.pk)
         self.write(f"Rolled {template.name} back from {before.name} to {version.name}.")
@@ -236,13 +236,13 @@ class Command(ActingCommand):
 
 
 def named_templates(actor: Actor, organization: Organization, name: str) -> QuerySet[Template]:
-    """The visible template of that name, with its active version."""
+    """Return the visible template with this name, with its active version."""
     rows = Template.objects.visible(actor).filter(organization=organization, name__iexact=name)
     return rows.select_related("active_version__job__file")
 
 
 def named_version(template: Template, name: str) -> TemplateVersion:
-    """The template's version of that name. Raises NotFound."""
+    """Return the template's version with this name. Raises NotFound."""
     version = template.versions.select_related("job__file").filter(name=name).first()
     if version is None:
         raise NotFound(f"{template.name} has no version {name!r}.")
@@ -250,8 +250,8 @@ def named_version(template: Template, name: str) -> TemplateVersion:
 
 
 def version_with(file: File, template: Template) -> TemplateVersion | None:
-    """The active version, else the newest one, when it was imported from such a file, whoever has pushed that."""
-    newest = template.versions.good().select_related("job__file", "created_by").order_by("-created_at", "-id").first()
+    """Return the active or else the newest usable version, if imported from the same bytes, pushed by any user."""
+    newest = template.versions.usable().select_related("job__file", "created_by").order_by("-created_at", "-id").first()
     for version in (template.active_version, newest):
         if version is not None and version.job.file is not None and version.job.file.hash == file.hash:
             return version
@@ -259,20 +259,20 @@ def version_with(file: File, template: Template) -> TemplateVersion | None:
 
 
 def store_source(actor: Actor, source: Path) -> File:
-    """A folder or an archive, checked and stored. Raises Invalid naming what is wrong."""
+    """Check and store a folder or an archive. Raises Invalid, naming the problem."""
     if source.is_dir():
         content = archive.pack(source)
     elif source.is_file():
         content = source.read_bytes()
     else:
-        raise Invalid.field("source", f"{source} is neither a folder nor a file.")
+        raise Invalid.field("source", f"{source} is not a folder or a file.")
     sink = io.BytesIO()
     archive.check(io.BytesIO(content), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
     return stored.store(actor, sink.getvalue()).file
 
 
 def given_values(path: Path | None) -> tuple[GivenValue, ...]:
-    """Values of variables from a YAML or JSON mapping. Raises Invalid."""
+    """Read values of variables from a YAML or JSON mapping. Raises Invalid."""
     if path is None:
         return ()
     try:
@@ -280,13 +280,13 @@ def given_values(path: Path | None) -> tuple[GivenValue, ...]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise Invalid.field("parameters", f"{path} cannot be read: {error}") from None
     if not isinstance(content, Mapping):
-        raise Invalid.field("parameters", f"{path} must hold a mapping of names to values.")
+        raise Invalid.field("parameters", f"{path} must contain a mapping of names to values.")
     return tuple(GivenValue(name=str(name), source_value=as_text(str(name), value)) for name, value in content.items())
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as Terraform reads it from text: strings as they are, everything else as JSON. Raises Invalid naming
-    the variable."""
+    """Return a value in the notation of Terraform's variables: strings unchanged, other values as JSON. Raises Invalid,
+    naming the variable."""
     try:
         return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -294,6 +294,6 @@ def as_text(name: str, value: Any) -> str:
 
 
 def timed_lines(job: ProvisionerJob) -> Iterator[tuple[float, dict[str, Any]]]:
-    """The job's log lines with the moments of their arrival."""
+    """Yield the job's log lines with the times of their arrival."""
     for line in follow_lines(job.pk):
         yield time.perf_counter(), {"stage": line.stage, "log_level": line.level, "output": line.output}

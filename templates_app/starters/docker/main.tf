@@ -71,7 +71,7 @@ resource "coder_agent" "main" {
   arch = data.coder_provisioner.me.arch
   dir  = "/home/coder"
 
-  # Images without curl still get a terminal; only the editor is left out.
+  # In images without curl the editor is not started; the terminal still works.
   startup_script = <<-EOT
     set -eu
     command -v curl >/dev/null || exit 0
@@ -99,7 +99,7 @@ resource "coder_app" "editor" {
 resource "docker_volume" "home" {
   name = "coder-${data.coder_workspace.me.id}-home"
 
-  # A changed attribute must not cost anybody their files.
+  # Do not replace the volume, and lose its files, when an attribute changes.
   lifecycle {
     ignore_changes = all
   }
@@ -118,7 +118,7 @@ resource "docker_container" "workspace" {
   image    = docker_image.workspace.image_id
   memory   = data.coder_parameter.memory.value
 
-  # Inside of the container, the host's own loopback address would be the container's.
+  # Inside the container, localhost is the container itself, not the host.
   entrypoint = ["sh", "-c", replace(coder_agent.main.init_script, "/localhost|127\\.0\\.0\\.1/", "host.docker.internal")]
   env = [
     "CODER_AGENT_TOKEN=${coder_agent.main.token}",

@@ -11,7 +11,7 @@ provider "coder" {}
 
 # Fixed for all workspaces when a version of the template is imported.
 variable "region" {
-  description = "Where the workspaces of this template live"
+  description = "Region of the template's workspaces"
   type        = string
   default     = "eu"
 
@@ -23,10 +23,10 @@ variable "region" {
 
 data "coder_workspace" "me" {}
 
-# Asked anew for each workspace.
+# Set for each workspace.
 data "coder_parameter" "project" {
   name        = "project"
-  description = "A short name for what you are working on"
+  description = "A short name of your project"
   type        = "string"
   default     = "hello"
   mutable     = true
@@ -34,7 +34,7 @@ data "coder_parameter" "project" {
 
   validation {
     regex = "^[a-z][a-z0-9-]{1,30}$"
-    error = "Use 2 to 31 lower-case letters, digits and dashes, beginning with a letter."
+    error = "Use 2 to 31 lower-case letters, digits and dashes, starting with a letter."
   }
 }
 
@@ -62,7 +62,7 @@ data "coder_parameter" "monitoring" {
 
 data "coder_parameter" "machine_type" {
   name        = "machine_type"
-  description = "How much computer you need"
+  description = "Size of the machine"
   type        = "string"
   default     = "small"
   mutable     = true
@@ -90,7 +90,7 @@ locals {
   daily_cost = { small = 1, medium = 2, large = 5 }
 }
 
-# The agent that people work with.
+# The main agent, which developers work with.
 resource "coder_agent" "main" {
   os   = "linux"
   arch = "amd64"
@@ -107,7 +107,7 @@ resource "coder_agent" "main" {
   EOT
 }
 
-# A second agent for what should not get in the way of the first.
+# A second agent, for tools that run separately from the first.
 resource "coder_agent" "tools" {
   os             = "linux"
   arch           = "amd64"
@@ -149,7 +149,7 @@ resource "coder_app" "monitor" {
   share        = "authenticated"
 }
 
-# Survives a stop: there is one disk as long as there is a workspace.
+# Survives a stop: the disk exists as long as the workspace.
 module "disk" {
   source = "./modules/volume"
 

@@ -12,7 +12,7 @@ terraform {
 }
 
 variable "namespace" {
-  description = "The namespace in which workspaces are created; it must exist"
+  description = "Namespace of the workspaces; it must exist"
   type        = string
   default     = "workspaces"
 
@@ -23,7 +23,7 @@ variable "namespace" {
 }
 
 variable "use_kubeconfig" {
-  description = "Read ~/.kube/config; false when the daemon runs inside of the cluster"
+  description = "Read ~/.kube/config; false if the daemon runs inside the cluster"
   type        = bool
   default     = false
 }
@@ -127,7 +127,7 @@ resource "kubernetes_persistent_volume_claim" "home" {
     labels    = local.labels
   }
 
-  # Some storage classes bind a claim only when a pod asks for it.
+  # Some storage classes bind a claim only when a pod uses it.
   wait_until_bound = false
 
   spec {
@@ -159,7 +159,7 @@ resource "kubernetes_deployment" "workspace" {
       match_labels = local.labels
     }
 
-    # The home disk can be mounted by one pod at a time.
+    # Only one pod at a time can mount the home disk.
     strategy {
       type = "Recreate"
     }

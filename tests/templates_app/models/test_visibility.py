@@ -1,4 +1,4 @@
-"""Conditions for one template or version say what those for many say."""
+"""The optimized conditions for one template or version select the same rows as those for many."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.factories import make_organization, make_template, make_user, make_ve
 pytestmark = pytest.mark.django_db
 
 
-def test_for_one_as_for_many():
+def test_the_condition_for_one_equals_the_condition_for_many():
     acme, other = make_organization("acme"), make_organization("other")
     author = make_user("author", organizations=(acme, other))
     people = {

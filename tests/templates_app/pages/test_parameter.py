@@ -62,12 +62,12 @@ def answer(version, data, *, complete=True):
         ({"type": "number"}, "two", '"two" is not a number.'),
         ({"validation_regex": "^[a-z]+$", "validation_error": "Lower case only."}, "abc", ""),
         ({"validation_regex": "^[a-z]+$", "validation_error": "Lower case only."}, "ABC", "Lower case only."),
-        ({"validation_regex": "^[a-z]+$"}, "ABC", "It does not match ^[a-z]+$."),
-        ({"validation_regex": "^(a+)+$"}, "a" * 64 + "!", "It cannot be checked: its pattern takes too long."),
+        ({"validation_regex": "^[a-z]+$"}, "ABC", "The value does not match ^[a-z]+$."),
+        ({"validation_regex": "^(a+)+$"}, "a" * 64 + "!", "The value cannot be checked: its pattern takes too long."),
         ({"options": [{"name": "A", "value": "a"}]}, "a", ""),
         ({"options": [{"name": "A", "value": "a"}]}, "b", '"b" is not one of the options\' values (a).'),
-        ({}, "x\0y", "It has a NUL character."),
-        ({}, "x" * 70_000, "It is longer than 65536 characters."),
+        ({}, "x\0y", "The value contains a NUL character."),
+        ({}, "x" * 70_000, "The value is longer than 65536 characters."),
     ],
 )
 def test_values_of_rich_parameters_are_held_to_the_engine_s_rules(version, fields, value, error):
@@ -103,7 +103,9 @@ def test_any_number_of_slow_patterns_ends_in_time(version):
     query = QueryDict(mutable=True)
     query.update({f"parameter.p{number}": "a" * 64 + "!" for number in range(12)})
     found = answers_of(fields_of(version), query, complete=True)
-    assert [answer.error for answer in found.answers] == ["It cannot be checked: its pattern takes too long."] * 12
+    assert [answer.error for answer in found.answers] == [
+        "The value cannot be checked: its pattern takes too long."
+    ] * 12
 
 
 def test_an_unknown_choice_of_several_is_refused(version):
@@ -169,7 +171,7 @@ def test_the_form_shows_what_there_is_to_say(owner, version):
     answer = browser(owner).get(f"{OWN}/parameters")
     page, text = answer.content.decode(), text_of(answer)
     assert "<strong>Cores</strong> &lt;script&gt;" in page
-    assert "At least 1. It can grow later, never shrink." in text
+    assert "At least 1. It can only increase later." in text
     assert "<code>near</code>" in page
     assert 'type="radio" name="parameter.region" value="eu" checked' in page
     assert "region Fixed once built" in text

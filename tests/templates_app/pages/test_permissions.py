@@ -4,7 +4,7 @@ import pytest
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group, GroupMembership, Membership, UserStatus
-from templates_app.effective_access import explain, people
+from templates_app.effective_access import explain, users_with_access
 from templates_app.models import AccessRole, Template, TemplateAccess
 from templates_app.pages import permissions
 from tests.factories import make_organization, make_template, make_user
@@ -20,7 +20,7 @@ def web(owner, organization):
 
 
 def in_effect(template):
-    found = explain(template, list(people(template)))
+    found = explain(template, list(users_with_access(template)))
     return {row.user.username: (row.role, *row.reasons) for row in found}
 
 
@@ -44,7 +44,7 @@ def test_what_lets_people_in(organization, owner, web):
         "otto": ("use", "site role Auditor"),
         "olga": ("admin", "Organization Admin"),
         "greta": ("use", "group contractors"),
-        "lars": ("admin", "listed by name"),
+        "lars": ("admin", "access list entry"),
     }
 
 
@@ -56,7 +56,7 @@ def test_everyone_are_the_members_and_the_strongest_reason_comes_first(organizat
     make_user("stranger")
     assert in_effect(web) == {
         "ada": ("admin", "site role Owner", "group Everyone"),
-        "lars": ("admin", "listed by name", "group Everyone"),
+        "lars": ("admin", "access list entry", "group Everyone"),
     }
 
 
@@ -103,7 +103,7 @@ def test_users_and_groups_are_added_changed_and_removed(organization, owner, web
     assert entries == {mira.pk: "admin", organization.pk: "use"}
     text = text_of(client.get(OWN))
     assert "Everyone Group of 2 active users" in text
-    assert "mira mira@example.test administer listed by name, group Everyone" in text
+    assert "mira mira@example.test administer access list entry, group Everyone" in text
     client.post(f"{OWN}/change", {"group": everyone, "role": ""})
     assert not TemplateAccess.objects.filter(template=web, group=organization.pk).exists()
 

@@ -218,7 +218,7 @@ def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
 def test_a_retry_that_is_refused_keeps_what_was_typed(owner, organization, web, monkeypatch):
     schemas = (ParameterSchema(name="region"), ParameterSchema(name="token"))
     make_version(user=owner, organization=organization, template=web, name="bad", schemas=schemas, error="no")
-    monkeypatch.setattr(versions, "made_up_name", lambda: "bad")  # every name that is tried is taken
+    monkeypatch.setattr(versions, "random_name", lambda: "bad")  # every name that is tried is taken
     given = {"value-region": "eu", "value-token": "s3cr3t"}
     answer = browser(owner).post("/templates/acme/web/versions/bad/retry", given)
     assert answer.status_code == 409

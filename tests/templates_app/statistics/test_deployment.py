@@ -27,7 +27,7 @@ def insights(user) -> deployment.DeploymentInsights:
 
 
 def put(job: ProvisionerJob, *, ago: timedelta, waited: float = 1, ran: float = 10) -> None:
-    """Put a finished job into the past; lengths in seconds."""
+    """Move a finished job into the past; durations in seconds."""
     created_at = timezone.now() - ago
     started_at = created_at + timedelta(seconds=waited)
     ProvisionerJob.objects.filter(pk=job.pk).update(
@@ -45,14 +45,14 @@ def dry_run(user, template, **times) -> None:
     put(job, **times)
 
 
-def test_developers_and_waiting_by_day(owner, member, web):
+def test_developers_and_waiting_times_by_day(owner, member, web):
     put(web.active_version.job, ago=timedelta(days=60))
     for user in (owner, owner, member):
         dry_run(user, web, ago=timedelta(days=3), waited=4)
     dry_run(owner, web, ago=timedelta(days=1), waited=8)
     found = insights(owner)
     assert [(day.users, day.jobs) for day in found.days[-4:]] == [(2, 3), (0, 0), (1, 1), (0, 0)]
-    assert (found.busiest, found.jobs, found.people) == (2, 4, 2)
+    assert (found.busiest, found.jobs, found.users) == (2, 4, 2)
     assert (found.waited_p50, found.waited_longest) == (4, 8)
     assert found.days[-4].waited_p95 == 4
     assert found.days[-3].waited_p50 is None
@@ -71,7 +71,7 @@ def test_imports_by_template(owner, organization, web):
     assert (found.imports.succeeded, found.imports.failed) == (3, 1)
 
 
-def test_an_administrator_sees_their_organization_alone(owner, web):
+def test_an_administrator_sees_only_their_organization(owner, web):
     other = make_organization("other")
     elsewhere = make_template(user=owner, organization=other, name="elsewhere")
     olga = make_user("olga", organizations=(other,), organization_roles=("organization-admin",))
@@ -83,23 +83,23 @@ def test_an_administrator_sees_their_organization_alone(owner, web):
     assert TemplateVersion.objects.filter(template=elsewhere).count() == 1
 
 
-def test_for_others_the_page_does_not_exist(member, web):
+def test_the_page_is_not_found_for_other_users(member, web):
     client = browser(member)
     assert client.get("/insights").status_code == 404
     assert "Insights" not in text_of(client.get("/jobs"))
 
 
-def test_an_auditor_may_look(web):
+def test_an_auditor_may_see_the_page(web):
     assert browser(make_user(site_roles=("auditor",))).get("/insights").status_code == 200
 
 
-def test_without_jobs_one_is_led_to_the_templates(owner):
+def test_without_jobs_the_page_links_to_the_templates(owner):
     text = text_of(browser(owner).get("/insights"))
     assert "No job in the last 30 days" in text
     assert "Go to the templates" in text
 
 
-def test_what_is_missing_is_said(owner, organization):
+def test_missing_figures_are_explained(owner, organization):
     make_job(user=owner, organization=organization)
     text = text_of(browser(owner).get("/insights"))
     assert "No job has been taken yet. See the daemons" in text
@@ -109,7 +109,7 @@ def test_what_is_missing_is_said(owner, organization):
     assert "Success of imports \N{EN DASH} no import has ended" in text
 
 
-def test_charts_come_with_numbers(owner, web):
+def test_charts_have_tables_of_their_numbers(owner, web):
     dry_run(owner, web, ago=timedelta(days=1), waited=4)
     answer = browser(owner).get("/insights")
     page = answer.content.decode()

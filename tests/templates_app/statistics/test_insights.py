@@ -21,7 +21,7 @@ def web(owner, organization):
 
 
 def run(owner, version, *, waited=2.0, ran=10.0, error=None, age=timedelta(0)):
-    """A dry run that has ended."""
+    """A finished dry run."""
     job = make_job(user=owner, organization=version.organization, job_input={"template_version_id": str(version.pk)})
     finish(job, result=PlanResult(), error=error)
     start = datetime.now(UTC) - age - timedelta(minutes=5)
@@ -33,7 +33,7 @@ def run(owner, version, *, waited=2.0, ran=10.0, error=None, age=timedelta(0)):
     return job
 
 
-def test_runs_are_counted_by_how_they_ended(owner, organization, web):
+def test_runs_are_counted_by_outcome(owner, organization, web):
     other = make_template(user=owner, organization=organization, name="other")
     run(owner, other.active_version)
     for seconds in (10, 20, 30):
@@ -55,7 +55,7 @@ def test_imports_and_errors_are_counted(owner, organization, web):
     jobs.cancel(make_version(user=owner, organization=organization, template=web, finished=False).job_id)
     found = insights_of(web.pk)
     assert (found.imports.succeeded, found.imports.failed) == (1, 2)
-    assert (found.imports.judged, found.imports.count) == (3, 5)
+    assert (found.imports.finished, found.imports.count) == (3, 5)
     assert "33% 2 of 3 failed" in text_of(browser(owner).get("/templates/acme/web/insights"))
     assert "2 of 3 failed" in text_of(browser(owner).get("/insights"))
     assert [(error.text, error.count) for error in found.errors] == [("missing parameter: a", 2), ("other", 1)]
@@ -73,7 +73,7 @@ def test_runs_by_version_most_used_first(owner, organization, web):
     ]
 
 
-def test_stages_last_until_the_next_one_begins(owner, web):
+def test_a_stage_lasts_until_the_next_one_starts(owner, web):
     job = run(owner, web.active_version, waited=0, ran=10)
     job.refresh_from_db()
     for number, (stage, after) in enumerate(
@@ -96,7 +96,7 @@ def test_stages_last_until_the_next_one_begins(owner, web):
     ]
 
 
-def test_the_page_tells_the_truth_about_nothing(owner, web):
+def test_the_page_of_a_template_without_jobs(owner, web):
     text = text_of(browser(owner).get("/templates/acme/web/insights"))
     assert "No workspace has been built yet" in text
     assert "no run has ended" in text

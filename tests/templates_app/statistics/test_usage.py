@@ -1,4 +1,4 @@
-"""Figures about the use of templates."""
+"""Figures about the usage of templates."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def template():
 
 
 def run(version: TemplateVersion, user=None, *, days_ago=0, seconds=10.0, job_type=JobType.DRY_RUN, **fields) -> None:
-    """A dry run of a version that took so long, noon some days ago."""
+    """A dry run of a version with this duration, started at noon so many days ago."""
     noon = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
     job = ProvisionerJob.objects.create(
         type=job_type,
@@ -34,12 +34,12 @@ def run(version: TemplateVersion, user=None, *, days_ago=0, seconds=10.0, job_ty
     ProvisionerJob.objects.filter(pk=job.pk).update(created_at=noon)
 
 
-def use_of(template) -> usage.Use:
-    return usage.use_of([template.pk])[template.pk]
+def usage_of(template) -> usage.Usage:
+    return usage.usage_of([template.pk])[template.pk]
 
 
-def test_a_template_without_runs_was_used_by_nobody(template):
-    use = use_of(template)
+def test_a_template_without_runs_has_no_users(template):
+    use = usage_of(template)
     assert use.daily_users == [0] * usage.DAYS
     assert (use.users_today, use.run_times) == (0, usage.RunTimes())
 
@@ -51,7 +51,7 @@ def test_users_are_counted_once_a_day_over_all_versions(template):
     run(version, make_user())
     run(version, days_ago=3)
     run(version, days_ago=usage.DAYS)  # too long ago
-    use = use_of(template)
+    use = usage_of(template)
     assert use.users_today == 2
     assert use.daily_users[-4] == 1
     assert sum(use.daily_users) == 3
@@ -60,7 +60,7 @@ def test_users_are_counted_once_a_day_over_all_versions(template):
 def test_builds_and_dry_runs_count_and_imports_do_not(template):
     run(template.active_version, job_type=JobType.BUILD)
     run(template.active_version, job_type=JobType.IMPORT)
-    assert use_of(template).run_times.count == 1
+    assert usage_of(template).run_times.count == 1
 
 
 def test_percentiles_are_of_successful_runs(template):
@@ -68,15 +68,15 @@ def test_percentiles_are_of_successful_runs(template):
         run(template.active_version, seconds=seconds)
     run(template.active_version, seconds=1000, error="broken")
     run(template.active_version, seconds=1000, canceled_at=datetime.now(UTC))
-    times = use_of(template).run_times
+    times = usage_of(template).run_times
     assert (times.p50, times.count) == (10.5, 20)
     assert times.p95 == pytest.approx(19.05)
 
 
-def test_templates_do_not_mix(template):
+def test_figures_of_templates_are_separate(template):
     other = make_template(user=template.created_by, organization=template.organization)
     run(template.active_version)
-    found = usage.use_of([template.pk, other.pk])
+    found = usage.usage_of([template.pk, other.pk])
     assert found[template.pk].users_today == 1
     assert found[other.pk].users_today == 0
 
@@ -84,12 +84,12 @@ def test_templates_do_not_mix(template):
 def test_run_times_by_day(template):
     run(template.active_version, seconds=4)
     run(template.active_version, days_ago=2, seconds=8)
-    daily = use_of(template).daily_run_times
+    daily = usage_of(template).daily_run_times
     assert len(daily) == len(usage.last_days()) == usage.DAYS
     assert [(day.p50, day.count) for day in daily[-3:]] == [(8, 1), (None, 0), (4, 1)]
 
 
-def test_a_summary_says_the_same_in_short(template):
+def test_a_summary_has_the_same_figures(template):
     other = make_template(user=template.created_by, organization=template.organization)
     idle = make_template(user=template.created_by, organization=template.organization)
     second = make_user()
@@ -99,7 +99,7 @@ def test_a_summary_says_the_same_in_short(template):
     run(template.active_version, seconds=1000, error="broken")
     run(other.active_version, days_ago=1, seconds=1000, canceled_at=datetime.now(UTC))
     templates = [template.pk, other.pk, idle.pk]
-    whole, short = usage.use_of(templates), usage.summaries_of(templates)
+    whole, short = usage.usage_of(templates), usage.summaries_of(templates)
     assert list(short) == templates
     for pk in templates:
         assert short[pk].daily_users == whole[pk].daily_users
@@ -110,8 +110,8 @@ def test_a_summary_says_the_same_in_short(template):
     assert (sum(short[idle.pk].daily_users), short[idle.pk].run_times) == (0, usage.RunTimes())
 
 
-def test_a_summary_is_given_again_for_a_while(template, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(usage, "FRESH_SECONDS", 60)
+def test_summaries_are_cached_for_a_while(template, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(usage, "CACHE_SECONDS", 60)
     run(template.active_version)
     assert usage.summaries_of([template.pk])[template.pk].users_today == 1
     run(template.active_version, make_user())
@@ -121,16 +121,16 @@ def test_a_summary_is_given_again_for_a_while(template, monkeypatch, django_asse
     assert usage.summaries_of([template.pk, other.pk])[template.pk].users_today == 2
 
 
-def test_runs_whose_input_names_no_version_count_for_nobody(template):
+def test_runs_without_a_version_are_not_counted(template):
     run(template.active_version)
     ProvisionerJob.objects.update(input={"template_version_id": "no version"})
-    assert use_of(template).users_today == 0
+    assert usage_of(template).users_today == 0
     assert usage.summaries_of([template.pk])[template.pk].users_today == 0
 
 
-def test_it_takes_one_query_however_many_templates(template, django_assert_num_queries):
+def test_the_number_of_queries_is_independent_of_the_templates(template, django_assert_num_queries):
     others = [make_template(user=template.created_by, organization=template.organization) for _ in range(2)]
     with django_assert_num_queries(1):
-        usage.use_of([template.pk, *(other.pk for other in others)])
+        usage.usage_of([template.pk, *(other.pk for other in others)])
     with django_assert_num_queries(1):
         usage.summaries_of([template.pk, *(other.pk for other in others)])

@@ -1,4 +1,4 @@
-"""Access lists, permission checks, and the routes of later clients."""
+"""Access lists, permission checks, and the endpoints of later clients."""
 
 import uuid
 
@@ -43,21 +43,21 @@ def api(admin):
 
 
 def listed(answer):
-    """Names with roles, by kind."""
+    """Return the roles by name, for users and for groups."""
     assert answer.status_code == 200
     users = {user["username"]: user["role"] for user in answer.body["users"]}
     return users, {group["name"]: group["role"] for group in answer.body["group"]}
 
 
 # ---------------------------------------------------------------------- access lists
-def test_a_fresh_template_is_for_everyone(api, mel, path):
+def test_a_new_template_is_visible_to_everyone_in_the_organization(api, mel, path):
     answer = api.get(path)
     assert listed(answer) == ({}, {"Everyone": "use"})
     assert [user["username"] for user in answer.body["group"][0]["members"]] == ["ada", "mel"]
     assert ApiClient(mel).get(path).body == answer.body
 
 
-def test_granting_and_taking_away(api, org, mel, template, path):
+def test_granting_and_removing_roles(api, org, mel, template, path):
     group = Group.objects.create(organization=org, name="team")
     updated = Template.objects.get().updated_at
     other = make_user("otto", organizations=(org,))
@@ -132,7 +132,7 @@ def test_who_may_change_an_access_list(api, org, mel, template, path):
         ({"user_perms": {"x": "use"}, "group_perms": {"y": "use"}}, ["user_perms", "group_perms"]),
     ],
 )
-def test_bad_changes_change_nothing(api, mel, path, body, fields):
+def test_invalid_changes_change_nothing(api, mel, path, body, fields):
     elsewhere = make_organization()
     ids = {
         "mel": str(mel.pk),
@@ -149,23 +149,25 @@ def test_bad_changes_change_nothing(api, mel, path, body, fields):
     assert listed(api.get(path)) == ({}, {"Everyone": "use"})
 
 
-def test_somebody_from_elsewhere_who_is_listed_sees_no_groups(template, path):
+def test_a_listed_user_of_another_organization_sees_no_groups(template, path):
     guest = make_user(organizations=(make_organization(),))
     TemplateAccess.objects.create(template=template, user=guest, role=AccessRole.USE)
     assert listed(ApiClient(guest).get(path))[1] == {}
 
 
-def test_a_user_admin_of_no_organization_may_be_granted(api, template, path):
+def test_a_user_without_an_organization_may_be_granted_a_role(api, template, path):
     guest = make_user("guest", site_roles=("user-admin",))
     owner = ApiClient(make_user(site_roles=("owner",)))
     assert owner.patch(path, {"user_perms": {str(guest.pk): "use"}}).status_code == 200
     assert ApiClient(guest).get(f"templates/{template.pk}").status_code == 200
-    # Whoever is listed can be taken off by administrators who would not see them otherwise.
+    # Administrators can remove listed users whom they could not see otherwise.
     assert api.patch(path, {"user_perms": {str(guest.pk): ""}}).status_code == 200
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_an_access_list_takes_the_same_number_of_queries(api, org, template, path, django_assert_num_queries, rows):
+def test_the_queries_of_an_access_list_are_independent_of_its_length(
+    api, org, template, path, django_assert_num_queries, rows
+):
     for number in range(rows):
         user = make_user(organizations=(org,))
         group = Group.objects.create(organization=org, name=f"g{number}")
@@ -204,7 +206,7 @@ def test_templates_of_all_organizations(api, admin, org, template, mel):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_all_templates_takes_the_same_number_of_queries(api, admin, org, django_assert_num_queries, rows):
+def test_the_queries_of_all_templates_are_independent_of_their_number(api, admin, org, django_assert_num_queries, rows):
     for _ in range(rows):
         make_template(user=admin, organization=org)
     with django_assert_num_queries(2):  # actor, templates
@@ -216,7 +218,7 @@ def check(resource_type, action, **narrowed):
     return {"object": {"resource_type": resource_type, **narrowed}, "action": action}
 
 
-def test_what_the_dashboard_asks_at_start(api, mel):
+def test_the_checks_of_the_dashboard_at_start(api, mel):
     checks = {
         "readAllUsers": check("user", "read"),
         "updateUsers": check("user", "update"),
@@ -273,17 +275,17 @@ def test_checks_of_objects(org, admin, mel, template):
         ({"checks": {str(n): check("user", "read") for n in range(201)}}, ["checks"]),
     ],
 )
-def test_bad_checks_are_refused_by_field(api, body, fields):
+def test_invalid_checks_are_rejected_by_field(api, body, fields):
     answer = api.post("authcheck", body)
     assert (answer.status_code, fields_of(answer)) == (400, fields)
 
 
-def test_no_checks_are_no_answers(api):
+def test_no_checks_give_an_empty_answer(api):
     assert api.post("authcheck", {"checks": {}}).body == {}
 
 
 # ---------------------------------------------------------------------- later clients
-def test_versions_by_the_names_of_all_three(api, admin, org, template):
+def test_versions_are_found_by_organization_template_and_name(api, admin, org, template):
     second = make_version(user=admin, organization=org, template=template, name="second")
     base = "organizations/acme/templates/WEB/versions"
     assert api.get(f"{base}/second").body == api.get(f"templateversions/{second.pk}").body
@@ -300,7 +302,7 @@ def test_versions_by_the_names_of_all_three(api, admin, org, template):
     assert stranger.get(f"{base}/second").status_code == 404
 
 
-def test_archiving_a_version_and_taking_it_up_again(api, admin, mel, org, template):
+def test_archiving_and_unarchiving_a_version(api, admin, mel, org, template):
     version = make_version(user=admin, organization=org, template=template)
     archive, unarchive = f"templateversions/{version.pk}/archive", f"templateversions/{version.pk}/unarchive"
     for path, archived in ((archive, True), (archive, True), (unarchive, False)):

@@ -41,7 +41,7 @@ def test_a_dry_run_takes_values_and_shows_resources(organization, admin, member)
     assert api.patch(f"{path}/{job.pk}/cancel").status_code == 400
 
 
-def test_dry_runs_belong_to_who_started_them(organization, admin, member):
+def test_dry_runs_belong_to_their_initiator(organization, admin, member):
     template = make_template(user=admin, organization=organization)
     path = f"templateversions/{template.active_version_id}/dry-run"
     job = ApiClient(member).post(path, {}).body["id"]
@@ -55,7 +55,7 @@ def test_dry_runs_belong_to_who_started_them(organization, admin, member):
     assert (audited.user_id, audited.status_code) == (admin.pk, 200)
 
 
-def test_a_dry_run_of_another_version_is_refused(api, admin, organization):
+def test_a_dry_run_of_another_version_is_forbidden(api, admin, organization):
     first = make_template(user=admin, organization=organization)
     second = make_template(user=admin, organization=organization)
     job = api.post(f"templateversions/{first.active_version_id}/dry-run", {}).body["id"]
@@ -66,7 +66,7 @@ def test_a_dry_run_of_another_version_is_refused(api, admin, organization):
     assert api.get(f"templateversions/{first.active_version_id}/dry-run/nonsense").status_code == 400
 
 
-def test_somebody_outside_the_organization_cannot_dry_run(organization, admin):
+def test_users_outside_the_organization_cannot_dry_run(organization, admin):
     template = make_template(user=admin, organization=organization)
     template_admin = make_user(site_roles=("template-admin",))
     path = f"templateversions/{template.active_version_id}/dry-run"
@@ -74,7 +74,7 @@ def test_somebody_outside_the_organization_cannot_dry_run(organization, admin):
         assert ApiClient(template_admin).post(path, body).status_code == 403
 
 
-def test_of_values_only_names_and_texts_count(api, admin, organization):
+def test_only_names_and_texts_of_values_are_used(api, admin, organization):
     template = make_template(user=admin, organization=organization)
     value = {"name": "region", "source_value": "us", "source_scheme": "nonsense", "destination_scheme": "none"}
     values = [value, {"copy_from_parameter": str(uuid.uuid4())}]

@@ -16,7 +16,7 @@ from tests.factories import make_template, make_version
 pytestmark = pytest.mark.django_db
 
 
-def test_updating_a_template_keeps_what_is_not_named(api, admin, organization):
+def test_updating_a_template_keeps_omitted_fields(api, admin, organization):
     template = make_template(user=admin, organization=organization, name="old", icon="/icon/a.svg", default_ttl_ms=5)
     answer = api.patch(f"templates/{template.pk}", {"name": "new", "description": "text"})
     assert (answer.status_code, answer.body["name"], answer.body["description"]) == (200, "new", "text")
@@ -25,7 +25,7 @@ def test_updating_a_template_keeps_what_is_not_named(api, admin, organization):
     assert api.patch(f"templates/{template.pk}", {}).status_code == 200
 
 
-def test_the_sdk_dialect_clears_what_is_not_named(admin, organization):
+def test_the_sdk_dialect_clears_omitted_fields(admin, organization):
     template = make_template(user=admin, organization=organization, icon="/icon/a.svg", default_ttl_ms=5)
     answer = ApiClient(admin, accept=None).patch(f"templates/{template.pk}", {"description": "text"})
     assert (answer.body["icon"], answer.body["default_ttl_ms"]) == ("", 0)
@@ -34,10 +34,10 @@ def test_the_sdk_dialect_clears_what_is_not_named(admin, organization):
 
 
 @pytest.mark.parametrize("body", [{}, {"unknown": 1}])
-def test_the_sdk_sends_an_empty_object_for_nothing_but_zero_values(admin, organization, body):
+def test_an_empty_object_of_the_sdk_means_zero_values(admin, organization, body):
     template = make_template(user=admin, organization=organization, display_name="Web", default_ttl_ms=5)
     api = ApiClient(admin, accept=None)
-    for blank in (None, b" \n"):  # no body at all says nothing
+    for blank in (None, b" \n"):  # an empty body changes nothing
         assert api.patch(f"templates/{template.pk}", raw=blank).body["display_name"] == "Web"
     answer = api.patch(f"templates/{template.pk}", body)
     assert [answer.body[name] for name in SDK_ABSENT_FIELDS] == list(SDK_ABSENT_FIELDS.values())
@@ -52,7 +52,7 @@ def test_the_sdk_sends_an_empty_object_for_nothing_but_zero_values(admin, organi
         ({"default_ttl_ms": -5}, ["default_ttl_ms"]),
     ],
 )
-def test_bad_updates_change_nothing(api, admin, organization, body, fields):
+def test_invalid_updates_change_nothing(api, admin, organization, body, fields):
     template = make_template(user=admin, organization=organization)
     before = api.get(f"templates/{template.pk}").raw
     answer = api.patch(f"templates/{template.pk}", {"icon": "/x", **body})
@@ -67,7 +67,7 @@ def test_a_negative_ttl_of_an_update_is_an_invalid_request(api, admin, organizat
     assert answer.body["validations"] == [{"field": "default_ttl_ms", "detail": "Must be a positive integer."}]
 
 
-def test_refused_changes_are_in_the_audit_log(api, admin, organization, member):
+def test_rejected_changes_are_in_the_audit_log(api, admin, organization, member):
     template = make_template(user=admin, organization=organization, name="web")
     path = f"templates/{template.pk}"
     reader = ApiClient(member)
@@ -102,7 +102,7 @@ def test_refused_changes_are_in_the_audit_log(api, admin, organization, member):
     ]
 
 
-def test_deleting_a_template_is_a_change_of_it(api, admin, organization):
+def test_deleting_a_template_sets_its_time_of_change(api, admin, organization):
     template = make_template(user=admin, organization=organization)
     assert api.delete(f"templates/{template.pk}").status_code == 200
     assert Template.objects.get(pk=template.pk).updated_at > template.updated_at
@@ -138,7 +138,7 @@ def test_promoting_forward_and_back(api, admin, organization):
 
 
 @pytest.mark.parametrize(("what", "status"), [("nil", 400), ("missing", 400), ("ghost", 404), ("other", 400)])
-def test_promoting_something_else_changes_nothing(api, admin, organization, what, status):
+def test_promoting_an_invalid_version_changes_nothing(api, admin, organization, what, status):
     template = make_template(user=admin, organization=organization)
     other = make_template(user=admin, organization=organization)
     body = {
@@ -152,7 +152,7 @@ def test_promoting_something_else_changes_nothing(api, admin, organization, what
     assert template.active_version != other.active_version
 
 
-def test_a_deleted_template_is_gone_but_its_versions_stay(api, admin, organization):
+def test_a_deleted_template_is_not_found_but_its_versions_are(api, admin, organization):
     template = make_template(user=admin, organization=organization)
     assert api.delete(f"templates/{template.pk}").body.keys() == {"message"}
     assert api.get(f"templates/{template.pk}").status_code == 404
@@ -161,7 +161,7 @@ def test_a_deleted_template_is_gone_but_its_versions_stay(api, admin, organizati
     assert TemplateVersion.objects.filter(template=template).exists()
 
 
-def test_a_promotion_that_comes_between_survives_an_update(admin, organization):
+def test_an_update_keeps_a_concurrent_promotion(admin, organization):
     stale = make_template(user=admin, organization=organization)
     second = make_version(user=admin, organization=organization, template=stale)
     ApiClient(admin).patch(f"templates/{stale.pk}/versions", {"id": str(second.pk)})

@@ -1,4 +1,4 @@
-"""Templates over the API: made, read and listed."""
+"""Templates over the API: create, read and list."""
 
 import uuid
 from datetime import timedelta
@@ -39,7 +39,7 @@ def version(admin, organization):
     return make_version(user=admin, organization=organization)
 
 
-def test_a_version_becomes_a_template(api, admin, organization, version):
+def test_creating_a_template_from_a_version(api, admin, organization, version):
     answer = api.post(
         f"organizations/{organization.pk}/templates",
         {
@@ -95,14 +95,14 @@ def test_the_sdk_dialect_answers_201(admin, organization, version):
         ({"template_version_id": str(uuid.uuid4())}, 404, ["template_version_id"]),
     ],
 )
-def test_bad_bodies_name_the_field(api, organization, version, body, status, fields):
+def test_invalid_bodies_name_the_field(api, organization, version, body, status, fields):
     whole = {"name": "fine", "template_version_id": str(version.pk), **body} if body else {}
     answer = api.post(f"organizations/{organization.pk}/templates", whole)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
     assert not Template.objects.exists()
 
 
-def test_names_are_unique_in_any_case_and_free_again_after_delete(api, admin, organization, version):
+def test_names_are_unique_in_any_case_until_the_template_is_deleted(api, admin, organization, version):
     template = make_template(user=admin, organization=organization, name="Mine")
     body = {"name": "mine", "template_version_id": str(version.pk)}
     taken = api.post(f"organizations/{organization.pk}/templates", body)
@@ -132,7 +132,7 @@ def test_reading_a_template(api, admin, organization, member):
     assert api.get(f"{base}/nothing").status_code == 404
 
 
-def test_who_sees_templates(organization, admin, member):
+def test_which_users_see_templates(organization, admin, member):
     template = make_template(user=admin, organization=organization, everyone=False)
     elsewhere = make_organization()
     users = {
@@ -156,7 +156,7 @@ def test_who_sees_templates(organization, admin, member):
     assert ApiClient(listed).get(f"templates/{template.pk}").status_code == 200
 
 
-def test_an_organization_that_is_hidden_looks_like_one_that_does_not_exist(organization, admin):
+def test_hidden_and_unknown_organizations_are_answered_alike(organization, admin):
     make_template(user=admin, organization=organization)
     outsider = ApiClient(make_user(organizations=(make_organization(),)))
     for suffix in ("templates", "templates/examples", "templates/x", "templateversions/x", ""):
@@ -174,7 +174,7 @@ def test_a_value_given_twice_is_named(api, admin, organization):
     assert (answer.status_code, fields_of(answer)) == (409, ["parameter_values[2].name"])
 
 
-def test_who_is_only_listed_in_a_template_reaches_it_by_its_organization(organization, admin):
+def test_a_listed_non_member_reaches_the_template_by_its_organization(organization, admin):
     template = make_template(user=admin, organization=organization, name="web")
     make_template(user=admin, organization=organization, name="other")
     version = template.active_version
@@ -231,8 +231,8 @@ def test_versions_are_listed_oldest_first_in_pages(api, admin, organization):
     assert stranger.get(f"{path}?limit=-1").status_code == 404
 
 
-def test_any_version_that_one_may_see_is_a_place_to_go_on_from(api, admin, member, organization):
-    """By the time of its creation (contract, list of versions)."""
+def test_any_visible_version_can_be_the_cursor_of_a_list(api, admin, member, organization):
+    """The list continues after its time of creation (contract, list of versions)."""
     template = make_template(user=admin, organization=organization)
     before = template.active_version
     cursor = make_template(user=admin, organization=organization, everyone=False).active_version
@@ -247,7 +247,7 @@ def test_any_version_that_one_may_see_is_a_place_to_go_on_from(api, admin, membe
         assert hidden.raw == ghost.raw.replace(str(unknown).encode(), str(cursor.pk).encode())
 
 
-def test_a_version_by_name_is_an_array_of_one_or_the_version(api, admin, organization):
+def test_a_version_by_name_is_a_version_or_an_array_of_one(api, admin, organization):
     template = make_template(user=admin, organization=organization)
     path = f"templates/{template.pk}/versions/{template.active_version.name}"
     documented = api.get(path).body
@@ -257,12 +257,10 @@ def test_a_version_by_name_is_an_array_of_one_or_the_version(api, admin, organiz
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_lists_ask_the_same_number_of_queries_for_any_number_of_rows(
-    api, admin, organization, django_assert_num_queries, rows
-):
+def test_the_queries_of_lists_are_independent_of_the_rows(api, admin, organization, django_assert_num_queries, rows):
     for _ in range(rows):
         make_template(user=admin, organization=organization)
-    with django_assert_num_queries(2):  # a caller who is not known yet, templates
+    with django_assert_num_queries(2):  # a caller that is not cached, templates
         assert len(api.get(f"organizations/{organization.pk}/templates").body) == rows
 
 
@@ -299,7 +297,7 @@ def test_wrong_methods_answer_in_the_envelope(api, organization):
         b'{"default_ttl_ms": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_bodies_that_are_not_what_is_wanted_are_400(api, organization, raw):
+def test_malformed_bodies_are_400(api, organization, raw):
     answer = api.call("POST", f"organizations/{organization.pk}/templates", raw=raw)
     assert answer.status_code == 400
     assert answer.body["message"]

@@ -108,8 +108,8 @@ def test_creating_a_version_queues_its_import(api, admin, organization):
     assert (value.name, value.source_value) == ("region", "eu")
 
 
-def test_a_new_version_is_answered_as_it_was_queued(api, admin, organization, monkeypatch):
-    """However fast a daemon is: a client that sees another state than pending might not follow the log."""
+def test_a_new_version_is_answered_as_pending(api, admin, organization, monkeypatch):
+    """Even if a daemon claims the job at once: a client that sees another status might not follow the log."""
     store = TemplateVersion.save
 
     def claimed_at_once(version, **options):
@@ -132,12 +132,12 @@ def test_a_new_version_is_answered_as_it_was_queued(api, admin, organization, mo
         ({"workspace_name": "w", "NAME": "v1"}, 400),
     ],
 )
-def test_the_documented_shape_is_known_by_what_is_given(api, organization, body, status):
+def test_the_documented_body_is_recognized_by_its_fields(api, organization, body, status):
     answer = api.post(f"organizations/{organization.pk}/templateversions", body)
     assert (answer.status_code, fields_of(answer)) == (status, [] if status == 201 else ["file_id"])
 
 
-def test_the_organization_may_be_named(api, admin, organization):
+def test_the_organization_can_be_given_by_name(api, admin, organization):
     body = {"file_id": str(make_file(admin).pk)}
     for reference in ("default", organization.name, organization.name.upper()):
         assert api.post(f"organizations/{reference}/templateversions", body).status_code == 201
@@ -179,7 +179,7 @@ def test_a_starter_can_be_the_source_by_slug_or_id(api, organization):
         ([], 400, []),
     ],
 )
-def test_bad_bodies_name_the_field(api, organization, body, status, fields):
+def test_invalid_bodies_name_the_field(api, organization, body, status, fields):
     answer = api.post(f"organizations/{organization.pk}/templateversions", body)
     assert (answer.status_code, fields_of(answer)) == (status, fields)
     assert answer.body["message"]
@@ -203,13 +203,13 @@ def test_names_are_unique_per_template(api, admin, organization):
     assert TemplateVersion.objects.filter(name="v1").count() == 1
 
 
-def test_user_scoped_tags_name_the_caller(api, admin, organization):
+def test_user_scoped_tags_have_the_caller_as_owner(api, admin, organization):
     body = {"example_id": "hello", "tags": {"scope": "user", "owner": "somebody", "gpu": "true"}}
     tags = api.post(f"organizations/{organization.pk}/templateversions", body).body["job"]["tags"]
     assert tags == {"scope": "user", "owner": str(admin.pk), "gpu": "true"}
 
 
-def test_who_may_create_versions(organization, member, admin):
+def test_which_users_may_create_versions(organization, member, admin):
     body = {"example_id": "hello"}
     path = f"organizations/{organization.pk}/templateversions"
     outsider = make_user(organizations=(make_organization(),))
@@ -222,7 +222,7 @@ def test_who_may_create_versions(organization, member, admin):
     assert ApiClient(member).post(path, with_template).status_code == 403
 
 
-def test_somebody_elses_file_does_not_exist(organization, admin):
+def test_files_of_other_users_are_not_found(organization, admin):
     other = make_user(organizations=(organization,), organization_roles=("organization-admin",))
     body = {"file_id": str(make_file(admin).pk)}
     assert ApiClient(other).post(f"organizations/{organization.pk}/templateversions", body).status_code == 404
@@ -239,7 +239,7 @@ def test_results_are_withheld_until_the_import_ends(api, admin, organization):
     assert api.post(f"templateversions/{version.pk}/dry-run", {}).status_code == 400
 
 
-def test_what_an_import_found(api, admin, organization):
+def test_the_results_of_an_import(api, admin, organization):
     schemas = (
         ParameterSchema(name="region", default_source_value="eu", validation_value_type="string"),
         ParameterSchema(name="secret", default_source_value="s3cr3t", sensitive=True),
@@ -302,7 +302,7 @@ def test_what_an_import_found(api, admin, organization):
     )
 
 
-def test_an_agent_without_help_gets_the_deployments(api, admin, organization, settings, monkeypatch):
+def test_an_agent_without_troubleshooting_url_gets_the_deployments(api, admin, organization, settings, monkeypatch):
     settings.AGENT_TROUBLESHOOTING_URL = "https://help.example/agents"
     monkeypatch.setattr(reads.RESOURCES, "statements", {})  # compiled with the setting
     own = Agent(name="a", troubleshooting_url="https://own.example")
@@ -316,7 +316,7 @@ def test_an_agent_without_help_gets_the_deployments(api, admin, organization, se
     assert [agent["troubleshooting_url"] for agent in written["agents"]] == expected
 
 
-def test_a_failed_import_says_why_and_has_no_results(api, admin, organization):
+def test_a_failed_import_has_an_error_and_no_results(api, admin, organization):
     version = make_version(user=admin, organization=organization, error="missing parameter: region")
     answer = api.get(f"templateversions/{version.pk}")
     assert (answer.body["job"]["status"], answer.body["job"]["error"]) == ("failed", "missing parameter: region")
@@ -324,7 +324,7 @@ def test_a_failed_import_says_why_and_has_no_results(api, admin, organization):
         assert api.get(f"templateversions/{version.pk}/{name}").body == []
 
 
-def test_versions_without_a_template_are_their_authors_and_the_template_creators(organization, admin, member):
+def test_versions_without_a_template_are_visible_to_authors_and_template_creators(organization, admin, member):
     version = make_version(user=admin, organization=organization)
     outsider = make_user(organizations=(make_organization(),), organization_roles=("organization-admin",))
     other_admin = make_user(organizations=(organization,), organization_roles=("organization-admin",))
@@ -336,7 +336,7 @@ def test_versions_without_a_template_are_their_authors_and_the_template_creators
     assert hidden.raw == ghost.raw
 
 
-def test_bad_ids_name_the_parameter(api):
+def test_invalid_ids_name_the_parameter(api):
     answer = api.get("templateversions/nonsense")
     assert answer.status_code == 400
     assert "templateversion" in answer.body["message"]
@@ -378,7 +378,7 @@ def test_a_frozen_daemon_cannot_complete_an_import_twice(admin, organization):
     version = make_version(user=admin, organization=organization, finished=False)
     lease = claim(tags=version.job.tags)
     jobs.complete(lease, FOUND)
-    jobs.complete(lease, FOUND)  # the answer to the first was lost: said again, it changes nothing
+    jobs.complete(lease, FOUND)  # repeated, as after a lost answer: changes nothing
     assert version.rich_parameters.count() == 2
     with pytest.raises(jobs.LeaseLost):
         jobs.complete(jobs.Lease(lease.job_id, uuid.uuid4()), FOUND)

@@ -1,4 +1,4 @@
-# A disk that is only pretended: replace terraform_data with your cloud's volume.
+# A simulated disk: replace terraform_data with your cloud's volume.
 
 variable "name" {
   description = "Name of the disk"
@@ -11,7 +11,7 @@ variable "size_gb" {
 }
 
 variable "region" {
-  description = "Where the disk lives"
+  description = "Region of the disk"
   type        = string
 }
 
