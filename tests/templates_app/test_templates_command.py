@@ -69,12 +69,12 @@ def test_push_versions_promote_rollback_and_pull(owner, folder, tmp_path):
     assert "v2 of web has these files; v1 stays active" in run("push", folder)
     unchanged = json.loads(run("--json", "push", folder))
     assert (unchanged["name"], unchanged["unchanged"]) == ("v2", True)
-    assert "v2 of web has these files, and is active now" in run("push", folder, "--activate")
-    assert "v1 of web is active" in run("promote", "web", "v1")
-    assert "v2 of web is active" in run("promote", "web", "v2")
+    assert "v2 of web has these files; it is now active" in run("push", folder, "--activate")
+    assert "v1 of web is now active" in run("promote", "web", "v1")
+    assert "v2 of web is now active" in run("promote", "web", "v2")
     assert "back from v2 to v1" in run("rollback", "web")
     (folder / "main.tf").write_text("# third\n")
-    assert "v3 of web is active" in run("push", folder, "--version-name", "v3", "--activate")
+    assert "v3 of web is now active" in run("push", folder, "--version-name", "v3", "--activate")
 
     rows = json.loads(run("--json", "versions", "web"))
     assert [(row["name"], row["job"]["status"]) for row in rows] == [
