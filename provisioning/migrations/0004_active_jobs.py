@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(("completed_at", None)), fields=["lease_expires_at"], name="provisioning_job_active"
             ),
         ),
-        # Last: it keeps everybody from the table until the transaction ends.
+        # Last, because it locks the table until the transaction ends.
         migrations.RemoveIndex(
             model_name="provisionerjob",
             name="provisioning_job_leased",

@@ -204,7 +204,7 @@ def test_names_are_unique_per_template(api, admin, organization):
 
 
 def test_user_scoped_tags_have_the_caller_as_owner(api, admin, organization):
-    body = {"example_id": "hello", "tags": {"scope": "user", "owner": "somebody", "gpu": "true"}}
+    body = {"example_id": "hello", "tags": {"scope": "user", "owner": "another", "gpu": "true"}}
     tags = api.post(f"organizations/{organization.pk}/templateversions", body).body["job"]["tags"]
     assert tags == {"scope": "user", "owner": str(admin.pk), "gpu": "true"}
 
