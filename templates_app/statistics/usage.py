@@ -118,7 +118,9 @@ def usage_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Usage]:
             elif day in index:
                 users[template][index[day]] = user_count
                 daily[template][index[day]] = times
-    return {template: Usage(users[template], whole.get(template, RunTimes()), daily[template]) for template in templates}
+    return {
+        template: Usage(users[template], whole.get(template, RunTimes()), daily[template]) for template in templates
+    }
 
 
 def summaries_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Summary]:

@@ -63,10 +63,14 @@ class Command(ActingCommand):
     def add_actions(self, actions: Any) -> None:
         push = actions.add_parser("push", help="import a folder or archive as a new version")
         push.add_argument("source", type=Path, help="folder of Terraform files, or a tar or zip archive")
-        push.add_argument("--name", help="name of the template (default: the source's name); created if it does not exist")
+        push.add_argument(
+            "--name", help="name of the template (default: the source's name); created if it does not exist"
+        )
         push.add_argument("--version-name", default="", help="name of the version (default: a random name)")
         push.add_argument("--message", default="", help="description of the changes")
-        push.add_argument("--parameters", type=Path, metavar="FILE", help="YAML or JSON mapping with values of variables")
+        push.add_argument(
+            "--parameters", type=Path, metavar="FILE", help="YAML or JSON mapping with values of variables"
+        )
         push.add_argument("--activate", action="store_true", help="make the version active when its import succeeds")
         push.add_argument("--force", action="store_true", help="push even if nothing has changed")
 
@@ -84,7 +88,11 @@ class Command(ActingCommand):
         rollback = actions.add_parser("rollback", help="make the last usable version before the active one active")
         rollback.add_argument("name", help="name of the template")
         for parser in (push, pull, listed, promote, rollback, actions.choices["list"]):
-            parser.add_argument("--organization", default=DEFAULT, help="id or name of the organization (default: the default organization)")
+            parser.add_argument(
+                "--organization",
+                default=DEFAULT,
+                help="id or name of the organization (default: the default organization)",
+            )
 
     # ---------------------------------------------------------------- push
     def act_push(self, actor: Actor, options: dict[str, Any]) -> Any:
@@ -135,13 +143,16 @@ class Command(ActingCommand):
             self.write(f"Nothing has changed: {version.name} of {template.name} has these files; it is now active.")
         else:
             active = template.active_version.name
-            self.write(f"Nothing has changed: {version.name} of {template.name} has these files; {active} is active.")
+            has_files = f"{version.name} of {template.name} has these files"
+            self.write(f"Nothing has changed: {has_files}; {active} stays active.")
         return {**self._version_answer(actor, version), "unchanged": True}
 
     def _watch(self, job: ProvisionerJob) -> None:
         """Show the job's log until it ends."""
         if not ProvisionerDaemon.objects.online().exists():
-            self.stderr.write("No daemon is online. The import waits until one is started (manage.py up or provisionerd).")
+            self.stderr.write(
+                "No daemon is online. The import waits until one is started (manage.py up or provisionerd)."
+            )
         lines = timed_lines(job)
         if self.as_json:
             for _ in lines:
