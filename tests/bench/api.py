@@ -56,14 +56,14 @@ def main() -> int:
 
 
 @contextmanager
-def served(**environment: str) -> Iterator[tuple[str, int]]:
-    """The product's web server in a process of its own."""
+def served(folder: Path | None = None, **environment: str) -> Iterator[tuple[str, int]]:
+    """The web server of the checkout in ``folder`` (this one) in a process of its own: its URL and its process id."""
     from coderproj.demo.server import answers
     from coderproj.web.addresses import free_port
 
     port = free_port()
     command = [sys.executable, "-m", "coderproj.web.server", "--port", str(port)]
-    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+    with subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}) as process:
         try:
             url = f"http://127.0.0.1:{port}"
             while not answers(url):
