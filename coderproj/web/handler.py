@@ -1,6 +1,5 @@
 """Django's request handler for our web server: an environ in, a response out."""
 
-import functools
 import warnings
 
 from django.conf import settings
@@ -9,14 +8,9 @@ from django.core.cache import close_caches
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import close_old_connections, reset_queries
-from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import ResolverMatch
 
 from coderproj.web.bridge import Environ
-from coderproj.web.routes import Routes
-
-API_ROUTE = "api/v2/"
 
 
 class Handler(BaseHandler):
@@ -32,18 +26,6 @@ class Handler(BaseHandler):
             # Where static files were not collected, they are served from their source folders.
             warnings.filterwarnings("ignore", message="No directory at")
             self.load_middleware()
-
-    @functools.cached_property
-    def api_routes(self) -> Routes:
-        return Routes.below(API_ROUTE)
-
-    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
-        """The view of a path: those of the API are asked for most, and found in the shortest way."""
-        match = self.api_routes.match(request.path_info)
-        if match is None:
-            return super().resolve_request(request)
-        request.resolver_match = match
-        return match
 
     def __call__(self, environ: Environ) -> HttpResponseBase:
         """The response to a request, also to one that failed; the caller closes it, which ends the request.
