@@ -35,7 +35,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Environ = dict[str, Any]
-RequestHandler = Callable[[Environ], HttpResponseBase]
+RequestHandler = Callable[[Environ, Any], HttpResponseBase]
 Result = TypeVar("Result")
 
 # Set in the environ of a request that asks for a WebSocket, and of every request that may be handed over.
@@ -200,7 +200,7 @@ class Exchange:
             if isinstance(self.input, io.BufferedReader) and not self.environ.get("CONTENT_LENGTH"):
                 self.input = prepare_unmeasured(self.environ, self.input, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
             self.environ["wsgi.input"] = self.input
-            response = self.handler(self.environ)
+            response = self.handler(self.environ, ignore_start)
             try:
                 return self._answer(response)
             finally:
@@ -287,6 +287,10 @@ class Exchange:
             self.watcher.cancel()
         if self.waiting is not None:
             self.waiting.cancel()
+
+
+def ignore_start(status: str, headers: list[tuple[str, str]]) -> None:
+    """Do nothing, as ``start_response`` (PEP 3333): Django's handler returns the response, which has both as well."""
 
 
 def body_of(message: Message) -> bytes:

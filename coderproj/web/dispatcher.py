@@ -4,6 +4,7 @@ Run it with ``coderproj.web.server``, which has the settings that it needs.
 """
 
 import os
+import warnings
 from typing import Any, Protocol
 
 import django
@@ -12,10 +13,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coderproj.settings")
 django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - Django has to be set up first
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 
 from coderproj.base.contributions import contributions  # noqa: E402
 from coderproj.web.bridge import Receive, Scope, Send, WSGIBridge  # noqa: E402
-from coderproj.web.handler import Handler  # noqa: E402
 
 # How long streams have to end when the server stops, in seconds.
 GOODBYE = 1.5
@@ -66,7 +67,7 @@ class Application:
         for make_service in contributions("stream_services"):
             service: StreamService = make_service()
             self.services[service.key] = scope["state"][service.key] = service
-        self._bridge = WSGIBridge(Handler(), settings.WEB_THREADS)
+        self._bridge = WSGIBridge(django_handler(), settings.WEB_THREADS)
         for service in self.services.values():
             await service.start()
         await send({"type": "lifespan.startup.complete"})
@@ -75,6 +76,14 @@ class Application:
             await service.stop()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def django_handler() -> WSGIHandler:
+    """Return Django with its middleware."""
+    with warnings.catch_warnings():
+        # Static files that were not collected are served from their source folders.
+        warnings.filterwarnings("ignore", message="No directory at")
+        return WSGIHandler()
 
 
 application = Application()

@@ -15,7 +15,6 @@ from django.conf import settings
 
 from coderproj.web import addresses
 from coderproj.web.dispatcher import Application
-from coderproj.web.handler import leave_out_idle_receivers
 from coderproj.web.one_processor import on_one_processor
 from coderproj.web.protocols import FrameProtocol, HttpProtocol
 
@@ -116,7 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=settings.PORT)
     options = parser.parse_args(arguments)
-    leave_out_idle_receivers()
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()

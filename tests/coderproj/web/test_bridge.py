@@ -1,17 +1,20 @@
-"""Django's handler for the web server, and its way through the bridge."""
+"""Django's handler behind the bridge: when requests end, failing views, cookies."""
 
 import io
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from django.core import signals
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 
-from coderproj.web.bridge import Environ
-from coderproj.web.handler import Handler
+from coderproj.web.bridge import Environ, ignore_start
+from coderproj.web.dispatcher import django_handler
+from tests.live import LiveApi
 
 
 def cookies(request: HttpRequest) -> HttpResponse:
@@ -35,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def ended() -> Iterator[list[Any]]:
-    """The senders of each request's end."""
+    """The senders of each ``request_finished`` signal."""
     senders: list[Any] = []
 
     def note(sender: Any, **kwargs: Any) -> None:
@@ -47,39 +50,39 @@ def ended() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def handler() -> Iterator[Handler]:
+def handler() -> Iterator[WSGIHandler]:
     with override_settings(ROOT_URLCONF=__name__):
-        yield Handler()
+        yield django_handler()
 
 
 def environ(address: str) -> Environ:
     return {**RequestFactory().get(address).environ, "wsgi.input": io.BytesIO()}
 
 
-def test_a_request_ends_when_its_response_is_closed(handler, ended):
-    response = handler(environ("/api/cookies"))
+def test_closing_the_response_ends_the_request(handler, ended):
+    response = handler(environ("/api/cookies"), ignore_start)
     assert (response.status_code, response.content, ended) == (200, b"ok", [])
     response.close()
-    assert ended == [Handler]
+    assert ended == [WSGIHandler]
 
 
-def test_a_fault_of_a_view_is_an_answer(handler, ended):
-    response = handler(environ("/api/broken"))
+def test_an_exception_of_a_view_becomes_a_500_response(handler, ended):
+    response = handler(environ("/api/broken"), ignore_start)
     assert response.status_code == 500
     assert b"internals" not in response.content
     response.close()
-    assert ended == [Handler]
+    assert ended == [WSGIHandler]
 
 
-def test_a_view_that_leaves_has_ended_its_request(handler, ended):
-    with pytest.raises(SystemExit):
-        handler(environ("/api/leaving"))
-    assert ended == [Handler]
+@override_settings(ROOT_URLCONF=__name__)
+def test_system_exit_in_a_view_does_not_end_its_thread(live_api: LiveApi, settings: Any):
+    with httpx.Client(base_url=live_api.url, trust_env=False) as client:
+        for _ in range(settings.WEB_THREADS + 1):
+            assert client.get("/api/leaving").status_code == 500
+        assert client.get("/api/cookies").status_code == 200
 
 
-def test_each_cookie_is_a_header_of_its_own(live_api, monkeypatch):
-    import httpx
-
+def test_each_cookie_is_a_separate_header(live_api: LiveApi):
     with override_settings(ROOT_URLCONF=__name__):
-        answer = httpx.get(f"{live_api.url}/api/cookies")
+        answer = httpx.get(f"{live_api.url}/api/cookies", trust_env=False)
     assert answer.headers.get_list("set-cookie") == ["first=1; Path=/", "second=2; Path=/"]
