@@ -1,4 +1,4 @@
-"""Middleware: what every answer carries, and the pages' own stack, which steps aside for the API."""
+"""Middleware: headers of every response, API paths, and the middleware of pages, which API requests skip."""
 
 import uuid
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.gzip import GZipMiddleware
 from django.middleware.security import SecurityMiddleware
 from django_htmx.middleware import HtmxMiddleware
-from whitenoise.middleware import WhiteNoiseMiddleware
 
 from coderproj.base.envelope import INTERNAL_ERROR, envelope
 from coderproj.base.json_text import JSON_CONTENT_TYPE, to_json
@@ -25,7 +24,7 @@ API_PREFIX = "/api/"
 
 
 class RequestIdMiddleware:
-    """Gives each request an id and puts it, with our version and the basic security headers, on each answer."""
+    """Give each request an id, and send it with the version and a basic security header on each response."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -40,37 +39,26 @@ class RequestIdMiddleware:
 
 
 class ApiPathMiddleware:
-    """Answers API paths with and without a trailing slash, and turns a bare 500 into the envelope.
-
-    API requests go past the middleware behind it that is for pages only.
-    """
+    """Accept API paths with a trailing slash, and turn a bare 500 into the error envelope."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.get_api_response = past_pages(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(API_PREFIX):
             return self.get_response(request)
         request.path_info = request.path_info.rstrip("/")
-        response = self.get_api_response(request)
+        response = self.get_response(request)
         if response.status_code >= 500 and "json" not in response.get("Content-Type", ""):
             return HttpResponse(to_json(envelope(INTERNAL_ERROR)), status=500, content_type=JSON_CONTENT_TYPE)
         return response
 
 
-def past_pages(get_response: GetResponse) -> GetResponse:
-    """What the middleware that is for pages only would call at last: Django wraps each of them in a function."""
-    while isinstance(middleware := getattr(get_response, "__wrapped__", None), (PagesOnly, WhiteNoiseMiddleware)):
-        get_response = middleware.get_response  # type: ignore[union-attr]
-    return get_response
-
-
 class PagesOnly:
-    """Mixed into a middleware class that has no business on the API's path."""
+    """Mixin for middleware classes that skip API requests."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(API_PREFIX):
+        if request.path.startswith(API_PREFIX):  # ``path_info`` has lost its trailing slash
             response: HttpResponseBase = self.get_response(request)  # type: ignore[attr-defined]
         else:
             response = super().__call__(request)  # type: ignore[misc]
@@ -82,8 +70,11 @@ class PageSecurityMiddleware(PagesOnly, SecurityMiddleware):
 
 
 class PageCompressionMiddleware(PagesOnly, GZipMiddleware):
-    """A list of 50 templates is a tenth of its size then. What could be guessed from lengths is masked: answers get a
-    random length, and forms a new mask for their token each time."""
+    """Compress pages: a list of 50 templates shrinks to a tenth.
+
+    Lengths do not reveal secrets (BREACH): Django adds a random length to each response, and a new mask to each CSRF
+    token.
+    """
 
 
 class PageSessionMiddleware(PagesOnly, SessionMiddleware):
@@ -95,7 +86,7 @@ class PageCommonMiddleware(PagesOnly, CommonMiddleware):
 
 
 class PageCsrfMiddleware(PagesOnly, CsrfViewMiddleware):
-    """API views are exempt by themselves: they check the origin of cookie-carried writes."""
+    """API views are exempt: they check the origin of writes that a cookie authenticates."""
 
 
 class PageMessageMiddleware(PagesOnly, MessageMiddleware):
@@ -107,8 +98,8 @@ class PageClickjackingMiddleware(PagesOnly, XFrameOptionsMiddleware):
 
 
 class PageHtmxMiddleware(PagesOnly, HtmxMiddleware):
-    """``request.htmx`` tells whether a page is asked for a part of itself."""
+    """Set ``request.htmx``, which is true if htmx requests a part of a page."""
 
 
 class PagePolicyMiddleware(PagesOnly, CSPMiddleware):
-    """The Content-Security-Policy of ``settings.CONTENT_SECURITY_POLICY``."""
+    """Send the Content-Security-Policy of ``settings.CONTENT_SECURITY_POLICY``."""
