@@ -31,7 +31,6 @@ TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, m
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each can hold a database connection
-WEB_ONE_PROCESSOR = env.boolean("WEB_ONE_PROCESSOR", default=True)
 AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
 # Requests per minute, 0 for no limit: per user (or address) and path, password attempts, uploads.
@@ -131,8 +130,6 @@ INSTALLED_APPS = [
     "templates_app",
 ]
 
-PASSWORD_HASHERS = ["coderproj.identity.hashers.PasswordHasher"]
-
 # The first two apply to every request; the others apply to pages only and skip /api/.
 MIDDLEWARE = [
     "coderproj.web.middleware.RequestIdMiddleware",
@@ -185,6 +182,7 @@ DATABASES["default"]["OPTIONS"] = {
 
 # ------------------------------------------------------------------ passwords and sessions
 AUTHENTICATION_BACKENDS = ["coderproj.identity.backends.PasswordBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 PASSWORD_LENGTH = 8
 AUTH_PASSWORD_VALIDATORS = [
     {

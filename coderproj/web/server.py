@@ -15,7 +15,6 @@ from django.conf import settings
 
 from coderproj.web import addresses
 from coderproj.web.dispatcher import Application
-from coderproj.web.one_processor import on_one_processor
 from coderproj.web.protocols import FrameProtocol, HttpProtocol
 
 # Clients say little: a WebSocket message to us may have this many bytes.
@@ -118,8 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
-    with on_one_processor() if settings.WEB_ONE_PROCESSOR else contextlib.nullcontext():
-        server.run()
+    server.run()
 
 
 if __name__ == "__main__":
