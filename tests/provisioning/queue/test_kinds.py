@@ -8,8 +8,11 @@ import pytest
 from django.urls import reverse
 
 import provisioning
+from coderproj.base.contributions import contribution_paths
 from coderproj.base.errors import Forbidden
 from coderproj.identity.actor import Actor
+from provisioning.daemon import settings
+from provisioning.daemon.remote import RemoteClient
 from provisioning.models import File, JobStatus, ProvisionerJob
 from provisioning.protocol.kinds import JobKind, JobKinds, Shape, load
 from provisioning.queue import administration, jobs
@@ -18,6 +21,7 @@ from provisioning.queue.kinds import function, kind_of, kinds
 from tests.api import ApiClient
 from tests.factories import claim, make_file, make_job, make_provisioner_key, make_user
 from tests.pages import browser, text_of
+from tests.provisioning.daemon.remote_clients import FACTS
 from tests.provisioning.queue.toy import job_kinds
 from tests.provisioning.queue.toy.apps import ToyConfig
 from tests.provisioning.queue.toy.job_kinds import STAGE, TOY, ToyInput, ToyState
@@ -66,12 +70,14 @@ def make_toy(owner, organization, **job_input):
 @pytest.mark.parametrize("way", ["direct", "remote"])
 def test_a_new_kind_runs_to_its_end(way, tmp_path, request, owner, organization):
     good, bad = make_toy(owner, organization), make_toy(owner, organization, times=2)
+    wrong = make_toy(owner, organization, state="")
     with daemon_of(way, tmp_path / "log", request):
-        good, bad = wait_for_job(good), wait_for_job(bad)
+        good, bad, wrong = wait_for_job(good), wait_for_job(bad), wait_for_job(wrong)
     assert (good.status, good.error) == (JobStatus.SUCCEEDED, "")
     # The state of the first is stored; that of the second was, in the transaction that did not end the job.
     assert bad.status == JobStatus.FAILED
     assert bad.error.startswith("what the job found cannot be stored")
+    assert (wrong.status, wrong.error) == (JobStatus.FAILED, "the job's process could not be understood")
     (stored,) = File.objects.exclude(pk=good.file_id)
     assert (bytes(stored.data), stored.size) == (STATE[::-1], 1)
     lines = list(good.logs.order_by("id").values_list("stage", "output"))
@@ -87,6 +93,7 @@ def test_a_new_kind_runs_to_its_end(way, tmp_path, request, owner, organization)
     assert {(row["id"], row["type"], row["status"]) for row in listed.body} == {
         (str(good.pk), "toy_apply", "succeeded"),
         (str(bad.pk), "toy_apply", "failed"),
+        (str(wrong.pk), "toy_apply", "failed"),
     }
     client = browser(owner)
     assert "the engine plans" in text_of(client.get(reverse("job", args=[good.pk])))
@@ -96,7 +103,17 @@ def test_a_new_kind_runs_to_its_end(way, tmp_path, request, owner, organization)
     assert f"Toy {str(bad.pk)[:8]}" in failed
     assert "Putting the toy away" in failed, "a stage that was not reached"
     assert "Toy" in text_of(client.get(reverse("jobs"), {"type": TOY.type}))
-    assert (job_figures(Actor.of(owner)).succeeded, job_figures(Actor.of(owner)).failed) == (1, 1)
+    assert (job_figures(Actor.of(owner)).succeeded, job_figures(Actor.of(owner)).failed) == (1, 2)
+
+
+def test_a_remote_daemon_fails_jobs_of_kinds_that_it_does_not_know(live_api, owner, organization):
+    job = make_toy(owner, organization)
+    client = RemoteClient(live_api.url, make_provisioner_key(), lease_seconds=30, kinds=load(settings.JOB_KINDS))
+    client.register(FACTS)
+    assert client.acquire() is None
+    client.close()
+    job.refresh_from_db()
+    assert (job.status, job.error) == (JobStatus.FAILED, "this daemon cannot run jobs of type toy_apply")
 
 
 def test_the_kinds_rule_decides_who_may_cancel(owner, organization):
@@ -184,9 +201,6 @@ def test_a_list_that_does_not_exist_is_reported():
 
 
 def test_daemons_with_and_without_django_run_the_same_kinds(contribute):
-    from coderproj.base.contributions import contribution_paths
-    from provisioning.daemon import settings
-
     assert contribution_paths("job_kinds") == (ToyConfig.contributions["job_kinds"], *settings.JOB_KINDS)
 
 

@@ -21,13 +21,13 @@ class ToyState:
     found: int
 
 
-def run_toy(job: RunningJob, given: ToyInput) -> ToyState:
-    """Plan with the engine, then apply: that is, reverse the state."""
+def run_toy(job: RunningJob, given: ToyInput) -> object:
+    """Plan with the engine, then reverse the state. Without a state, return what the kind does not declare."""
     job.open(STAGE)
     job.note(LogLevel.INFO, f"{len(given.state)} bytes, the secrets are {[value.value for value in given.values]}")
     plan = job.engine.plan(job.directory, PlanInput(), log=job.log, stop=job.stop)
     job.measure("plan")
-    return ToyState(given.state[::-1], len(plan.resources))
+    return ToyState(given.state[::-1], len(plan.resources)) if given.state else plan
 
 
 TOY = JobKind(
