@@ -87,6 +87,8 @@ WORDS = {
     "last heard of": "last seen",
     "as a week ago": "same as last week",
     "you know nobody": "no such user",
+    "tags of the daemon": "daemon tags",
+    "news": "notifications",
     "nursery": "fork server",
     "desk|desks": "worker slot",
     "crew": "worker group",
