@@ -1,4 +1,4 @@
-"""Clients that put on the wire exactly what real ones do, header for header."""
+"""Clients that send exactly the headers and bodies of real clients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TOKEN_COOKIE = "coder_session_token"
 
 
 class Wire:
-    """Sends the headers it is given and, besides ``Host`` and the body's length, no others."""
+    """Sends only the given headers, ``Host`` and the length of the body."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url
@@ -24,9 +24,9 @@ class Wire:
         self.client.headers.update(headers)
 
     def send(self, method: str, path: str, *, json: Any = None, **options: Any) -> httpx.Response:
-        """``path`` begins with a slash. A JSON body comes with its type, a bodiless request without one."""
+        """Send a request. ``path`` starts with a slash. Only requests with a body have a content type."""
         response = self.client.request(method, f"{self.url}{path}", json=json, **options)
-        self.client.cookies.clear()  # a cookie is sent only by who says so
+        self.client.cookies.clear()  # cookies are sent only if they are given
         assert not response.is_redirect
         return response
 
@@ -36,7 +36,7 @@ class Wire:
 
 @dataclass
 class GoClient:
-    """Sends what the Go SDK does. An empty token goes out as an empty header. Answers are decoded as Go does."""
+    """Sends requests like the Go SDK and decodes responses like Go. An empty token is sent as an empty header."""
 
     url: str
     token: str = ""
@@ -51,13 +51,13 @@ class GoClient:
         return response
 
     def call(self, method: str, path: str, status: int, kind: go.Kind, json: Any = None, **options: Any) -> Any:
-        """The decoded answer, which has to have just that status."""
+        """Return the decoded response. Fails for another status."""
         response = self.send(method, path, json=json, **options)
         assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:300]}"
         return go.decode(kind, response.content)
 
     def follow(self, path: str) -> ClientConnection:
-        """The log WebSocket, which carries nothing but the cookie: no header, no subprotocol, no extension."""
+        """Open the log WebSocket with only the cookie: no header, no subprotocol, no extension."""
         return connect(
             f"{self.url.replace('http', 'ws', 1)}/api/v2{path}?follow",
             additional_headers={"Cookie": f"{TOKEN_COOKIE}={self.token}"},

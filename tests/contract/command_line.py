@@ -1,6 +1,6 @@
-"""The commands of Coder's command line as the calls that it makes, in its order, with the statuses it insists on.
+"""The commands of Coder's command line: the requests that it sends, in order, and the statuses that it requires.
 
-Everything goes out as the Go SDK sends it, and every answer is decoded as the SDK decodes it.
+Requests are sent and responses are decoded like in the Go SDK.
 """
 
 import json
@@ -18,12 +18,13 @@ VERSION = "v0.15."
 
 
 class CommandFailedError(Exception):
-    """The command line would print this and end with a status of 1."""
+    """The command line would print this and exit with status 1."""
 
 
 @dataclass
 class CommandLine:
-    """One configuration folder: a URL and a token. ``answers`` are what the user types when asked for a variable."""
+    """One configuration folder: a URL and a token. ``answers`` are the values that the user enters for
+    variables."""
 
     url: str
     token: str = ""
@@ -40,20 +41,20 @@ class CommandLine:
     def use(self, token: str) -> None:
         self.token = self.go.token = token
 
-    # ------------------------------------------------------------------ what every command begins with
+    # ------------------------------------------------------------------ requests of every command
     def preamble(self) -> None:
-        """What every command asks first; a warning would be printed with each of them."""
+        """Send the first requests of every command, whose warnings the command line would print."""
         assert self.go.call("GET", "/buildinfo", 200, go.BuildInfo)["version"].startswith(VERSION)
         assert self.go.call("GET", "/entitlements", 200, go.Entitlements)["warnings"] == []
 
     def organization(self) -> str:
-        """The id of the organization that commands work in: the first one, without looking whether there is one."""
+        """Return the id of the first organization. The command line does not check that one exists."""
         self.preamble()
         return self.go.call("GET", "/users/me/organizations", 200, go.slice_(go.Organization))[0]["id"]
 
     # ------------------------------------------------------------------ signing in
     def login_first_user(self, *, username: str, email: str, password: str) -> None:
-        """``login URL --first-user-username …``, on a server that nobody has set up yet."""
+        """``login URL --first-user-username …``, on a server without users."""
         self.go.call("GET", "/buildinfo", 200, go.BuildInfo)
         self.go.call("GET", "/users/first", 404, go.Response)
         body = {"email": email, "username": username, "password": password, "trial": False}
@@ -65,7 +66,7 @@ class CommandLine:
         self.use(self.go.call("POST", "/users/login", 201, go.Login, body)["session_token"])
 
     def login_with_token(self, token: str) -> str:
-        """``login URL --token T``: the username."""
+        """``login URL --token T``. Return the username."""
         self.go.call("GET", "/buildinfo", 200, go.BuildInfo)
         self.go.call("GET", "/users/first", 200, go.Response)
         self.use(token)
@@ -97,7 +98,7 @@ class CommandLine:
         return self.go.call("POST", path, 201, go.Template, body)
 
     def templates_push(self, name: str, archive: bytes, *, version_name: str = "") -> dict[str, Any]:
-        """``templates push NAME --name V``: the new version, which is the active one."""
+        """``templates push NAME --name V``. Return the new version, which becomes active."""
         organization = self.organization()
         template = self.template(organization, name)
         body = {"name": version_name} if version_name else {}
@@ -109,7 +110,7 @@ class CommandLine:
         return version
 
     def templates_pull(self, name: str) -> bytes:
-        """The archive of the newest version."""
+        """Return the archive of the newest version."""
         template = self.template(self.organization(), name)
         versions = self.go.call("GET", f"/templates/{template['id']}/versions", 200, go.slice_(go.TemplateVersion))
         newest = max(versions, key=lambda version: version["created_at"])
@@ -118,7 +119,7 @@ class CommandLine:
         return response.content
 
     def templates_edit(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Zero values are not sent."""
+        """Send the edit without zero values."""
         template = self.template(self.organization(), name)
         body = {key: value for key, value in changes.items() if value}
         return self.go.call("PATCH", f"/templates/{template['id']}", 200, go.Template, body)
@@ -128,7 +129,7 @@ class CommandLine:
         self.go.call("DELETE", f"/templates/{template['id']}", 200, go.Response)
 
     def templates_versions_list(self, name: str) -> list[tuple[str, str, str, bool]]:
-        """Name, author, status, and whether it is the active one."""
+        """Return name, author, status and ``active`` of each version."""
         template = self.template(self.organization(), name)
         versions = self.go.call("GET", f"/templates/{template['id']}/versions", 200, go.slice_(go.TemplateVersion))
         return [
@@ -142,7 +143,7 @@ class CommandLine:
         ]
 
     def parameters_list(self, scope: str, of: str) -> list[dict[str, Any]]:
-        """``parameters list SCOPE NAME``; of an import, NAME is the version's id."""
+        """``parameters list SCOPE NAME``. For an import NAME is the version's id."""
         organization = self.organization()
         if scope == "template":
             scope_id = self.template(organization, of)["id"]
@@ -154,7 +155,7 @@ class CommandLine:
     def import_version(
         self, organization: str, body: Mapping[str, Any], archive: bytes, template: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Upload and import, asking for variables until there is a value for each."""
+        """Upload and import; repeat with more values until every variable has one."""
         body = {
             "storage_method": "file",
             "file_id": self.upload(archive),
@@ -187,7 +188,7 @@ class CommandLine:
         return decode(go.Upload, response.content)["hash"]
 
     def reusable(self, template: Mapping[str, Any] | None) -> dict[str, str]:
-        """The ids of the values that the active version was imported with."""
+        """Return the ids of the values that the active version was imported with."""
         if template is None:
             return {}
         active = self.go.call("GET", f"/templateversions/{template['active_version_id']}", 200, go.TemplateVersion)
@@ -197,7 +198,7 @@ class CommandLine:
     def ask(
         self, schemas: Sequence[Mapping[str, Any]], known: set[str], reusable: Mapping[str, str]
     ) -> list[dict[str, str]]:
-        """Values for the variables that have none."""
+        """Return values for the variables without a value."""
         given = []
         for schema in schemas:
             name = schema["name"]
@@ -221,7 +222,7 @@ class CommandLine:
         return given
 
     def wait(self, path: str, kind: go.Kind = go.TemplateVersion) -> dict[str, Any]:
-        """Follow the job's log and return what is at ``path`` after its end. Before it is asked for once."""
+        """Request ``path``, follow the job's log, and return the response of ``path`` after the end of the job."""
         self.go.call("GET", path, 200, kind)
         with self.go.follow(f"{path}/logs") as socket:
             assert socket.response.status_code == 101
@@ -233,12 +234,13 @@ class CommandLine:
             self.read_line(message)
         found = self.go.call("GET", path, 200, kind)
         job = found.get("job", found)
-        # Whatever is neither would be taken for a failure.
+        # The command line treats any other status as a failure.
         assert job["status"] in {"succeeded", "failed", "canceled"}
         return found
 
     def read_line(self, message: str | bytes) -> None:
-        """One message of a log: text of one object with all fields, for a missing one repeats the line before."""
+        """Decode a message of a log: one object with all fields. The command line would repeat the previous value of a
+        missing field."""
         if not isinstance(message, str):
             raise DecodeError("a binary message")
         line = decode(go.ProvisionerJobLog, message)
@@ -256,7 +258,7 @@ class CommandLine:
         return self.go.call("GET", "/users?q=", 200, go.UsersPage)["users"]
 
     def users_show(self, name: str) -> tuple[dict[str, Any], list[str]]:
-        """A user and the names of their organizations."""
+        """Return a user and the names of their organizations."""
         self.preamble()
         user = self.go.call("GET", f"/users/{name}", 200, go.User)
         organizations = [
@@ -266,7 +268,7 @@ class CommandLine:
         return user, organizations
 
     def users_status(self, name: str, command: str) -> str:
-        """``users activate`` or ``users suspend``: the new status."""
+        """``users activate`` or ``users suspend``. Return the new status."""
         self.preamble()
         user = self.go.call("GET", f"/users/{name}", 200, go.User)
         return self.go.call("PUT", f"/users/{user['id']}/status/{command}", 200, go.User)["status"]
@@ -279,7 +281,7 @@ class CommandLine:
         return self.go.call("GET", f"/organizations/{self.organization()}/groups", 200, go.slice_(go.Group))
 
     def groups_edit(self, name: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> dict[str, Any]:
-        """Members are named by their email."""
+        """``groups edit``, with members given by e-mail address."""
         group = self.go.call("GET", f"/organizations/{self.organization()}/groups/{name}", 200, go.Group)
         ids = {user["email"]: user["id"] for user in self.go.call("GET", "/users?q=", 200, go.UsersPage)["users"]}
         body = {

@@ -1,4 +1,4 @@
-"""A deployment for a whole module: the live server, a daemon, an organization and its owner."""
+"""Fixtures: a deployment for a whole module with live server, daemon, organization and owner."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tests.world import quick
 
 @dataclass
 class Deployment:
-    """``url`` is the server's, without a trailing slash. ``token`` is the owner's."""
+    """``url`` is the URL of the server without a trailing slash, ``token`` the token of the owner."""
 
     live: LiveApi
     token: str
@@ -27,7 +27,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
-    """Its rows stay for all tests of the module, which are marked ``django_db``, and are removed after the last one."""
+    """A deployment whose rows are deleted after the last test of the module. Mark the tests ``django_db``."""
     log = tmp_path_factory.mktemp("daemon") / "log"
     with django_db_blocker.unblock(), quick():
         from coderproj.identity import tokens

@@ -1,4 +1,4 @@
-"""The facts of the API's document, and holding an answer against them."""
+"""The facts of the documented API, and checks of responses against them."""
 
 import json
 import re
@@ -32,7 +32,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One documented endpoint. ``schema`` is that of its success, ``parameters`` those of path and query."""
+    """A documented endpoint. ``schema`` describes a successful response, ``parameters`` are those of path and query."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Endpoint:
         return f"{self.method} {self.path}"
 
     def url(self, **values: str) -> str:
-        """The path below the API's root with its parameters filled in."""
+        """Return the path below the API's root with its parameters replaced."""
         return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.path)
 
     @property
@@ -55,7 +55,7 @@ class Endpoint:
 
 @cache
 def endpoints() -> tuple[Endpoint, ...]:
-    """All of them, in the document's order."""
+    """Return all endpoints in the order of the document."""
     return tuple(
         Endpoint(
             method=row["method"],
@@ -71,12 +71,13 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 @cache
 def endpoint(name: str) -> Endpoint:
-    """The endpoint called ``METHOD /path``."""
+    """Return the endpoint ``METHOD /path``."""
     return next(row for row in endpoints() if str(row) == name)
 
 
 def mismatches(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """What in a value is not as documented. Absent and null fields are not judged here: see ``fields_with_value``."""
+    """Return the differences of a value from the document. Ignores absent and null fields: see
+    ``fields_with_value``."""
     kind = schema.get("type", "")
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         yield f"{path or '$'}: {value!r:.60} is no {kind}"
@@ -99,7 +100,7 @@ def _of_text(schema: Schema, text: str, path: str) -> Iterator[str]:
     if "enum" in schema and text not in schema["enum"]:
         yield f"{path}: {text!r} is none of {schema['enum']}"
     format_ = schema.get("format", "")
-    # An absent id or time is left out or null; an absent address is "".
+    # An absent id or time is omitted or null; an absent address is "".
     if format_ and not (format_ == "uri" and text == ""):
         try:
             fits = FORMATS[format_](text)
@@ -110,7 +111,7 @@ def _of_text(schema: Schema, text: str, path: str) -> Iterator[str]:
 
 
 def documented_fields(schema: Schema, path: str = "") -> Iterator[str]:
-    """The paths of everything that a schema describes: ``[].job.tags{}``."""
+    """Return the paths of all fields of a schema: ``[].job.tags{}``."""
     if path:
         yield path
     for name, inner in schema.get("fields", {}).items():
@@ -122,7 +123,7 @@ def documented_fields(schema: Schema, path: str = "") -> Iterator[str]:
 
 
 def fields_with_value(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """Those of ``documented_fields`` that are there and not null."""
+    """Return the paths of ``documented_fields`` that are present and not null."""
     if path:
         yield path
     if "items" in schema and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Turns the API's document into a file of facts: ``python -m tests.contract.extract DOCUMENT > endpoints.json``.
+"""Converts the API's document to a file of facts: ``python -m tests.contract.extract DOCUMENT > endpoints.json``.
 
 For each endpoint: method, path, parameters, and the schemas of its body and of its responses. A schema is one of::
 
@@ -6,8 +6,8 @@ For each endpoint: method, path, parameters, and the schemas of its body and of 
     {"type": "array", "items": SCHEMA}                  {"type": "integer" | "number" | "boolean"}
     {"type": "string", "format"?: "uuid" | "date-time" | "email" | "uri", "enum"?: [TEXT]}
 
-The document shows every answer as an example and only those that are lists as a table as well. Tables name the schemas
-within them, so they are read first; an example takes what a table says of a schema of its name or with its keys.
+The document has an example of every response, and a table only for lists. Tables name their nested schemas, so they are
+read first; an example uses the schema of a table with the same name or the same keys.
 """
 
 import json
@@ -35,7 +35,7 @@ SAMPLES = {
 
 @dataclass(slots=True)
 class Section:
-    """One endpoint of the document, cut into its parts. Rows are cells without their padding."""
+    """An endpoint of the document, split into its parts. Rows are cells without padding."""
 
     method: str
     path: str
@@ -48,7 +48,7 @@ class Section:
 
 
 def sections(document: str) -> list[Section]:
-    """The endpoints in the document's order."""
+    """Return the endpoints in the order of the document."""
     found = []
     for text in re.split(r"^## ", document, flags=re.MULTILINE)[1:]:
         lines = text.splitlines()
@@ -71,7 +71,7 @@ def sections(document: str) -> list[Section]:
 
 
 def rows(lines: list[str], *head: str) -> list[list[str]]:
-    """The rows of the table whose first columns are called so."""
+    """Return the rows of the table whose first columns have these names."""
     found: list[list[str]] = []
     inside = False
     for line in lines:
@@ -87,13 +87,13 @@ def rows(lines: list[str], *head: str) -> list[list[str]]:
 
 # ---------------------------------------------------------------------- schemas
 class Schemas:
-    """What the tables say: schemas by name. ``enums`` of a section go to the fields of that name in their order."""
+    """Schemas by name, from the tables. ``enums`` of a section are assigned to fields of the same name, in order."""
 
     def __init__(self) -> None:
         self.named: dict[str, Schema] = {}
 
     def read_table(self, section: Section) -> None:
-        """Learn the schemas of a section's table."""
+        """Read the schemas of a section's table."""
         table = iter(section.fields)
         if next(table, [""])[0] != ARRAY_ITEM:
             return
@@ -135,7 +135,7 @@ class Schemas:
         return {"type": kind} if kind in SCALARS else of_sample(value)
 
     def of_example(self, value: Any, name: str = "") -> Schema:
-        """The schema of an example; with the name of a schema that a table has described, just that one."""
+        """Return the schema of an example, or the schema of a table with that name."""
         if name in self.named:
             return self.named[name]
         if isinstance(value, list):
@@ -151,8 +151,8 @@ class Schemas:
 
 
 class Enumerations:
-    """The enumerated values of a section. Fields of one name have theirs one after the other; where those of the next
-    field begin is known from its example, which is its first value."""
+    """The enumerated values of a section. Fields with the same name have their values one after the other; the example
+    of a field is its first value, which shows where they start."""
 
     def __init__(self, table: list[list[str]]) -> None:
         self.values: dict[str, list[str]] = {}
@@ -161,7 +161,7 @@ class Enumerations:
             self.values.setdefault(name, []).append(value)
 
     def of(self, name: str, sample: Any) -> list[str]:
-        """The values of the next field of that name, [] when it has none. Call it in the order of the fields."""
+        """Return the values of the next field with that name, or []. Call it in the order of the fields."""
         values = self.values.get(name, [])
         if not isinstance(sample, str) or sample not in values:
             return []
@@ -173,7 +173,7 @@ class Enumerations:
 
 
 def of_sample(value: Any) -> Schema:
-    """The schema of a value in an example that is neither object nor array."""
+    """Return the schema of a scalar value in an example."""
     match value:
         case bool():
             return {"type": "boolean"}
@@ -189,7 +189,7 @@ def of_sample(value: Any) -> Schema:
 
 # ---------------------------------------------------------------------- facts
 def facts(document: str) -> list[dict[str, Any]]:
-    """Every endpoint of the document, in its order."""
+    """Return every endpoint in the order of the document."""
     found = sections(document)
     schemas = Schemas()
     for section in found:

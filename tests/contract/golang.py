@@ -1,8 +1,8 @@
-"""Decoding as Go's ``encoding/json`` does into the structures of the Go SDK, so strictly that a wrong type fails.
+"""Decodes JSON like Go's ``encoding/json`` into the structures of the Go SDK. A wrong type is an error.
 
-Unknown keys are ignored and keys match in any case; ``null`` and what is missing become the zero value. A kind is a
-function from (value, path) to the decoded value; it raises DecodeError. Objects arrive as lists of pairs, for the
-order and the spelling of keys matter where two of them match one field.
+Unknown keys are ignored and keys match in any case; ``null`` and missing values become the zero value. A kind is a
+function from (value, path) to the decoded value; it raises DecodeError. Objects are passed as lists of pairs, because
+the order and case of keys matter if two of them match one field.
 """
 
 import json
@@ -19,19 +19,19 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IG
 
 
 class DecodeError(Exception):
-    """What Go would not decode, with the path to it."""
+    """Go would reject the value at this path."""
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object: its members in their order."""
+    """A JSON object as ordered pairs."""
 
 
 class Fraction(float):
-    """A number that was written with a fraction or an exponent: no integer to Go."""
+    """A number with a fraction or an exponent, which Go does not accept as an integer."""
 
 
 def decode(kind: Kind, raw: bytes | str) -> Any:
-    """The value of one JSON document. Raises DecodeError, also for what is no JSON."""
+    """Decode a JSON document. Raises DecodeError, also for invalid JSON."""
     try:
         value = json.loads(raw, object_pairs_hook=Pairs, parse_float=Fraction)
     except ValueError as error:
@@ -61,7 +61,7 @@ def boolean(value: Any, path: str) -> bool:
 
 
 def integer(name: str, smallest: int, largest: int) -> Kind:
-    """Whole numbers of a range, written without a fraction."""
+    """Return the kind of integers in a range."""
 
     def kind(value: Any, path: str) -> int:
         if value is None:
@@ -87,7 +87,7 @@ def float64(value: Any, path: str) -> float:
 
 
 def time(value: Any, path: str) -> str:
-    """RFC 3339 with a zone; returned as it is written."""
+    """Check a time in RFC 3339 with a zone and return it unchanged."""
     if value is None:
         return "0001-01-01T00:00:00Z"
     if not isinstance(value, str) or not TIME.fullmatch(value):
@@ -108,12 +108,12 @@ def uuid_(value: Any, path: str) -> str:
 
 
 def pointer(kind: Kind) -> Kind:
-    """None for ``null`` and for what is missing."""
+    """Return the kind that decodes ``null`` and a missing value to None."""
     return lambda value, path: None if value is None else kind(value, path)
 
 
 def slice_(kind: Kind) -> Kind:
-    """A list; empty for ``null``."""
+    """Return the kind of lists; ``null`` becomes an empty list."""
 
     def decode_slice(value: Any, path: str) -> list[Any]:
         if value is None:
@@ -126,7 +126,7 @@ def slice_(kind: Kind) -> Kind:
 
 
 def map_(kind: Kind) -> Kind:
-    """Values by name; empty for ``null``."""
+    """Return the kind of maps; ``null`` becomes an empty map."""
 
     def decode_map(value: Any, path: str) -> dict[str, Any]:
         if value is None:
@@ -139,7 +139,7 @@ def map_(kind: Kind) -> Kind:
 
 
 def struct(*embedded: dict[str, Kind], **fields: Kind) -> Kind:
-    """An object with these fields; every one of them is in the decoded dictionary."""
+    """Return the kind of objects with these fields. The decoded dictionary contains all of them."""
     kinds = {key: kind for part in (*embedded, fields) for key, kind in part.items()}
     names = {key.lower(): key for key in kinds}
 

@@ -1,4 +1,4 @@
-"""An organization with something of everything in it, and calling documented endpoints about it in-process."""
+"""An organization with objects of every type, and in-process requests to documented endpoints about it."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.factories import make_organization, make_template, make_user, make_ve
 @dataclass
 class Inhabited:
     """``admin`` administers the organization. ``version`` is the template's second one, ``loose`` has no template;
-    ``job`` is a dry run of ``version`` that waits."""
+    ``job`` is a pending dry run of ``version``."""
 
     organization: Organization
     admin: User
@@ -30,7 +30,7 @@ class Inhabited:
     group: Group
 
     def path_values(self) -> dict[str, str]:
-        """The parameters of documented paths, of what is there."""
+        """Return the parameters of documented paths, with ids of existing objects."""
         return {
             "organization": str(self.organization.pk),
             "template": str(self.template.pk),
@@ -41,7 +41,7 @@ class Inhabited:
         }
 
     def body(self, endpoint: Endpoint) -> dict[str, Any] | None:
-        """A good body; None for endpoints without one."""
+        """Return a valid body, or None for endpoints without a body."""
         return {
             "POST /organizations/{organization}/groups": {"name": "new", "avatar_url": "", "quota_allowance": 0},
             "POST /organizations/{organization}/templates": {
@@ -85,14 +85,14 @@ class Inhabited:
 
 
 def inhabit(name: str) -> Inhabited:
-    """A new organization with all of it."""
+    """Create an organization with all objects."""
     organization = make_organization(name)
     admin = make_user(f"{name}-admin", organizations=(organization,), organization_roles=("organization-admin",))
     template = make_template(user=admin, organization=organization, name=f"{name}-template", everyone=False)
     version = make_version(user=admin, organization=organization, template=template, name=f"{name}-second")
     loose = make_version(user=admin, organization=organization, name=f"{name}-loose")
     job = versions.start_dry_run(actor_of(admin), version, versions.DryRunInput(workspace_name="first"))
-    # Nobody takes it, neither a daemon nor ``factories.finish``.
+    # Neither a daemon nor ``factories.finish`` claims it.
     ProvisionerJob.objects.filter(pk=job.pk).update(tags={"held": "back"})
     group = Group.objects.create(organization=organization, name=f"{name}-group")
     return Inhabited(organization, admin, template, version, loose, job, group)
@@ -108,7 +108,7 @@ def actor_of(user: User) -> Any:
 
 
 def ghosts() -> dict[str, str]:
-    """Path parameters that name nothing."""
+    """Return path parameters of objects that do not exist."""
     ids = {name: str(uuid.uuid4()) for name in ("organization", "template", "templateversion", "jobID")}
     return {**ids, "templatename": "no-such-name", "templateversionname": "no-such-name"}
 
@@ -116,7 +116,7 @@ def ghosts() -> dict[str, str]:
 def request(
     api: ApiClient, endpoint: Endpoint, values: dict[str, str], body: Any = None, *, method: str = "", **options: Any
 ) -> HttpResponse:
-    """The answer of an endpoint; values go into the path as they are once they are quoted."""
+    """Return the response of an endpoint. Values are URL-quoted in the path."""
     path = endpoint.url(**{name: quote(value, safe="") for name, value in values.items()}).lstrip("/")
     query = options.pop("query", "")
     return api.call(method or endpoint.method, f"{path}?{query}" if query else path, body, **options)

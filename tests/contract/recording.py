@@ -1,8 +1,8 @@
-"""Turns a recording of the Go command line into the data of its replay: ``python -m tests.contract.recording FILE``.
+"""Converts a recording of the Go command line to the data of its replay: ``python -m tests.contract.recording FILE``.
 
-A call keeps its method, path, body, status and the headers that were sent. Ids become names (``$1``, ``$2`` …, by their
-first appearance), in paths and bodies as well as in answers; of an answer's other values only the types are kept, and
-of a list its first item. A file's bytes are not kept.
+A call keeps its method, path, body, status and request headers. Ids become names (``$1``, ``$2`` … in order of first
+use) in paths, bodies and responses. Of the other values in a response only the types are kept, and of a list only the
+first item. The bytes of files are dropped.
 """
 
 import json
@@ -14,26 +14,26 @@ from typing import Any
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NIL = "00000000-0000-0000-0000-000000000000"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+Z")
-# Said by the connection, not by the client.
+# Headers of the connection, not of the client.
 LEFT_OUT = {"Content-Length"}
 
 
 class Names:
-    """A name for every id, in the order of their appearance."""
+    """Names for ids, in order of first use."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {NIL: NIL}
 
     def of(self, text: str) -> str:
-        """The text with its ids replaced."""
+        """Return the text with ids replaced."""
         return ID.sub(lambda match: self.names.setdefault(match[0], f"${len(self.names)}"), text)
 
     def within(self, value: Any) -> Any:
-        """A body with its ids replaced."""
+        """Return a body with ids replaced."""
         return json.loads(self.of(json.dumps(value)))
 
     def skeleton(self, value: Any) -> Any:
-        """An answer of types and named ids."""
+        """Return the types and named ids of a response."""
         match value:
             case dict():
                 return {key: self.skeleton(item) for key, item in value.items()}
@@ -49,7 +49,7 @@ class Names:
 
 
 def answer_in(text: str) -> Any:
-    """A recorded answer. Of a long list, which the recording cuts off, the first item."""
+    """Return a recorded response. Of a long list, which the recording truncates, return the first item."""
     try:
         return json.loads(text)
     except ValueError:
@@ -59,7 +59,7 @@ def answer_in(text: str) -> Any:
 
 
 def convert(lines: list[str]) -> list[dict[str, Any]]:
-    """The calls in their order, an opened WebSocket with how it closed."""
+    """Return the calls in order; a WebSocket includes its close code."""
     names = Names()
     calls: list[dict[str, Any]] = []
     for line in lines:

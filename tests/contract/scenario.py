@@ -1,4 +1,4 @@
-"""All documented calls in an order in which every documented field gets a value: good, failed and canceled jobs,
+"""All documented calls, in an order in which every documented field gets a value: succeeded, failed and canceled jobs,
 agents with apps, parameters of every kind."""
 
 import time
@@ -75,7 +75,7 @@ SLEEPING = echo({"sleep": 20})
 
 @dataclass(slots=True)
 class Answer:
-    """One answer of a documented endpoint. ``body`` is decoded JSON."""
+    """A response of a documented endpoint. ``body`` is decoded JSON."""
 
     status: int
     raw: bytes
@@ -85,7 +85,7 @@ class Answer:
 
 @dataclass
 class Recorder:
-    """Calls documented endpoints, with or without an Accept header, and keeps every answer by the endpoint's name."""
+    """Calls documented endpoints, with or without an Accept header, and records the responses by endpoint."""
 
     url: str
     token: str
@@ -97,7 +97,7 @@ class Recorder:
         self.wire = Wire(self.url, headers if self.accept is None else headers | {"Accept": self.accept})
 
     def call(self, name: str, body: Any = None, *, query: str = "", **values: str) -> Any:
-        """The body of the answer of the endpoint ``METHOD /path`` with these path parameters."""
+        """Call the endpoint ``METHOD /path`` with these path parameters and return the body of the response."""
         found = endpoint(name)
         path = f"/api/v2{found.url(**values)}" + (f"?{query}" if query else "")
         response = self.wire.send(found.method, path, json=body)
@@ -107,7 +107,7 @@ class Recorder:
         return answer.body
 
     def upload(self, source: Mapping[str, Any]) -> str:
-        """The id of the stored archive."""
+        """Upload an archive and return the id of the stored file."""
         response = self.wire.send(
             "POST", "/api/v2/files", content=tar_of(source), headers={"Content-Type": "application/x-tar"}
         )
@@ -116,14 +116,14 @@ class Recorder:
 
 
 @dataclass
-class Story:
-    """The calls of one run; ``names`` keeps those of two runs apart."""
+class Scenario:
+    """The calls of one run. ``names`` makes the object names of two runs different."""
 
     api: Recorder
     organization: str
     names: str
 
-    def tell(self) -> None:
+    def run(self) -> None:
         """Make every documented call."""
         group = {"name": f"group-{self.names}", "avatar_url": "/g.png", "quota_allowance": 3}
         self.api.call("POST /organizations/{organization}/groups", group, organization=self.organization)
@@ -160,7 +160,7 @@ class Story:
         return self.api.call(create, given, organization=self.organization)["id"]
 
     def without_source(self) -> None:
-        """The body just as documented, which names no source: its import has nothing to run."""
+        """Create a version with exactly the documented body, which has no source."""
         body = {
             "parameter_values": [
                 {
@@ -179,7 +179,7 @@ class Story:
         self.wait(version["id"])
 
     def wait(self, version: str, status: str = "") -> None:
-        """Until the import has that status, or else has ended."""
+        """Wait until the import has that status or has ended."""
         self._wait("GET /templateversions/{templateversion}", lambda answer: answer["job"], status, version)
 
     def _wait(self, name: str, job_of: Any, status: str, version: str, **values: str) -> None:
@@ -200,7 +200,7 @@ class Story:
             self.api.call("GET /templateversions/{templateversion}/logs", templateversion=version, query=query)
 
     def dry_run(self, version: str) -> None:
-        """One that works, one that fails, one that is canceled while it runs."""
+        """Start dry runs that succeed, fail, and are canceled while running."""
         path = "/templateversions/{templateversion}/dry-run"
         body = {
             "workspace_name": "try",
@@ -280,7 +280,7 @@ class Story:
 
 
 def connect_agents() -> None:
-    """Give agents, which never connect, the times of one that has."""
+    """Set the times of a connected agent, because agents never connect here."""
     from datetime import UTC, datetime
 
     from provisioning.models import WorkspaceAgent
@@ -290,17 +290,17 @@ def connect_agents() -> None:
 
 
 def call_it_terraform(version: str) -> None:
-    """The scripted engine stands in for Terraform, the only provisioner that the document has."""
+    """Set the provisioner to Terraform, the only one in the document, for jobs of the scripted engine."""
     from provisioning.models import ProvisionerJob
 
     ProvisionerJob.objects.filter(template_version__pk=version).update(provisioner="terraform")
 
 
 def answers_of(url: str, token: str, organization: str, *, accept: str | None) -> dict[str, list[Answer]]:
-    """All documented calls with, or without, an Accept header: the answers by the endpoint's name."""
+    """Run all documented calls with or without an Accept header and return the responses by endpoint."""
     api = Recorder(url, token, accept)
     try:
-        Story(api, organization, "documented" if accept else "sdk").tell()
+        Scenario(api, organization, "documented" if accept else "sdk").run()
     finally:
         api.wire.close()
         connection.close()  # of this thread

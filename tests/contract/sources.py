@@ -1,8 +1,8 @@
-"""Archives for the scripted engine, as small as those that people try first."""
+"""Small archives for the scripted engine."""
 
 from tests.vocabulary import echo, tar_of
 
-# Of every user whom ``make_user`` makes.
+# The password of every user of ``make_user``.
 PASSWORD = "correct horse battery"
 PLAN = {
     "start": {

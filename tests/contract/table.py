@@ -1,6 +1,6 @@
-"""The table of the documented endpoints: what the document says, what we answer, and where the dialects differ.
+"""The table of documented endpoints: documented response, our response, and differences of the dialects.
 
-``pytest -s tests/contract/test_document.py -k table`` prints it, of answers of a live server.
+``pytest -s tests/contract/test_document.py -k table`` prints it from responses of a live server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from tests.contract.document import (
 from tests.contract.scenario import Answer
 
 HEAD = ("endpoint", "documented", "ours", "dialects")
-# What an answer cannot have a value for, by the beginning of the field's path, and why.
+# Fields that never have a value, by the start of their path, with the reason.
 AGENTS_NEVER_CONNECT = "agents of imports and dry runs never connect, so nobody measures their latency"
 SUCCESS_SAYS_ONLY = "a success has a message alone"
 NOT_STARTED = "a job that was just queued has neither started nor ended"
@@ -55,7 +55,7 @@ WITHOUT_VALUE: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One endpoint. ``problems`` is empty when everything is as documented."""
+    """One endpoint. ``problems`` is empty if the responses are as documented."""
 
     endpoint: Endpoint
     documented: str
@@ -70,7 +70,7 @@ class Row:
 
 
 def rows(documented: Mapping[str, Sequence[Answer]], sdk: Mapping[str, Sequence[Answer]]) -> list[Row]:
-    """A row for each documented endpoint, of the answers with and without an Accept header."""
+    """Return a row for each documented endpoint, from the responses with and without an Accept header."""
     return [_row(row, documented.get(str(row), ()), sdk.get(str(row), ())) for row in endpoints()]
 
 
@@ -86,7 +86,7 @@ def _row(endpoint: Endpoint, documented: Sequence[Answer], sdk: Sequence[Answer]
 
 
 def problems(endpoint: Endpoint, answers: Sequence[Answer]) -> list[str]:
-    """In what the answers are not as documented; [] when they are."""
+    """Return the differences of the responses from the document."""
     if not answers:
         return ["no answer"]
     found = {f"status {answer.status}" for answer in answers if answer.status != endpoint.status}
@@ -105,7 +105,7 @@ def problems(endpoint: Endpoint, answers: Sequence[Answer]) -> list[str]:
 
 
 def dialects(documented: Sequence[Answer], sdk: Sequence[Answer]) -> str:
-    """``same``, or what an SDK gets in place of what is documented."""
+    """Return ``same``, or the response of the sdk dialect that differs from the document."""
     differences = []
     for one, other in zip(documented, sdk, strict=False):
         if (one.status, shape(one.body)) != (other.status, shape(other.body)):
@@ -126,7 +126,7 @@ def shape_of(schema: Schema) -> str:
 
 
 def text(table: Sequence[Row]) -> str:
-    """The table in columns, a line for each endpoint below its head."""
+    """Return the table as text in columns, with a header line."""
     cells = [HEAD, *(row.cells for row in table)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]

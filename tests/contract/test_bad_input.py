@@ -1,6 +1,6 @@
-"""Bad input at every documented endpoint: an error in the envelope, never a failure, and nothing of our inside."""
+"""Invalid input at every documented endpoint gives an error in the envelope, never a 5xx, and no internals."""
 
-# ruff: noqa: RUF001 - full-width digits are meant
+# ruff: noqa: RUF001 - full-width digits are intended
 
 import json
 import uuid
@@ -111,20 +111,20 @@ QUERIES = (
 
 @dataclass
 class Tally:
-    """Sends requests and keeps what is wrong with their answers."""
+    """Sends requests and records the problems of the responses."""
 
     api: ApiClient
     sent: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def judge(self, label: str, response: HttpResponse) -> HttpResponse:
+    def check(self, label: str, response: HttpResponse) -> HttpResponse:
         self.sent += 1
         self.wrong += [f"{label}: {problem}" for problem in problems(response)]
         return response
 
 
 def problems(response: HttpResponse) -> Iterator[str]:
-    """What an answer has that none may have. Successes are looked at for failures alone."""
+    """Return what no response may contain. Successful responses are checked only for server errors."""
     status = response.status_code
     if status >= 500:
         yield f"status {status}"
@@ -161,7 +161,7 @@ def test_bad_ids(world, tally):
         for name in row.path_names:
             for kind, bad in BAD_IDS.items():
                 values = world.path_values() | {name: bad}
-                answer = tally.judge(f"{row} {name} {kind}", request(tally.api, row, values, world.body(row)))
+                answer = tally.check(f"{row} {name} {kind}", request(tally.api, row, values, world.body(row)))
                 if answer.status_code < 400:
                     tally.wrong.append(f"{row} {name} {kind}: {answer.status_code}")
     assert tally.wrong == []
@@ -173,28 +173,28 @@ def test_odd_values_in_every_field_of_every_body(world, tally):
         good = world.body(row)
         for name in good:
             for kind, value in ODD_VALUES.items():
-                # A name of its own for each, so that no request fails because of the one before.
+                # A different name for each request, so that none fails because of a previous one.
                 body = {**good, "name": f"n{tally.sent}", name: value}
                 if str(row) == "PATCH /templates/{template}/versions":
                     body = {name: value}
-                tally.judge(f"{row} {name} {kind}", request(tally.api, row, world.path_values(), body))
+                tally.check(f"{row} {name} {kind}", request(tally.api, row, world.path_values(), body))
     assert tally.wrong == []
     assert tally.sent >= LEAST_REQUESTS
 
 
-def test_bodies_that_are_no_good_json(world, tally):
+def test_invalid_json_bodies(world, tally):
     for row in WITH_BODY:
         for kind, raw in RAW_BODIES.items():
-            tally.judge(f"{row} {kind}", request(tally.api, row, world.path_values(), raw=raw))
+            tally.check(f"{row} {kind}", request(tally.api, row, world.path_values(), raw=raw))
         for content_type in CONTENT_TYPES:
             good = json.dumps(world.body(row)).encode()
             answer = request(tally.api, row, world.path_values(), raw=good, content_type=content_type)
-            tally.judge(f"{row} as {content_type!r}", answer)
+            tally.check(f"{row} as {content_type!r}", answer)
     assert tally.wrong == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RAW_BODIES if kind not in {"nothing", "blank", "two values"}])
-def test_a_body_that_is_no_object_is_refused(world, kind):
+def test_body_that_is_not_an_object_is_rejected(world, kind):
     row = endpoint("POST /organizations/{organization}/groups")
     answer = request(ApiClient(world.admin), row, world.path_values(), raw=RAW_BODIES[kind])
     assert answer.status_code in {400, 413}
@@ -206,7 +206,7 @@ def test_a_body_that_is_no_object_is_refused(world, kind):
     [b' {"name": "y"}', b"}", b" nonsense", b"\xff\xfe", b"\0", b"[" * 60_000, b"\n\n"],
     ids=lambda rest: rest[:9],
 )
-def test_what_follows_the_first_value_is_ignored(world, rest):
+def test_data_after_the_first_value_is_ignored(world, rest):
     row = endpoint("POST /organizations/{organization}/groups")
     raw = b' \n{"name": "first", "quota_allowance": 3}' + rest
     answer = request(ApiClient(world.admin), row, world.path_values(), raw=raw)
@@ -214,23 +214,23 @@ def test_what_follows_the_first_value_is_ignored(world, rest):
     assert (answer.body["name"], answer.body["quota_allowance"]) == ("first", 3)
 
 
-def test_bodies_where_none_is_expected(world, tally):
-    """Kept in mind is only what an endpoint reads: a body in the way harms nobody."""
+def test_unexpected_bodies(world, tally):
+    """An endpoint without a body ignores the body of a request."""
     for row in ENDPOINTS:
         if row not in WITH_BODY and row.method == "GET":
             for kind in ("half", "binary", "deep lists", "list"):
                 answer = request(tally.api, row, world.path_values(), raw=RAW_BODIES[kind])
-                tally.judge(f"{row} {kind}", answer)
+                tally.check(f"{row} {kind}", answer)
     assert tally.wrong == []
 
 
 def test_unknown_and_repeated_fields(world, tally):
     for row in WITH_BODY:
         good = {**world.body(row), "unknown": {"deep": [1]}, "__proto__": {}, "__class__": "x", "a\0": 1, "\ud800": 2}
-        tally.judge(f"{row} unknown", request(tally.api, row, world.path_values(), good))
+        tally.check(f"{row} unknown", request(tally.api, row, world.path_values(), good))
         text = json.dumps(world.body(row))
         twice = text[:-1] + "," + text[1:]
-        tally.judge(f"{row} twice", request(tally.api, row, world.path_values(), raw=twice.encode()))
+        tally.check(f"{row} twice", request(tally.api, row, world.path_values(), raw=twice.encode()))
     assert tally.wrong == []
 
 
@@ -239,7 +239,7 @@ def test_wrong_methods(tally):
     for row in ENDPOINTS:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"):
             answer = request(tally.api, row, ghosts(), {}, method=method)
-            tally.judge(f"{method} {row.path}", answer)
+            tally.check(f"{method} {row.path}", answer)
             if answer.status_code == 405 and (row.path, method) in documented:
                 tally.wrong.append(f"{method} {row.path} is not allowed")
     assert tally.wrong == []
@@ -249,7 +249,7 @@ def test_odd_queries(world, tally):
     for row in ENDPOINTS:
         for query in QUERIES:
             if row.method == "GET":
-                tally.judge(f"{row}?{query[:40]}", request(tally.api, row, world.path_values(), query=query))
+                tally.check(f"{row}?{query[:40]}", request(tally.api, row, world.path_values(), query=query))
     assert tally.wrong == []
 
 
@@ -263,7 +263,7 @@ def test_odd_queries(world, tally):
         ("after_id=x", "after_id"),
     ],
 )
-def test_a_bad_page_is_named(world, query, field):
+def test_invalid_page_parameter_is_named(world, query, field):
     answer = request(
         ApiClient(world.admin), endpoint("GET /templates/{template}/versions"), world.path_values(), query=query
     )
@@ -272,7 +272,7 @@ def test_a_bad_page_is_named(world, query, field):
 
 
 @pytest.mark.parametrize("query", ["before=x", "after=1_0", "after=１", "follow&before=1"])
-def test_a_bad_window_is_named(world, query):
+def test_invalid_log_bound_is_named(world, query):
     row = endpoint("GET /templateversions/{templateversion}/logs")
     answer = request(ApiClient(world.admin), row, world.path_values(), query=query)
     assert answer.status_code == 400
@@ -284,7 +284,7 @@ Snapshot = Callable[[], Any]
 
 
 def forged() -> dict[str, Any]:
-    """What a body must not decide, under every name that models or answers have for it."""
+    """Return fields that a body must not set, with every name that models or responses use for them."""
     other = str(uuid.uuid4())
     now = "2001-02-03T04:05:06Z"
     ids = ("id", "pk", "owner_id", "organization_id", "organization", "created_by", "created_by_id", "job", "job_id",
@@ -311,8 +311,8 @@ def forged() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", [row for row in WITH_BODY if "{template}/versions" not in row.path], ids=str)
-def test_a_forged_field_changes_nothing(world, row: Endpoint):
-    """S12: the answer to a body with forged fields is that to the same body without them."""
+def test_forged_fields_are_ignored(world, row: Endpoint):
+    """S12: a body with forged fields gives the same response as the body without them."""
     api = ApiClient(world.admin)
     body = world.body(row)
     answer = request(api, row, world.path_values(), {**forged(), **body})
@@ -347,7 +347,7 @@ def test_a_forged_field_changes_nothing(world, row: Endpoint):
     assert set(TemplateVersion.objects.values_list("created_by_id", flat=True)) == {world.admin.pk}
 
 
-def test_a_forged_template_body_keeps_its_id_and_its_active_version(world):
+def test_forged_template_body_keeps_id_and_active_version(world):
     row = endpoint("PATCH /templates/{template}")
     before = world.template.active_version_id
     answer = request(

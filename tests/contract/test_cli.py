@@ -1,4 +1,4 @@
-"""The commands of Coder's command line against a live server."""
+"""Coder's command line against a live server."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def cli(deployment) -> Iterator[CommandLine]:
     line.close()
 
 
-def test_logging_in_and_out(cli):
+def test_login_and_logout(cli):
     assert cli.login_with_token(cli.token) == "ada"
     cli.login_with_password(email="ada@example.test", password=PASSWORD)
     assert cli.login_with_token(cli.token) == "ada"
@@ -33,7 +33,7 @@ def test_logging_in_and_out(cli):
     assert cli.go.send("GET", "/users/me").status_code == 401
 
 
-def test_the_life_of_a_template(cli):
+def test_template_lifecycle(cli):
     created = cli.templates_create("life", ARCHIVE)
     assert created["default_ttl_ms"] == 86_400_000
     assert created["allow_user_cancel_workspace_jobs"]
@@ -52,7 +52,7 @@ def test_the_life_of_a_template(cli):
     assert "life" not in {row["name"] for row in cli.templates_list()}
 
 
-def test_editing_clears_what_is_not_sent(cli):
+def test_edit_clears_absent_fields(cli):
     cli.templates_create("edited", ARCHIVE)
     edit = partial(cli.templates_edit, "edited")
     first = edit(description="words", icon="/icon/x.svg", display_name="Edited", allow_user_cancel_workspace_jobs=True)
@@ -63,10 +63,10 @@ def test_editing_clears_what_is_not_sent(cli):
     assert (second["name"], second["description"]) == ("edited", "words")
     assert (second["display_name"], second["icon"], second["default_ttl_ms"]) == ("", "", 3_600_000)
     assert not second["allow_user_cancel_workspace_jobs"]
-    assert edit(default_ttl_ms=3_600_000)["default_ttl_ms"] == 3_600_000  # nothing changes: not a 304
+    assert edit(default_ttl_ms=3_600_000)["default_ttl_ms"] == 3_600_000  # no change, but not a 304
 
 
-def test_a_missing_parameter_is_asked_for_and_reused(cli):
+def test_missing_parameter_is_prompted_and_reused(cli):
     with pytest.raises(CommandFailedError, match="Nobody answers for zone"):
         cli.templates_create("asking", ASKING)
     cli.answers = {"zone": "b"}
@@ -81,12 +81,12 @@ def test_a_missing_parameter_is_asked_for_and_reused(cli):
     assert cli.parameters_list("template", "asking") == []
 
 
-def test_a_failed_import_is_reported_with_its_reason(cli):
+def test_failed_import_is_reported(cli):
     with pytest.raises(CommandFailedError, match="as told"):
         cli.templates_create("failing", tar_of(echo({"error": "as told"})))
 
 
-def test_interrupting_an_import(cli):
+def test_interrupt_import(cli):
     organization = cli.organization()
     body = {
         "template_id": "00000000-0000-0000-0000-000000000000",
@@ -108,7 +108,7 @@ def test_interrupting_an_import(cli):
     assert go.decode(go.Response, again.content)["message"]
 
 
-def test_a_dry_run_is_tried_before_a_workspace_is_made(cli):
+def test_dry_run_before_workspace_creation(cli):
     template = cli.templates_create("tried", ARCHIVE)
     path = f"/templateversions/{template['active_version_id']}"
     cli.go.call("GET", f"{path}/rich-parameters", 200, go.slice_(go.TemplateVersionParameter))
@@ -159,7 +159,7 @@ def test_tokens(cli, deployment):
     other.close()
 
 
-def test_the_ssh_key(cli):
+def test_ssh_key(cli):
     """``publickey`` and ``publickey --reset``."""
     key = go.struct(user_id=go.uuid_, created_at=go.time, updated_at=go.time, public_key=go.string)
     cli.preamble()

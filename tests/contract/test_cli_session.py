@@ -1,4 +1,4 @@
-"""A recorded session of Coder's command line, call by call: ids differ, shapes and statuses must not."""
+"""A recorded session of Coder's command line, call by call. Ids differ; shapes and statuses are the same."""
 
 import json
 import re
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.django_db
 
 SESSION = json.loads((DATA / "cli_session.json").read_text())
 
-# Calls of the recording that are not replayed, by what their path contains, and why.
+# Calls that are not replayed, by a part of their path, with the reason.
 LEFT_OUT = {
     "/workspaces": "there are no workspaces yet",
     "/workspacebuilds/": "there are no workspaces yet",
     "/workspace/": "there are no workspaces yet",
 }
-# Answers that differ from the recorded ones on purpose, with our status.
-DIFFERENT = {"GET /api/v2/entitlements": (200, go.Entitlements)}  # the recorded edition had no such route
-# Keys of recorded answers whose value says "none", which ours leave out or have as null.
+# Responses that differ intentionally from the recorded ones, with our status.
+DIFFERENT = {"GET /api/v2/entitlements": (200, go.Entitlements)}  # the recorded edition does not have this route
+# Keys whose recorded value means "none". Our responses omit them or have null.
 ABSENT = {
-    "template_id",  # recorded as the nil UUID while a version has no template
-    "last_used",  # recorded as the year 1 while a token was not used
+    "template_id",  # recorded as the nil UUID for a version without template
+    "last_used",  # recorded as the year 1 for an unused token
 }
 
 STRUCTURES = {
@@ -58,7 +58,7 @@ CREATED = {
 
 
 def structure(method: str, path: str, status: int) -> go.Kind:
-    """What the SDK decodes the answer into."""
+    """Return the SDK structure of the response."""
     if status >= 400 or method == "DELETE":
         return go.Response
     tables = (STRUCTURES,) if method == "GET" else (CREATED, STRUCTURES)
@@ -66,7 +66,7 @@ def structure(method: str, path: str, status: int) -> go.Kind:
 
 
 class Replay:
-    """Makes the calls of a recording; ``ids`` are ours by the recording's names for them."""
+    """Replays the calls of a recording. ``ids`` maps the recorded names to our ids."""
 
     def __init__(self, client: GoClient) -> None:
         self.client = client
@@ -76,7 +76,7 @@ class Replay:
         return re.sub(r"\$\d+", lambda match: self.ids[match[0]], text)
 
     def body(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Options of the request. The scripted engine stands in for Terraform."""
+        """Return the options of the request, with the scripted engine instead of Terraform."""
         if call.get("body") == "bytes":
             return {"content": ARCHIVE, "headers": {"Content-Type": "application/x-tar"}}
         if "body" not in call:
@@ -107,7 +107,7 @@ class Replay:
             assert socket.response.status_code == call["status"]
             messages = [go.decode(go.ProvisionerJobLog, message) for message in socket]
             sent = {name.title() for name in socket.request.headers} - {"Host", "Sec-Websocket-Key"}
-        # Websockets leave out what the Go client's HTTP transport adds to every request.
+        # WebSockets omit the headers that Go's HTTP transport adds to every request.
         assert sent == set(call["headers"]) - {"Accept-Encoding"}
         assert socket.close_code == call["close_code"]
         assert [message["id"] for message in messages] == list(range(1, len(messages) + 1))
@@ -119,7 +119,7 @@ class Replay:
         return ours - {"Host", "Content-Length", "Coder-Session-Token"}
 
     def differences(self, recorded: Any, ours: Any, path: str = "$") -> Iterator[str]:
-        """Where an answer has not what the recorded one has. Learns ids on the way."""
+        """Return the differences of a response from the recorded one. Also stores new ids."""
         match recorded:
             case dict():
                 if not isinstance(ours, dict):
@@ -156,7 +156,7 @@ def cli(deployment) -> Iterator[CommandLine]:
     line.close()
 
 
-def test_the_recorded_session_is_answered_as_it_was(cli):
+def test_replayed_session_gets_the_recorded_responses(cli):
     cli.templates_create("earlier", ARCHIVE + bytes(1024))
     replay = Replay(cli.go)
     replayed = []
@@ -170,18 +170,18 @@ def test_the_recorded_session_is_answered_as_it_was(cli):
 
 
 def prepare(call: dict[str, Any], cli: CommandLine, replay: Replay) -> None:
-    """Do what the recording leaves out because it had been done, in the same way, before."""
+    """Repeat the steps that are missing in the recording because the recorder had already done them."""
     unknown = {name for name in re.findall(r"\$\d+", json.dumps(call)) if name not in replay.ids}
     if "$13" in unknown:  # push a second version
         body = {"template_id": replay.ids["$12"]}
         replay.ids["$13"] = cli.import_version(replay.ids["$2"], body, ARCHIVE)["id"]
-    if "$14" in unknown:  # sign in again and make the template anew
+    if "$14" in unknown:  # sign in again and create another template
         assert cli.go.send("GET", "/users/me").status_code == 401
         cli.login_with_password(email="ada@example.test", password=PASSWORD)
         replay.ids["$14"] = cli.templates_create("cli", ARCHIVE)["active_version_id"]
 
 
-def test_what_is_left_out_of_the_recording_is_about_workspaces():
+def test_only_workspace_calls_are_not_replayed():
     left_out = [call["path"] for call in SESSION if any(part in call["path"] for part in LEFT_OUT)]
     assert len(left_out) == 10
     assert all("workspace" in path for path in left_out)

@@ -1,4 +1,4 @@
-"""The PyPI client ``coder-api`` against a live server: its own tests, in a process of their own."""
+"""The tests of the PyPI client ``coder-api`` against a live server, in a separate process."""
 
 import os
 import re
@@ -18,7 +18,7 @@ RESULT = re.compile(r"^(test_\w+) \(.*\) ?\.\.\. ?(?:.*\n)*?(ok|FAIL|ERROR)$", r
 
 @pytest.fixture(scope="module")
 def results(deployment) -> dict[str, str]:
-    """Each of its tests with ``ok``, ``FAIL`` or ``ERROR``. They take for granted that there is a template."""
+    """Return each test with ``ok``, ``FAIL`` or ``ERROR``. The tests need an existing template."""
     cli = CommandLine(deployment.url, deployment.token)
     cli.templates_create("there", ARCHIVE)
     cli.close()
@@ -35,7 +35,7 @@ def results(deployment) -> dict[str, str]:
     return {match[1]: match[2] for match in RESULT.finditer(process.stderr)}
 
 
-def test_all_of_its_tests_pass(results):
+def test_all_client_tests_pass(results):
     assert len(results) == 18
     assert {name: result for name, result in results.items() if result != "ok"} == {}
     print(f"coder-api: {len(results)} passed")

@@ -1,4 +1,4 @@
-"""The calls of Coder's dashboard, with a browser's headers, reading what its code reads without a guard."""
+"""The requests of Coder's dashboard with a browser's headers. Reads the fields that its code requires."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RUNNING = {"pending", "running"}
 
 
 class Dashboard:
-    """One browser tab. Success is any 2xx, as axios has it; whoever expects something else names the status."""
+    """A browser tab. Any 2xx is a success, as in axios, unless the call passes ``status``."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url
@@ -53,7 +53,7 @@ class Dashboard:
         return self.call("GET", path, **options)
 
     def problem(self, method: str, path: str, body: Any = None) -> tuple[int, list[str]]:
-        """The status of an error that the dashboard recognises, and the form fields that it marks."""
+        """Return the status of an error that the dashboard recognizes, and the form fields that it marks."""
         response = self.send(method, path, body)
         error = response.json()
         assert isinstance(error["message"], str)
@@ -73,8 +73,8 @@ def organization(dashboard) -> str:
     return dashboard.get("/users/me")["organization_ids"][0]
 
 
-# ---------------------------------------------------------------------- the frame of every page
-def test_signing_in(deployment):
+# ---------------------------------------------------------------------- requests of every page
+def test_sign_in(deployment):
     tab = Dashboard(deployment.url)
     assert tab.send("GET", "/users/me").status_code == 401
     assert tab.get("/users/first", status=200)["message"]
@@ -98,7 +98,7 @@ def test_signing_in(deployment):
     tab.wire.close()
 
 
-def test_what_the_frame_waits_for(dashboard):
+def test_requests_of_every_page(dashboard):
     info = dashboard.get("/buildinfo")
     assert info["version"].startswith("v0.15")
     assert info["external_url"].startswith("https://")
@@ -107,7 +107,7 @@ def test_what_the_frame_waits_for(dashboard):
     for feature in ("user_limit", "audit_log", "template_rbac", "appearance", "high_availability"):
         assert entitlements["features"][feature]["entitlement"] in {"entitled", "grace_period", "not_entitled"}
         assert isinstance(entitlements["features"][feature]["enabled"], bool)
-    assert entitlements["has_license"]  # else groups and access lists are hidden
+    assert entitlements["has_license"]  # otherwise groups and access lists are hidden
     appearance = dashboard.get("/appearance")
     assert isinstance(appearance["service_banner"]["enabled"], bool)
     assert appearance["logo_url"] == ""
@@ -115,7 +115,7 @@ def test_what_the_frame_waits_for(dashboard):
     assert dashboard.get("/updatecheck")["current"] is True
 
 
-def test_the_checks_at_the_start(dashboard):
+def test_permission_checks_at_start(dashboard):
     checks = {
         "readAllUsers": {"object": {"resource_type": "user"}, "action": "read"},
         "updateUsers": {"object": {"resource_type": "user"}, "action": "update"},
@@ -134,7 +134,7 @@ def test_the_checks_at_the_start(dashboard):
     assert answer["viewAuditLog"]
 
 
-def test_a_key_for_the_command_line(dashboard):
+def test_session_key_for_the_command_line(dashboard):
     assert "-" in dashboard.call("POST", "/users/me/keys", status=201)["key"]
 
 
@@ -146,7 +146,7 @@ def upload(tab: Dashboard, archive: bytes) -> str:
 
 
 def create_version(tab: Dashboard, organization: str, **body: Any) -> dict[str, Any]:
-    """What the form does: post, then poll while the job goes on."""
+    """Create a version like the form: post, then poll until the job ends."""
     given = {"storage_method": "file", "provisioner": "echo", "tags": {}, **body}
     version = tab.call("POST", f"/organizations/{organization}/templateversions", given, status=201)
     deadline = time.monotonic() + 20
@@ -172,7 +172,7 @@ def create_template(tab: Dashboard, organization: str, name: str) -> dict[str, A
 
 
 def read_template(template: dict[str, Any]) -> None:
-    """What the pages read of a template without asking whether it is there."""
+    """Read the fields of a template that the pages require."""
     stats = template["build_time_stats"]
     for transition in ("start", "stop", "delete"):
         for percentile in ("P50", "P95"):
@@ -184,7 +184,7 @@ def read_template(template: dict[str, Any]) -> None:
         assert isinstance(template[text], str)
 
 
-def test_the_pages_of_a_template(dashboard, organization):
+def test_template_pages(dashboard, organization):
     created = create_template(dashboard, organization, "paged")
     read_template(created)
     assert not created["allow_user_cancel_workspace_jobs"]
@@ -207,12 +207,14 @@ def test_the_pages_of_a_template(dashboard, organization):
     assert isinstance(dashboard.get(f"/templates/{template['id']}/daus")["entries"], list)
     by_name = f"/organizations/{organization}/templateversions/{version['name']}"
     assert dashboard.get(by_name)["id"] == version["id"]
-    assert dashboard.problem("GET", f"{by_name}/previous")[0] == 404  # there is none: no error to the page
+    assert (
+        dashboard.problem("GET", f"{by_name}/previous")[0] == 404
+    )  # no previous version; the page does not show an error
     response = dashboard.send("GET", f"/files/{version['job']['file_id']}")
     assert response.content == ARCHIVE
 
 
-def test_comparing_a_version_with_the_one_before(dashboard, organization):
+def test_compare_with_the_previous_version(dashboard, organization):
     template = create_template(dashboard, organization, "compared")
     first = dashboard.get(f"/templateversions/{template['active_version_id']}")
     second = create_version(
@@ -222,7 +224,7 @@ def test_comparing_a_version_with_the_one_before(dashboard, organization):
     assert dashboard.get(f"{path}/previous")["id"] == first["id"]
 
 
-def test_the_settings_of_a_template(dashboard, organization):
+def test_template_settings(dashboard, organization):
     template = create_template(dashboard, organization, "set")
     path = f"/templates/{template['id']}"
     form = {
@@ -243,7 +245,7 @@ def test_the_settings_of_a_template(dashboard, organization):
     assert dashboard.call("DELETE", path)["message"]
 
 
-def test_creating_a_template_that_asks_for_a_variable(dashboard, organization):
+def test_create_template_with_a_variable(dashboard, organization):
     version = create_version(dashboard, organization, file_id=upload(dashboard, ASKING))
     assert version["job"]["status"] == "failed"
     assert "missing parameter" in version["job"]["error"].lower()
@@ -268,7 +270,7 @@ def test_creating_a_template_that_asks_for_a_variable(dashboard, organization):
     assert {value["name"]: value["source_value"] for value in shown} == {"zone": "z", "known": "z"}
 
 
-def test_creating_a_template_from_an_example(dashboard, organization):
+def test_create_template_from_a_starter(dashboard, organization):
     examples = dashboard.get(f"/organizations/{organization}/templates/examples")
     for example in examples:
         assert isinstance(example["tags"], list)
@@ -281,7 +283,7 @@ def test_creating_a_template_from_an_example(dashboard, organization):
 
 
 # ---------------------------------------------------------------------- access, groups, users
-def test_the_access_list(dashboard, organization):
+def test_access_list(dashboard, organization):
     template = create_template(dashboard, organization, "shared")
     path = f"/templates/{template['id']}/acl"
     shown = dashboard.get(path)

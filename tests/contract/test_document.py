@@ -1,4 +1,4 @@
-"""Every documented endpoint of a live server, held against the document."""
+"""Every documented endpoint of a live server, compared with the document."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 Answers = Mapping[str, Sequence[Answer]]
 ENDPOINTS = endpoints()
 
-# What the Go SDK decodes a success into.
+# The Go SDK structure of each successful response.
 STRUCTURES = {
     "POST /organizations/{organization}/groups": go.Group,
     "GET /organizations/{organization}/templates": go.slice_(go.Template),
@@ -47,7 +47,7 @@ STRUCTURES = {
     "GET /templateversions/{templateversion}/rich-parameters": go.slice_(go.TemplateVersionParameter),
     "GET /templateversions/{templateversion}/schema": go.slice_(go.ParameterSchema),
 }
-# Where the dialects differ (docs/api.md): nowhere else.
+# The only differences of the dialects (docs/api.md).
 DIFFERENT = {
     "POST /organizations/{organization}/templates": "sdk: 201 object",
     "GET /templates/{template}/versions/{templateversionname}": "sdk: 200 object",
@@ -59,7 +59,7 @@ DIFFERENT = {
 
 @pytest.fixture(scope="module")
 def answers(deployment) -> dict[str, Answers]:
-    """The answers to all documented calls by dialect; they are made once for all tests, of both at a time."""
+    """The responses of all documented calls by dialect, recorded once for all tests, with both dialects in parallel."""
     ours = deployment.url, deployment.token, deployment.organization_id
     with ThreadPoolExecutor(2) as pool:
         running = {
@@ -74,7 +74,7 @@ def test_the_document_has_27_endpoints():
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_there_is_a_route_for_the_endpoint_and_its_parameters(row: Endpoint):
+def test_endpoint_has_a_route_with_its_parameters(row: Endpoint):
     names = {parameter["name"] for parameter in row.parameters if parameter["in"] == "path"}
     assert names == set(row.path_names)
     anonymous = re.sub(r"\{\w+\}", "{}", row.path)
@@ -84,19 +84,19 @@ def test_there_is_a_route_for_the_endpoint_and_its_parameters(row: Endpoint):
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_answers_are_as_documented(answers, row: Endpoint):
+def test_responses_match_the_document(answers, row: Endpoint):
     assert table.problems(row, answers["documented"].get(str(row), ())) == []
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_without_an_accept_header_the_sdk_can_decode_every_answer(answers, row: Endpoint):
+def test_sdk_decodes_every_response_without_an_accept_header(answers, row: Endpoint):
     recorded = answers["sdk"][str(row)]
     assert recorded
     for answer in recorded:
         go.decode(STRUCTURES[str(row)], answer.raw)
 
 
-def test_the_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
+def test_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
     rows = table.rows(answers["documented"], answers["sdk"])
     print()
     print(table.text(rows))
@@ -105,8 +105,8 @@ def test_the_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
     assert {str(row.endpoint): row.dialects for row in rows if row.dialects != "same"} == DIFFERENT
 
 
-def test_what_has_no_value_is_left_out_and_never_blank(answers):
-    """Ids and times: clients in Go cannot read a blank one."""
+def test_absent_ids_and_times_are_omitted(answers):
+    """Go clients cannot decode an empty id or time."""
     versions = [answer.body for answer in answers["documented"]["GET /templateversions/{templateversion}"]]
     jobs = [version["job"] for version in versions]
     assert {job["status"] for job in jobs} >= {"running", "succeeded", "failed", "canceled"}
@@ -118,8 +118,8 @@ def test_what_has_no_value_is_left_out_and_never_blank(answers):
     assert {"template_id" in version for version in versions} == {True, False}
 
 
-def test_a_parameter_value_of_the_document_reaches_the_log_filters(answers):
-    """``after`` and ``before`` are strict; a followed log is the documented array."""
+def test_documented_log_parameters_filter_the_log(answers):
+    """``after`` and ``before`` are exclusive; a followed log is the documented array."""
     window, everything, rest = (
         [line["id"] for line in answer.body]
         for answer in answers["documented"]["GET /templateversions/{templateversion}/logs"][1:]

@@ -1,4 +1,4 @@
-"""Setting up a server that is empty."""
+"""Setup of an empty server."""
 
 from tests.contract.command_line import CommandLine
 from tests.contract.sources import PASSWORD

@@ -1,4 +1,4 @@
-"""S3: to those who may not see it, what is hidden and what does not exist answer alike, and nothing changes."""
+"""S3: hidden and missing objects give callers the same response, and nothing changes."""
 
 import re
 import uuid
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.django_db
 
 ENDPOINTS = endpoints()
 OUTSIDERS = ("outsider", "other organization's admin")
-# What a member of an organization knows to exist without the template being shared with them.
+# Objects that are visible to every member of an organization, without access to the template.
 OF_ORGANIZATION = {
     "POST /organizations/{organization}/groups": 403,
     "GET /organizations/{organization}/templates": 200,
     "POST /organizations/{organization}/templates": 403,
     "GET /organizations/{organization}/templates/examples": 200,
 }
-# A list of a hidden organization is that of one that does not exist: empty.
+# The list of a hidden organization is empty, like that of a missing one.
 EMPTY = "GET /organizations/{organization}/templates"
-# A refused attempt may leave a row in the audit log: that is what it is for.
+# Rejected changes are recorded in the audit log.
 TABLES = (File, Group, ParameterValue, ProvisionerJob, Template, TemplateAccess, TemplateVersion, User)
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -49,7 +49,7 @@ def people(world) -> dict[str, User]:
 
 
 def rows() -> dict[str, list[Any]]:
-    """Everything that is stored, but when people were last seen."""
+    """Return all stored rows except the times when users were last seen."""
     return {
         model.__name__: sorted(
             (sorted((name, str(value)) for name, value in row.items() if name != "last_seen_at"))
@@ -60,7 +60,7 @@ def rows() -> dict[str, list[Any]]:
 
 
 def answer(response: HttpResponse, world: Inhabited) -> tuple[int, Any]:
-    """Status and body, with every id and name that was asked for replaced."""
+    """Return status and body, with every requested id and name replaced."""
     text = ID.sub("ID", response.raw.decode())
     for name in (world.template.name, world.version.name, world.loose.name, "no-such-name"):
         text = text.replace(name, "NAME")
@@ -68,7 +68,7 @@ def answer(response: HttpResponse, world: Inhabited) -> tuple[int, Any]:
 
 
 def leaks(response: HttpResponse, world: Inhabited, asked: dict[str, str]) -> list[str]:
-    """What an answer says of the organization that the caller did not say first."""
+    """Return facts about the organization in a response that the caller did not send."""
     secrets = {
         world.admin.username,
         world.template.name,
@@ -84,8 +84,8 @@ def leaks(response: HttpResponse, world: Inhabited, asked: dict[str, str]) -> li
 def compare(
     user: User, world: Inhabited, known: dict[str, str], statuses: dict[str, int]
 ) -> list[tuple[str, object, object]]:
-    """Each documented endpoint, asked by the user about what is hidden and about what is not there; ``known`` are path
-    parameters that both have. Returns what differs, and answers with other statuses than these or else 404."""
+    """Call each documented endpoint as the user, for hidden and for missing objects. ``known`` are path parameters of
+    both. Return the differences, and responses with other statuses than the given ones and 404."""
     api = ApiClient(user)
     values = world.path_values()
     wrong: list[tuple[str, object, object]] = []
@@ -106,20 +106,20 @@ def compare(
 
 
 @pytest.mark.parametrize("who", OUTSIDERS)
-def test_to_outsiders_nothing_is_there(world, people, who):
+def test_outsiders_see_nothing(world, people, who):
     assert compare(people[who], world, {}, {EMPTY: 200}) == []
     hidden = request(ApiClient(people[who]), endpoint(EMPTY), world.path_values())
     assert hidden.body == []
 
 
-def test_a_member_sees_nothing_of_what_is_not_shared_with_them(world, people):
-    """Creating a version of a hidden template, too, is about something that is not there."""
+def test_members_see_nothing_of_unshared_templates(world, people):
+    """Creating a version of a hidden template also gives the response for a missing one."""
     known = {"organization": str(world.organization.pk)}
     assert compare(people["plain member"], world, known, OF_ORGANIZATION) == []
 
 
-def test_a_readable_template_can_be_read_and_not_changed(world, people):
-    """The third answer: 403 for what one sees and may not do. A dry run is one's own."""
+def test_readable_template_cannot_be_changed(world, people):
+    """Changes of a visible template give 403. Users own their dry runs."""
     TemplateAccess.objects.create(template=world.template, user=people["plain member"], role="use")
     own = "POST /templateversions/{templateversion}/dry-run"
     api = ApiClient(people["plain member"])
@@ -129,8 +129,8 @@ def test_a_readable_template_can_be_read_and_not_changed(world, people):
         if str(row) != own:
             statuses[str(row)] = request(api, row, world.path_values(), world.body(row)).status_code
     for name, status in statuses.items():
-        somebody_elses = "{jobID}" in name
-        assert status == (404 if somebody_elses else 200 if name.startswith("GET") else 403), name
+        of_another_user = "{jobID}" in name
+        assert status == (404 if of_another_user else 200 if name.startswith("GET") else 403), name
     assert rows() == before
     assert request(api, endpoint(own), world.path_values(), {}).status_code == 201
 
@@ -144,8 +144,8 @@ def test_a_readable_template_can_be_read_and_not_changed(world, people):
         ("PATCH /templates/{template}/versions", "id"),
     ],
 )
-def test_ids_in_a_body_say_no_more_than_ids_in_a_path(world, people, name, field):
-    """An administrator names, within their own organization, what another one has."""
+def test_ids_in_a_body_reveal_nothing(world, people, name, field):
+    """An administrator sends ids of another organization in requests about their own."""
     admin = people["other organization's admin"]
     organization = admin.memberships.get().organization
     own = make_template(user=admin, organization=organization) if "{template}/" in name else None
@@ -162,8 +162,8 @@ def test_ids_in_a_body_say_no_more_than_ids_in_a_path(world, people, name, field
     assert rows() == before
 
 
-def test_versions_of_one_template_are_none_of_another(world):
-    """Nested ids are verified together, whatever the caller may see of each."""
+def test_nested_ids_must_belong_together(world):
+    """Nested ids are checked together, even if each object is visible to the caller."""
     api = ApiClient(world.admin)
     second = make_template(user=world.admin, organization=world.organization, name="second")
     values = world.path_values() | {"template": str(second.pk), "templateversion": str(second.active_version_id)}

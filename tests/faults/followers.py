@@ -1,4 +1,4 @@
-"""Followers of jobs: each holds on to its log through every fault, as a patient client does."""
+"""Followers of jobs that reconnect after every fault."""
 
 import json
 import threading
@@ -6,11 +6,11 @@ import time
 
 import httpx
 
-PATIENCE = 0.2
+RETRY_SECONDS = 0.2
 
 
 class Follower(threading.Thread):
-    """Follows one import's log as server-sent events and resumes where it was cut off."""
+    """Follows the log of one import as server-sent events and resumes after a disconnection."""
 
     def __init__(self, url: str, token: str, version_id: str) -> None:
         super().__init__(daemon=True)
@@ -25,7 +25,7 @@ class Follower(threading.Thread):
             try:
                 self._follow()
             except (httpx.HTTPError, OSError):
-                time.sleep(PATIENCE)
+                time.sleep(RETRY_SECONDS)
 
     def _follow(self) -> None:
         headers = dict(self.headers)
@@ -34,7 +34,7 @@ class Follower(threading.Thread):
         timeout = httpx.Timeout(5, read=30)
         with httpx.stream("GET", self.url, params={"follow": "1"}, headers=headers, timeout=timeout) as response:
             if response.status_code != 200:
-                time.sleep(PATIENCE)
+                time.sleep(RETRY_SECONDS)
                 return
             for line in response.iter_lines():
                 if line == "event: end":

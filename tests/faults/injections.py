@@ -1,4 +1,4 @@
-"""What goes wrong. Each function does it once and returns when the system may begin to recover."""
+"""The faults. Each function injects one and returns when the system can start to recover."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def kill_job_process(world: World, chance: random.Random) -> str:
 
 
 def freeze_daemon(world: World, chance: random.Random) -> str:
-    """Longer than its lease: somebody else takes over, and what it does when it wakes up must not count."""
+    """Pause a daemon for longer than its lease: another daemon claims the job, and later writes must be rejected."""
     worker = chance.choice(world.workers)
     pause(worker, LEASE_SECONDS * 1.7, world)
     return worker.name
@@ -69,7 +69,7 @@ def kill_database(world: World, chance: random.Random) -> str:
 
 
 def lose_lease(world: World, chance: random.Random) -> str:
-    """The clock of one running job's lease runs out."""
+    """Expire the lease of one running job."""
     world.administer(
         """UPDATE provisioning_provisionerjob SET lease_expires_at = now() - interval '1 second'
             WHERE lease IS NOT NULL AND id = (
@@ -79,11 +79,11 @@ def lose_lease(world: World, chance: random.Random) -> str:
 
 
 def fill_disk(world: World, chance: random.Random) -> str:
-    """The disk of a daemon's jobs is full for a moment: a small file system of its own, where we may mount one."""
+    """Fill the disk of a daemon's jobs for a moment. Needs permission to mount a small file system."""
     worker = chance.choice(world.workers)
     scratch = world.scratch[worker.name]
     if not scratch.is_mount():
-        return f"{worker.name} (no right to mount a small disk: nothing done)"
+        return f"{worker.name} (skipped: no permission to mount a small disk)"
     ballast = scratch / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
@@ -94,7 +94,7 @@ def fill_disk(world: World, chance: random.Random) -> str:
 
 
 def pause(member: Member, seconds: float, world: World) -> None:
-    """SIGSTOP, and SIGCONT later."""
+    """Send SIGSTOP, and SIGCONT after this many seconds."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(member.pid, signal.SIGSTOP)
     end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""A run: jobs, followers, faults at every phase; then the count."""
+"""A run: jobs, followers, faults in every phase, then the summary."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ from tests.faults.followers import Follower
 from tests.faults.injections import INJECTIONS
 from tests.faults.world import ROOT, World, make_folder
 
-# Each import writes so many numbered lines and finds one resource on start and one on stop.
+# Each import writes this many numbered lines and has one resource on start and one on stop.
 LINES = 150
 PHASES = ("at the start", "while logging", "mid-plan", "at completion")
 MOST_OPEN = 6
@@ -25,7 +25,7 @@ TERMINAL_SECONDS = 60
 
 @dataclass
 class Count:
-    """What came of it. Everything but ``injections``, ``jobs`` and the outcomes has to be 0."""
+    """The result of a run. All fields except ``injections``, ``jobs``, ``succeeded`` and ``failed`` must be 0."""
 
     injections: int = 0
     jobs: int = 0
@@ -64,13 +64,13 @@ class Count:
 
 
 class Run:
-    """Queues imports of a scripted template one after the other and injects a fault into the life of each."""
+    """Queues imports of a scripted template one after the other and injects a fault into each."""
 
-    def __init__(self, world: World, injections: int, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(self, world: World, injections: int, seed: int, report: Callable[[str], None]) -> None:
         self.world = world
         self.injections = injections
         self.chance = random.Random(seed)
-        self.say = say
+        self.report = report
         self.count = Count()
         self.jobs: list[tuple[Any, Follower]] = []
 
@@ -85,13 +85,13 @@ class Run:
             self.world.revive()
             self.world.wait_for_web()
             self.count.injections += 1
-            self.say(f"{number + 1:4}/{self.injections}  {kind} {phase}: {target}")
+            self.report(f"{number + 1:4}/{self.injections}  {kind} {phase}: {target}")
             self.wait_for_room()
         self.finish()
         return self.count
 
     def queue(self) -> Any:
-        """A new import with a follower."""
+        """Queue an import and start a follower."""
         from tests.vocabulary import echo, queue_import
 
         script = {
@@ -116,7 +116,7 @@ class Run:
         return tokens.issue(user=version.created_by)[1]
 
     def wait_for(self, version: Any, phase: str) -> None:
-        """Until the job is in that phase, or is past it, or stays behind others."""
+        """Wait until the job is in that phase or past it, or for 8 s if it is still queued."""
         deadline = time.monotonic() + 8
         while time.monotonic() < deadline:
             job = self.job(version)
@@ -138,7 +138,7 @@ class Run:
         return self.persist(lambda: ProvisionerJob.objects.values(*columns).get(pk=version.job_id))
 
     def wait_for_room(self) -> None:
-        """Let jobs pile up a little, not without bound."""
+        """Wait while more than MOST_OPEN jobs are open."""
         deadline = time.monotonic() + TERMINAL_SECONDS
         while self.open_jobs() > MOST_OPEN and time.monotonic() < deadline:
             self.world.revive()
@@ -149,12 +149,12 @@ class Run:
 
         return self.persist(lambda: ProvisionerJob.objects.active().count())
 
-    def persist(self, ask: Callable[[], Any]) -> Any:
-        """Our own questions to the database have to survive its faults as well."""
+    def persist(self, query: Callable[[], Any]) -> Any:
+        """Run a query of the test and retry it after database faults."""
         deadline = time.monotonic() + 40
         while True:
             try:
-                return ask()
+                return query()
             except DatabaseError:
                 if time.monotonic() > deadline:
                     raise
@@ -163,9 +163,9 @@ class Run:
                 self.world.revive()
                 time.sleep(0.1)
 
-    # ---------------------------------------------------------------- the count
+    # ---------------------------------------------------------------- summary
     def finish(self) -> None:
-        """Wait until everything is terminal, then compare what there is with what there has to be."""
+        """Wait until all jobs have ended, then check the results."""
         deadline = time.monotonic() + TERMINAL_SECONDS
         while self.open_jobs() and time.monotonic() < deadline:
             self.world.revive()
@@ -173,15 +173,15 @@ class Run:
         for _, follower in self.jobs:
             follower.join(max(0.0, deadline + 15 - time.monotonic()))
         for version, follower in self.jobs:
-            self.persist(lambda version=version, follower=follower: self.judge(version, follower))
+            self.persist(lambda version=version, follower=follower: self.check(version, follower))
 
-    def judge(self, version: Any, follower: Follower) -> None:
+    def check(self, version: Any, follower: Follower) -> None:
         from provisioning.models import ProvisionerJob
 
         job = ProvisionerJob.objects.filter(pk=version.job_id).first()
         if job is None:
             self.count.lost += 1
-            self.say(f"job {version.job_id} is gone")
+            self.report(f"job {version.job_id} is missing")
             return
         if job.completed_at is None:
             self.count.not_terminal += 1
@@ -195,16 +195,16 @@ class Run:
             self.count.succeeded += 1
             if len(resources) < 2:
                 self.count.lost += 1
-                self.say(f"job {job.pk} succeeded after {job.attempts} attempts with resources {resources}")
+                self.report(f"job {job.pk} succeeded after {job.attempts} attempts with resources {resources}")
             self.count.completed_twice += len(resources) > 2
-        self.judge_log(job, follower)
+        self.check_log(job, follower)
 
-    def judge_log(self, job: Any, follower: Follower) -> None:
+    def check_log(self, job: Any, follower: Follower) -> None:
         rows = list(job.logs.order_by("id").values_list("id", "output"))
         stored = [id_ for id_, _ in rows]
         self.count.lines_lost += len(set(range(1, job.log_count + 1)) - set(stored))
         if not job.error:
-            # Of the attempt that ended well, each numbered line is there exactly once and in order.
+            # The log of the successful attempt has each numbered line exactly once and in order.
             begins = max((index for index, (_, text) in enumerate(rows) if "Queued again" in text), default=-1)
             numbered = [text for _, text in rows[begins + 1 :] if text.startswith("line ")]
             wanted = [f"line {number}" for number in range(1, LINES + 1)]
@@ -218,7 +218,7 @@ class Run:
 
 
 def make_key() -> str:
-    """A key for remote daemons, for the jobs of every organization."""
+    """Return a provisioner key for the jobs of every organization."""
     from coderproj.identity.actor import Actor
     from provisioning import keys
     from tests.factories import make_user
@@ -227,17 +227,17 @@ def make_key() -> str:
     return keys.create(Actor.of(owner), None, name="faults")[1]
 
 
-def inject(injections: int, seed: int, say: Callable[[str], None] = print, *, remote: bool = True) -> Count:
-    """A whole run in a folder of its own."""
+def inject(injections: int, seed: int, report: Callable[[str], None] = print, *, remote: bool = True) -> Count:
+    """Do a whole run in a temporary folder."""
     folder = make_folder()
     world = World(folder, remote_daemons=1 if remote else 0)
     try:
         world.start(make_key)
-        return Run(world, injections, seed, say).go()
+        return Run(world, injections, seed, report).go()
     finally:
         for member in (world.web, *world.workers):
             for block in member.log.read_text(errors="replace").split("Traceback")[1:]:
-                say(f"{member.name}: Traceback{block[:3000]}")
+                report(f"{member.name}: Traceback{block[:3000]}")
         world.stop()
         for scratch in world.scratch.values():
             if scratch.is_mount():
@@ -246,7 +246,7 @@ def inject(injections: int, seed: int, say: Callable[[str], None] = print, *, re
 
 
 def inject_in_process(injections: int, *arguments: str) -> tuple[int, str]:
-    """A run in a process of its own: exit status, and what it printed."""
+    """Do a run in a separate process. Return exit status and output."""
     finished = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.faults", str(injections), *arguments],
         cwd=ROOT,
@@ -259,7 +259,7 @@ def inject_in_process(injections: int, *arguments: str) -> tuple[int, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """``[INJECTIONS] [--seed N] [--direct-only]``; exits 1 when anything was lost."""
+    """``[INJECTIONS] [--seed N] [--direct-only]``; exits with 1 if anything was lost."""
     numbers = [int(argument) for argument in arguments if argument.isdigit()]
     seed = numbers[1] if "--seed" in arguments and len(numbers) > 1 else 1
     count = inject(

@@ -1,4 +1,4 @@
-"""A bounded part of ``make faults``: every kind of fault twice."""
+"""A short run of ``make faults``: every kind of fault twice."""
 
 from tests.faults.injections import INJECTIONS
 from tests.faults.run import inject_in_process

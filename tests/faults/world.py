@@ -1,4 +1,4 @@
-"""The system under fault: a database, a web server, daemons, all as processes that can be killed and come back."""
+"""The system under test: database, web server and daemons as processes that can be killed and restarted."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ SHORT_LEASE = {"PROVISIONER_LEASE_SECONDS": str(LEASE_SECONDS), "PROVISIONER_CAN
 
 @dataclass
 class Member:
-    """A process of the system. ``revive`` starts it again when it is gone."""
+    """A process of the system. ``World.revive`` restarts it if it has ended."""
 
     name: str
     command: list[str]
@@ -55,13 +55,13 @@ class Member:
         return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
-        """As the kernel kills: without a chance to say good-bye."""
+        """Kill the process with SIGKILL."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
     def end(self) -> None:
-        """Cleanly, at the end of the run."""
+        """Stop the process with SIGTERM, at the end of the run."""
         if not self.alive:
             return
         assert self.process is not None
@@ -75,7 +75,7 @@ class Member:
 
 @dataclass
 class World:
-    """Everything, in a folder of its own. Use it in the main thread, which owns the database server."""
+    """The whole system in one folder. Use it in the main thread, which owns the database server."""
 
     folder: Path
     daemons: int = 2
@@ -86,7 +86,7 @@ class World:
     scratch: dict[str, Path] = field(default_factory=dict)
 
     def start(self, make_key: Callable[[], str]) -> None:
-        """Start the members. ``make_key`` is called once the schema is there, for the remote daemons' key."""
+        """Start the members. ``make_key`` creates the key of the remote daemons after the migrations."""
         self.database = EmbeddedPostgres(self.folder / "postgres").start()
         os.environ["DATABASE_URL"] = self.database.url
         os.environ["CODERPROJ_DATA_DIR"] = str(self.folder)
@@ -131,18 +131,18 @@ class World:
         return f"http://127.0.0.1:{self.port}"
 
     def wait_for_web(self, seconds: float = 40) -> None:
-        """Until the web server answers again."""
+        """Wait until the web server responds again."""
         from coderproj.demo.server import answers
 
         deadline = time.monotonic() + seconds
         while not answers(self.url):
             self.revive()
             if time.monotonic() > deadline:
-                raise AssertionError(f"the web server did not come back: {self.web.log.read_text()[-2000:]}")
+                raise AssertionError(f"the web server did not restart: {self.web.log.read_text()[-2000:]}")
             time.sleep(0.05)
 
     def revive(self) -> None:
-        """Start again what is gone, as a service manager would."""
+        """Restart ended processes, like a service manager."""
         self.database.poll()
         for member in (self.web, *self.workers):
             if not member.alive:
@@ -153,9 +153,9 @@ class World:
             member.end()
         self.database.stop()
 
-    # ---------------------------------------------------------------- looking in
+    # ---------------------------------------------------------------- inspection
     def administer(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run SQL on a connection of its own, outside of what is being tested."""
+        """Run SQL on a separate connection that is not part of the test."""
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -169,7 +169,7 @@ class World:
                 time.sleep(0.05)
 
     def job_processes(self, worker: Member) -> list[int]:
-        """The processes of jobs below a daemon: the children of the one that forks them."""
+        """Return the pids of the runners of a daemon: the children of its fork server."""
         return [pid for pid in process_tree(worker.pid) if _is_forked(pid)]
 
 
@@ -183,14 +183,14 @@ def _is_forked(pid: int) -> bool:
 
 
 def mount_small_disk(folder: Path) -> None:
-    """Make the folder a small file system of its own, which can be filled, where we may."""
+    """Mount a small file system at the folder if the tests run as root."""
     if os.geteuid() == 0:
         command = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0711", "tmpfs", str(folder)]
         subprocess.run(command, capture_output=True, check=False)
 
 
 def make_folder() -> Path:
-    """A folder that the database's account can pass through."""
+    """Create a folder that the database's account can access."""
     folder = Path(tempfile.mkdtemp(prefix="coderproj-faults-"))
     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder
