@@ -1,4 +1,4 @@
-"""The API's description, and a page to read and try it."""
+"""The OpenAPI schema, and a page to read and try it."""
 
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ from coderproj.reads.compiled import json_answer
 
 
 class OpenApiView(ApiView):
-    """The API in OpenAPI 3. Public: it describes the product, not this deployment's data."""
+    """Return the OpenAPI 3 schema. Public, because it contains no data of the deployment."""
 
     permission_classes = (Public,)
     authentication_classes = ()
@@ -28,15 +28,15 @@ class OpenApiView(ApiView):
 
 @lru_cache(maxsize=1)
 def description() -> bytes:
-    """The description as JSON; it takes about a second and is made once per process."""
+    """Return the schema as JSON. It takes about a second and is generated once per process."""
     return to_json(SchemaGenerator().get_schema(request=None, public=True)).rstrip()
 
 
 @require_safe
 @csp_update({"img-src": ["'self'", "data:"], "style-src": ["'self'", "'unsafe-inline'"]})
 def swagger(request: HttpRequest) -> HttpResponse:
-    """Swagger UI from our own static files. Everybody may open it; calls go with the token that one enters.
+    """Return Swagger UI from our own static files. Public; requests use the token that the user enters.
 
-    It draws with inline styles and pictures, which our other pages may not.
+    It needs inline styles and images, which the policy of other pages forbids.
     """
     return render(request, "coderproj/swagger.html")

@@ -56,14 +56,14 @@ def page_of(query: Mapping[str, str]) -> Page:
 
 
 class CursorPagination(BasePagination):
-    """Pages of a list that is given whole unless ``limit`` says otherwise. The view's ``rows_after`` finds where
-    ``after_id`` starts."""
+    """Pages of a list that returns all rows without ``limit``. The view's ``rows_after`` implements ``after_id``."""
 
     parameters: ClassVar = [AFTER_ID, LIMIT, OFFSET]
     default_limit = 0
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """The rows of the page. Raises Invalid naming every bad parameter, and DomainError for an unknown cursor."""
+        """Return the rows of the page. Raises Invalid naming each invalid parameter; DomainError for an unknown
+        cursor."""
         page = page_of(request.query_params)
         if page.after_id:
             queryset = self.rows_after(queryset, page.after_id, view)
@@ -79,18 +79,18 @@ class CursorPagination(BasePagination):
 
 
 class OffsetPagination(CursorPagination):
-    """Pages of a list that only grows: it is never given whole, and has no cursor."""
+    """Pages of a list that only grows: it has a default limit and no cursor."""
 
     parameters: ClassVar = [LIMIT, OFFSET]
-    no_cursor = ""  # what to answer to ``after_id``
+    no_cursor = ""  # the error message for ``after_id``
 
     def rows_after(self, queryset: QuerySet[Any], after_id: uuid.UUID, view: Any) -> QuerySet[Any]:
         raise Invalid.field("after_id", self.no_cursor)
 
 
 class CountedPagination(CursorPagination):
-    """Mixed into a pagination whose answer is an object: the page as ``results_field``, and ``count``, the number of
-    rows on all pages."""
+    """Mixin for responses that are an object with the page as ``results_field`` and ``count``, the number of rows on
+    all pages."""
 
     results_field = ""
     count = 0

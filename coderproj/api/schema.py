@@ -70,8 +70,7 @@ class ConfirmationSerializer(serializers.Serializer[Any]):
 
 
 class ApiSchema(AutoSchema):
-    """Describes each operation by what its viewset declares for the action, and tags it by the first resource in its
-    path."""
+    """Describes each operation by the declarations of its viewset, and tags it by the first resource in its path."""
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
         """Return the docstring of the action or method, else of the view's own class; docstrings of base classes are
@@ -93,7 +92,7 @@ class ApiSchema(AutoSchema):
         return view.get_serializer_class()
 
     def get_override_parameters(self) -> list[Any]:
-        """The filters and pages of a list. A filter that the path already answers is not described."""
+        """Return the filters and pagination parameters of a list, except filters that the path contains."""
         view: Any = self.view
         if getattr(view, "action", None) != "list":
             return []
@@ -110,4 +109,4 @@ class ApiSchema(AutoSchema):
         return []  # ``get_override_parameters`` describes them
 
     def _get_paginator(self) -> None:
-        """No object around the rows of a page: answers are plain arrays, or have a serializer of their own."""
+        """Return no paginator: responses are plain arrays, or have their own serializer."""

@@ -1,4 +1,4 @@
-"""Endpoints about the deployment itself. Public where clients ask before they sign in."""
+"""Endpoints about the deployment. Public if clients call them before sign-in."""
 
 import logging
 
@@ -25,7 +25,7 @@ from coderproj.api.viewsets import ApiViewSet, PublicViewSet
 logger = logging.getLogger(__name__)
 
 EXTERNAL_URL = "https://github.com/coderproj/coderproj"
-# What the original sells and we have, without a licence. The rest of its list is not here at all.
+# Licensed features of the original that this product has without a license. Its other features are not implemented.
 OURS = ("audit_log", "template_rbac")
 NOT_HERE = (
     "user_limit",
@@ -39,16 +39,16 @@ NOT_HERE = (
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """``OK`` while the process answers."""
+    """Return ``OK`` while the process responds."""
     return HttpResponse("OK", content_type="text/plain; charset=utf-8")
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """``OK`` while the database answers as well, else 503."""
+    """Return ``OK`` while the database responds as well, else 503."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Exception:  # noqa: BLE001 - whatever it is, we are not ready
+    except Exception:  # noqa: BLE001 - any error means not ready
         return HttpResponse("database unavailable", status=503, content_type="text/plain; charset=utf-8")
     return HttpResponse("OK", content_type="text/plain; charset=utf-8")
 
@@ -61,7 +61,7 @@ there is no licence and none is needed."""
 
 
 class DeploymentViewSet(PublicViewSet):
-    """What clients ask of a deployment before they sign in."""
+    """Facts about the deployment for clients before sign-in."""
 
     serializer_classes = {
         "build_info": BuildInfoSerializer,
@@ -73,22 +73,22 @@ class DeploymentViewSet(PublicViewSet):
 
     @extend_schema(operation_id="api_root", responses={200: ConfirmationSerializer})
     def root(self, request: Request) -> Response:
-        """Says that the API is here. Public: it says nothing else."""
+        """Confirm that the API is available. Public, because it reveals nothing else."""
         return self.confirm(settings.BRAND)
 
     @extend_schema(operation_id="build_info")
     def build_info(self, request: Request) -> Response:
-        """Version and address. Public: every client asks before it signs in."""
+        """Return version and address. Public, because clients read them before sign-in."""
         return self.respond({"external_url": EXTERNAL_URL, "version": settings.BUILD_VERSION})
 
     @extend_schema(operation_id="auth_methods")
     def auth_methods(self, request: Request) -> Response:
-        """How one may sign in. Public: the sign-in page asks."""
+        """Return the login methods. Public, because the sign-in page reads them."""
         return self.respond({"password": True, "github": False, "oidc": False})
 
     @extend_schema(operation_id="entitlements", description=ABOUT_ENTITLEMENTS)
     def entitlements(self, request: Request) -> Response:
-        """Which features there are. Public: command lines ask before anything else, and print the warnings."""
+        """Return the features. Public, because command lines read them first and print the warnings."""
         features = {name: {"entitlement": "entitled", "enabled": True} for name in OURS}
         features |= {name: {"entitlement": "not_entitled", "enabled": False} for name in NOT_HERE}
         return self.respond(
@@ -104,19 +104,20 @@ class DeploymentViewSet(PublicViewSet):
 
     @extend_schema(operation_id="update_check")
     def update_check(self, request: Request) -> Response:
-        """Nothing is looked up outside: the running version is the only one we know of. Public, like ``buildinfo``."""
+        """Return the running version, because no external service is queried. Public, like ``buildinfo``."""
         return self.respond({"current": True, "version": settings.BUILD_VERSION, "url": EXTERNAL_URL})
 
     @extend_schema(operation_id="appearance")
     def appearance(self, request: Request) -> Response:
-        """No logo, no banner. Public: the dashboard's frame asks before anybody has signed in."""
+        """Return no logo and no banner. Public, because the dashboard reads it before sign-in."""
         return self.respond({"logo_url": "", "service_banner": {"enabled": False}})
 
     @extend_schema(
         operation_id="report_csp_violation", request=OpenApiTypes.OBJECT, responses={200: ConfirmationSerializer}
     )
     def report_csp_violation(self, request: Request) -> Response:
-        """Where browsers report what our content security policy stopped. Public: they send no token."""
+        """Accept reports of browsers about violations of the Content-Security-Policy. Public, because they have no
+        token."""
         report = request.data.get("csp-report") if isinstance(request.data, dict) else None
         if isinstance(report, dict):
             directive, blocked = (str(report.get(name))[:200] for name in ("violated-directive", "blocked-uri"))
@@ -125,7 +126,7 @@ class DeploymentViewSet(PublicViewSet):
 
 
 class ParityViewSet(ApiViewSet):
-    """Parts of the original that this product does not have, for clients that ask for them."""
+    """Features of the original that this product does not have, for clients that request them."""
 
     serializer_classes = {"applications_host": ApplicationsHostSerializer}
 
@@ -133,20 +134,20 @@ class ParityViewSet(ApiViewSet):
         operation_id="experiments", responses={200: serializers.ListSerializer(child=serializers.CharField())}
     )
     def experiments(self, request: Request) -> Response:
-        """There are none."""
+        """Return an empty list: there are no experiments."""
         return Response([])
 
     @extend_schema(operation_id="applications_host")
     def applications_host(self, request: Request) -> Response:
-        """Workspace applications have no host of their own."""
+        """Return an empty host: workspace applications have no separate host."""
         return self.respond({"host": ""})
 
     @extend_schema(operation_id="replicas", responses={200: serializers.ListSerializer(child=serializers.DictField())})
     def replicas(self, request: Request) -> Response:
-        """Replicas know nothing of one another: they meet in the database."""
+        """Return an empty list: replicas share only the database."""
         return Response([])
 
     @extend_schema(operation_id="licenses", responses={200: serializers.ListSerializer(child=serializers.DictField())})
     def licenses(self, request: Request) -> Response:
-        """There are no licences."""
+        """Return an empty list: there are no licenses."""
         return Response([])

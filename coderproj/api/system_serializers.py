@@ -1,4 +1,4 @@
-"""Answers about the deployment."""
+"""Serializers of responses about the deployment."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The base of every API view."""
+"""The base class of all API views."""
 
 from typing import Any, NoReturn
 
@@ -20,14 +20,14 @@ from coderproj.identity.limits import RateLimited
 
 
 class ApiView(APIView):
-    """A view that answers JSON to an authenticated actor.
+    """A view with JSON responses for an authenticated actor.
 
     Every request counts against the rate limit, also one that is not
-    signed in, and its answer says where the caller stands.
+    signed in, and the response has the rate limit headers.
     """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if any("\0" in value for value in kwargs.values()):  # PostgreSQL has no such text
+        if any("\0" in value for value in kwargs.values()):  # PostgreSQL cannot store it
             raise NotFound
         try:
             super().initial(request, *args, **kwargs)
@@ -47,7 +47,7 @@ class ApiView(APIView):
 
     @property
     def actor(self) -> Actor:
-        """Who is asking; only on views that require sign-in."""
+        """The actor; only in views that require sign-in."""
         actor: Any = self.request.user
         assert isinstance(actor, Actor)
         return actor
@@ -58,12 +58,12 @@ class ApiView(APIView):
 
     @property
     def has_body(self) -> bool:
-        """Whether the request brought a JSON value. Raises ParseError."""
+        """True if the body of the request contains a JSON value. Raises ParseError."""
         return not isinstance(self.request.data, Blank) and self.request.stream is not None
 
 
 class RouteNotFound(ApiView):
-    """Every path under the API's root that no route claims, for everybody: it gives nothing away."""
+    """Responds to all unknown paths below the API's root. Public, because it reveals nothing."""
 
     permission_classes = (Public,)
     authentication_classes = ()

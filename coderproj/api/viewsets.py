@@ -1,4 +1,5 @@
-"""The base of every viewset: one class for each resource of the API, its actions on explicit paths in ``urls.py``."""
+"""The base classes of viewsets: one class per resource of the API, with explicit paths for its actions in
+``urls.py``."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -21,8 +22,8 @@ SerializerClass = type[BaseSerializer[Any]]
 
 
 class Description(SimpleMetadata):
-    """The answer to OPTIONS, without the fields of request bodies: the API's schema has these, and finding out which
-    bodies the caller may send would run each action's checks."""
+    """The response to OPTIONS, without the fields of request bodies. The API's schema has those, and determining which
+    bodies the caller may send would run the checks of each action."""
 
     def determine_actions(self, request: Request, view: APIView) -> dict[str, Any]:
         return {}
@@ -31,11 +32,11 @@ class Description(SimpleMetadata):
 class ApiViewSet(ApiView, GenericViewSet[Any]):
     """A resource of the API.
 
-    - ``get_queryset`` returns the rows that the actor may see; ``get_object`` finds the one that the path names by its
-      id, the path parameter ``lookup_url_kwarg``.
-    - ``serializer_class`` describes answers; ``serializer_classes`` those of actions that answer something else.
-      ``body_classes`` has the request body of each action that reads one. The API's schema is made from these.
-    - ``action_throttles`` has the throttles of actions that are limited otherwise than ``throttle_classes`` says.
+    - ``get_queryset`` returns the visible rows; ``get_object`` returns the one whose id is in the path parameter
+      ``lookup_url_kwarg``.
+    - ``serializer_class`` describes responses; ``serializer_classes`` those of actions with another response.
+      ``body_classes`` has the request body of each action with a body. The API's schema is generated from these.
+    - ``action_throttles`` has the throttles of actions that differ from ``throttle_classes``.
     - ``filterset_class`` and ``pagination_class`` work on ``list``.
 
     Writes call services, which decide and audit.
@@ -50,18 +51,18 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
         return [throttle() for throttle in self.action_throttles.get(self.action, self.throttle_classes)]
 
     def get_serializer_class(self) -> SerializerClass:
-        """The serializer of the action's answer."""
+        """Return the serializer of the action's response."""
         return self.serializer_classes.get(self.action) or super().get_serializer_class()
 
     def get_body_class(self) -> SerializerClass | None:
-        """The serializer of the action's request body; None where none is read."""
+        """Return the serializer of the action's request body, or None without a body."""
         return self.body_classes.get(self.action)
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {"request": self.request, "view": self}
 
     def get_object(self) -> Any:
-        """The visible row that the path names. Raises NotFound, and DomainError for an id that is none."""
+        """Return the visible row whose id is in the path. Raises NotFound, and DomainError for an invalid id."""
         name = self.lookup_url_kwarg
         assert name is not None
         found = self.get_queryset().filter(pk=path_uuid(name, self.kwargs[name])).first()
@@ -70,7 +71,7 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
         return found
 
     def read_body(self) -> dict[str, Any]:
-        """The validated request body of the action. Raises Invalid with a problem for each bad field."""
+        """Return the validated request body of the action. Raises Invalid with a problem for each invalid field."""
         body_class = self.get_body_class()
         assert body_class is not None
         if not isinstance(self.request.data, dict):
@@ -81,16 +82,16 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
         return validated
 
     def respond(self, instance: Any, status: int = 200, *, many: bool = False) -> Response:
-        """An answer as the action's serializer writes it."""
+        """Return a response with the action's serializer."""
         return Response(self.get_serializer(instance, many=many).data, status=status)
 
     def confirm(self, message: str) -> Response:
-        """An answer that only confirms."""
+        """Return a response that only confirms."""
         return Response(envelope(message))
 
 
 class PublicViewSet(ApiViewSet):
-    """A resource that needs no sign-in: credentials are not read. Say why in the docstring of each action."""
+    """A resource without sign-in; credentials are not read. The docstring of each action must give the reason."""
 
     permission_classes = (Public,)
     authentication_classes = ()

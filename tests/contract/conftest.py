@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cleanup import empty
+from tests.cleanup import delete_all_rows
 from tests.live import LiveApi
 from tests.vocabulary import run_daemon
 from tests.world import quick
@@ -44,4 +44,4 @@ def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp
                 yield Deployment(_running_server, token, owner.username, str(organization.pk))
                 _running_server.wait_for_streams(0)
         finally:
-            empty()
+            delete_all_rows()

@@ -32,7 +32,7 @@ class AuditLogViewSet(ApiViewSet):
 
     @extend_schema(operation_id="audit_logs", responses={200: AuditLogsAnswer})
     def list(self, request: Request) -> Response:
-        """The audit log, newest first; 100 rows unless ``limit`` is given."""
+        """List the audit log, newest first; 100 rows unless ``limit`` is given."""
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         wanted = {row.user_id for row in rows if row.user_id}
         actors = users_with_visible_details(self.actor).prefetch_related("memberships").in_bulk(wanted)

@@ -14,12 +14,12 @@ from coderproj.identity.rbac import Action, Resource, authorize
 
 
 class AnswersGroups(ApiViewSet):
-    """A resource whose actions answer groups. ``GroupAnswer`` describes them for the schema."""
+    """A viewset whose actions return groups. ``GroupAnswer`` describes them in the schema."""
 
     serializer_class = GroupSerializer
 
     def respond_group(self, group: Group, status: int = 200) -> Response:
-        """The group with its members."""
+        """Return the response for a group with its members."""
         return self.respond(groups.with_members([group])[0], status)
 
 
@@ -30,19 +30,19 @@ class OrganizationGroupViewSet(AnswersGroups, OfOrganization):
 
     @extend_schema(operation_id="organization_groups", responses={200: GroupAnswer(many=True)})
     def list(self, request: Request, organization: str) -> Response:
-        """List an organization's groups without ``Everyone``; create a group."""
+        """List an organization's groups without ``Everyone``."""
         return self.respond(groups.groups_of(self.actor, self.find_organization()), many=True)
 
     @extend_schema(operation_id="create_group", responses={201: GroupAnswer})
     def create(self, request: Request, organization: str) -> Response:
-        """List an organization's groups without ``Everyone``; create a group."""
+        """Create a group without members."""
         found = self.find_organization()
         authorize(self.actor, Action.CREATE, Resource.GROUP, organization_id=found.pk)
         return self.respond_group(groups.create_group(self.actor, found, **self.read_body()), status=201)
 
     @extend_schema(operation_id="organization_group", responses={200: GroupAnswer})
     def retrieve(self, request: Request, organization: str, group: str) -> Response:
-        """A group by its exact name, or by its id."""
+        """Return a group by its exact name or its id."""
         return self.respond_group(groups.find_group_in(self.actor, self.find_organization(), group))
 
 

@@ -23,12 +23,12 @@ class TokenViewSet(OfUser):
 
     @extend_schema(operation_id="tokens")
     def list(self, request: Request, user: str) -> Response:
-        """API tokens of a user."""
+        """List the API tokens of a user, oldest first."""
         return self.respond(services.list_tokens(self.actor, self.find_user()), many=True)
 
     @extend_schema(operation_id="create_token")
     def create(self, request: Request, user: str) -> Response:
-        """API tokens of a user."""
+        """Create an API token. Only this response contains it."""
         found = self.find_user()
         body = self.read_body()
         token = services.create_token(
@@ -42,7 +42,7 @@ class TokenViewSet(OfUser):
 
     @extend_schema(operation_id="token_by_name")
     def retrieve(self, request: Request, user: str, name: str) -> Response:
-        """A token by name, case-sensitive."""
+        """Return a token by name, case-sensitive."""
         return self.respond(services.find_key(self.actor, self.find_user(), name=name))
 
 
@@ -57,14 +57,14 @@ def lifetime_of(seconds: int, nanoseconds: int) -> int:
 
 
 class KeyViewSet(OfUser):
-    """Session keys of a user; keys of both kinds by id."""
+    """Session keys and API tokens of a user, by id."""
 
     serializer_class = KeySerializer
     serializer_classes = {"create": KeyAnswer}
 
     @extend_schema(operation_id="create_session_key")
     def create(self, request: Request, user: str) -> Response:
-        """Session keys of a user, for command-line clients."""
+        """Create a session key for a command-line client. Only this response contains it."""
         token = services.create_token(
             self.actor,
             user=self.find_user(),
@@ -75,12 +75,12 @@ class KeyViewSet(OfUser):
 
     @extend_schema(operation_id="key")
     def retrieve(self, request: Request, user: str, key: str) -> Response:
-        """A session key or token by id."""
+        """Return a session key or token by id."""
         return self.respond(services.find_key(self.actor, self.find_user(), key_id=key))
 
     @extend_schema(operation_id="delete_key", responses={204: None})
     def destroy(self, request: Request, user: str, key: str) -> Response:
-        """A session key or token by id."""
+        """Revoke a session key or token by id."""
         services.revoke_key(self.actor, services.find_key(self.actor, self.find_user(), key_id=key))
         return Response(status=204)
 
@@ -92,10 +92,10 @@ class GitSSHKeyViewSet(OfUser):
 
     @extend_schema(operation_id="git_ssh_key")
     def retrieve(self, request: Request, user: str) -> Response:
-        """The SSH key that the user's workspaces use for git hosts; created on first use."""
+        """Return the SSH key that the user's workspaces use for git hosts; created on first use."""
         return self.respond(git_keys.git_ssh_key(self.actor, self.find_user()))
 
     @extend_schema(operation_id="regenerate_git_ssh_key")
     def regenerate(self, request: Request, user: str) -> Response:
-        """The SSH key that the user's workspaces use for git hosts; created on first use."""
+        """Replace the SSH key that the user's workspaces use for git hosts."""
         return self.respond(git_keys.regenerate_git_ssh_key(self.actor, self.find_user()))

@@ -33,23 +33,23 @@ class OrganizationViewSet(OfOrganization):
 
     @extend_schema(operation_id="organizations")
     def list(self, request: Request) -> Response:
-        """List the visible organizations, the default one first; create an organization."""
+        """List the visible organizations, the default one first."""
         return self.respond(self.get_queryset(), many=True)
 
     @extend_schema(operation_id="create_organization")
     def create(self, request: Request) -> Response:
-        """List the visible organizations, the default one first; create an organization."""
+        """Create an organization with the caller as administrator."""
         organizations.authorize_creation(self.actor)
         return self.respond(organizations.create_organization(self.actor, **self.read_body()), status=201)
 
     @extend_schema(operation_id="organization")
     def retrieve(self, request: Request, organization: str) -> Response:
-        """An organization by id, by name, or as ``default``."""
+        """Return an organization by id, by name, or as ``default``."""
         return self.respond(self.find_organization())
 
     @extend_schema(operation_id="organization_roles", responses={200: AssignableRoleSerializer(many=True)})
     def roles(self, request: Request, organization: str) -> Response:
-        """The roles of an organization, and which of them the caller may assign."""
+        """List the roles of an organization, and which of them the caller may assign."""
         found = self.find_organization()
         authorize(self.actor, Action.READ, Resource.ASSIGN_ORGANIZATION_ROLE, organization_id=found.pk)
         assignable = assignable_roles(self.actor, found.pk)
@@ -66,18 +66,18 @@ class UserOrganizationViewSet(OfUser):
     serializer_class = OrganizationSerializer
 
     def get_queryset(self) -> QuerySet[Organization]:
-        """Organizations of the user that the actor sees, the default one first. Raises UnknownUser."""
+        """Return the user's organizations that are visible to the actor, the default one first. Raises UnknownUser."""
         visible = organizations.visible_organizations(self.actor)
         return visible.filter(memberships__user=self.find_user()).order_by("-is_default", "created_at", "id")
 
     @extend_schema(operation_id="user_organizations")
     def list(self, request: Request, user: str) -> Response:
-        """The organizations of a user that are visible to the caller, the default one first."""
+        """List the organizations of a user that are visible to the caller, the default one first."""
         return self.respond(self.get_queryset(), many=True)
 
     @extend_schema(operation_id="user_organization")
     def retrieve(self, request: Request, user: str, organization: str) -> Response:
-        """One of a user's organizations, by name or id."""
+        """Return one of a user's organizations, by name or id."""
         found = self.find_user()
         wanted = organizations.find_organization(self.actor, organization)
         if not Membership.objects.filter(user=found, organization=wanted).exists():
@@ -101,23 +101,23 @@ class MemberViewSet(OfOrganization):
 
     @extend_schema(operation_id="organization_members")
     def list(self, request: Request, organization: str) -> Response:
-        """The active members of an organization, by username."""
+        """List the active members of an organization, by username."""
         return self.respond(self.get_queryset(), many=True)
 
     @extend_schema(operation_id="organization_member")
     def retrieve(self, request: Request, organization: str, user: str) -> Response:
-        """Read, add and remove a member."""
+        """Return a member."""
         return self.respond(self.get_object())
 
     @extend_schema(operation_id="add_organization_member")
     def create(self, request: Request, organization: str, user: str) -> Response:
-        """Read, add and remove a member."""
+        """Add a user to the organization."""
         found = self.find_organization()
         return self.respond(organizations.add_member(self.actor, found, find_user(self.actor, user)), status=201)
 
     @extend_schema(operation_id="remove_organization_member", responses={200: ConfirmationSerializer})
     def destroy(self, request: Request, organization: str, user: str) -> Response:
-        """Read, add and remove a member."""
+        """Remove a member from the organization and its groups."""
         organizations.remove_member(self.actor, self.get_object())
         return self.confirm("The user is no longer a member of the organization.")
 

@@ -15,7 +15,7 @@ from coderproj.identity.authentication import SESSION_COOKIE, client_of
 
 
 class SignInViewSet(PublicViewSet):
-    """What a caller without a session does: create the first user, sign in."""
+    """Endpoints for callers without a session: first user and sign-in."""
 
     serializer_classes = {"create_first_user": FirstUserAnswer, "log_in": LoginAnswer}
     body_classes = {"create_first_user": FirstUserBody, "log_in": LoginBody}
@@ -23,14 +23,14 @@ class SignInViewSet(PublicViewSet):
 
     @extend_schema(operation_id="first_user", responses={200: ConfirmationSerializer})
     def first_user(self, request: Request) -> Response:
-        """Check for the first user, and create it. Public, because no user can sign in before."""
+        """Return 200 if the first user exists, else 404. Public, because no user can sign in before."""
         if not services.first_user_exists():
             raise NotFound("The initial user has not been created!")
         return self.confirm("The initial user has already been created!")
 
     @extend_schema(operation_id="create_first_user", responses={201: FirstUserAnswer})
     def create_first_user(self, request: Request) -> Response:
-        """Check for the first user, and create it. Public, because no user can sign in before."""
+        """Create the first user, an owner. Public, because no user can sign in before."""
         user, organization = services.create_first_user(**self.read_body(), client=client_of(request._request))
         return self.respond({"user_id": user.pk, "organization_id": organization.pk}, status=201)
 

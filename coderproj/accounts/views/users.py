@@ -59,7 +59,7 @@ class UserViewSet(ListModelMixin, OfUser):
         return users.visible_users(self.actor).order_by("created_at", "id").prefetch_related("memberships")
 
     def rows_after(self, rows: UserQuerySet, after_id: uuid.UUID) -> UserQuerySet:
-        """Return the rows behind that user. Raises DomainError when the actor sees no such user."""
+        """Return the rows after this user. Raises DomainError if the user is not visible to the actor."""
         cursor = users.visible_users(self.actor).filter(pk=after_id).first()
         if cursor is None:
             raise DomainError('Record at "after_id" does not exist.', problems=(Problem("after_id", "No such user."),))
@@ -67,12 +67,12 @@ class UserViewSet(ListModelMixin, OfUser):
 
     @extend_schema(operation_id="users", responses={200: UsersAnswer})
     def list(self, request: Request) -> Response:
-        """List the visible users, oldest first; create a user."""
+        """List the visible users, oldest first."""
         return super().list(request)
 
     @extend_schema(operation_id="create_user")
     def create(self, request: Request) -> Response:
-        """List the visible users, oldest first; create a user."""
+        """Create a user."""
         authorize(self.actor, Action.CREATE, Resource.USER)
         body = self.read_body()
         user = users.create_user(
@@ -88,7 +88,7 @@ class UserViewSet(ListModelMixin, OfUser):
 
     @extend_schema(operation_id="site_roles", responses={200: AssignableRoleSerializer(many=True)})
     def site_roles(self, request: Request) -> Response:
-        """The site roles, and which of them the caller may assign."""
+        """List the site roles, and which of them the caller may assign."""
         authorize(self.actor, Action.READ, Resource.ASSIGN_ROLE)
         assignable = assignable_roles(self.actor)
         roles = [
@@ -135,7 +135,7 @@ class UserViewSet(ListModelMixin, OfUser):
 
     @extend_schema(operation_id="user_roles")
     def roles(self, request: Request, user: str) -> Response:
-        """Read and set the site roles of a user; also read their organization roles."""
+        """Return the site roles of a user, and their roles in organizations that are visible to the caller."""
         found = self.find_user()
         shown = {row.pk for row in visible_organizations(self.actor)}
         organizations = {
@@ -145,14 +145,14 @@ class UserViewSet(ListModelMixin, OfUser):
 
     @extend_schema(operation_id="update_user_roles")
     def update_roles(self, request: Request, user: str) -> Response:
-        """Read and set the site roles of a user; also read their organization roles."""
+        """Replace the site roles of a user."""
         found = self.find_user()
         authorize(self.actor, Action.UPDATE, Resource.USER)
         return self.respond(users.set_site_roles(self.actor, found, self.read_body()["roles"]))
 
     @extend_schema(operation_id="user_login_type")
     def login_type(self, request: Request, user: str) -> Response:
-        """The login type of the caller. Newer clients read it."""
+        """Return the login type of the caller. Newer clients read it."""
         found = self.find_user()
         if found.pk != self.actor.id:
             raise Forbidden
