@@ -8,7 +8,7 @@ import pytest
 from tests.cleanup import delete_all_rows
 from tests.live import LiveApi
 from tests.vocabulary import run_daemon
-from tests.world import quick
+from tests.world import fast_settings
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Deployment:
 def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
     """A deployment whose rows are deleted after the last test of the module. Mark the tests ``django_db``."""
     log = tmp_path_factory.mktemp("daemon") / "log"
-    with django_db_blocker.unblock(), quick():
+    with django_db_blocker.unblock(), fast_settings():
         from coderproj.identity import tokens
         from coderproj.identity.models import LoginType
         from tests.factories import make_organization, make_user

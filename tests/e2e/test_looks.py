@@ -15,12 +15,12 @@ from coderproj.identity.models import User
 from provisioning import keys
 from provisioning.models import ProvisionerDaemon
 from templates_app.models import AccessRole, TemplateAccess
-from tests.cleanup import empty
+from tests.cleanup import delete_all_rows
 from tests.e2e.conftest import PHONE, WIDE, carry_session, violations, watched
 from tests.e2e.scene import Scene, found, make_scene
 from tests.factories import make_version
 from tests.live import LiveApi
-from tests.world import quick
+from tests.world import fast_settings
 
 # What needs no database by its mark gets no test database, where no other test is run beside it.
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
@@ -107,13 +107,13 @@ SAYS = {
 @pytest.fixture(scope="module")
 def standing(django_db_setup, django_db_blocker, _running_server: LiveApi) -> Iterator[tuple[Scene, dict[str, str]]]:
     """A scene with tokens, keys and groups, and what stands for the parts of addresses. It stays for the module."""
-    with django_db_blocker.unblock(), quick():
+    with django_db_blocker.unblock(), fast_settings():
         try:
             scene = make_scene()
             yield scene, add_one_of_each(scene)
             _running_server.wait_for_streams(0)
         finally:
-            empty()
+            delete_all_rows()
 
 
 def add_one_of_each(scene: Scene) -> dict[str, str]:
