@@ -7,5 +7,5 @@ from django.urls import reverse
 
 @lru_cache(maxsize=4096)
 def page_url(route: str, *names: str) -> str:
-    """The address of a route. It depends on nothing but the names in it, and lists have hundreds of them."""
+    """Return the address of a route, cached: it depends on the names alone, and a list has hundreds of addresses."""
     return reverse(route, args=names)

@@ -27,13 +27,13 @@ else:  # Django's class takes no type arguments at run time
 
 
 class TableAdmin(Base[ModelT]):
-    """Django's ``ModelAdmin`` for rows of one type. What is changed by its forms is in our audit log as well.
+    """Django's ``ModelAdmin`` for rows of one type. Changes made by its forms are in our audit log as well.
 
     Actions name ``permissions=["act"]``: owners alone see and run them.
     """
 
     list_per_page = 50
-    # Counting all rows of a long table, to say how many the filter leaves out, takes longer than the list.
+    # Counting all rows of a long table takes longer than the list.
     show_full_result_count = False
 
     def has_act_permission(self, request: HttpRequest) -> bool:
@@ -64,7 +64,7 @@ class TableAdmin(Base[ModelT]):
         with audit.record(actor_of(request), action, whole) as entry:
             key = obj.pk
             super().delete_model(request, obj)
-            obj.pk = key  # Django forgets it, and the log is to name it
+            obj.pk = key  # Django clears it; the audit entry needs it
             entry.after = None if whole is obj else whole
 
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[ModelT]") -> None:
@@ -74,8 +74,8 @@ class TableAdmin(Base[ModelT]):
     def act(
         self, request: HttpRequest, rows: Iterable[ModelT], service: Callable[[Actor, ModelT], Any], done: str
     ) -> None:
-        """Run a service for each row, which decides by itself. Says how many it was ``done`` for (``{count}``), and
-        what the service objected to."""
+        """Run a service for each row; the service checks permissions. Show for how many rows it was ``done``
+        (``{count}``), and the errors of the others."""
         actor = actor_of(request)
         count = 0
         for row in rows:
@@ -91,7 +91,7 @@ class TableAdmin(Base[ModelT]):
 
 
 class ReadOnlyAdmin(TableAdmin[ModelT], Generic[ModelT]):
-    """For rows that the machine owns: to look at, never to add, change or delete."""
+    """For rows that only the server writes. They can be viewed, not added, changed or deleted."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -104,7 +104,7 @@ class ReadOnlyAdmin(TableAdmin[ModelT], Generic[ModelT]):
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Whoever works in the admin, for our services."""
+    """Return the signed-in user of the admin as an actor for services."""
     assert isinstance(request.user, User)
     return Actor.of(request.user, client=client_of(request))
 
@@ -115,7 +115,7 @@ def status_chip(state: str) -> SafeString:
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """A filter whose choices are ways to narrow the rows: ``ways`` maps a choice to its label and its condition."""
+    """A filter with fixed choices. ``ways`` maps a choice to its label and to a function that narrows the rows."""
 
     ways: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 

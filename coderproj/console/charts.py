@@ -1,6 +1,6 @@
-"""Charts as SVG, made by the server. No style attributes, no script: colours come from the style sheet's classes.
+"""Charts as SVG, rendered by the server. No style attributes, no script: colours come from the style sheet's classes.
 
-Texts and markers live in percent of the width, lines in a stretched box of their own, so that a chart fits any width.
+Texts and markers are positioned in percent of the width, lines in a stretched view box, so a chart fits any width.
 """
 
 import math
@@ -21,7 +21,7 @@ STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line of a chart: one value for each day; None where there is none to show."""
+    """A line of a chart: one value per day, None for a day without a value."""
 
     name: str
     values: Sequence[float | None]
@@ -35,9 +35,10 @@ class Series:
 class Card:
     """A chart of days with its numbers as a table, for ``console/_chart_card.html``.
 
-    ``rows`` are the days with the texts of their ``columns``, newest first; without any there is no table. ``lines``
-    are the names of the chart's lines where it has several, else ``note`` says what it shows. Without a ``chart``,
-    ``none`` says why, and ``none_link`` leads on to ``none_url`` where there is one."""
+    ``rows`` are the days with the values of ``columns``, newest first; without rows there is no table. ``lines`` are
+    the names of the chart's lines if there are several; otherwise ``note`` describes the line. Without a ``chart``,
+    ``none`` is shown, with the link ``none_link`` to ``none_url`` if there is one.
+    """
 
     key: str
     title: str
@@ -53,7 +54,7 @@ class Card:
 
     @property
     def table_rows(self) -> SafeString:
-        """``rows`` as HTML, which a template would take longer for than for all the rest of the card."""
+        """``rows`` as HTML. A template would take longer for them than for the rest of the card."""
         return mark_safe("".join(_table_row(day, values) for day, values in self.rows))  # noqa: S308 - escaped
 
 
@@ -79,10 +80,10 @@ def ticks_up_to(greatest: float, count: int = 4) -> list[float]:
 
 
 def sparkline(values: Sequence[float], label: str) -> SafeString:
-    """A small line without axes; ``label`` says it in words. A dash where nothing happened."""
+    """A small line without axes; ``label`` describes it. A dash if all values are zero."""
     if len(values) < 2 or not max(values):
         return format_html('<span class="muted">{}</span>', "\N{EN DASH}")
-    path = mark_safe(_path(values, max(values) * 1.1, 100, 100))  # noqa: S308 - of numbers
+    path = mark_safe(_path(values, max(values) * 1.1, 100, 100))  # noqa: S308 - numbers only
     return format_html(
         '<svg class="chart sparkline" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<path class="area-1" d="{} L100 100 L0 100Z"/><path class="line-1" d="{}"/></svg>',
@@ -95,7 +96,7 @@ def sparkline(values: Sequence[float], label: str) -> SafeString:
 def line_chart(
     series: Sequence[Series], days: Sequence[date], label: str, *, text: Callable[[float], str] = plain
 ) -> SafeString:
-    """Lines over days, weekends shaded, with the values of a day on hovering. ``text`` writes a value."""
+    """Lines over days, weekends shaded, with the values of a day on hover. ``text`` formats a value."""
     parts = "".join(_LineChart(series, days, text).parts())
     return mark_safe(  # noqa: S308 - texts are escaped
         f'<svg class="chart" width="100%" height="{HEIGHT}" role="img" aria-label="{escape(label)}">{parts}</svg>'
@@ -112,7 +113,7 @@ class _LineChart:
         self.gap = 100 / max(len(days) - 1, 1)
 
     def parts(self) -> list[str]:
-        """The elements of the chart, texts escaped; all else are numbers and names of our own."""
+        """The elements of the chart. Texts are escaped; the rest is numbers and constant names."""
         return [*self._weekends(), *self._grid(), self._lines(), *self._scale(), *self._dates(), *self._hovers()]
 
     def _x(self, index: float) -> str:
@@ -152,7 +153,7 @@ class _LineChart:
         ]
 
     def _dates(self) -> list[str]:
-        """As many dates as fit: the first one, and others that do not run into the edge."""
+        """The dates that fit: the first one, and others that do not touch the edge."""
         step = max(len(self.days) // DATE_LABELS, 1)
         return [
             f'<text x="{self._x(index)}" y="{HEIGHT - 5}" text-anchor="{"middle" if index else "start"}">'
@@ -161,7 +162,7 @@ class _LineChart:
         ]
 
     def _hovers(self) -> list[str]:
-        """For each day: an area to hover over, and what shows then."""
+        """For each day, the hover area and what it shows."""
         return [self._hover(index, day) for index, day in enumerate(self.days)]
 
     def _hover(self, index: int, day: date) -> str:
@@ -189,7 +190,7 @@ class _LineChart:
 
 
 def _path(values: Sequence[float | None], top: float, width: float, height: float) -> str:
-    """An SVG path through the values that there are; a gap of one is drawn over."""
+    """An SVG path through the known values; missing values are bridged."""
     gap = width / max(len(values) - 1, 1)
     points = [(index * gap, height - value / top * height) for index, value in enumerate(values) if value is not None]
     return " ".join(f"{'L' if number else 'M'}{x:.2f} {y:.2f}" for number, (x, y) in enumerate(points))

@@ -1,4 +1,4 @@
-"""Error pages: the same dress as every page, and words of the product."""
+"""Error pages in the layout of all pages."""
 
 import logging
 
@@ -12,22 +12,22 @@ from coderproj.console.session import actor_of
 logger = logging.getLogger(__name__)
 
 TITLES = {
-    400: "That did not work",
+    400: "Invalid request",
     401: "Please sign in",
-    403: "You may not do that",
-    404: "There is nothing here",
-    409: "That is taken",
-    412: "Not yet",
-    413: "That is too large",
+    403: "Not allowed",
+    404: "Page not found",
+    409: "Already in use",
+    412: "Not ready",
+    413: "Too large",
     429: "Too many requests",
 }
-NOT_FOUND = "The address is wrong, what it named is gone, or you have no access to it."
-FORBIDDEN = "You can see this, and your roles do not allow the action. Ask an administrator."
-FORGED = "The form was too old, or came from another site. Open the page again and send it once more."
+NOT_FOUND = "The address is wrong, the object was deleted, or you have no access to it."
+FORBIDDEN = "Your roles do not allow this action. Ask an administrator."
+FORGED = "The form has expired or came from another site. Reload the page and submit the form again."
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """The page for an error. With problems of fields, the first one is named."""
+    """Return the page for an error. Problems of fields are listed."""
     text = error.message
     match error:
         case NotFound():
@@ -41,7 +41,7 @@ def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 def _render(request: HttpRequest, status: int, text: str, detail: str = "") -> HttpResponse:
     context = {
-        "title": TITLES.get(status, "That did not work"),
+        "title": TITLES.get(status, "Invalid request"),
         "status": status,
         "text": text,
         "detail": detail,
@@ -54,8 +54,8 @@ def _render(request: HttpRequest, status: int, text: str, detail: str = "") -> H
 # ---------------------------------------------------------------------- Django's hooks
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        return error_page(request, TooLarge("What you sent is larger than this server takes."))
-    return _render(request, 400, "The request was refused.")
+        return error_page(request, TooLarge("The request is larger than this server accepts."))
+    return _render(request, 400, "The server rejected the request.")
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -67,12 +67,12 @@ def page_not_found(request: HttpRequest, exception: Http404 | None = None) -> Ht
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form without a valid token. ``reason`` is for the log: it names headers of the request."""
-    logger.warning("request %s refused: %s", getattr(request, "request_id", "-"), reason)
+    """A form without a valid token. ``reason`` goes to the log only: it names headers of the request."""
+    logger.warning("request %s rejected: %s", getattr(request, "request_id", "-"), reason)
     return _render(request, 403, FORGED)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Without a look at the database, which may be what failed."""
+    """Render without the database, which may have caused the error."""
     context = {"request_id": getattr(request, "request_id", "")}
     return render(request, "console/error_500.html", context, status=500)

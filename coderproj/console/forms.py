@@ -9,7 +9,7 @@ from coderproj.base.errors import DomainError
 
 
 class ConsoleForm(forms.Form):
-    """A form in the console's dress, which can also show what a service objects to."""
+    """A form with the console's CSS classes that can show a service's errors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -17,7 +17,7 @@ class ConsoleForm(forms.Form):
             if not isinstance(field.widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
                 field.widget.attrs.setdefault("class", "input")
 
-    def refuse(self, error: DomainError) -> None:
+    def show_error(self, error: DomainError) -> None:
         """Show a service's error: at the fields that it names, or above the form."""
         unnamed = True
         for problem in error.problems:
@@ -30,8 +30,9 @@ class ConsoleForm(forms.Form):
 
 
 class FiltersForm(ConsoleForm):
-    """The fields of a list's filters. ``given`` are all that the address has: those without a field are carried on by
-    ``hidden``, and a choice that is not offered is one more. Those of ``SEVERAL`` take several at once, with commas."""
+    """The fields of a list's filters. ``given`` are all filters in the address: ``hidden`` keeps those without a
+    field, and an unknown value is added to the choices of its field. Fields in ``SEVERAL`` accept several values,
+    separated by commas."""
 
     SEVERAL: tuple[str, ...] = ()
 
@@ -41,11 +42,11 @@ class FiltersForm(ConsoleForm):
         for name, field in self.fields.items():
             if isinstance(field, forms.ChoiceField):
                 value = given.get(name, "")
-                self._offer(field, value, value.split(",") if name in self.SEVERAL else [value])
+                self._add_choice(field, value, value.split(",") if name in self.SEVERAL else [value])
 
-    def _offer(self, field: forms.ChoiceField, value: str, parts: list[str]) -> None:
-        offered: Any = field.choices
-        words = dict(offered)
+    def _add_choice(self, field: forms.ChoiceField, value: str, parts: list[str]) -> None:
+        choices: Any = field.choices
+        words = dict(choices)
         if value not in words:
             label = " or ".join(words.get(part, part) for part in parts)
             field.choices = [*words.items(), (value, label)]
@@ -54,11 +55,11 @@ class FiltersForm(ConsoleForm):
     def hidden(self) -> list[tuple[str, str]]:
         return [(name, value) for name, value in self.given.items() if name not in self.fields]
 
-    def refuse(self, error: DomainError) -> None:
-        """Show what is wrong with the filters: at their fields, or naming those that have none."""
-        refused = set(self.errors)  # a field that the form refuses itself has its reason already
+    def show_error(self, error: DomainError) -> None:
+        """Show the errors of filters: at their fields, or with the name of a filter without a field."""
+        invalid = set(self.errors)  # fields with an error of the form need no second one
         for problem in error.problems:
             if problem.field not in self.fields:
                 self.add_error(None, f"{problem.field}: {problem.detail}")
-            elif problem.field not in refused:
+            elif problem.field not in invalid:
                 self.add_error(problem.field, problem.detail)

@@ -1,5 +1,4 @@
-"""Readmes: Markdown to HTML that is safe to show. HTML in the source is shown as text; what the renderer makes goes
-through an allow-list as well."""
+"""Markdown of readmes as safe HTML. HTML in the source is escaped, and the renderer's output passes an allow-list."""
 
 import re
 
@@ -15,18 +14,18 @@ TAGS = {
 }
 ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}}
 SCHEMES = {"http", "https", "mailto"}
-# What a short text may have, and what may stand within a line.
+# The elements of a short text, and of a text within a line.
 SHORT_TAGS = {"p", "a", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "br"}
 INLINE_TAGS = {"strong", "em", "s", "code"}
-# A readme of more characters than this is cut: rendering takes time that others wait for.
+# Longer readmes are cut: rendering delays other requests.
 MAX_CHARACTERS = 200_000
 
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
 
 
 def render(source: str) -> SafeString:
-    """The HTML of a readme, without its front matter. Its headings begin at the second level, below the page's own.
-    Images are never loaded: a link to the picture stands in its place."""
+    """The HTML of a readme, without its front matter. Its headings start at the second level, below the page's own.
+    Images are never loaded: each one becomes a link."""
     text = FRONT_MATTER.sub("", source[:MAX_CHARACTERS])
     tokens = _markdown.parse(text)
     _lower_headings(tokens)
@@ -41,7 +40,7 @@ def render(source: str) -> SafeString:
         url_schemes=SCHEMES,
         link_rel="nofollow noopener noreferrer",
     )
-    return mark_safe(clean)  # noqa: S308 - through the allow-list
+    return mark_safe(clean)  # noqa: S308 - cleaned by the allow-list
 
 
 def render_short(source: str) -> SafeString:
@@ -55,7 +54,7 @@ def render_inline(source: str) -> SafeString:
 
 
 def _only(html: str, tags: set[str]) -> SafeString:
-    """The same without other elements; what they hold stays."""
+    """Keep only these elements, and the content of the others."""
     clean = nh3.clean(
         html,
         tags=tags,
@@ -63,7 +62,7 @@ def _only(html: str, tags: set[str]) -> SafeString:
         url_schemes=SCHEMES,
         link_rel="nofollow noopener noreferrer",
     )
-    return mark_safe(clean.strip())  # noqa: S308 - through the allow-list
+    return mark_safe(clean.strip())  # noqa: S308 - cleaned by the allow-list
 
 
 def _lower_headings(tokens: list[Token]) -> None:

@@ -1,4 +1,4 @@
-"""Who is signed in, for Django's own pages."""
+"""The signed-in user, for Django's own pages."""
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""Where the console begins."""
+"""The start page."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -10,7 +10,7 @@ from coderproj.identity.services import first_user_exists
 
 
 class Home(PublicPage):
-    """The way in, public: to the templates, to signing in, or to setting the deployment up."""
+    """Redirects to the templates, to signing in, or to the setup. Public: it shows nothing itself."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if actor_of(request):

@@ -1,14 +1,14 @@
-"""What is asked before something happens that cannot be taken back with a click."""
+"""Questions before actions that a click cannot undo."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An action that asks first: in a dialog of the page, or without script on a page of its own at ``url``, which
-    also takes the answer as a POST.
+    """An action that needs confirmation: in a dialog of the page, or without script on a separate page at ``url``,
+    which also receives the POST.
 
-    ``action`` stands on the button that leads here, ``button`` on the one that does it; ``consequences`` say what
+    ``action`` labels the button that opens the question, ``button`` the one that confirms; ``consequences`` say what
     will happen.
     """
 

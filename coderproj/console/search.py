@@ -1,4 +1,4 @@
-"""Search of everything at once. Apps contribute what can be found as ``search_sources``."""
+"""The global search. Apps contribute what it finds as ``search_sources``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from coderproj.base.contributions import contributions
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 
-# So many of each kind are shown; the lists themselves have the rest.
+# Hits shown of each kind; the lists have the rest.
 SHOWN_OF_EACH = 6
 SHORTEST = 2
 LONGEST = 200
@@ -18,7 +18,7 @@ LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something that was found: where it is, what it is called, and what tells it apart."""
+    """A hit: its page, its name, and a note that distinguishes it from others of the same name."""
 
     url: str
     name: str
@@ -28,9 +28,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A kind of things. ``find`` gets the actor, the text and how many to find, and answers what the actor may see,
-    best first (at most two queries). ``all_url`` is the list with the same search, where there is one, before the
-    quoted text."""
+    """A kind of objects. ``find(actor, text, count)`` returns visible hits, the best first, in at most two queries.
+    ``all_url`` is the list with the same search, up to the quoted text; empty without such a list."""
 
     label: str
     order: int
@@ -40,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found of one kind; ``more`` when there is more than is shown."""
+    """The hits of one kind; ``more`` if there are more than shown."""
 
     source: Source
     hits: Sequence[Hit]
@@ -48,7 +47,7 @@ class Found:
 
 
 def search(actor: Actor, text: str) -> list[Found]:
-    """What the actor may see of that name, or id; kinds without any are left out."""
+    """Return the visible objects of that name or id; kinds without hits are left out."""
     found = []
     sources: tuple[Source, ...] = contributions("search_sources")
     for source in sorted(sources, key=lambda source: source.order):
@@ -59,7 +58,7 @@ def search(actor: Actor, text: str) -> list[Found]:
 
 
 class Search(SignedInPage):
-    """Everything of that name that one may see. The field in the head of every page leads here."""
+    """The results of the global search, which every page has a field for."""
 
     section = "search"
 

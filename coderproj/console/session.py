@@ -1,4 +1,4 @@
-"""Who looks at a page. Pages use the session of the API: one token in one cookie, which ends for both at once."""
+"""The session of pages. It is the API's: one token in one cookie, which ends for both at the same time."""
 
 from typing import cast
 
@@ -14,12 +14,12 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.authentication import SESSION_COOKIE, actor_for_token, client_of
 from coderproj.identity.models import KeyScope, User
 
-# Where a request keeps its actor once it was looked up.
+# The attribute of a request that caches its actor.
 ACTOR = "_console_actor"
 
 
 def actor_of(request: HttpRequest) -> Actor | None:
-    """Who is signed in, by one query for each request; None for nobody, and for a token of narrow scope."""
+    """Return the actor of a request, with one query. None without a session, and for a token of narrow scope."""
     if not hasattr(request, ACTOR):
         setattr(request, ACTOR, _actor(request))
     return cast("Actor | None", getattr(request, ACTOR))
@@ -37,8 +37,8 @@ def _actor(request: HttpRequest) -> Actor | None:
 
 
 def user_of(request: HttpRequest) -> User | AnonymousUser:
-    """The user row of who is signed in, for the admin. A session of Django's own counts as well (its test client's
-    ``force_login``); signing in does not make any."""
+    """Return the signed-in user's row, for the admin. A session of Django counts as well (``force_login`` of the test
+    client); signing in never creates one."""
     user = get_user(request)
     actor = actor_of(request) if user.is_anonymous else None
     if actor is None:
@@ -47,13 +47,13 @@ def user_of(request: HttpRequest) -> User | AnonymousUser:
 
 
 def start(request: HttpRequest, response: HttpResponseBase, token: str) -> None:
-    """Let the browser carry a new session. Forms that were shown before count no more."""
+    """Set the cookie of a new session. Forms rendered before become invalid."""
     set_session_cookie(request, response, token)
     rotate_token(request)
 
 
 def end(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Take the session from the browser."""
+    """Delete the cookie of the session."""
     request.session.flush()
     response.delete_cookie(SESSION_COOKIE, path="/", samesite="Lax")
     rotate_token(request)

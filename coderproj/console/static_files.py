@@ -1,4 +1,4 @@
-"""Static files: once they are collected, their names carry a hash of their content and they are kept compressed."""
+"""Static files. Collected files have a content hash in their names and are stored compressed."""
 
 import functools
 import hashlib
@@ -13,19 +13,19 @@ from django.core.management import call_command
 from whitenoise.compress import Compressor
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-# Nobody asks for these.
+# No page uses these.
 IGNORED = (
     *("*.txt", "*.md", "LICENSE*", "rest_framework", "redoc", "ext"),
     *("django-htmx.js", "htmx-2.js", "htm*-4*", "swagger-ui-es-*", "swagger-ui.js*", "swagger-ui-standalone-*"),
 )
-# A step below the best, which takes several times as long at the start of the server for a twentieth of the size.
+# One step below the maximum, which makes the start several times slower to save 5 % of the size.
 BROTLI_QUALITY = 9
 MARK = "sources.sha256"
 
 
 class HashedStaticFiles(CompressedManifestStaticFilesStorage):
-    """``manage.py up`` collects into the data folder. Where nothing was collected (tests, a server that was started by
-    itself), files keep their names and come from their source folders."""
+    """``manage.py up`` collects into the data folder. Without collected files (tests, a server started alone),
+    files keep their names and are served from their source folders."""
 
     def read_manifest(self) -> str | None:
         return super().read_manifest() if settings.STATIC_ROOT else None
@@ -35,7 +35,7 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):
             return self._hashed_url(name, force)
         return StaticFilesStorage.url(self, name)
 
-    @functools.cache  # noqa: B019 - there is one storage; a page asks for the sprite of icons hundreds of times
+    @functools.cache  # noqa: B019 - one storage; a page uses the icon sprite hundreds of times
     def _hashed_url(self, name: str | None, force: bool) -> str:
         url: str = super().url(name, force)
         return url
@@ -45,7 +45,7 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):
 
 
 class QuickCompressor(Compressor):
-    """Brotli alone: every browser that reads our style sheets reads it, and the others get the file as it is."""
+    """Brotli only. Every browser that supports our style sheets supports it; other clients get the plain file."""
 
     SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
 
@@ -59,7 +59,7 @@ class QuickCompressor(Compressor):
 
 
 def collect(folder: Path) -> bool:
-    """Collect the static files into a folder, unless they are there already. Returns whether that was needed."""
+    """Collect the static files into a folder, unless it is up to date. Return True if they were collected."""
     settings.STATIC_ROOT = str(folder)
     mark = folder / MARK
     current = _fingerprint()
@@ -72,7 +72,7 @@ def collect(folder: Path) -> bool:
 
 
 def _fingerprint() -> str:
-    """Changes with every change of a static file, its time and size alone being looked at."""
+    """A digest of the paths, sizes and modification times of all static files."""
     digest = hashlib.sha256()
     for finder in get_finders():
         for path, storage in sorted(finder.list(list(IGNORED)), key=lambda found: found[0]):

@@ -1,4 +1,4 @@
-"""How much a page's form may bring: as much as the API takes, and little from those who are not signed in."""
+"""The size limit of a page's form: the API's limit, and a small one for callers without a session."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 from coderproj.console.session import actor_of
 
-# What a form has around its file.
+# Bytes of a form besides its file.
 AROUND = 64 * 1024
 
 
 class LimitedUpload(FileUploadHandler):
-    """Refuses a body by its length before it is read, and stops one that is longer than it says."""
+    """Rejects a body by its declared length before it is read, and stops one that is longer than declared."""
 
     def handle_raw_input(
         self,

@@ -19,10 +19,10 @@ from coderproj.identity.actor import Actor
 
 
 class Page(View):
-    """A page: ``get`` shows it, ``post`` does what its form says.
+    """A page: ``get`` shows it, ``post`` processes its form.
 
-    A DomainError that leaves the view becomes an error page: what one may not see answers 404. Forms that can be
-    corrected catch their errors themselves.
+    A DomainError that leaves the view becomes an error page; objects that are not visible answer 404. Views with forms
+    catch the errors that the user can correct.
     """
 
     # The key of the navigation's entry that is marked as current.
@@ -30,7 +30,7 @@ class Page(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         given = (*map(str, kwargs.values()), *request.GET.values(), *request.POST.values())
-        if any("\0" in value for value in given if isinstance(value, str)):  # PostgreSQL has no such text
+        if any("\0" in value for value in given if isinstance(value, str)):  # PostgreSQL cannot store it
             return error_page(request, NotFound())
         try:
             self.prepare(**kwargs)
@@ -39,35 +39,35 @@ class Page(View):
             return error_page(request, error)
 
     def prepare(self, **route: str) -> None:
-        """Find what the address names, before anything is done with it. Raises DomainError."""
+        """Find the objects that the address names, before ``get`` or ``post``. Raises DomainError."""
 
     @property
     def wants_part(self) -> bool:
-        """Whether htmx asks for a part of the page. When it restores a page of the history it asks for all of it."""
+        """True if htmx requests a part of the page. To restore a page of the history, it requests all of it."""
         htmx: Any = self.request.htmx  # type: ignore[attr-defined]
         return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
     def show(self, template: str, context: dict[str, Any], *, part: str = "", status: int = 200) -> HttpResponse:
-        """The template as an answer. When htmx asks for a part of the page, ``part`` is the template of that part, and
-        ``is_part`` is true in it."""
+        """Return the rendered template. When htmx requests a part of the page, render ``part`` instead, with
+        ``is_part`` true in its context."""
         is_part = bool(part) and self.wants_part
         context = {"section": self.section, "is_part": is_part, **context}
         response = render(self.request, part if is_part else template, context, status=status)
         response["Cache-Control"] = "private, no-cache"
         if is_part and _is_shown_already(self.request):
-            response["HX-Push-Url"] = "false"  # else Back would lead to where one is
+            response["HX-Push-Url"] = "false"  # else Back would lead to the same page
         patch_vary_headers(response, ("HX-Request", "HX-History-Restore-Request", "Cookie"))
         return response
 
     def show_all(self, fragment: str = "") -> HttpResponse:
-        """Have htmx, which asked for a part, open the page itself, at the element with that id: what is wrong with the
-        fields of a filter is told beside them, and a part leaves them as they are."""
+        """Have htmx, which requested a part, load the whole page at the element with that id: errors of filters are
+        shown beside their fields, which the part does not include."""
         response = HttpResponse(status=204)
         response["HX-Redirect"] = self.request.get_full_path() + (f"#{fragment}" if fragment else "")
         return response
 
     def go(self, url: str, message: str = "") -> HttpResponseRedirect:
-        """Send the browser on, with a message to read there."""
+        """Redirect, with a message for the next page."""
         if message:
             messages.success(self.request, message)
         response = redirect(url)
@@ -76,11 +76,11 @@ class Page(View):
 
 
 class PublicPage(Page):
-    """A page for everybody. Say why in the view's docstring."""
+    """A page without sign-in. The docstring of the view says why."""
 
 
 class SignedInPage(Page):
-    """A page for people who are signed in; others are sent to sign in and come back."""
+    """A page for signed-in users. Other callers are redirected to sign in, and back."""
 
     actor: Actor
 
@@ -93,15 +93,15 @@ class SignedInPage(Page):
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponseBase:
-    """Send the browser to sign in, and back to its page afterwards. A part of a page cannot be answered with another
-    page: htmx is told to go."""
+    """Redirect to the sign-in page, and back afterwards. A request of htmx gets the address in a header: htmx would
+    insert a page as a part."""
     htmx: Any = getattr(request, "htmx", None)
-    came_for = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+    return_path = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
     if htmx:
-        came_for = _own_path(request, htmx.current_url)
+        return_path = _own_path(request, htmx.current_url)
     url = reverse("sign-in")
-    if came_for and came_for != "/":
-        url = f"{url}?{urlencode({'next': came_for})}"
+    if return_path and return_path != "/":
+        url = f"{url}?{urlencode({'next': return_path})}"
     if htmx:
         response = HttpResponse(status=204)
         response["HX-Redirect"] = url
@@ -110,10 +110,10 @@ def to_sign_in(request: HttpRequest) -> HttpResponseBase:
 
 
 def _is_shown_already(request: HttpRequest) -> bool:
-    """Whether the browser's address is what htmx asks for, which it would put into the history once more. Parameters
-    without a value do not count."""
-    came_from = _own_path(request, request.htmx.current_url)  # type: ignore[attr-defined]
-    shown, asked = urlsplit(came_from), urlsplit(request.get_full_path())
+    """True if htmx requests the browser's current address, which it would add to the history again. Parameters
+    without a value are ignored."""
+    current = _own_path(request, request.htmx.current_url)  # type: ignore[attr-defined]
+    shown, asked = urlsplit(current), urlsplit(request.get_full_path())
     return shown.path == asked.path and sorted(parse_qsl(shown.query)) == sorted(parse_qsl(asked.query))
 
 
@@ -124,7 +124,7 @@ def _own_path(request: HttpRequest, url: str | None) -> str:
 
 
 def next_url(request: HttpRequest, default: str) -> str:
-    """Where ``next`` wants to go, when that is on this site."""
+    """Return the address in ``next`` if it is on this site, else the default."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     own = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
     return wanted if own else default

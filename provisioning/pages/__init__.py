@@ -1,1 +1,1 @@
-"""Pages about work: the queue, jobs and their logs."""
+"""Pages of the queue, jobs, logs, daemons and provisioner keys."""

@@ -1,4 +1,4 @@
-"""Where jobs and daemons are shown."""
+"""The addresses of the pages of jobs and daemons."""
 
 import uuid
 

@@ -6,13 +6,13 @@ from provisioning.pages.addresses import job_url
 
 
 def cancellation_of(job: ProvisionerJob, what: str) -> Question:
-    """Return the question before the job, ``what`` in words, is canceled."""
+    """Return the question before a job is canceled; ``what`` is its kind."""
     if job.started_at is None:
-        consequences: tuple[str, ...] = ("It has not started, and never will.",)
+        consequences: tuple[str, ...] = ("The job has not started and will never start.",)
     else:
         consequences = (
-            "Its daemon interrupts it, lets it tidy up, and ends it after a while.",
-            "What it found so far is not kept; its log is.",
+            "The daemon interrupts the job, lets it clean up, and kills it after a time limit.",
+            "Its results are discarded; its log is kept.",
         )
     return Question(
         key=f"cancel-{job.pk}",
@@ -22,6 +22,6 @@ def cancellation_of(job: ProvisionerJob, what: str) -> Question:
         consequences=consequences,
         button=f"Cancel the {what.lower()}",
         back_url=job_url(job),
-        back_label="Let it go on",
+        back_label="Keep it running",
         danger=True,
     )

@@ -1,4 +1,4 @@
-"""The daemons: what they can do, what they are doing, how busy they were."""
+"""The daemons: tags, current jobs and utilisation."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -35,12 +35,12 @@ PAGE_SIZE = 50
 JOBS_SIZE = 25
 DAYS = 30
 DAEMONS = ("Daemons", "/daemons")
-SHOWN = {"": "Known", "online": "Online", "stale": "Not seen", "stopped": "Stopped", "all": "All"}
+SHOWN = {"": "Registered", "online": "Online", "stale": "Not seen", "stopped": "Stopped", "all": "All"}
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonRow:
-    """A daemon in a list. ``busy`` counts its running jobs, ``jobs`` has those of them that the actor may see."""
+    """A daemon in a list. ``busy`` is the number of its running jobs, ``jobs`` are the visible ones among them."""
 
     daemon: ProvisionerDaemon
     state: str
@@ -65,7 +65,7 @@ def _job_count(row: DaemonRow) -> SafeString:
 DAEMON_LIST = Listing[DaemonRow](
     Column("Daemon", _daemon_entity, ("name", "version", "hostname"), "wide", phone_label=""),
     Column("State", lambda row: status(row.state, chip=True), ("stopped_at", "last_seen_at")),
-    Column("At", "provisioning/_daemon_work.html", ("concurrency",), "full"),
+    Column("Current job", "provisioning/_daemon_work.html", ("concurrency",), "full"),
     Column("Tags", lambda row: cells.tags(row.tags), ("tags",), "full"),
     Column(
         "Busy, 24 h",
@@ -78,7 +78,7 @@ DAEMON_LIST = Listing[DaemonRow](
 
 
 class DaemonsPage(SignedInPage):
-    """Every daemon with what it is at and how busy it was in the last 24 hours."""
+    """All daemons with their current jobs and their utilisation in the last 24 hours."""
 
     section = "daemons"
 
@@ -105,7 +105,7 @@ class DaemonsPage(SignedInPage):
 
 
 def with_state(show: str) -> "QuerySet[ProvisionerDaemon]":
-    """Daemons in one of the states that the page's filter names; "" for those that did not say good-bye."""
+    """Return the daemons in a state of the page's filter; "" for all that have not deregistered."""
     match show:
         case "online":
             return ProvisionerDaemon.objects.online()
@@ -119,7 +119,7 @@ def with_state(show: str) -> "QuerySet[ProvisionerDaemon]":
 
 
 def state_of(daemon: ProvisionerDaemon, busy: int) -> str:
-    """The state as ``status`` shows it. Daemons that went silent may be up; nobody knows."""
+    """The state for the tag ``status``. A stale daemon may still run."""
     if daemon.stopped_at:
         return "stopped"
     if daemon.last_seen_at <= datetime.now(UTC) - timedelta(seconds=ONLINE_SECONDS):
@@ -128,7 +128,7 @@ def state_of(daemon: ProvisionerDaemon, busy: int) -> str:
 
 
 def rows_of(actor: Actor, daemons: Sequence[ProvisionerDaemon]) -> list[DaemonRow]:
-    """Rows for a list: at most five queries, however many daemons there are."""
+    """Return the rows of a list with at most five queries in total."""
     ids = [daemon.pk for daemon in daemons]
     running = list(ProvisionerJob.objects.active().filter(worker_id__in=ids).order_by("started_at"))
     visible = set(
@@ -147,14 +147,14 @@ def rows_of(actor: Actor, daemons: Sequence[ProvisionerDaemon]) -> list[DaemonRo
 
 
 def jobs_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> list[JobRow]:
-    """Jobs with what they are about. At most two queries."""
+    """Return jobs with their subjects. At most two queries."""
     listed = list(jobs)
     subjects = subjects_of(actor, listed)
     return [JobRow(job, subjects[job.pk]) for job in listed]
 
 
 class DaemonPage(SignedInPage):
-    """One daemon: facts, figures of the last 30 days, and the jobs it had that one may see."""
+    """One daemon: facts, figures of the last 30 days, and its visible finished jobs."""
 
     section = "daemons"
     daemon: ProvisionerDaemon
@@ -187,7 +187,7 @@ class DaemonPage(SignedInPage):
 
 
 def jobs_card(daily: Sequence[tuple[int, int]], days: Sequence[date], *, any_job: bool) -> charts.Card:
-    """Jobs finished by day, and those of them that failed."""
+    """Return the chart of finished and failed jobs by day."""
     series = [
         Series("finished", [float(count) for count, _ in daily]),
         Series("failed", [float(failed) for _, failed in daily]),
@@ -197,7 +197,7 @@ def jobs_card(daily: Sequence[tuple[int, int]], days: Sequence[date], *, any_job
         title="Jobs by day",
         lines=("finished", "failed"),
         chart=charts.line_chart(series, days, f"Jobs finished on each of the last {DAYS} days") if any_job else "",
-        none=f"It has finished no job in the last {DAYS} days.",
+        none=f"No job finished in the last {DAYS} days.",
         summary="Numbers by day",
         columns=("Finished", "Failed"),
         rows=list(zip(days, daily, strict=True))[::-1] if any_job else [],

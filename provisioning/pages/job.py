@@ -21,7 +21,7 @@ JOBS = ("Jobs", "/jobs")
 
 
 class JobSection(SignedInPage):
-    """A page about one job that the actor may see, as ``self.job``; others do not exist for them."""
+    """A page about one visible job, ``self.job``. Other jobs answer 404."""
 
     section = "jobs"
     job: ProvisionerJob
@@ -56,7 +56,7 @@ class JobPage(JobSection):
 
 
 class CancelJob(JobSection):
-    """Asks, and cancels."""
+    """Asks for confirmation, and cancels."""
 
     def get(self, request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
         kind = kind_of(self.job).label

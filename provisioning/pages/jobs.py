@@ -1,4 +1,4 @@
-"""The queue: what runs, what waits and why, what has finished, and the daemons."""
+"""The queue: running, waiting and finished jobs, and the daemons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ LIST_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class ActiveList:
-    """A list of jobs that have not ended, which has a page of its own; ``order`` says how it is sorted."""
+    """A list of jobs that have not ended, with its own page; ``order`` describes its order."""
 
     listing: Listing[JobRow]
     heading: str
@@ -44,19 +44,19 @@ class ActiveList:
 
 
 LISTS = {
-    "running": ActiveList(RUNNING, "Running", "Those that started first come first.", "provisioning/_running.html"),
-    "waiting": ActiveList(WAITING, "Waiting", "In the order of the queue.", "provisioning/_waiting.html"),
+    "running": ActiveList(RUNNING, "Running", "Sorted by start, earliest first.", "provisioning/_running.html"),
+    "waiting": ActiveList(WAITING, "Waiting", "Sorted by position in the queue.", "provisioning/_waiting.html"),
 }
-# The id of the finished jobs, which htmx names when it asks for them, and that of their heading, which links lead to.
+# The ID of the finished jobs, which htmx sends to request them, and the ID of their heading, the target of links.
 FINISHED = "finished"
 FINISHED_HEADING = "finished-heading"
-# Finished jobs of all organizations are shown: the other filters of the API work in the address.
+# Finished jobs of all organizations are shown. All other filters of the API work in the address.
 FILTERS = tuple(name for name in JobFilter.base_filters if name != "organization")
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonRow:
-    """A daemon with its state and the jobs that it runs, as far as the actor may see them."""
+    """A daemon with its state and its visible running jobs."""
 
     daemon: ProvisionerDaemon
     url: str
@@ -66,7 +66,7 @@ class DaemonRow:
 
 
 class FinishedForm(FiltersForm):
-    """The filters that people use most, for finished jobs."""
+    """The most used filters of finished jobs."""
 
     SEVERAL = ("status", "type")
 
@@ -85,8 +85,8 @@ class FinishedForm(FiltersForm):
 
 
 class JobsPage(SignedInPage):
-    """Running, waiting and finished jobs that one may see; with ``?list=``, all of one kind that have not ended. htmx
-    asks for what has not ended alone, again and again, and for the finished ones that a filter leaves."""
+    """Visible running, waiting and finished jobs; with ``?list=``, all running or all waiting ones. htmx polls the jobs
+    that have not ended, and requests the finished jobs when a filter changes."""
 
     section = "jobs"
 
@@ -133,38 +133,38 @@ class JobsPage(SignedInPage):
         return self.show("provisioning/job_list.html", context, part=shown.template)
 
     def _first(self, kind: str) -> Sequence[ProvisionerJob]:
-        """The first jobs of one of LISTS."""
+        """The first jobs of a list in LISTS."""
         return list(self._active(kind)[:SHOWN_AT_MOST])
 
     def _counts(self, running: Sequence[JobRow], waiting: Sequence[JobRow]) -> dict[str, int]:
-        """How many there are of each of LISTS, by the first ones: a query where there may be more."""
+        """The number of jobs of each list in LISTS. Queries only where there may be more than the first ones."""
         shown = {"running": len(running), "waiting": len(waiting)}
         return {kind: count if count < SHOWN_AT_MOST else self._active(kind).count() for kind, count in shown.items()}
 
     def _active(self, kind: str) -> "QuerySet[ProvisionerJob]":
-        """Jobs of one of LISTS, in its order."""
+        """All jobs of a list in LISTS, in its order."""
         jobs = LISTS[kind].listing.fetch(ProvisionerJob.objects.visible(self.actor).active())
         if kind == "running":
             return jobs.filter(started_at__isnull=False).order_by("started_at", "id")
         return jobs.filter(started_at=None).order_by("-priority", "created_at", "id")
 
     def _filtered(self) -> "tuple[FinishedForm, Slice[ProvisionerJob]]":
-        """The filters, and of the jobs that they leave those of the page that is asked for, newest first; none, where
-        the form has errors."""
+        """Return the filters and the requested page of the jobs that match, newest first. No jobs if the form has
+        errors."""
         given = {name: value for name in FILTERS if (value := self.request.GET.get(name, "").strip())}
         form = FinishedForm(given)
         jobs = ProvisionerJob.objects.visible(self.actor).filter(completed_at__isnull=False)
         try:
             jobs = filtering.apply(FinishedJobFilter, self.actor, given, jobs)
         except Invalid as error:
-            form.refuse(error)
+            form.show_error(error)
             jobs = jobs.none()
         shown = FINISHED_JOBS.fetch(jobs).order_by("-completed_at", "id")
         address = reverse("jobs")
         return form, slice_of(self.request, shown, FINISHED_SIZE, address=address, fragment=FINISHED_HEADING)
 
     def _rows(self, *lists: Sequence[ProvisionerJob]) -> list[list[JobRow]]:
-        """The rows of each of these lists of jobs, of any state: at most six queries, however many they are."""
+        """Return the rows of each of these lists of jobs in any state, with at most six queries in total."""
         jobs = [job for listed in lists for job in listed]
         subjects = subjects_of(self.actor, jobs)
         daemons = daemons_by_id(job.worker_id for job in jobs)
@@ -189,8 +189,8 @@ class JobsPage(SignedInPage):
 def queue_context(
     running: Sequence[JobRow], waiting: Sequence[JobRow], counts: Mapping[str, int], daemons: Sequence[DaemonRow]
 ) -> dict[str, Any]:
-    """What ``_queue.html`` shows: the first jobs of LISTS, how many there are, and where all are shown when these are
-    not all."""
+    """Return the context of ``_queue.html``: the first jobs of each list in LISTS, their number, and the address of the
+    whole list if there are more."""
     rows = {"running": running, "waiting": waiting}
     more = {kind: counts[kind] > len(rows[kind]) for kind in LISTS}
     return {
@@ -203,7 +203,8 @@ def queue_context(
 
 
 def finished_context(form: FinishedForm, found: "Slice[ProvisionerJob]", finished: Sequence[JobRow]) -> dict[str, Any]:
-    """What ``_finished.html`` and the form of its filters show. ``told`` is said when a filter is applied."""
+    """Return the context of ``_finished.html`` and its filters. ``list_status`` is announced when a filter is
+    applied."""
     jobs = "job" if len(finished) == 1 else "jobs"
     return {
         "form": form,
@@ -212,19 +213,19 @@ def finished_context(form: FinishedForm, found: "Slice[ProvisionerJob]", finishe
         "everything_url": f"{reverse('jobs')}#{FINISHED_HEADING}",
         "finished": FINISHED_JOBS.table(finished),
         "slice": found,
-        "told": f"{len(finished)} finished {jobs} on this page",
+        "list_status": f"{len(finished)} finished {jobs} on this page",
     }
 
 
 def daemon_rows(running: Sequence[JobRow]) -> list[DaemonRow]:
-    """The daemons that did not say good-bye, by name; busy are also those with jobs that the actor may not see. Three
-    queries."""
+    """Return the daemons that have not deregistered, by name. Jobs that are not visible count for the state as well.
+    Three queries."""
     daemons = ProvisionerDaemon.objects.filter(stopped_at=None).order_by("name")
     online = set(ProvisionerDaemon.objects.online().values_list("pk", flat=True))
-    at_work = set(ProvisionerJob.objects.active().exclude(worker_id=None).values_list("worker_id", flat=True))
+    busy = set(ProvisionerJob.objects.active().exclude(worker_id=None).values_list("worker_id", flat=True))
     rows = []
     for daemon in daemons:
         jobs = [row for row in running if row.job.worker_id == daemon.pk]
-        state = "stale" if daemon.pk not in online else "busy" if daemon.pk in at_work else "idle"
+        state = "stale" if daemon.pk not in online else "busy" if daemon.pk in busy else "idle"
         rows.append(DaemonRow(daemon, daemon_url(daemon), state, jobs, tags_of(daemon.tags)))
     return rows

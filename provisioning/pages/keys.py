@@ -1,4 +1,4 @@
-"""The keys of daemons without database access. A key is shown once, when it is made."""
+"""The keys of daemons without database access. A key is shown once, after it is created."""
 
 import uuid
 from collections.abc import Mapping
@@ -32,11 +32,12 @@ PAGE_SIZE = 50
 DAY = 86_400
 EVERYWHERE = "all"
 KEYS = ("Keys", "/daemons/keys")
-SHOWN = {"": "Live", "revoked": "Revoked"}
+SHOWN = {"": "Active", "revoked": "Revoked"}
 
 
 def read_tags(text: str) -> dict[str, str]:
-    """Tags from lines of ``key=value``. Raises ValidationError naming the line that is none, or comes twice."""
+    """Return the tags in lines of ``key=value``. Raises ValidationError for a line of another form, or a repeated
+    key."""
     tags: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, equals, value = (part.strip() for part in line.partition("="))
@@ -49,18 +50,18 @@ def read_tags(text: str) -> dict[str, str]:
 
 
 class KeyForm(ConsoleForm):
-    name = forms.CharField(label="Name", max_length=keys.MAX_NAME, help_text="Such as the machine's name.")
+    name = forms.CharField(label="Name", max_length=keys.MAX_NAME, help_text="For example the name of the machine.")
     organization = forms.ChoiceField(
-        label="For jobs of", help_text="Its daemons get no job of another organization, nor what is in it."
+        label="For jobs of", help_text="Daemons with this key get only jobs of this organization."
     )
     tags = forms.CharField(
         label="Tags",
         required=False,
-        help_text="One key=value a line. Its daemons take jobs that ask for these tags; without any, those that ask "
-        "for none.",
+        help_text="One key=value per line. Daemons with this key claim jobs that require these tags; without tags, "
+        "jobs that require none.",
         widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
     )
-    lifetime = forms.TypedChoiceField(label="Ends after", coerce=int)
+    lifetime = forms.TypedChoiceField(label="Expires after", coerce=int)
 
     def __init__(self, organizations: list[Organization], everywhere: bool, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +71,7 @@ class KeyForm(ConsoleForm):
         longest = settings.TOKEN_MAX_LIFETIME_SECONDS
         lifetime: Any = self.fields["lifetime"]
         lifetime.choices = [
-            (0, "Never: until it is revoked"),
+            (0, "Never, until it is revoked"),
             *((days * DAY, f"{days} days") for days in (30, 90, 365) if days * DAY <= longest),
         ]
 
@@ -79,7 +80,7 @@ class KeyForm(ConsoleForm):
 
 
 def revocation_of(key: ProvisionerKey) -> Question:
-    """The question before a key ends."""
+    """Return the question before a key is revoked."""
     used = f"It was last used {age(key.last_used)}." if key.last_used else "It was never used."
     return Question(
         key=f"revoke-{key.pk}",
@@ -87,7 +88,10 @@ def revocation_of(key: ProvisionerKey) -> Question:
         action="Revoke",
         title=f"Revoke {key.name}?",
         consequences=(
-            "Daemons that show it are refused from their next request on. What they are at starts again elsewhere.",
+            (
+                "Daemons with this key are rejected from their next request on. "
+                "Their running jobs start again on other daemons."
+            ),
             used,
         ),
         button=f"Revoke {key.name}",
@@ -98,7 +102,7 @@ def revocation_of(key: ProvisionerKey) -> Question:
 
 
 def _key_entity(key: ProvisionerKey) -> SafeString:
-    note = format_html("made {} by {}", ago(key.created_at), key.created_by.username)
+    note = format_html("created {} by {}", ago(key.created_at), key.created_by.username)
     return cells.entity(cells.icon_tile("key-round"), key.name, note)
 
 
@@ -127,9 +131,9 @@ KEY_COLUMNS: tuple[Column[ProvisionerKey], ...] = (
     Column("Tags", lambda key: cells.tags(tags_of(key.tags)), ("tags",), "wide"),
     Column("Last used", lambda key: cells.ago_or_never(key.last_used), ("last_used",), "number"),
 )
-LIVE_KEYS = Listing[ProvisionerKey](
+ACTIVE_KEYS = Listing[ProvisionerKey](
     *KEY_COLUMNS,
-    Column("Ends", _end, ("expires_at",), "number"),
+    Column("Expires", _end, ("expires_at",), "number"),
     Column("Revoke", _revocation_button, ("name", "last_used"), "right", hide_heading=True),
 )
 REVOKED_KEYS = Listing[ProvisionerKey](
@@ -138,7 +142,7 @@ REVOKED_KEYS = Listing[ProvisionerKey](
 
 
 class KeySection(SignedInPage):
-    """For those who may deal with keys somewhere. For others the page does not exist."""
+    """For users who may manage keys somewhere. For others the page does not exist."""
 
     section = "daemons"
 
@@ -148,13 +152,13 @@ class KeySection(SignedInPage):
 
 
 class DaemonKeys(KeySection):
-    """The keys of the organizations in which the actor may make them; for owners also those for all of them."""
+    """The keys of organizations in which the actor may create keys; for owners also those for all organizations."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         show = request.GET.get("show", "")
         show = show if show in SHOWN else ""
         revoked = show == "revoked"
-        listing = REVOKED_KEYS if revoked else LIVE_KEYS
+        listing = REVOKED_KEYS if revoked else ACTIVE_KEYS
         found = keys.visible_keys(self.actor).filter(revoked_at__isnull=not revoked)
         page = slice_of(request, listing.fetch(found).order_by("name", "id"), PAGE_SIZE)
         context = {
@@ -169,7 +173,7 @@ class DaemonKeys(KeySection):
 
 
 class NewDaemonKey(KeySection):
-    """Makes a key."""
+    """Creates a key."""
 
     def prepare(self, **route: Any) -> None:
         super().prepare()
@@ -194,7 +198,7 @@ class NewDaemonKey(KeySection):
                 lifetime_seconds=given["lifetime"],
             )
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self._page(form, status=error.status_code)
         response = self._page(form, secret=secret, tags=tags_of(key.tags))
         response["Cache-Control"] = "no-store"
@@ -206,7 +210,7 @@ class NewDaemonKey(KeySection):
 
 
 class RevokeDaemonKey(KeySection):
-    """Asks, and ends a key."""
+    """Asks for confirmation, and revokes a key."""
 
     key: ProvisionerKey
 

@@ -1,4 +1,4 @@
-"""A job's log as pages show it: lines in stages, with their states and lengths of time."""
+"""A job's log as pages show it: lines in stages with states and durations."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,15 +14,15 @@ from provisioning.engine.base import LogLevel, Stage
 from provisioning.models import JobStatus, ProvisionerJob, ProvisionerJobLog
 from provisioning.queue.kinds import kind_of
 
-# Of a longer log only the end is on the page; all of it can be downloaded.
+# Pages show only the end of a longer log; the download has all of it.
 LINES_SHOWN = 5_000
 FETCHED_AT_ONCE = 2_000
-# So many lines are an element of their own, which a browser leaves alone while it is out of sight. So does ``log.js``.
+# Lines per element: a browser skips the layout of elements that are out of view. ``log.js`` uses the same number.
 BLOCK = 100
 
 
 class LogRow(NamedTuple):
-    """What is read of a line: a model instance takes several times as long to make."""
+    """The columns of a line. Creating model instances takes several times as long."""
 
     id: int
     created_at: datetime
@@ -42,12 +42,12 @@ class Line:
 
     @property
     def adds(self) -> bool:
-        """Whether a plan says here that something will be made."""
+        """True for a line of a plan about a resource to create."""
         text = self.output.lstrip()
         return text.startswith(("+ ", "# ")) and self.output.startswith("  ")
 
     def __html__(self) -> str:
-        """As ``log.js`` makes it. Not a template, which takes ten times as long: thousands of lines are on a page."""
+        """The same HTML as in ``log.js``. A template takes ten times as long for the thousands of lines of a page."""
         kind = escape(self.level) + (" add" if self.adds else "")
         return (
             f'<div class="line {kind}" id="L{self.number}"><a href="#L{self.number}">{self.number}</a>'
@@ -57,8 +57,8 @@ class Line:
 
 @dataclass(slots=True)
 class StageLines:
-    """A stage of the log. ``seconds`` is None while it runs, ``first`` is the number of its opening line, ``count`` of
-    its lines includes those that are not on the page."""
+    """A stage of the log. ``seconds`` is None while it runs, ``first`` is the number of its opening line. ``count``
+    includes lines that are not on the page."""
 
     name: str
     first: int
@@ -72,17 +72,17 @@ class StageLines:
 
     @property
     def is_open(self) -> bool:
-        """Whether its lines are shown: where it is too long a log to read, only what went wrong."""
+        """True if the stage is shown open in a long log: only failed stages and those with warnings are."""
         return self.state != JobStatus.SUCCEEDED or bool(self.warnings)
 
     @property
     def left_out(self) -> int:
-        """How many of its lines are not on the page."""
+        """The number of lines that are not on the page."""
         return self.count - len(self.lines)
 
     @property
     def html(self) -> SafeString:
-        """Its lines, in blocks."""
+        """The lines in blocks."""
         starts = range(0, len(self.lines), BLOCK)
         return SafeString("".join(_block(self.lines[start : start + BLOCK]) for start in starts))
 
@@ -104,9 +104,9 @@ class RailStage:
 
 @dataclass(frozen=True, slots=True)
 class LogConsole:
-    """What the log console shows. ``count`` and ``left_out`` are numbers of lines without those that open stages, which
-    nobody is shown; ``last`` is the number of the last line of all. ``follow_url`` is empty once the job has ended, and
-    where its log has no address."""
+    """The content of the log console. ``count`` and ``left_out`` are numbers of lines without the hidden lines that
+    open stages; ``last`` is the number of the last line of all. ``follow_url`` is empty if the job has ended, or if its
+    log has no address."""
 
     stages: list[StageLines]
     rail: list[RailStage]
@@ -120,7 +120,7 @@ class LogConsole:
 
 
 def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogConsole:
-    """The log of a job, its end when it is very long. One query, and one more when lines are left out."""
+    """Return the log of a job, only its end if it is very long. One query, and one more if lines are left out."""
     start = max(job.log_count - LINES_SHOWN, 0)
     found = ProvisionerJobLog.objects.filter(job_id=job.pk, id__gt=start).order_by("id")
     shown = [LogRow(*row) for row in found.values_list("id", "created_at", "level", "stage", "output")]
@@ -143,15 +143,15 @@ def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogCon
 
 
 def _outline(job_id: uuid.UUID, last: int) -> Iterator[LogRow]:
-    """Of the lines up to and with the last, the very first and those that open stages: they say when the job and each
-    stage began."""
+    """Return, of the lines up to and including the last one, the first and those that open stages: they have the start
+    times of the job and of each stage."""
     rows = ProvisionerJobLog.objects.filter(Q(output="") | Q(id=1), job_id=job_id, id__lte=last).order_by("id")
     return (LogRow(*row) for row in rows.values_list("id", "created_at", "level", "stage", "output"))
 
 
 def _stages(rows: Iterable[LogRow], left_out: int) -> Iterator[StageLines]:
-    """The lines in stages, in the order of the log. A stage opens with a line without output, which is not shown. The
-    first ``left_out`` lines are there in outline: what lies between two of its rows are lines with output."""
+    """Yield the stages with their lines, in the order of the log. A stage opens with a line without output, which is
+    not shown. Of the first ``left_out`` lines only the outline is read: lines between two of its rows have output."""
     stage: StageLines | None = None
     start: datetime | None = None
     previous = 0
@@ -176,8 +176,8 @@ def _stages(rows: Iterable[LogRow], left_out: int) -> Iterator[StageLines]:
 
 
 def _finish(job: ProvisionerJob, stages: list[StageLines]) -> None:
-    """States that depend on how the job stands: a failed job failed in the stage that has errors, else in its last.
-    While it runs, every stage with errors has failed."""
+    """Set the states that depend on the job: a failed job failed in the first stage with errors, else in its last one.
+    While the job runs, every stage with errors is failed."""
     if not stages:
         return
     last = stages[-1]
@@ -189,19 +189,19 @@ def _finish(job: ProvisionerJob, stages: list[StageLines]) -> None:
         return
     last.seconds = max((job.completed_at - last.started_at).total_seconds(), 0)
     if job.status == JobStatus.FAILED:
-        culprit = next((stage for stage in stages if stage.errors), None)
-        (culprit or _last_of_work(stages)).state = JobStatus.FAILED
+        failed = next((stage for stage in stages if stage.errors), None)
+        (failed or _last_before_cleanup(stages)).state = JobStatus.FAILED
     elif job.status == JobStatus.CANCELED:
-        _last_of_work(stages).state = JobStatus.CANCELED
+        _last_before_cleanup(stages).state = JobStatus.CANCELED
 
 
-def _last_of_work(stages: list[StageLines]) -> StageLines:
+def _last_before_cleanup(stages: list[StageLines]) -> StageLines:
     """The last stage before cleaning up."""
     return next((stage for stage in reversed(stages) if stage.name != Stage.CLEANING_UP), stages[-1])
 
 
 def _rail(job: ProvisionerJob, stages: list[StageLines]) -> list[RailStage]:
-    """The stages that were, and those that are usually still to come, or did not come any more."""
+    """Return the stages of the log, and the usual ones that are still to come or were not reached."""
     seen = {stage.name for stage in stages}
     rail = [RailStage(stage.name, stage.state, stage.seconds, stage.first) for stage in stages]
     if job.status == JobStatus.SUCCEEDED:
@@ -213,9 +213,9 @@ def _rail(job: ProvisionerJob, stages: list[StageLines]) -> list[RailStage]:
     return [*rail[:-1], *missing, rail[-1]]
 
 
-# ---------------------------------------------------------------------- the whole of it, as text
+# ---------------------------------------------------------------------- the whole log as text
 def raw_log(job_id: uuid.UUID) -> Iterator[bytes]:
-    """The log as lines of time, level and output, with a heading for each stage; read piece by piece."""
+    """Yield the log as lines of time, level and output with a heading for each stage, read in batches."""
     last = 0
     stage = ""
     while True:

@@ -1,4 +1,4 @@
-"""What pages show of a job."""
+"""The parts of pages that show a job."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -24,33 +24,33 @@ from provisioning.queue.matching import Unmatched, unmatched
 from provisioning.queue.positions import queue_of
 
 START = "start"
-# In characters. More than that is read rather than looked at.
+# In characters. A longer first line is text, not a title.
 LONGEST_TITLE = 160
-# The id of the facts, which htmx names when it asks for them.
+# The ID of the facts, which htmx sends to request them.
 FACTS = "job-facts"
 
 
 def seconds_queued(job: ProvisionerJob, now: datetime | None = None) -> float:
-    """How long the job waited, or has been waiting, for a daemon."""
+    """The time that the job waited for a daemon, or has waited so far."""
     end = job.started_at or job.completed_at or now or datetime.now(UTC)
     return (end - job.created_at).total_seconds()
 
 
 def seconds_run(job: ProvisionerJob, now: datetime | None = None) -> float | None:
-    """How long the job ran, or has been running; None when it never started."""
+    """The time that the job ran, or has run so far. None if it never started."""
     if job.started_at is None:
         return None
     return ((job.completed_at or now or datetime.now(UTC)) - job.started_at).total_seconds()
 
 
 def tags_of(tags: Mapping[str, Any]) -> list[str]:
-    """Tags as ``key=value``, the default ones left out where there are others."""
+    """Return tags as ``key=value``, without the default ones if there are others."""
     own = {key: value for key, value in tags.items() if DEFAULT_TAGS.get(key) != value} or tags
     return [f"{key}={value}" for key, value in own.items() if value != ""]
 
 
 def job_context(job: ProvisionerJob) -> dict[str, Any]:
-    """The context of ``_job_facts.html`` and ``_job_error.html``. At most three queries."""
+    """Return the context of ``_job_facts.html`` and ``_job_error.html``. At most three queries."""
     title, detail = _title_and_detail(job.error.strip())
     context: dict[str, Any] = {
         "job": job,
@@ -73,7 +73,7 @@ def job_context(job: ProvisionerJob) -> dict[str, Any]:
 
 
 def source_context(job: ProvisionerJob, files_url: str) -> dict[str, Any]:
-    """Where the files are, and the line of them that the job failed at, when its error names one."""
+    """Return the address of the files, and of the line in them that the error names, if any."""
     place = Location.named_in(job.error)
     if place is None:
         return {"files_url": files_url}
@@ -85,10 +85,10 @@ def source_context(job: ProvisionerJob, files_url: str) -> dict[str, Any]:
 
 
 def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:
-    """What ``_job_facts.html`` asks for again and again until its job has ended: itself. None for any other request.
+    """Return ``_job_facts.html`` for its own polling, which ends with the job. None for any other request.
 
-    When the job is in another state than the one that the page shows, the rest of the page is told to follow: it was
-    taken, or was lost with its daemon and waits again.
+    If the job's state differs from the one on the page, an event makes the rest of the page reload: the job was
+    claimed, or waits again because its daemon was lost.
     """
     if page.request.htmx.target != FACTS:  # type: ignore[attr-defined]
         return None
@@ -99,7 +99,7 @@ def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:
 
 
 def _title_and_detail(error: str) -> tuple[str, str]:
-    """The first line of an error, unless that is more than a title, and the rest."""
+    """Split an error into its first line and the rest. A long first line is no title."""
     title, _, detail = error.partition("\n")
     if len(title) > LONGEST_TITLE:
         return "The job failed", error
@@ -107,26 +107,26 @@ def _title_and_detail(error: str) -> tuple[str, str]:
 
 
 def daemons_by_id(ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, ProvisionerDaemon]:
-    """The daemons of these ids, as far as they are known. No query without any id."""
+    """Return the known daemons of these IDs. No query without an ID."""
     wanted = [id_ for id_ in ids if id_]
     return {daemon.pk: daemon for daemon in ProvisionerDaemon.objects.filter(pk__in=wanted)} if wanted else {}
 
 
 def resources_of(job: ProvisionerJob) -> list[WorkspaceResource]:
-    """What a workspace consists of while it runs, with agents and apps. Three queries."""
+    """Return the resources of a running workspace, with agents and apps. Three queries."""
     rows = WorkspaceResource.objects.filter(job=job, workspace_transition=START, hide=False)
     return list(rows.prefetch_related(shown_agents()).order_by("name", "type", "id"))
 
 
 def shown_agents() -> "Prefetch[Any]":
-    """The agents of resources with their apps, by name, with the columns that pages show of them. Two queries."""
+    """Prefetch the agents of resources and their apps, by name, with the columns that pages show. Two queries."""
     apps = WorkspaceApp.objects.only("agent", "slug", "display_name", "sharing_level").order_by("slug")
     agents = WorkspaceAgent.objects.only("resource", "name", "operating_system", "architecture").order_by("name")
     return Prefetch("agents", agents.prefetch_related(Prefetch("apps", apps)))
 
 
 def raw_log_answer(job: ProvisionerJob, name: str) -> StreamingHttpResponse:
-    """The whole log as a text file."""
+    """Return the whole log as a text file."""
     response = StreamingHttpResponse(raw_log(job.pk), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.log.txt"'
     return response

@@ -1,6 +1,6 @@
-"""What a workspace consists of, as a picture: resources, their agents, and the agents' apps, from left to right.
+"""A graph of the resources of a workspace, their agents, and the apps of the agents, from left to right.
 
-SVG made by the server, like the charts: no style attributes, no script. The same as a table stands beside it.
+SVG rendered by the server, like the charts: no style attributes, no script. The page has the same data as a table.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ WIDTH = 204
 HEIGHT = 48
 COLUMN_GAP = 46
 ROW_GAP = 14
-# Of more resources only the first are drawn, those with agents before others: the table has all.
+# More resources are not drawn; those with agents come first. The table has all of them.
 DRAWN_AT_MOST = 40
 TITLE_CHARACTERS = 21
 KIND_CHARACTERS = 22
 
-# Words in the type of a resource, and the symbol for it; the first one counts.
+# Symbols by words in the type of a resource; the first match counts.
 SYMBOLS = (
     ("container", "container"),
     ("pod", "container"),
@@ -48,7 +48,7 @@ SYMBOLS = (
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A box at a column and at a row, which may lie between two others. ``parent`` is what it hangs on."""
+    """A box in a column and a row, which may be a fraction. ``parent`` is the box it is connected to."""
 
     title: str
     kind: str
@@ -73,15 +73,15 @@ def symbol_of(resource_type: str) -> str:
 
 
 def resource_graph(resources: Sequence[WorkspaceResource], label: str) -> SafeString:
-    """The picture of resources whose agents and apps were fetched; ``label`` says in words what it shows."""
+    """Return the graph of resources with prefetched agents and apps; ``label`` is its description."""
     held = [(resource, list(resource.agents.all())) for resource in resources]
-    ordered = sorted(held, key=lambda pair: not pair[1])  # those with agents first
+    ordered = sorted(held, key=lambda pair: not pair[1])  # with agents first
     nodes = _layout(ordered[:DRAWN_AT_MOST])
     if not nodes:
         return SafeString()
     width = max(node.left for node in nodes) + WIDTH + 1
     height = max(node.top for node in nodes) + HEIGHT + 1
-    # Numbers and names of our own but for the texts, which are escaped: there may be many boxes.
+    # Texts are escaped; the rest is numbers and constants. No template: there may be many boxes.
     edges = "".join(_edge(node.parent, node) for node in nodes if node.parent)
     boxes = "".join(map(_box, nodes))
     return mark_safe(  # noqa: S308
@@ -91,21 +91,21 @@ def resource_graph(resources: Sequence[WorkspaceResource], label: str) -> SafeSt
 
 
 def _layout(resources: Sequence[tuple[WorkspaceResource, Sequence[WorkspaceAgent]]]) -> list[_Node]:
-    """Of resources with their agents: every box gets as many rows as hang on it, and stands in their middle."""
+    """Place resources and their agents: a box spans the rows of its children and is centred on them."""
     nodes: list[_Node] = []
     row = 0.0
     for resource, agents in resources:
         apps = [list(agent.apps.all()) for agent in agents]
-        sizes = [max(len(of_agent), 1) for of_agent in apps]
+        sizes = [max(len(agent_apps), 1) for agent_apps in apps]
         classes = "agent" if agents else ""
         size = sum(sizes) or 1
         owner = _Node(resource.name, resource.type, symbol_of(resource.type), 0, row + (size - 1) / 2, classes=classes)
         nodes.append(owner)
-        for agent, of_agent, rows in zip(agents, apps, sizes, strict=True):
+        for agent, agent_apps, rows in zip(agents, apps, sizes, strict=True):
             platform = f"{agent.operating_system}/{agent.architecture}"
             holder = _Node(agent.name, platform, "square-terminal", 1, row + (rows - 1) / 2, owner)
             nodes.append(holder)
-            for index, app in enumerate(of_agent):
+            for index, app in enumerate(agent_apps):
                 share = f"app, for {app.sharing_level}"
                 nodes.append(_Node(app.display_name or app.slug, share, "app-window", 2, row + index, holder))
             row += rows

@@ -1,4 +1,4 @@
-"""Jobs and daemons in the console's search."""
+"""Jobs and daemons in the global search."""
 
 import re
 import uuid
@@ -11,16 +11,16 @@ from provisioning.models import ProvisionerDaemon, ProvisionerJob
 from provisioning.pages.addresses import daemon_url, job_url
 from provisioning.queue.kinds import kind_of
 
-# A job is looked for by the beginning of its id: lists show eight digits.
+# Jobs are found by the beginning of their ID: lists show eight digits.
 JOB_ID_START = re.compile(r"[0-9a-f]{8,32}")
 
 
 def find_jobs(actor: Actor, text: str, count: int) -> Sequence[Hit]:
-    """Jobs by their id, or its first eight digits or more."""
+    """Return jobs by ID, or by at least its first eight digits."""
     start = text.lower().replace("-", "")
     if not JOB_ID_START.fullmatch(start):
         return []
-    # The primary key's index finds what is between the first and the last id that begin so.
+    # A range of the primary key: from the first to the last ID with this beginning.
     first, last = uuid.UUID(start.ljust(32, "0")), uuid.UUID(start.ljust(32, "f"))
     jobs = ProvisionerJob.objects.visible(actor).filter(pk__gte=first, pk__lte=last).order_by("pk")[:count]
     return [Hit(job_url(job), f"{kind_of(job).label} {str(job.pk)[:8]}", _state(job), "list-checks") for job in jobs]

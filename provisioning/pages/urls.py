@@ -1,4 +1,4 @@
-"""Pages about work."""
+"""The addresses of the pages of jobs and daemons."""
 
 from django.urls import path
 

@@ -1,5 +1,5 @@
-// What several pages share: copying texts, dialogs, the menu of phones, a key for the search, and what is said when the
-// server does not answer. Pages work without it.
+// Shared by all pages: copy buttons, dialogs, the menu on phones, the key for the search, and a note when the server does
+// not respond. Pages work without it.
 (() => {
   const COPIED_MILLISECONDS = 1500;
 
@@ -11,9 +11,9 @@
     if (await copied(button)) {
       confirmCopy(button);
     } else if (selectShown(button)) {
-      announce("The browser refused to copy. The text is selected: copy it with the keyboard.");
+      announce("The browser did not allow copying. The text is selected: copy it with the keyboard.");
     } else {
-      announce("The browser refused to copy.");
+      announce("The browser did not allow copying.");
     }
   }
 
@@ -22,7 +22,7 @@
       await navigator.clipboard.writeText(button.dataset.copy);
       return true;
     } catch {
-      // Refused, or a page over plain HTTP, which has no clipboard.
+      // Not allowed, or a page over plain HTTP, which has no clipboard.
       return copiedAsSelection(button);
     }
   }
@@ -48,7 +48,7 @@
     return Boolean(shown);
   }
 
-  // A check mark in place of the icon, and "Copied" in place of the words where there are any.
+  // Show a check mark instead of the icon, and "Copied" instead of the label if there is one.
   function confirmCopy(button) {
     if (button.classList.contains("copied")) {
       return;
@@ -71,7 +71,7 @@
     }, COPIED_MILLISECONDS);
   }
 
-  // A link with data-dialog leads to a page that asks; with script, a dialog on this page asks instead.
+  // A link with data-dialog leads to a page with a question; with script, a dialog of this page asks instead.
   function openDialog(event, link) {
     const dialog = document.getElementById(link.dataset.dialog);
     if (dialog?.showModal) {
@@ -102,7 +102,7 @@
     }
   });
 
-  // The menu of phones closes like a dialog, and when one goes elsewhere.
+  // The menu on phones closes with Escape and with a click outside.
   const openMenu = () => document.querySelector("details.menu[open]");
 
   document.addEventListener("keydown", (event) => {
@@ -120,20 +120,20 @@
     }
   });
 
-  // A key that goes to a field, unless one is writing or holds another key.
+  // A key that focuses a field, except while typing or with a modifier key.
   document.addEventListener("keydown", (event) => {
     const writing = event.target.closest("input, textarea, select, [contenteditable]");
     if (writing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) {
       return;
     }
-    const field = [...document.querySelectorAll("[data-focus-key]")].find((it) => it.dataset.focusKey === event.key);
+    const field = [...document.querySelectorAll("[data-focus-key]")].find((each) => each.dataset.focusKey === event.key);
     if (field && field.checkVisibility?.() !== false) {
       event.preventDefault();
       field.focus();
     }
   });
 
-  // Parts of pages are fetched again and again: when that fails, what is shown may be old.
+  // Parts of pages are polled. If a request fails, the page may be out of date.
   function setStale(stale) {
     const note = document.getElementById("stale-note");
     if (note) {

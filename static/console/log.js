@@ -1,13 +1,13 @@
-// The log console: follow a running job, levels, times. Without script the server's lines are there to read.
-// What log_find.js has to know: "log-filtered" (other lines are in sight) and "log-grown" (with the new lines).
+// The log console: following a running job, levels, times. Without script the lines of the server can be read.
+// Events for log_find.js: "log-filtered" (other lines are visible) and "log-grown" (with the new lines).
 (() => {
   const root = document.getElementById("log");
   if (!root) {
     return;
   }
   const NEAR_THE_END = 40;
-  const HAND_MILLISECONDS = 1000;
-  const BLOCK = 100; // lines in an element of their own, which is left alone while it is out of sight
+  const INPUT_MILLISECONDS = 1000;
+  const BLOCK = 100; // lines per element; the browser skips the layout of elements that are out of view
   const body = root.querySelector(".log-body");
   const live = root.querySelector(".live");
   const counter = document.getElementById("log-count");
@@ -51,7 +51,7 @@
     return `${number} ${what}${number === 1 ? "" : "s"}`;
   }
 
-  // As the pages' filter "duration" says it.
+  // The same format as the template filter "duration".
   function duration(seconds) {
     if (seconds < 1) {
       return `${(Math.max(seconds, 0) * 1000).toFixed(0)} ms`;
@@ -97,13 +97,13 @@
     followButton?.setAttribute("aria-pressed", on);
   }
 
-  // Who scrolls away from the end wants to read; who comes back to it, to follow. What scrolls without a hand on wheel,
-  // screen or keys is our own doing. Scrolling goes on for a while after the hand has left.
-  let touchedAt = -HAND_MILLISECONDS;
+  // Scrolling away from the end stops following, scrolling back to it starts again. Only scrolling soon after a wheel,
+  // touch or key event is the user's; the rest is caused by this script. Scrolling continues shortly after the event.
+  let inputAt = -INPUT_MILLISECONDS;
   let top = body.scrollTop;
 
   for (const way of ["wheel", "touchmove", "keydown", "pointerdown"]) {
-    body.addEventListener(way, () => (touchedAt = performance.now()), { passive: true });
+    body.addEventListener(way, () => (inputAt = performance.now()), { passive: true });
   }
 
   body.addEventListener(
@@ -111,14 +111,14 @@
     () => {
       const upwards = body.scrollTop < top;
       top = body.scrollTop;
-      if (performance.now() - touchedAt < HAND_MILLISECONDS) {
+      if (performance.now() - inputAt < INPUT_MILLISECONDS) {
         setFollowing(!upwards && top + body.clientHeight > body.scrollHeight - NEAR_THE_END);
       }
     },
     { passive: true },
   );
 
-  // ---------------------------------------------------------------- what one wants to read
+  // ---------------------------------------------------------------- reading a line
   function read(line) {
     setFollowing(false);
     line.closest("details").open = true;
@@ -127,7 +127,7 @@
 
   root.addEventListener("log-found", (event) => read(event.detail));
 
-  // A link to a line opens the stage that it is in, and who follows a link to a line or a stage wants to stay there.
+  // A link to a line opens its stage. A link to a line or a stage stops following.
   function goToTarget() {
     const target = /^#(L|stage-)\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
     if (!target || !body.contains(target)) {
@@ -144,7 +144,7 @@
   addEventListener("hashchange", goToTarget);
   document.addEventListener("click", (event) => {
     if (event.target.closest('a[href^="#"]')?.hash === location.hash) {
-      goToTarget(); // once more: the address does not change
+      goToTarget(); // the address does not change, so there is no hashchange
     }
   });
   goToTarget();
@@ -153,8 +153,8 @@
   if (!root.dataset.follow) {
     return;
   }
-  // As in the server's page: a stage is a run of lines of one name, and may come again when a job starts anew. Times are
-  // milliseconds; the state is null as long as the server's word holds.
+  // As in the page of the server: a stage is a run of lines with one name, and can occur again if the job starts again.
+  // Times are in milliseconds; the state is null while the server's state is current.
   const stages = [...body.querySelectorAll(".stage")].map((shown) => ({
     shown,
     name: shown.dataset.name,
@@ -183,13 +183,13 @@
     return document.querySelector(`#stages a[href="#stage-${stage.first}"]`)?.closest("li");
   }
 
-  // What was to come becomes what is there; what nobody knew would come goes behind what was.
+  // A stage that was expected replaces its placeholder; an unexpected one follows the last stage that started.
   function makeRailItem(stage) {
     const rail = document.querySelector("#stages ol");
     const items = [...rail.children];
-    const isToCome = (item) => item.dataset.stage === stage.name && item.querySelector(".todo");
-    const item = items.find(isToCome) ?? document.createElement("li");
-    const last = items.findLast((one) => one.querySelector("a"));
+    const isExpected = (item) => item.dataset.stage === stage.name && item.querySelector(".todo");
+    const item = items.find(isExpected) ?? document.createElement("li");
+    const last = items.findLast((each) => each.querySelector("a"));
     item.dataset.stage = stage.name;
     const link = document.createElement("a");
     link.href = `#stage-${stage.first}`;
@@ -306,7 +306,7 @@
     }
   }
 
-  // The server's row of stages may be older than what came since; once the job has ended, it has the last word.
+  // The server's row of stages may be older than the received lines. Once the job has ended, the server's row counts.
   function settle() {
     for (const stage of stages) {
       const item = ended ? railItem(stage) : null;
@@ -324,7 +324,7 @@
 
   document.body.addEventListener("htmx:afterSettle", settle);
 
-  // A second request would start where the page did: a reconnection says by itself how far it came.
+  // EventSource sends the last received id when it reconnects. A second request would start where the page did.
   const source = new EventSource(root.dataset.follow);
   source.onopen = () => {
     live.textContent = "Live";
@@ -334,10 +334,10 @@
       live.textContent = "Reconnecting";
       return;
     }
-    // Refused: the browser does not try again.
+    // Rejected: the browser does not retry.
     live.classList.add("off");
     live.textContent = "Not connected";
-    const link = element("a", "link", "Load the page again");
+    const link = element("a", "link", "Reload the page");
     link.href = location.pathname + location.search; // without the hash, with which it would only scroll
     live.after(link);
   };
@@ -359,7 +359,7 @@
     document.body.dispatchEvent(new Event("job-ended"));
   });
   addEventListener("pagehide", () => source.close());
-  // A page that comes back as it was left has lost its stream.
+  // A page restored from the cache has lost its stream.
   addEventListener("pageshow", (event) => {
     if (event.persisted && !ended) {
       location.reload();

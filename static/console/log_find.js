@@ -1,4 +1,4 @@
-// Find in the log console of log.js, which is told of the line that is found ("log-found") and brings it into sight.
+// Searching in the log console of log.js, which scrolls to the found line (event "log-found").
 (() => {
   const root = document.getElementById("log");
   const search = document.getElementById("log-search");
@@ -9,7 +9,7 @@
   const hits = document.getElementById("log-hits");
   let wanted = "";
   let count = 0;
-  let chosen = null; // the hit that one is at
+  let chosen = null; // the current hit
 
   function mark(line) {
     const hidden = root.classList.contains("no-debug") && line.classList.contains("debug");
@@ -18,7 +18,7 @@
     count += hit;
   }
 
-  function say() {
+  function showCount() {
     const text = wanted && `${count} match${count === 1 ? "" : "es"}`;
     if (hits.textContent !== text) {
       hits.textContent = text;
@@ -28,7 +28,7 @@
   function markAll() {
     count = 0;
     body.querySelectorAll(".line").forEach(mark);
-    say();
+    showCount();
   }
 
   function choose(line) {
@@ -59,7 +59,7 @@
     }
   });
 
-  // With other lines in sight one stays at the hit that one is at, if it is still there.
+  // When other lines are visible, the current hit stays if it is still visible.
   root.addEventListener("log-filtered", () => {
     markAll();
     if (!chosen?.classList.contains("hit")) {
@@ -69,6 +69,6 @@
 
   root.addEventListener("log-grown", (event) => {
     event.detail.forEach(mark);
-    say();
+    showCount();
   });
 })();

@@ -1,4 +1,4 @@
-// Uploading with a progress bar. Without script the form is sent as it is.
+// Uploading with a progress bar. Without script the form is submitted as usual.
 (() => {
   const form = document.getElementById("upload");
   if (!form) {
@@ -15,7 +15,7 @@
     zone?.addEventListener(end, () => zone.classList.remove("over"));
   }
 
-  function say(text) {
+  function showProgress(text) {
     progress.querySelector("p").textContent = text;
   }
 
@@ -24,14 +24,14 @@
     button.disabled = false;
   }
 
-  // What came of it: texts, and links.
+  // Show the errors: texts and links.
   function fail(parts) {
     reset();
     errors.hidden = false;
     errors.querySelector("p").replaceChildren(...parts.flatMap((part) => [part, " "]));
   }
 
-  // Whoever is not signed in is sent to sign in, and the request follows there by itself.
+  // Without a session, the server redirects the request to the sign-in page.
   function signInLink(request) {
     const link = document.createElement("a");
     const url = new URL(request.responseURL);
@@ -42,7 +42,7 @@
     return link;
   }
 
-  function wasSentElsewhere(request) {
+  function wasRedirected(request) {
     return request.responseURL && new URL(request.responseURL).pathname !== location.pathname;
   }
 
@@ -51,22 +51,22 @@
     try {
       answer = JSON.parse(request.responseText);
     } catch {
-      if (request.status === 200 && wasSentElsewhere(request)) {
+      if (request.status === 200 && wasRedirected(request)) {
         fail(["You are signed out, so nothing was uploaded.", signInLink(request)]);
         return;
       }
-      fail([`The server refused the upload (error ${request.status}).`]);
+      fail([`The server rejected the upload (error ${request.status}).`]);
       return;
     }
     if (answer.url) {
-      say("Uploaded. The import is queued.");
+      showProgress("Uploaded. The import is queued.");
       location.assign(answer.url);
     } else {
       fail(answer.errors);
     }
   }
 
-  // One may come back to the page as it was left: while an upload was going on.
+  // The page can be restored from the cache in the middle of an upload.
   window.addEventListener("pageshow", reset);
 
   form.addEventListener("submit", (event) => {
@@ -81,10 +81,10 @@
     const request = new XMLHttpRequest();
     request.upload.addEventListener("progress", (sent) => {
       bar.value = (100 * sent.loaded) / sent.total;
-      say(sent.loaded < sent.total ? `${Math.round(bar.value)} % uploaded` : "Checking the archive …");
+      showProgress(sent.loaded < sent.total ? `${Math.round(bar.value)} % uploaded` : "Checking the archive …");
     });
     request.addEventListener("load", () => answered(request));
-    request.addEventListener("error", () => fail(["The connection broke. Try again."]));
+    request.addEventListener("error", () => fail(["The connection was lost. Try again."]));
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
     request.send(new FormData(form));

@@ -1,1 +1,1 @@
-"""Pages about templates and their versions."""
+"""Pages of templates and versions."""

@@ -1,16 +1,16 @@
-"""Where things are shown."""
+"""The addresses of the pages of templates and versions."""
 
 from coderproj.console.addresses import page_url
 from templates_app.models import Template, TemplateVersion
 
 
 def template_url(template: Template, route: str = "template") -> str:
-    """The page of a template, or another of its routes. The template's organization is read."""
+    """Return the page of a template, or another of its routes. Needs the template's organization."""
     return page_url(route, template.organization.name, template.name)
 
 
 def version_url(version: TemplateVersion, route: str = "version") -> str:
-    """The page of a version, or another of its routes: below its template by name, else by id."""
+    """Return the page of a version, or another of its routes: by names below its template, else by ID."""
     template = version.template
     if template is None or template.deleted:
         return page_url(f"unattached-{route}", str(version.pk))

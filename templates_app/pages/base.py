@@ -1,4 +1,4 @@
-"""What the pages of a template have in common: finding it, its head and its tabs."""
+"""The shared parts of the pages of a template: lookup, head, tabs, and versions in lists."""
 
 import uuid
 from collections.abc import Callable
@@ -20,9 +20,8 @@ TEMPLATES = ("Templates", "/templates")
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A section of a template or of a version. ``route`` takes the names that lead there; ``managers`` alone see it
-    when that is set, with ``source`` those who may read the files, and only actors for whom ``offered`` says so, given
-    the organization's id."""
+    """A tab of a template or version. ``route`` is the name of its address. With ``managers`` only managers see it,
+    with ``source`` only actors who may read the files; ``offered(actor, organization_id)`` can restrict it as well."""
 
     key: str
     label: str
@@ -32,18 +31,18 @@ class Tab:
     offered: Callable[[Actor, uuid.UUID], bool] | None = None
 
     def is_for(self, actor: Actor, organization_id: uuid.UUID, *, manages: bool, reads_source: bool = False) -> bool:
-        """Whether the actor gets to see it."""
+        """True if the actor sees the tab."""
         if (self.managers and not manages) or (self.source and not reads_source):
             return False
         return self.offered is None or self.offered(actor, organization_id)
 
 
 def reads_audit_log(actor: Actor, organization_id: uuid.UUID) -> bool:
-    """Whether the actor may read what was done in the organization."""
+    """True if the actor may read the audit log of the organization."""
     return allowed(actor, Action.READ, Resource.AUDIT_LOG, organization_id=organization_id)
 
 
-# In the order of the page. A tab's page derives from ``TemplateSection``.
+# In the order of the page. Their pages derive from ``TemplateSection``.
 TABS = [
     Tab("overview", "Overview", "template"),
     Tab("versions", "Versions", "template-versions"),
@@ -57,7 +56,7 @@ TABS = [
 
 
 def find_template(actor: Actor, organization: str, name: str) -> Template:
-    """The existing template of that organization and name, in any case. Raises NotFound."""
+    """Return the visible template of that organization and name, ignoring case. Raises NotFound."""
     templates = Template.objects.visible(actor).select_related("organization", "active_version__job", "created_by")
     template = templates.filter(organization__name__iexact=organization, name__iexact=name).first()
     if template is None:
@@ -66,14 +65,14 @@ def find_template(actor: Actor, organization: str, name: str) -> Template:
 
 
 def manages(actor: Actor, template: Template, action: Action = Action.UPDATE) -> bool:
-    """Whether the actor may do this with the existing template."""
+    """True if the actor may do this with the template."""
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return True
     return Template.objects.manageable(actor, action).filter(pk=template.pk).exists()
 
 
 class TemplateSection(SignedInPage):
-    """A page below a template: ``self.template``, and ``self.manages`` whether one may change it."""
+    """A page of a template: ``self.template``, and ``self.manages`` if the actor may change it."""
 
     section = "templates"
     # The key of the tab that is marked as current.
@@ -86,7 +85,7 @@ class TemplateSection(SignedInPage):
         self.manages = manages(self.actor, self.template)
 
     def frame(self, here: str = "") -> dict[str, Any]:
-        """The context of the template's head and tabs; ``here`` is the last part of the breadcrumbs."""
+        """Return the context of the template's head and tabs; ``here`` is the last part of the breadcrumbs."""
         template = self.template
         name = template.display_name or template.name
         own = template_url(template)
@@ -107,7 +106,7 @@ class TemplateSection(SignedInPage):
 # ---------------------------------------------------------------------- versions in lists
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A version in a list. ``promotion`` is the question before making it active; None when that is not offered."""
+    """A version in a list. ``promotion`` is the question before it becomes active; None if promoting is not offered."""
 
     version: TemplateVersion
     url: str
@@ -116,13 +115,13 @@ class VersionRow:
 
 
 def versions_of(template: Template) -> TemplateVersionQuerySet:
-    """The template's versions with their imports and authors, newest first."""
+    """Return the template's versions with their imports and authors, newest first."""
     rows = TemplateVersion.objects.filter(template=template).select_related("job", "created_by").defer("readme")
     return rows.order_by("-created_at", "-id")
 
 
 def version_rows(template: Template, versions: Any, *, manages: bool) -> list[VersionRow]:
-    """Rows for a list of the template's versions."""
+    """Return the rows of a list of the template's versions."""
     return [version_row(template, version, manages=manages) for version in versions]
 
 
@@ -134,21 +133,23 @@ def version_row(template: Template, version: TemplateVersion, *, manages: bool) 
 
 
 def is_promotable(version: TemplateVersion) -> bool:
-    """Whether it makes sense to make the version active: it was imported and is in use."""
+    """True if the version can become active: its import succeeded and it is not archived."""
     return version.job.status == "succeeded" and not version.archived
 
 
 def promotion_of(template: Template, version: TemplateVersion) -> Question:
-    """Making the version active: promoting a newer one than the active one, rolling back to an older one."""
+    """Return the question before the version becomes active. A version older than the active one is a rollback."""
     active = template.active_version
     back = version.created_at < active.created_at
     author = version.created_by.username
     consequences = [
         f"New workspaces will be built from {version.name}, pushed {age(version.created_at)} by {author}.",
-        f"Workspaces that were built from {active.name} keep it until their owners update them.",
+        f"Workspaces built from {active.name} keep it until their owners update them.",
     ]
     if not version.is_verified:
-        consequences.append("Stubs answered for a part of it at its import: it can be dry-run, and never be applied.")
+        consequences.append(
+            "It was imported with stubs for unavailable parts: it supports dry runs, but cannot be applied."
+        )
     return Question(
         key=f"promote-{version.pk}",
         url=version_url(version, "promote"),

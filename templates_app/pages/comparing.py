@@ -1,4 +1,4 @@
-"""What a version changes against another one of its template."""
+"""The differences between a version and another one of its template."""
 
 import json
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from templates_app.pages.base import versions_of
 from templates_app.pages.version import VersionSection
 from templates_app.services import versions
 
-# As many versions can be chosen to compare with, the newest ones; the address takes any.
+# The newest versions are offered for comparison; the address accepts any.
 OFFERED_VERSIONS = 200
-# Fields whose names are the engine's own.
+# Labels of fields whose names are not plain.
 LABELS = {
     "default_value": "default",
     "default_source_value": "default",
@@ -41,7 +41,7 @@ WORDS = {Change.ADDED: "Added", Change.REMOVED: "Removed", Change.CHANGED: "Chan
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field of a parameter or resource, in words: empty where that side has none."""
+    """A field of a parameter or resource as text; empty on a side without it."""
 
     name: str
     before: str
@@ -50,7 +50,7 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """A parameter or resource that differs. ``kind`` is the change, ``word`` says it."""
+    """A parameter or resource that differs. ``kind`` is the change, ``word`` its label."""
 
     name: str
     kind: str
@@ -59,7 +59,7 @@ class ItemRow:
 
 
 class VersionChanges(VersionSection):
-    """The version against the one before it, or against the one that ``?with=`` names."""
+    """The version compared with the one before it, or with the one in ``?with=``."""
 
     tab = "changes"
 
@@ -89,7 +89,7 @@ class VersionChanges(VersionSection):
         return versions_of(template).exclude(pk=self.version.pk)
 
     def _compared(self, other: TemplateVersion) -> dict[str, Any]:
-        """What differs. Of an import that did not succeed, only the files are known."""
+        """Return the differences. Without a successful import, only those of files are known."""
         both = (other, self.version)
         unfinished = [version for version in both if version.job.status != JobStatus.SUCCEEDED]
         context: dict[str, Any] = {"other_url": self._url_of(other), "unfinished": unfinished}
@@ -114,13 +114,13 @@ class VersionChanges(VersionSection):
 
 
 def item_row(item: ItemChange) -> ItemRow:
-    """A change for people. Of what is new or gone, only what is out of the ordinary is told."""
-    told = (field for field in item.fields if item.change == Change.CHANGED or _is_telling(field))
-    rows = (FieldRow(_label(field.name), _text(field.before), _text(field.after)) for field in told)
+    """Return a change as text. Of added and removed items, only fields with unusual values are shown."""
+    shown = (field for field in item.fields if item.change == Change.CHANGED or _is_unusual(field))
+    rows = (FieldRow(_label(field.name), _text(field.before), _text(field.after)) for field in shown)
     return ItemRow(item.name, item.change.value, WORDS[item.change], [row for row in rows if row.before or row.after])
 
 
-def _is_telling(field: FieldChange) -> bool:
+def _is_unusual(field: FieldChange) -> bool:
     value = field.before if field.after is None else field.after
     if isinstance(value, bool):
         return value is not (field.name in USUALLY_TRUE)

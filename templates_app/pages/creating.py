@@ -1,4 +1,4 @@
-"""New versions: from an uploaded archive, from a starter, or the same files once more; and naming a template."""
+"""Creating versions from an archive, a starter or the files of a failed import, and making a version a template."""
 
 import tempfile
 import uuid
@@ -43,13 +43,13 @@ class UploadForm(ConsoleForm):
     )
     starter = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
     message = forms.CharField(
-        label="Message", max_length=1024, required=False, help_text="What is new, for those who look at the versions."
+        label="Message", max_length=1024, required=False, help_text="What is new in this version."
     )
     tags = forms.CharField(
-        label="Tags of the daemon",
+        label="Daemon tags",
         max_length=512,
         required=False,
-        help_text="key=value, with blanks between several: only a daemon that has them imports it.",
+        help_text="key=value, separated by spaces. Only a daemon with these tags imports the version.",
     )
 
     def clean_tags(self) -> dict[str, str]:
@@ -58,22 +58,22 @@ class UploadForm(ConsoleForm):
         for word in self.cleaned_data["tags"].split():
             key, equals, value = word.partition("=")
             if not (key and equals and value):
-                raise forms.ValidationError(f"{word!r} is not of the form key=value.")
+                raise forms.ValidationError(f"{word!r} does not have the form key=value.")
             tags[key] = value
         return tags
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if not given.get("file") and not given.get("starter") and "file" not in self.errors:
-            self.add_error("file", "Choose an archive, or start from a starter.")
+            self.add_error("file", "Choose an archive or a starter.")
         return given
 
 
 class Uploading(SignedInPage):
-    """Takes an archive and queues its import. The page's script asks for JSON, to show how far the upload is."""
+    """Accepts an archive and queues its import. The page's script, which shows the progress, requests JSON."""
 
     def create(self, form: UploadForm, organization: Organization, template_id: uuid.UUID | None) -> TemplateVersion:
-        """The version of what the form brings. Raises DomainError."""
+        """Create the version from the form. Raises DomainError."""
         given = form.cleaned_data
         source = versions.Source(starter=given["starter"])
         if given["file"]:
@@ -89,7 +89,7 @@ class Uploading(SignedInPage):
         )
 
     def _store(self, upload: "UploadedFile[bytes]") -> uuid.UUID:
-        """Check and keep an archive. Raises DomainError naming what is wrong with it."""
+        """Check and store an archive. Raises DomainError with the problem."""
         if not stored.may_upload(self.actor):
             raise Forbidden
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
@@ -98,22 +98,22 @@ class Uploading(SignedInPage):
             return stored.store(self.actor, sink.read(), sha256=checked.sha256).file.pk
 
     def answer(self, url: str) -> HttpResponseBase:
-        """On to the version: for the script as JSON."""
+        """Redirect to the version; the script gets the address as JSON."""
         return JsonResponse({"url": url}) if self._wants_json else self.go(url)
 
-    def refuse(self, form: UploadForm, error: DomainError | None = None) -> HttpResponseBase:
-        """Say what is wrong: in the form, or to the script."""
+    def show_errors(self, form: UploadForm, error: DomainError | None = None) -> HttpResponseBase:
+        """Show the errors in the form, or return them to the script."""
         if error is not None:
-            form.refuse(error)
+            form.show_error(error)
         status = error.status_code if error else 400
         if self._wants_json:
             texts = [str(text) for errors in form.errors.values() for text in errors]
-            return JsonResponse({"errors": texts})  # to a script's question this is an answer, not a failure
+            return JsonResponse({"errors": texts})  # the script shows them; the request itself succeeded
         return self.form_page(form, status)
 
     def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
-        """The page with the form. Every page defines it."""
-        raise NotImplementedError  # abstract: the page's own
+        """Return the page with the form."""
+        raise NotImplementedError  # abstract
 
     @property
     def _wants_json(self) -> bool:
@@ -121,7 +121,7 @@ class Uploading(SignedInPage):
 
 
 class NewTemplate(Uploading):
-    """The first version of a template to be. It gets its name once it is imported."""
+    """Creates the first version of a new template, which is named after the import."""
 
     section = "templates"
     organizations: list[Organization]
@@ -141,11 +141,11 @@ class NewTemplate(Uploading):
     def post(self, request: HttpRequest) -> HttpResponseBase:
         form = UploadForm(request.POST, request.FILES)
         if not form.is_valid():
-            return self.refuse(form)
+            return self.show_errors(form)
         try:
             version = self.create(form, self._organization(), None)
         except DomainError as error:
-            return self.refuse(form, error)
+            return self.show_errors(form, error)
         starter = starters.find(form.cleaned_data["starter"]) if form.cleaned_data["starter"] else None
         suggestion = {"name": starter.slug if starter else _name_of(form.cleaned_data["file"])}
         if starter is not None:
@@ -174,7 +174,7 @@ class NewTemplate(Uploading):
 
 
 class NewVersion(Uploading, TemplateSection):
-    """Another version of a template. The active one stays until somebody promotes the new one."""
+    """Creates a version of a template. The active version does not change until the new one is promoted."""
 
     tab = "versions"
 
@@ -188,11 +188,11 @@ class NewVersion(Uploading, TemplateSection):
     def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         form = UploadForm(request.POST, request.FILES)
         if not form.is_valid():
-            return self.refuse(form)
+            return self.show_errors(form)
         try:
             version = self.create(form, self.template.organization, self.template.pk)
         except DomainError as error:
-            return self.refuse(form, error)
+            return self.show_errors(form, error)
         version.template = self.template
         return self.answer(version_url(version))
 
@@ -202,8 +202,8 @@ class NewVersion(Uploading, TemplateSection):
 
 
 class RetryVersion(VersionSection):
-    """The same files once more, as a new version; variables that the import asked for can be given values. It exists
-    where the version's page leads to it."""
+    """Imports the same files again as a new version, with values for variables of the import. The page exists only
+    where the page of the version links to it."""
 
     def prepare(self, **route: Any) -> None:
         super().prepare(**route)
@@ -216,7 +216,7 @@ class RetryVersion(VersionSection):
         return self._form_page(ConsoleForm())
 
     def _form_page(self, form: ConsoleForm, status: int = 200) -> HttpResponseBase:
-        """The values that were sent stand in the fields again; ``form`` has what was wrong with them."""
+        """Return the page with the submitted values; ``form`` has their errors."""
         sent = self.request.POST
         context = {
             "form": form,
@@ -224,7 +224,7 @@ class RetryVersion(VersionSection):
             "first_line": self.version.job.error.partition("\n")[0],
         }
         response = self.show("templates_app/retry.html", self.frame("Retry") | context, status=status)
-        if sent:  # among the values may be secrets
+        if sent:  # the values can be secrets
             response["Cache-Control"] = "no-store"
         return response
 
@@ -237,7 +237,7 @@ class RetryVersion(VersionSection):
         )
         new = versions.NewVersion(
             source=versions.Source(file_id=old.job.file_id),
-            message=old.message or f"{old.name} once more",
+            message=old.message or f"Retry of {old.name}",
             template_id=template.pk if template is not None and not template.deleted else None,
             provisioner=old.job.provisioner,
             tags=old.job.tags,
@@ -249,19 +249,19 @@ class RetryVersion(VersionSection):
             raise
         except DomainError as error:
             form = ConsoleForm({})
-            form.refuse(error)
+            form.show_error(error)
             return self._form_page(form, error.status_code)
         version.template = template
         suggested = self.suggested()
         address = f"{version_url(version)}?{urlencode(suggested)}" if suggested else version_url(version)
-        return self.go(address, f"The files of {old.name} are imported again.")
+        return self.go(address, f"The files of {old.name} are being imported again.")
 
     def _variables(self) -> list[ParameterSchema]:
         return list(ParameterSchema.objects.filter(job=self.version.job).order_by("index"))
 
 
 class CreateTemplate(VersionSection):
-    """Makes a version a template, under the name that its page asked for."""
+    """Makes a version a template, with the name from the form on its page."""
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         version = self.version
@@ -276,15 +276,15 @@ class CreateTemplate(VersionSection):
                     templates.NewTemplate(version_id=version.pk, **form.cleaned_data),
                 )
             except DomainError as error:
-                form.refuse(error)
+                form.show_error(error)
             else:
-                message = f"{template.name} is ready: everybody in {version.organization.name} may build from it."
+                message = f"{template.name} is created. All members of {version.organization.name} can use it."
                 return self.go(template_url(template), message)
         return self.show("templates_app/name_template.html", self.frame("Name") | {"naming": form}, status=400)
 
 
 class StartersPage(SignedInPage):
-    """The starter templates that come with the product."""
+    """The bundled starter templates."""
 
     section = "starters"
 
@@ -301,7 +301,7 @@ class StartersPage(SignedInPage):
 
 
 def _name_of(upload: "UploadedFile[bytes] | None") -> str:
-    """A name to suggest: that of the file, without its ending, in the form that names of templates have."""
+    """Return a suggested name: the file name without its extension, as a valid template name."""
     name = (upload.name or "") if upload else ""
     ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
     words = "".join(char if char.isascii() and char.isalnum() else " " for char in name.removesuffix(ending)).split()

@@ -1,4 +1,4 @@
-"""How the whole deployment is doing: who works, how imports end, how long jobs wait, where the time goes."""
+"""Insights of the deployment: active developers, results of imports, waiting times, slow stages."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from templates_app.statistics.deployment import DAYS, DeploymentInsights, Scope
 
 
 class InsightsPage(SignedInPage):
-    """The last 30 days, for those who look after templates. For others the page does not exist."""
+    """The last 30 days, for users who manage templates. For others the page does not exist."""
 
     section = "insights"
     scope: Scope
@@ -46,7 +46,7 @@ def users_card(found: DeploymentInsights) -> charts.Card:
         title="Daily active developers",
         note="started a build or a dry run",
         chart=charts.line_chart([series], days, label) if found.busiest else "",
-        none="Nobody has started a build or a dry run.",
+        none="No build or dry run was started.",
         none_url=reverse("templates"),
         none_link="Try a template",
         summary="Numbers by day",
@@ -68,7 +68,7 @@ def waiting_card(found: DeploymentInsights) -> charts.Card:
         title="Waiting for a daemon",
         lines=("p50", "p95"),
         chart=charts.line_chart(series, days, label, text=duration) if found.waited_p50 is not None else "",
-        none="No job has been taken yet.",
+        none="No job has been claimed yet.",
         none_url=reverse("daemons"),
         none_link="See the daemons",
         summary=f"Times by day, the longest {duration(found.waited_longest)}",

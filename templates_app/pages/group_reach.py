@@ -12,7 +12,7 @@ MAY = {AccessRole.USE.value: "use", AccessRole.ADMIN.value: "administer"}
 
 
 def reach_of(actor: Actor, group: Group) -> Sequence[Reachable]:
-    """Templates that list the group, of those that the actor may see, by name. One query."""
+    """Return the visible templates whose access list has the group, by name. One query."""
     entries = TemplateAccess.objects.filter(group=group, template__in=Template.objects.visible(actor))
     rows = entries.select_related("template__organization").order_by("template__name")
     return [

@@ -1,4 +1,4 @@
-"""What was done to a template and its versions, by whom, and what that changed."""
+"""The audit log of a template and its versions."""
 
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
@@ -19,8 +19,8 @@ ACTIONS = (("", "All"), ("create", "Created"), ("write", "Changed"), ("delete", 
 
 
 class TemplateAudit(TemplateSection):
-    """The audit log of the template and its versions, for those who may read the audit log there. For others the
-    page does not exist."""
+    """The audit log of the template and its versions, for users who may read the audit log of the organization. For
+    others the page does not exist."""
 
     tab = "audit"
 
@@ -51,6 +51,6 @@ class TemplateAudit(TemplateSection):
             "address": address,
             "filtered": bool(action or who),
             "everything_url": address,
-            "nothing": "Nothing has been recorded of this template.",
+            "nothing": "No events of this template yet.",
         }
         return self.show("templates_app/audit.html", self.frame("Audit") | context)

@@ -1,4 +1,4 @@
-"""How a template is doing: who uses it, how its jobs end, where the time goes."""
+"""Insights of a template: active developers, results of jobs, slow stages."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase

@@ -1,4 +1,4 @@
-"""All templates, and how each one is doing."""
+"""The list of templates, with their usage."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ SHOWN = {"active": "Active", "failing": "Import failing", "all": "All"}
 
 
 class Newest(NamedTuple):
-    """The version of a template that was pushed last, with the status of its import."""
+    """The newest version of a template, with the status of its import."""
 
     name: str
     status: str
@@ -106,7 +106,7 @@ TEMPLATE_LIST = Listing[Row](
 
 
 class TemplatesPage(SignedInPage):
-    """The templates that one may read, with search and filters in the address."""
+    """The visible templates, with search and filters in the address."""
 
     section = "templates"
 
@@ -145,7 +145,7 @@ class TemplatesPage(SignedInPage):
         return TEMPLATE_LIST.fetch(templates)
 
     def _around(self, has_templates: bool) -> dict[str, Any]:
-        """What stands around the list: figures, and where to begin when it is empty."""
+        """Return the context around the list: figures, and starters if it is empty."""
         may_create = may_create_somewhere(self.actor)
         return {
             "jobs": job_figures(self.actor),
@@ -157,14 +157,14 @@ class TemplatesPage(SignedInPage):
 
 
 def rows_of(templates: Sequence[Template]) -> list[Row]:
-    """The rows of the list: two queries, however many templates there are."""
+    """Return the rows of the list. Two queries."""
     newest = _newest_versions(templates)
     use = usage.summaries_of([template.pk for template in templates])
     return [Row(template, newest.get(template.pk), use[template.pk]) for template in templates]
 
 
 def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest]:
-    """By the template."""
+    """Return the newest versions by template ID."""
     ids = [template.newest_id for template in templates if template.newest_id]  # type: ignore[attr-defined]
     versions = TemplateVersion.objects.filter(pk__in=ids).annotate(status=status_expression("job__"))
     return {
@@ -174,7 +174,7 @@ def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest
 
 
 def may_create_somewhere(actor: Actor) -> bool:
-    """Whether there is an organization in which the actor may create templates."""
+    """True if the actor may create templates in any organization."""
     return allowed_everywhere(actor, Action.CREATE, Resource.TEMPLATE) or bool(
         organizations_where(actor, Action.CREATE, Resource.TEMPLATE)
     )

@@ -10,7 +10,7 @@ class NameForm(ConsoleForm):
         r"\A[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*\Z",
         label="Name",
         max_length=32,
-        help_text="Letters, digits and dashes: developers type it.",
+        help_text="Letters, digits and single dashes. Developers type this name.",
         error_messages={"invalid": "Use letters and digits, with single dashes between them."},
     )
     display_name = forms.CharField(label="Display name", max_length=64, required=False)

@@ -1,4 +1,4 @@
-"""Who may use a template and who may administer it: its access list, and what comes of it."""
+"""The access list of a template, and the users who have access in effect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
 
-from coderproj.accounts.pages.groups import counted
+from coderproj.accounts.pages.groups import with_member_count
 from coderproj.accounts.pages.people import MemberForm
 from coderproj.base.errors import DomainError, NotFound
 from coderproj.console import cells
@@ -33,8 +33,8 @@ ROLES = [(AccessRole.USE.value, "May use it"), (AccessRole.ADMIN.value, "May adm
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the access list. ``members`` is the number of a group's active members, None for a user; ``removal``
-    the question before it goes, None where that is not offered."""
+    """An entry of the access list. ``members`` is the number of a group's active members, None for a user; ``removal``
+    is the question before it is removed, None if removing is not offered."""
 
     kind: str
     id: str
@@ -61,31 +61,31 @@ def _person_entity(row: Access) -> SafeString:
 
 
 ENTRY_LIST = Listing[Entry](
-    Column("Who", _entry_entity, classes="full", phone_label=""),
-    Column("May", "templates_app/_entry_role.html", classes="wide"),
+    Column("User or group", _entry_entity, classes="full", phone_label=""),
+    Column("Role", "templates_app/_entry_role.html", classes="wide"),
     Column("Remove", _removal_button, classes="right", hide_heading=True),
 )
-# Reasons follow from site roles.
+# Reasons depend on site roles.
 PEOPLE_LIST = Listing[Access](
     Column("User", _person_entity, ("username", "name", "email"), "wide", phone_label=""),
     Column("Can", lambda row: MAY[row.role]),
-    Column("Because of", lambda row: ", ".join(row.reasons), ("site_roles",), "full muted"),
+    Column("Reason", lambda row: ", ".join(row.reasons), ("site_roles",), "full muted"),
 )
 
 
 class UserForm(MemberForm):
-    """Who gets which role; the cleaned ``username`` is the user."""
+    """Gives a user a role; the cleaned ``username`` is the ``User``."""
 
-    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "What the user may do"}))
+    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "Role of the user"}))
 
 
 class GroupForm(ConsoleForm):
-    """Which group gets which role; the cleaned ``group`` is its id."""
+    """Gives a group a role; the cleaned ``group`` is its ID."""
 
     group = forms.ChoiceField(
-        label="Group", error_messages={"invalid_choice": "This group is gone, or has been added meanwhile."}
+        label="Group", error_messages={"invalid_choice": "This group was deleted, or is already on the list."}
     )
-    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "What the group may do"}))
+    role = forms.ChoiceField(choices=ROLES, widget=forms.Select({"aria-label": "Role of the group"}))
 
     def __init__(self, groups: Sequence[Group], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, prefix="of-group", **kwargs)
@@ -94,8 +94,8 @@ class GroupForm(ConsoleForm):
 
 
 class TemplatePermissions(TemplateSection):
-    """The access list, for everybody who sees the template; changing it, and who that lets in, for those who may
-    change it."""
+    """The access list, for all users to whom the template is visible. Changing it and the list of users in effect are
+    for actors who may change it."""
 
     tab = "permissions"
     may_change: bool
@@ -110,7 +110,7 @@ class TemplatePermissions(TemplateSection):
     def page(
         self, *, user_form: UserForm | None = None, group_form: GroupForm | None = None, status: int = 200
     ) -> HttpResponseBase:
-        """The page; forms that were sent with mistakes take the place of fresh ones."""
+        """Return the page; forms with errors replace the empty ones."""
         entries = self.entries()
         context: dict[str, Any] = {
             "entries": ENTRY_LIST.table(entries, without=() if self.may_change else ("Remove",)),
@@ -122,8 +122,8 @@ class TemplatePermissions(TemplateSection):
         return self.show("templates_app/permissions.html", self.frame("Permissions") | context, status=status)
 
     def entries(self) -> list[Entry]:
-        """The access list, groups first."""
-        listed = access.access_list(self.actor, self.template, members=counted)
+        """Return the access list, groups first."""
+        listed = access.access_list(self.actor, self.template, members=with_member_count)
         return [
             *(self._entry("group", group, group.name, "", role) for group, role in listed.groups),
             *(self._entry("user", user, user.username, user.name or user.email, role) for user, role in listed.users),
@@ -135,15 +135,16 @@ class TemplatePermissions(TemplateSection):
 
     def _removal(self, kind: str, row: Group | User, name: str) -> Question:
         own = template_url(self.template, "template-permissions")
-        who = "Its members" if kind == "group" else "They"
+        who = "The members of the group" if kind == "group" else "The user"
+        lose = "lose" if kind == "group" else "loses"
         return Question(
             key=f"remove-{row.pk}",
             url=f"{template_url(self.template, 'remove-permission')}?{kind}={row.pk}",
             action="Remove",
             title=f"Remove {name} from the access list?",
             consequences=(
-                f"{who} lose {self.template.name} at once, unless something else lets them in.",
-                "Workspaces stay as they are. The entry can be added again.",
+                f"{who} {lose} access to {self.template.name} immediately, unless it follows from something else.",
+                "Workspaces do not change. The entry can be added again.",
             ),
             button=f"Remove {name}",
             back_url=own,
@@ -152,7 +153,7 @@ class TemplatePermissions(TemplateSection):
         )
 
     def group_form(self, entries: Sequence[Entry], data: Mapping[str, str] | None = None) -> GroupForm | None:
-        """The form that adds one of the groups that are not listed; None when all of them are."""
+        """Return the form that adds a group, or None if all groups are listed."""
         listed = {entry.id for entry in entries}
         groups = Group.objects.filter(organization=self.template.organization_id).only("name").order_by("name")
         free = [group for group in groups if str(group.pk) not in listed]
@@ -180,8 +181,8 @@ class TemplatePermissions(TemplateSection):
 
 
 class ChangePermission(TemplatePermissions):
-    """Gives a role to those whom a form names (``username``, ``of-group-group``), or changes that of an entry: ``user``
-    or ``group`` with an id; a blank ``role`` takes it away."""
+    """Adds the user or group of a form (``username``, ``of-group-group``), or changes the role of an entry: ``user`` or
+    ``group`` with an ID; a blank ``role`` removes the entry."""
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         return self.go(template_url(self.template, "template-permissions"))
@@ -213,7 +214,7 @@ class ChangePermission(TemplatePermissions):
         try:
             access.update_access_list(self.actor, self.template, user_roles={str(user.pk): role}, group_roles={})
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self.page(user_form=form, status=error.status_code)
         return self._done(f"{user.username} may now {MAY[role]} it.")
 
@@ -227,18 +228,19 @@ class ChangePermission(TemplatePermissions):
         try:
             access.update_access_list(self.actor, self.template, user_roles={}, group_roles={group: role})
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self.page(group_form=form, status=error.status_code)
         return self._done(f"{form.names[group]} may now {MAY[role]} it.")
 
     def _done(self, message: str) -> HttpResponseBase:
         if not Template.objects.visible(self.actor).filter(pk=self.template.pk).exists():
-            return self.go("/templates", f"{message} You have no access to {self.template.name} any more.")
+            return self.go("/templates", f"{message} You no longer have access to {self.template.name}.")
         return self.go(template_url(self.template, "template-permissions"), message)
 
 
 class RemovePermission(ChangePermission):
-    """Asks, and takes an entry from the access list: ``user`` or ``group`` with an id, in the address."""
+    """Asks for confirmation, and removes an entry of the access list: ``user`` or ``group`` with an ID, in the
+    address."""
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         if not {"user", "group"} & set(request.GET):

@@ -1,4 +1,4 @@
-"""What a workspace of a version consists of, while it runs and while it is stopped."""
+"""The resources of a workspace of a version, while it runs and while it is stopped."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ from provisioning.pages.resource_graph import DRAWN_AT_MOST, resource_graph
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import TemplateSection
-from templates_app.pages.trying import chosen_version, names_of
+from templates_app.pages.trying import chosen_version, version_names
 from templates_app.pages.version import VersionSection
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceSet:
-    """What there is in one state of a workspace. ``not_drawn`` are too many for the picture, ``hidden`` are those
-    that the template hides; ``daily_cost`` is that of all of them, in credits."""
+    """The resources in one state of a workspace. ``not_drawn`` are too many for the graph, ``hidden`` those that the
+    template hides; ``daily_cost`` is the sum of all, in credits."""
 
     key: str
     title: str
@@ -34,23 +34,23 @@ class ResourceSet:
     daily_cost: int
 
 
-# Title, what is said beside it, and what is said when there is nothing.
+# Title, hint, and the text without resources.
 WORDS = {
     Transition.START: (
         "While a workspace runs",
-        "made when it starts",
-        "A workspace of this version consists of nothing.",
+        "created when it starts",
+        "A workspace of this version has no resources.",
     ),
     Transition.STOP: (
         "While it is stopped",
         "kept when it stops",
-        "Nothing is kept: whatever a workspace holds is gone once it stops.",
+        "Nothing is kept: all data of a workspace is deleted when it stops.",
     ),
 }
 
 
 class TemplateResources(TemplateSection):
-    """The resources of the active version, or of the one that ``?version=`` names."""
+    """The resources of the active version, or of the one in ``?version=``."""
 
     tab = "resources"
 
@@ -58,7 +58,7 @@ class TemplateResources(TemplateSection):
         version = chosen_version(self, request)
         context = {
             "version": version,
-            "names": names_of(self),
+            "names": version_names(self),
             "address": template_url(self.template, "template-resources"),
             "sets": resource_sets(version),
         }
@@ -76,7 +76,7 @@ class VersionResources(VersionSection):
 
 
 def resource_sets(version: TemplateVersion, *transitions: Transition) -> list[ResourceSet]:
-    """Of these states, or of a workspace that runs and of one that is stopped; none for an import that has not
+    """Return the resources in these states, by default of a running and of a stopped workspace. Empty unless the import
     succeeded. At most four queries."""
     if version.job.status != JobStatus.SUCCEEDED:
         return []

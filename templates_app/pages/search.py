@@ -1,4 +1,4 @@
-"""What of templates can be found by the console's search."""
+"""Templates and versions in the global search."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def find_templates(actor: Actor, text: str, count: int) -> Sequence[Hit]:
 
 
 def find_versions(actor: Actor, text: str, count: int) -> Sequence[Hit]:
-    """Versions by the beginning of their name, newest first, or by id."""
+    """Return versions by ID or the beginning of their name, newest first."""
     matches = Q(name__istartswith=text)
     if version_id := parse_uuid(text):
         matches |= Q(pk=version_id)

@@ -1,4 +1,4 @@
-"""The files that a version was imported from, to be read."""
+"""The source files of a version."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from templates_app.source import NotShown, check_size, open_source
 
 
 class VersionFiles(VersionSection):
-    """All files, and the one that ``?file=`` names. For those who may read the source; for others there is no such
-    page."""
+    """All files, and the text of the one in ``?file=``, for actors who may read the source. For others the page does
+    not exist."""
 
     tab = "files"
 
@@ -30,7 +30,7 @@ class VersionFiles(VersionSection):
 
     def _reading(self, wanted: str) -> dict[str, Any]:
         file = self.version.job.file
-        assert file is not None  # as ``prepare`` has seen
+        assert file is not None  # ``prepare`` checked it
         try:
             check_size(file.size)
             return reading(stored.content(file.pk), wanted)
@@ -41,8 +41,8 @@ class VersionFiles(VersionSection):
 
 
 def reading(archive: bytes, wanted: str) -> dict[str, Any]:
-    """The context of ``_files.html`` and ``_source.html``: the files, and the one that is wanted with its lines. That
-    there is none of that name is said. Raises as ``open_source``."""
+    """Return the context of ``_files.html`` and ``_source.html``: the files, and the lines of the wanted one, or its
+    name as ``missing``. Raises the errors of ``open_source``."""
     source = open_source(archive, wanted)
     context: dict[str, Any] = {"files": source.files, "file": source.chosen}
     if source.chosen is None:

@@ -1,4 +1,4 @@
-"""A starter template: its readme, its files, and what it asks for."""
+"""A starter: its readme, its files and its parameters."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ from templates_app.preview import Preview, preview_of
 
 
 class StarterPage(SignedInPage):
-    """One of the starters, by its slug. Using it is offered to those who may create templates."""
+    """A starter by its slug. The button to use it is for actors who may create templates."""
 
     section = "starters"
     starter: starters.Starter

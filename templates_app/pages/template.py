@@ -1,4 +1,4 @@
-"""A template: how it is doing, its versions, and making one of them active."""
+"""A template: overview, versions, and promoting a version."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ HOUR_MS = 3_600_000
 
 
 class TemplateOverview(TemplateSection):
-    """What one wants to know first: is the newest version in use, who uses the template, how long that takes, what a
-    workspace of it consists of, and what developers are asked."""
+    """The overview: whether the newest version is active, usage, durations, the resources of a workspace, and the
+    parameters of developers."""
 
     tab = "overview"
 
@@ -52,7 +52,7 @@ class TemplateOverview(TemplateSection):
             "versions": rows,
             "notice": notice_of(rows),
             "use": use,
-            "change": _change_on_the_week(use.daily_users),
+            "change": _change_in_a_week(use.daily_users),
             "cost": sum(found.daily_cost for found in running),
             "charts": [users_card(use.daily_users), times_card(use.daily_run_times)],
             "readme": markdown.render(active.readme) if active.readme else "",
@@ -77,7 +77,7 @@ class TemplateVersionsPage(TemplateSection):
 
 
 class PromotePage(TemplateSection):
-    """Making a version the active one: asks first, and says what will happen. Dialogs of other pages post here."""
+    """Asks for confirmation, and makes a version active. Dialogs of other pages post here."""
 
     tab = "versions"
     version: TemplateVersion
@@ -101,8 +101,8 @@ class PromotePage(TemplateSection):
 
 
 class ShortAddress(SignedInPage):
-    """``/templates/<name>``: on to the template of that name, of the default organization where there are several; or
-    of that id."""
+    """``/templates/<name>``: redirects to the template of that name, preferably in the default organization, or of that
+    ID."""
 
     def get(self, request: HttpRequest, name: str) -> HttpResponseBase:
         wanted = Q(pk=template_id) if (template_id := parse_uuid(name)) else Q(name__iexact=name)
@@ -115,13 +115,13 @@ class ShortAddress(SignedInPage):
 
 # ---------------------------------------------------------------------- parts of the overview
 def notice_of(rows: list[VersionRow]) -> VersionRow | None:
-    """The newest version, when it is not the active one: that needs attention."""
+    """Return the newest version unless it is active: it needs attention."""
     newest = next((row for row in rows if not row.version.archived), None)
     return newest if newest is not None and not newest.is_active else None
 
 
-def _change_on_the_week(users: list[int]) -> float | None:
-    """Percent by which today's number differs from that of a week ago; None when nobody was there then."""
+def _change_in_a_week(users: list[int]) -> float | None:
+    """Return the difference between today's number and that of a week ago in percent; None if that was zero."""
     before = users[-1 - WEEK] if len(users) > WEEK else 0
     return 100 * (users[-1] - before) / before if before else None
 

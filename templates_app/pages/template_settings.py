@@ -17,7 +17,7 @@ from templates_app.pages.base import TemplateSection, manages
 from templates_app.services import access, templates
 
 HOUR_MS = 3_600_000
-# What the API takes, in hours.
+# The limit of the API, in hours.
 MAX_HOURS = 2**63 // 10**6 // HOUR_MS
 DESCRIPTION_LENGTH = 127
 ICONS = ("docker", "k8s", "aws", "azure", "gcp", "do", "hetzner", "nvidia", "podman", "proxmox", "terraform")
@@ -25,7 +25,7 @@ ICONS = ("docker", "k8s", "aws", "azure", "gcp", "do", "hetzner", "nvidia", "pod
 
 class TemplateForm(ConsoleForm):
     name = forms.CharField(
-        label="Name", max_length=32, validators=[check_template_name], help_text="Developers and scripts type it."
+        label="Name", max_length=32, validators=[check_template_name], help_text="Developers and scripts use this name."
     )
     display_name = forms.CharField(label="Display name", max_length=64, required=False, validators=[check_display_name])
     description = forms.CharField(
@@ -38,7 +38,7 @@ class TemplateForm(ConsoleForm):
         label="Icon",
         max_length=256,
         required=False,
-        help_text="An address such as /icon/docker.png. It is never fetched: its name chooses one of our symbols.",
+        help_text="A path such as /icon/docker.png. It is never fetched: the file name selects a built-in symbol.",
         widget=forms.TextInput({"list": "icons"}),
     )
     default_hours = forms.DecimalField(
@@ -46,17 +46,17 @@ class TemplateForm(ConsoleForm):
         min_value=0,
         max_value=MAX_HOURS,
         decimal_places=2,
-        help_text="How long a workspace runs after its start unless its owner says otherwise. 0: never stopped.",
+        help_text="How long a workspace runs after its start, unless its owner sets another time. 0: never stopped.",
     )
     allow_user_cancel_workspace_jobs = forms.BooleanField(
         label="Developers may cancel builds of their workspaces",
         required=False,
         widget=forms.CheckboxInput({"class": "switch", "role": "switch"}),
-        help_text="Cancelling in the middle may leave resources behind. Administrators always may.",
+        help_text="Canceling a running build can leave resources behind. Administrators can always cancel.",
     )
 
     def changes(self, template: Template) -> dict[str, Any]:
-        """Fields of the template with their new values. A length of time that was not touched is kept exactly."""
+        """Return the changed fields of the template. An unchanged duration is kept exactly."""
         given = dict(self.cleaned_data)
         hours = given.pop("default_hours")
         if hours != Decimal(hours_of(template)):
@@ -73,7 +73,7 @@ class DeleteForm(ConsoleForm):
         self.fields["confirmation"].widget.attrs.update(autocomplete="off", spellcheck="false")
 
     def clean_confirmation(self) -> str:
-        """The name, as it is. Raises ValidationError for anything else."""
+        """Return the exact name. Raises ValidationError for anything else."""
         given = str(self.cleaned_data["confirmation"])
         if given != self.template.name:
             raise forms.ValidationError(f"Type {self.template.name} to delete it.")
@@ -81,7 +81,7 @@ class DeleteForm(ConsoleForm):
 
 
 class TemplateSettings(TemplateSection):
-    """For those who may change the template. Deleting has a form of its own, and a right of its own."""
+    """For actors who may change the template. Deleting has a separate form and permission."""
 
     tab = "settings"
     may_delete: bool
@@ -98,11 +98,11 @@ class TemplateSettings(TemplateSection):
         form = TemplateForm(request.POST)
         if not form.is_valid():
             return self.form_page(form, status=400)
-        stored = find_again(self.template)
+        stored = reloaded(self.template)
         try:
             templates.update(self.actor, stored, form.changes(stored))
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self.form_page(form, status=error.status_code)
         stored.organization = self.template.organization
         return self.go(template_url(stored, "template-settings"), "The settings are saved.")
@@ -130,7 +130,7 @@ class TemplateSettings(TemplateSection):
 
 
 class DeleteTemplate(TemplateSettings):
-    """Takes the confirmation of the settings page."""
+    """Deletes the template after the confirmation on the settings page."""
 
     def prepare(self, **route: str) -> None:
         super().prepare(**route)
@@ -141,15 +141,15 @@ class DeleteTemplate(TemplateSettings):
         if not form.is_valid():
             return self.form_page(TemplateForm(initial=self._initial()), deletion=form, status=400)
         templates.delete(self.actor, self.template)
-        return self.go("/templates", f"{self.template.name} is deleted. Its name is free again.")
+        return self.go("/templates", f"{self.template.name} is deleted. Its name can be used again.")
 
 
 def hours_of(template: Template) -> str:
-    """After how many hours a workspace stops, to two digits behind the point."""
+    """Return the hours until a workspace stops, with up to two decimals."""
     hours = Decimal(template.default_ttl_ms) / HOUR_MS
     return f"{hours.quantize(Decimal('0.01')).normalize():f}"
 
 
-def find_again(template: Template) -> Template:
-    """The row once more: what a form shows beside an error is the stored template, not the refused one."""
+def reloaded(template: Template) -> Template:
+    """Return the stored row: beside an error, a form shows the stored template, not the rejected values."""
     return Template.objects.existing().get(pk=template.pk)

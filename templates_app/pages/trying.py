@@ -1,4 +1,4 @@
-"""What developers are asked for, checked as it is typed, and tried with a dry run."""
+"""The form of parameters, checked while typing, and dry runs with its values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ from templates_app.pages.version import VersionSection
 from templates_app.parameter_form import Answers, Field, answers_of, fields_of, initial
 from templates_app.services import versions
 
-# As many versions can be chosen, the newest ones; the address takes any.
+# The newest versions are offered; the address accepts any.
 OFFERED_VERSIONS = 200
 
 
 class TemplateParameters(TemplateSection):
-    """The form of the active version, or of the one that ``?version=`` names."""
+    """The form of the active version, or of the one in ``?version=``."""
 
     tab = "parameters"
 
@@ -31,7 +31,7 @@ class TemplateParameters(TemplateSection):
         version = chosen_version(self, request)
         fields = fields_of(version)
         context = {
-            "names": names_of(self),
+            "names": version_names(self),
             "address": template_url(self.template, "template-parameters"),
             **form_context(self.actor, version, fields, initial(fields)),
         }
@@ -53,7 +53,7 @@ class VersionParameters(VersionSection):
 
 
 class CheckParameters(VersionSection):
-    """What the form says while it is filled in: the errors of its fields, and the values that a build would get."""
+    """Returns the errors of the fields and the values that a build would get, while the form is filled in."""
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         fields = fields_of(self.version)
@@ -63,7 +63,7 @@ class CheckParameters(VersionSection):
 
 
 class StartDryRun(VersionParameters):
-    """Plans with the values of the form and leads to the job; with something wrong, back to the form."""
+    """Starts a dry run with the values of the form and redirects to the job. With errors, shows the form again."""
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         fields = fields_of(self.version)
@@ -75,7 +75,7 @@ class StartDryRun(VersionParameters):
 
 
 def form_context(actor: Actor, version: TemplateVersion, fields: Sequence[Field], answers: Answers) -> dict[str, Any]:
-    """The context of ``_parameter_form.html``. No query."""
+    """Return the context of ``_parameter_form.html``. No query."""
     may_try = allowed(
         actor, Action.CREATE, Resource.WORKSPACE, organization_id=version.organization_id, owner_id=actor.id
     )
@@ -90,9 +90,9 @@ def form_context(actor: Actor, version: TemplateVersion, fields: Sequence[Field]
     }
 
 
-# ---------------------------------------------------------------------- a version of a template's page
+# ---------------------------------------------------------------------- choosing a version
 def chosen_version(page: TemplateSection, request: HttpRequest) -> TemplateVersion:
-    """The version that ``?version=`` names, else the active one. Raises NotFound."""
+    """Return the version in ``?version=``, else the active one. Raises NotFound."""
     name = request.GET.get("version", "")
     if not name:
         page.template.active_version.template = page.template
@@ -104,6 +104,6 @@ def chosen_version(page: TemplateSection, request: HttpRequest) -> TemplateVersi
     return version
 
 
-def names_of(page: TemplateSection) -> list[str]:
-    """The names of the template's newest versions, newest first, for a list to choose from."""
+def version_names(page: TemplateSection) -> list[str]:
+    """Return the names of the template's newest versions, newest first."""
     return list(versions_of(page.template).values_list("name", flat=True)[:OFFERED_VERSIONS])

@@ -1,4 +1,4 @@
-"""Pages about templates. Those of a version come twice: below their template, and by id while they have none."""
+"""The addresses of the pages of templates. A page of a version has two: below its template, and by ID."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ VERSION = f"{TEMPLATE}/versions/<str:version>"
 
 
 def of_version(ending: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
-    """The two addresses of a page of a version; the one by id is named ``unattached-…``."""
+    """Return the two addresses of a page of a version; the one by ID is named ``unattached-…``."""
     return [
         path(f"{VERSION}{ending}", view, name=name),
         path(f"versions/<uuid:id>{ending}", view, name=f"unattached-{name}"),

@@ -1,4 +1,4 @@
-"""A version: how its import went or goes, what it found, and what can be done next."""
+"""A version: its import, the results, and the possible actions."""
 
 import uuid
 from typing import Any
@@ -36,8 +36,8 @@ TABS = [
 
 
 class VersionSection(SignedInPage):
-    """A page about one version that the actor may see: ``self.version``, ``self.manages``, and ``self.reads_source``
-    where they may read its files."""
+    """A page about one visible version: ``self.version``, ``self.manages``, and ``self.reads_source`` if the actor may
+    read its files."""
 
     section = "templates"
     tab = ""
@@ -64,7 +64,7 @@ class VersionSection(SignedInPage):
         self.manages = TemplateVersion.objects.manageable(self.actor).filter(pk=version.pk).exists()
 
     def frame(self, here: str = "") -> dict[str, Any]:
-        """The context of the version's head and tabs; ``here`` is the last part of the breadcrumbs."""
+        """Return the context of the version's head and tabs; ``here`` is the last part of the breadcrumbs."""
         version = self.version
         template = version.template
         may = {"manages": self.manages, "reads_source": self.reads_source}
@@ -86,7 +86,7 @@ class VersionSection(SignedInPage):
         } | self._actions()
 
     def _actions(self) -> dict[str, Any]:
-        """What can be done with the version in its state, by those who may."""
+        """Return the actions that are possible in the version's state and allowed."""
         version, job, template = self.version, self.version.job, self.version.template
         in_use = template is not None and not template.deleted
         is_active = in_use and template is not None and template.active_version_id == version.pk
@@ -103,7 +103,8 @@ class VersionSection(SignedInPage):
         }
 
     def retry_url(self) -> str:
-        """Where the same files are imported again: empty unless the import ended without success, and the actor may."""
+        """Return the page that imports the same files again. Empty unless the import failed or was canceled and
+        retrying is allowed."""
         job = self.version.job
         ended_badly = job.completed_at is not None and job.status != JobStatus.SUCCEEDED
         if not (self.manages and ended_badly and self.reads_source):
@@ -113,8 +114,8 @@ class VersionSection(SignedInPage):
         return f"{address}?{urlencode(suggested)}" if suggested else address
 
     def suggested(self) -> dict[str, str]:
-        """What the address suggests for the fields of a template to be, cut to their lengths; nothing for a version
-        that has a template."""
+        """Return the values that the address suggests for the new template, cut to the lengths of the fields. Empty for
+        a version with a template."""
         if self.version.template_id is not None:
             return {}
         fields: dict[str, Any] = NameForm.base_fields
@@ -123,19 +124,19 @@ class VersionSection(SignedInPage):
 
     @property
     def reads_source(self) -> bool:
-        """Whether there are files that it was imported from, and the actor may read them."""
+        """True if the version has source files and the actor may read them."""
         return stored.source_of(self.actor, self.version.job) is not None
 
 
 def _find(
     rows: TemplateVersionQuerySet,
     *,
-    id: uuid.UUID | None = None,  # noqa: A002 - the route's word
+    id: uuid.UUID | None = None,  # noqa: A002 - the route's name
     organization: str = "",
     template: str = "",
     version: str = "",
 ) -> TemplateVersion | None:
-    """By id, or by the names of organization, template and version."""
+    """Find a version by ID, or by the names of organization, template and version."""
     if id is not None:
         return rows.filter(pk=id).first()
     named = rows.filter(
@@ -173,14 +174,14 @@ class VersionPage(VersionSection):
         return self.show("templates_app/version.html", context)
 
     def _preview(self) -> Preview | None:
-        """What the files say at once, while the import has not ended, for those who may read them."""
+        """Return a preview from the files until the import has ended, if the actor may read them."""
         job = self.version.job
         if job.completed_at is not None or job.file_id is None or not self.reads_source:
             return None
         return preview_of_file(job.file_id)
 
     def _naming(self) -> NameForm | None:
-        """The form that makes the version a template, where it is none yet and the actor may make one."""
+        """Return the form that makes the version a template, or None if it has one or the actor may not create one."""
         version = self.version
         may_create = allowed(self.actor, Action.CREATE, Resource.TEMPLATE, organization_id=version.organization_id)
         ended_well = version.job.completed_at is None or version.job.status == JobStatus.SUCCEEDED
@@ -190,8 +191,8 @@ class VersionPage(VersionSection):
 
 
 class CancelVersion(VersionSection):
-    """Asks, and cancels the import. What has ended, or is being canceled, has nothing to ask about; that it ended
-    while one was asked is said in the service's words."""
+    """Asks for confirmation, and cancels the import. Answers 404 if it has ended or is being canceled; if it ends
+    during the question, the service's error is shown."""
 
     def prepare(self, **route: Any) -> None:
         super().prepare(**route)
@@ -217,9 +218,9 @@ class VersionLogText(VersionSection):
 
 
 def cancellation_of(version: TemplateVersion) -> Question:
-    """The question before an import is canceled."""
+    """Return the question before an import is canceled."""
     template = version.template
-    consequences = [f"{version.name} will not become usable: to import its files again, retry it."]
+    consequences = [f"{version.name} will not be usable. To import its files again, retry it."]
     if template is not None and not template.deleted:
         consequences.append(f"Developers still get {template.active_version.name}.")
     return Question(
@@ -230,6 +231,6 @@ def cancellation_of(version: TemplateVersion) -> Question:
         consequences=tuple(consequences),
         button="Cancel the import",
         back_url=version_url(version),
-        back_label="Let it go on",
+        back_label="Keep it running",
         danger=True,
     )

@@ -1,4 +1,4 @@
-"""A version's name and message, and putting it aside."""
+"""The name and message of a version, and archiving it."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class VersionForm(ConsoleForm):
         max_length=1024,
         required=False,
         widget=forms.Textarea({"rows": 3}),
-        help_text="What is new, for those who look at the versions.",
+        help_text="What is new in this version.",
     )
 
     def __init__(self, version: TemplateVersion, *args: Any, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class VersionForm(ConsoleForm):
         self.version = version
 
     def clean_name(self) -> str:
-        """A name by the rules, or the one that the version has. Raises ValidationError."""
+        """Return a valid name, or the current one. Raises ValidationError."""
         name = str(self.cleaned_data["name"])
         if name != self.version.name:
             check_name(name)
@@ -41,7 +41,7 @@ class VersionForm(ConsoleForm):
 
 
 class VersionSettings(VersionSection):
-    """For those who may change the version."""
+    """For actors who may change the version."""
 
     tab = "settings"
 
@@ -62,7 +62,7 @@ class VersionSettings(VersionSection):
         try:
             versions.update(self.actor, stored, **form.cleaned_data)
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self.form_page(form, error.status_code)
         return self.go(version_url(stored, "version-settings"), "The settings are saved.")
 
@@ -72,7 +72,7 @@ class VersionSettings(VersionSection):
 
 
 class ArchiveVersion(VersionSection):
-    """Puts the version aside, or takes it up again when the form says ``archived=no``."""
+    """Archives the version, or unarchives it with ``archived=no``."""
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         archived = request.POST.get("archived") != "no"

@@ -1,4 +1,4 @@
-"""Lines of files."""
+"""The lines of source files."""
 
 from collections.abc import Sequence
 from html import escape
@@ -13,8 +13,8 @@ LINES_IN_BLOCK = 100
 
 @register.simple_tag
 def source_lines(lines: Sequence[str]) -> SafeString:
-    """The numbered lines of a file, each with an address of its own, in blocks that a browser leaves alone while they
-    are out of sight. Not by a template: there may be thousands, which is also why nobody has to tab through them."""
+    """The numbered lines of a file, each with an anchor, in blocks whose layout a browser skips while they are out of
+    view. No template, because there can be thousands of lines; for the same reason their links are not tab stops."""
     rows = [
         f'<div class="line" id="L{number}">'
         f'<a href="#L{number}" tabindex="-1">{number}</a><span>{escape(text)}</span></div>'
@@ -25,5 +25,5 @@ def source_lines(lines: Sequence[str]) -> SafeString:
         f'<div class="lines{" full" if len(block) == LINES_IN_BLOCK else ""}">{"".join(block)}</div>'
         for block in blocks
     )
-    # Numbers of our own but for the texts, which are escaped.
+    # Texts are escaped; the rest is numbers.
     return mark_safe("".join(html))  # noqa: S308

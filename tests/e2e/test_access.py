@@ -33,7 +33,7 @@ def group(scene, owner) -> Group:
 # ---------------------------------------------------------------------- looks
 def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
-    for path, says in (("/tokens", "Make your first token"), ("/daemons/keys", "Make the first key")):
+    for path, says in (("/tokens", "Create your first token"), ("/daemons/keys", "Create the first key")):
         page.goto(path)
         expect(page.get_by_role("main").get_by_text(says).first).to_be_visible()
         looks_right(page)
@@ -43,11 +43,11 @@ def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
 def test_a_token_is_made_shown_once_and_revoked(page, scene, sign_in, looks_right):
     sign_in(scene.member)
     page.goto("/tokens")
-    page.get_by_role("link", name="Make your first token").click()
+    page.get_by_role("link", name="Create your first token").click()
     page.get_by_role("button", name="Create the token").click()
     expect(page.get_by_text("This field is required.")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("pipeline")
-    page.get_by_label("Ends after").select_option(label="7 days")
+    page.get_by_label("Expires after").select_option(label="7 days")
     page.get_by_role("button", name="Create the token").click()
     expect(page.get_by_role("heading", name="pipeline is ready")).to_be_visible()
     token = page.locator("#token").inner_text()
@@ -81,10 +81,10 @@ def test_a_user_is_made_suspended_and_let_in_again(page, scene, sign_in, problem
     expect(page.get_by_role("heading", name="nora", level=1)).to_be_visible()
     page.get_by_label("Template Admin: ").check()
     page.get_by_role("button", name="Save the roles").click()
-    expect(page.get_by_text("nora is now: Template Admin.")).to_be_visible()
+    expect(page.get_by_text("Site roles of nora: Template Admin.")).to_be_visible()
     page.get_by_role("link", name="Suspend").click()
     page.get_by_role("dialog").get_by_role("button", name="Suspend nora").click()
-    expect(page.get_by_text("nora is suspended, and signed out everywhere.")).to_be_visible()
+    expect(page.get_by_text("nora is suspended and signed out everywhere.")).to_be_visible()
     page.get_by_role("button", name="Activate nora").click()
     expect(page.get_by_text("nora can sign in again.")).to_be_visible()
     page.get_by_role("link", name="Delete nora").click()
@@ -107,13 +107,13 @@ def test_a_group_gets_members(page, scene, sign_in):
     page.get_by_role("link", name="New group").click()
     page.get_by_label("Name").fill("night-shift")
     page.get_by_role("button", name="Create the group").click()
-    expect(page.get_by_text("add its first member below")).to_be_visible()
+    expect(page.get_by_text("add the first one below")).to_be_visible()
     page.get_by_label("Add a member").fill("mira")
     page.get_by_role("button", name="Add the member").click()
-    expect(page.get_by_text("mira is in night-shift.")).to_be_visible()
+    expect(page.get_by_text("mira is now a member of night-shift.")).to_be_visible()
     page.get_by_role("link", name="Remove mira from the group").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove mira").click()
-    expect(page.get_by_text("mira is no longer in night-shift.")).to_be_visible()
+    expect(page.get_by_text("mira is no longer a member of night-shift.")).to_be_visible()
     page.get_by_role("link", name="Delete the group").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete night-shift").click()
     expect(page.get_by_text("night-shift is deleted.")).to_be_visible()
@@ -155,8 +155,8 @@ def test_the_audit_log_is_filtered(page, scene, owner, group, sign_in):
     sign_in(scene.owner)
     page.goto("/audit")
     expect(page.get_by_text("data-science").first).to_be_visible()
-    page.get_by_label("Did").select_option("delete")
-    expect(page.get_by_text("Nothing like that was done.")).to_be_visible()
+    page.get_by_label("Action").select_option("delete")
+    expect(page.get_by_text("No matching events.")).to_be_visible()
     expect(page).to_have_url(re.compile("action=delete"))
 
 

@@ -60,7 +60,7 @@ def test_rolling_back_asks_first(page, scene, sign_in):
     page.goto(TEMPLATE)
     page.get_by_role("link", name="Roll back to frosty_kepler1").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Workspaces that were built from quiet_lovelace3 keep it")
+    expect(dialog).to_contain_text("Workspaces built from quiet_lovelace3 keep it")
     dialog.get_by_role("link", name="Keep quiet_lovelace3").click()
     expect(dialog).to_be_hidden()
     page.get_by_role("link", name="Roll back to frosty_kepler1").click()
@@ -117,7 +117,7 @@ def test_a_waiting_import_is_shown_to_start(page, scene, sign_in):
     )
     page.goto(f"{TEMPLATE}/versions/next")
     expect(page.locator("#version-head").get_by_text("Pending", exact=True)).to_be_visible()
-    expect(page.get_by_text("Nothing yet: the job waits for a daemon.")).to_be_visible()
+    expect(page.get_by_text("No lines yet: the job waits for a daemon.")).to_be_visible()
     lease = claim(tags=version.job.tags)
     write_log(lease, until=Stage.PARSING)
     expect(page.locator("#version-head").get_by_text("Running", exact=True)).to_be_visible()
@@ -171,7 +171,7 @@ def test_an_upload_becomes_a_template(page, scene, sign_in):
     expect(page.get_by_label("Name", exact=True)).to_have_value("my-web")
     page.get_by_label("Description").fill("What the web team needs")
     page.get_by_role("button", name="Create the template").click()
-    expect(page.get_by_text("my-web is ready")).to_be_visible()
+    expect(page.get_by_text("my-web is created")).to_be_visible()
     assert Template.objects.get(name="my-web").active_version_id == version.pk
 
 

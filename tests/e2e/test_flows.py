@@ -47,7 +47,7 @@ def test_an_import_that_failed_is_retried_with_a_value_and_becomes_a_template(
     expect(page.locator("#version-side").get_by_text("terraform_data")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("mine")
     page.get_by_role("button", name="Create the template").click()
-    expect(page.get_by_text("mine is ready")).to_be_visible()
+    expect(page.get_by_text("mine is created")).to_be_visible()
     assert Template.objects.get(name="mine").active_version.job.status == "succeeded"
 
 

@@ -46,7 +46,7 @@ def test_back_from_a_search_is_the_page_as_it_was(page: Page, scene, sign_in):
         ("/templates", "Search templates", "kube", "All", "show=all"),
         ("/users", "Search users", "mir", "Active", "status=active"),
         ("/daemons", "Search daemons", "hel", "All", "show=all"),
-        (f"{TEMPLATE}/audit", "Who did it", "ada", "Changed", "action=write"),
+        (f"{TEMPLATE}/audit", "User", "ada", "Changed", "action=write"),
     ],
 )
 def test_a_filter_keeps_what_was_just_typed(page: Page, scene, sign_in, address, label, typed, button, filtered):
@@ -74,16 +74,16 @@ def test_everything_is_a_click_away_once_the_audit_log_is_filtered(page: Page, s
     page.goto("/audit")
     everything = page.get_by_role("link", name="Show everything")
     expect(everything).to_have_count(0)
-    page.get_by_label("Did").select_option(label="Deleted")
+    page.get_by_label("Action").select_option(label="Deleted")
     expect(page).to_have_url(re.compile("action=delete"))
     expect(everything.first).to_be_visible()
     everything.first.click()
-    expect(page.get_by_label("Did")).to_have_value("")
+    expect(page.get_by_label("Action")).to_have_value("")
 
 
 @pytest.mark.parametrize(
     ("address", "label", "typed", "filtered"),
-    [("/jobs", "Template", "docker", "template=docker"), ("/audit", "Who", "ada", "username=ada")],
+    [("/jobs", "Template", "docker", "template=docker"), ("/audit", "User", "ada", "username=ada")],
 )
 def test_one_step_back_from_a_filter_is_the_page_without_it(
     page: Page, scene, sign_in, address, label, typed, filtered
@@ -113,17 +113,17 @@ def test_one_step_back_from_a_filter_is_the_page_without_it(
 def test_a_filter_of_jobs_says_how_many_it_left_and_leads_back(page: Page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/jobs")
-    told = page.locator("#told")
-    expect(told).to_have_text(re.compile(r"^\d+ finished jobs on this page$"))
-    before = told.inner_text()
-    told.evaluate("line => { line.standing = true; }")
+    status = page.locator("#list-status")
+    expect(status).to_have_text(re.compile(r"^\d+ finished jobs on this page$"))
+    before = status.inner_text()
+    status.evaluate("line => { line.standing = true; }")
     page.get_by_label("Template", exact=True).fill("nothing-like-it")
     page.get_by_label("Template", exact=True).press("Enter")
-    expect(told).to_have_text("0 finished jobs on this page")
-    assert told.evaluate("line => line.standing === true")
+    expect(status).to_have_text("0 finished jobs on this page")
+    assert status.evaluate("line => line.standing === true")
     page.get_by_role("link", name="Show everything").click()
     expect(page).to_have_url(re.compile("/jobs#finished-heading$"))
-    expect(told).to_have_text(before)
+    expect(status).to_have_text(before)
 
 
 def test_what_is_wrong_with_a_filter_goes_with_it(page: Page, scene, sign_in, looks_right):
@@ -158,7 +158,7 @@ def test_on_a_phone_the_filters_stay_in_sight(page: Page, scene, sign_in):
 def test_a_list_that_may_be_old_says_so(page: Page, scene, sign_in, problems):
     sign_in(scene.owner)
     page.goto("/jobs")
-    note = page.get_by_text("What you see here may be old.")
+    note = page.get_by_text("This page may be out of date.")
     expect(note).to_be_hidden()
     page.route("**/jobs", lambda route: route.fulfill(status=503))
     expect(note).to_be_visible(timeout=15_000)
@@ -242,7 +242,7 @@ def test_access_is_taken_away_after_a_question(page: Page, scene, sign_in, looks
     page.goto(f"{TEMPLATE}/permissions")
     page.get_by_role("link", name="Remove mira from the access list").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("They lose docker at once")
+    expect(dialog).to_contain_text("The user loses access to docker immediately")
     looks_right(page)
     dialog.get_by_role("link", name="Keep mira").click()
     expect(dialog).to_be_hidden()

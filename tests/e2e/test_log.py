@@ -148,7 +148,7 @@ def test_a_log_that_cannot_be_followed_says_so_and_comes_back(page, scene, sign_
     assert [problem for problem in problems if "502" not in problem] == []
     problems.clear()
     page.unroute("**/logs?follow*")
-    page.get_by_role("link", name="Load the page again").click()
+    page.get_by_role("link", name="Reload the page").click()
     expect(page.locator(".live")).to_have_text("Live")
 
     # The browser keeps pages as they were left, and gives them back with their stream closed.
@@ -175,4 +175,4 @@ def test_the_page_of_a_waiting_job_follows_it_through_the_queue(page, scene, sig
     expect(page.locator("#job-head").get_by_text("Running", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Copy the job's ID")).to_be_focused()
     page.get_by_role("link", name="Cancel the dry run").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Its daemon interrupts it")
+    expect(page.get_by_role("dialog")).to_contain_text("The daemon interrupts the job")

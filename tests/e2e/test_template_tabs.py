@@ -39,7 +39,7 @@ def test_parameters_are_checked_as_they_are_typed_and_tried(page, scene, sign_in
     expect(preview).to_contain_text('region = "eu-west-1"')
     cpu.fill("99")
     expect(page.get_by_text("99 is more than the maximum 16.")).to_be_visible()
-    expect(preview).to_contain_text("cpu = 99 # will not do")
+    expect(preview).to_contain_text("cpu = 99 # out of range")
     expect(cpu).to_be_focused()
     cpu.fill("8")
     expect(page.get_by_text("is more than the maximum")).to_be_hidden()
@@ -71,7 +71,7 @@ def test_an_incomplete_form_comes_back_with_its_values(page, scene, sign_in, pro
     page.get_by_label("registry_token").fill(HIDDEN)
     page.get_by_label("dotfiles").uncheck()
     page.get_by_role("button", name="Start a dry run").click()
-    expect(page.get_by_role("alert")).to_contain_text("The dry run has not been started.")
+    expect(page.get_by_role("alert")).to_contain_text("The dry run was not started.")
     expect(page.get_by_text("This parameter has no default. Enter a value.")).to_be_visible()
     expect(page.get_by_label("image")).to_have_value("NO IMAGE")
     expect(page.get_by_label("dotfiles")).not_to_be_checked()
@@ -99,7 +99,7 @@ def test_somebody_is_found_as_one_types_and_let_in(page, scene, sign_in):
     page.get_by_label("Add a user").press_sequentially("oma")
     expect(page.locator("#people option")).to_have_count(1)
     page.get_by_label("Add a user").fill("omar")
-    page.get_by_label("What the user may do").select_option("admin")
+    page.get_by_label("Role of the user").select_option("admin")
     page.get_by_role("button", name="Add the user").click()
     expect(page.get_by_text("omar may now administer it.")).to_be_visible()
     page.get_by_role("link", name="Remove mira from the access list").click()
@@ -128,7 +128,7 @@ def test_the_history_says_what_was_changed(page, scene, sign_in):
     page.goto(f"{TEMPLATE}/audit")
     expect(page.get_by_text("contractors: use, Everyone: use")).to_be_visible()
     page.get_by_role("button", name="Deleted").click()
-    expect(page.get_by_text("Nothing like that was done.")).to_be_visible()
+    expect(page.get_by_text("No matching events.")).to_be_visible()
 
 
 def test_a_form_works_without_script(browser, live_api, scene, sign_in, context):

@@ -1,1 +1,1 @@
-"""Pages about signing in and one's own account."""
+"""Pages of identity: accounts, users, groups, organizations, tokens, the audit log."""

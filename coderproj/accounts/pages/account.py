@@ -1,4 +1,4 @@
-"""One's own account: profile, password, a token for a command line."""
+"""The actor's own account: profile, password, a token for the command line."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.accounts.pages.people import HARD_TO_GUESS
+from coderproj.accounts.pages.people import PASSWORD_RULES
 from coderproj.accounts.views.keys import SESSION_KEY_SECONDS
 from coderproj.base.errors import DomainError, TooManyRequests
 from coderproj.console import session
@@ -31,13 +31,13 @@ class PasswordForm(ConsoleForm):
         label="New password",
         max_length=64,
         strip=False,
-        help_text=HARD_TO_GUESS,
+        help_text=PASSWORD_RULES,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
 
 
 class Account(SignedInPage):
-    """Who one is, and changing the password, which ends every session and token."""
+    """The profile, and changing the password, which ends every session and token."""
 
     section = "account"
 
@@ -51,11 +51,12 @@ class Account(SignedInPage):
         given = form.cleaned_data
         user = self._user()
         try:
-            if not password_attempt_allowed(request, self.actor.id):  # a stolen session must not be a way to guess it
-                raise TooManyRequests("Too many tries: wait a minute.")
+            # A stolen session must not allow guessing the password.
+            if not password_attempt_allowed(request, self.actor.id):
+                raise TooManyRequests("Too many attempts: wait a minute.")
             users.change_password(self.actor, user, **given)
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self._page(form, status=error.status_code)
         _, token = services.log_in(email=user.email, password=given["password"], client=client_of(request))
         response = self.go(request.path, "The password was changed. Every other session and token has ended.")

@@ -1,4 +1,4 @@
-"""The audit log: who did what, to what, when, and what that changed."""
+"""The audit log: actor, action, object, time and changes."""
 
 from django import forms
 from django.http import HttpRequest
@@ -24,9 +24,9 @@ ACTIONS = {
     AuditAction.START: "Started",
     AuditAction.STOP: "Stopped",
 }
-# Filters that the form has no field for: links lead here with them.
+# Filters without a field in the form; links use them.
 HIDDEN = ("resource_id", "resource_target", "email", "status_code")
-# The id of the list's heading, which links lead to.
+# The ID of the list's heading, the target of links.
 HEADING = "list-heading"
 
 
@@ -36,29 +36,31 @@ def _title(resource_type: str) -> str:
 
 
 def _types() -> list[tuple[str, str]]:
-    """What can be chosen: the apps have said by now what is audited."""
+    """The audited types as choices. Read on use, when all apps have declared them."""
     types = sorted({policy.resource_type for policy in audit.policies().values()})
     return [("", "Anything"), *((name, _title(name)) for name in types)]
 
 
 class FilterForm(FiltersForm):
-    """The filters of the API that people use most."""
+    """The most used filters of the API."""
 
     q = forms.CharField(
         required=False, label="Search", widget=forms.TextInput({"type": "search", "placeholder": "Name or username"})
     )
-    username = forms.CharField(required=False, label="Who", widget=forms.TextInput({"placeholder": "Username"}))
+    username = forms.CharField(required=False, label="User", widget=forms.TextInput({"placeholder": "Username"}))
     action = forms.ChoiceField(
-        required=False, label="Did", choices=[("", "Anything"), *((key.value, name) for key, name in ACTIONS.items())]
+        required=False,
+        label="Action",
+        choices=[("", "Anything"), *((key.value, name) for key, name in ACTIONS.items())],
     )
-    resource_type = forms.ChoiceField(required=False, label="To", choices=_types)
+    resource_type = forms.ChoiceField(required=False, label="Object", choices=_types)
     date_from = forms.CharField(required=False, label="From", widget=forms.TextInput({"type": "date"}))
-    date_to = forms.CharField(required=False, label="Until", widget=forms.TextInput({"type": "date"}))
+    date_to = forms.CharField(required=False, label="To", widget=forms.TextInput({"type": "date"}))
 
 
 class AuditPage(SignedInPage):
-    """Rows newest first, for those who may read the audit log of everything or of their organizations. For others the
-    page does not exist."""
+    """Events, newest first, for users who may read the audit log of everything or of their organizations. For others
+    the page does not exist."""
 
     section = "audit"
 
@@ -76,7 +78,7 @@ class AuditPage(SignedInPage):
             if self.wants_part:
                 return self.show_all(HEADING)
             rows = AuditLog.objects.none()
-            form.refuse(error)
+            form.show_error(error)
         page = slice_of(request, rows, PAGE_SIZE)
         context = {
             "form": form,
@@ -85,6 +87,6 @@ class AuditPage(SignedInPage):
             "slice": page,
             "filtered": bool(given),
             "everything_url": reverse("audit"),
-            "nothing": "Nothing has been recorded yet. Whatever people change will be listed here.",
+            "nothing": "No events yet. Changes by users will be listed here.",
         }
         return self.show("accounts/audit.html", context, part="accounts/_events.html")

@@ -1,4 +1,4 @@
-"""Rows of the audit log in words."""
+"""Rows of the audit log as pages show them."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from coderproj.identity.models import AuditAction, AuditLog
 # Fields that identify the row and do not describe the change.
 HIDDEN_FIELDS = frozenset({"id", "created_by_id", "template_id"})
 LONGEST_VALUE = 300
-# Types of objects whose names are not words.
+# Display names of types that are not plain words.
 KINDS = {"api_key": "API key", "git_ssh_key": "git SSH key"}
 
 Names = Mapping[uuid.UUID, str]
@@ -24,7 +24,7 @@ Finder = Callable[[set[uuid.UUID]], Names]
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A field with its values in words."""
+    """A changed field with its values as text."""
 
     field: str
     before: str
@@ -33,12 +33,12 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of the audit log as pages tell it. ``url`` is the page of the object, empty where there is none."""
+    """A row of the audit log as pages show it. ``url`` is the page of the object, empty without one."""
 
     row: AuditLog
     verb: str
     what: str
-    refused: bool
+    rejected: bool
     changes: list[Changed]
     url: str = ""
 
@@ -69,7 +69,7 @@ def _merged(declared: tuple[AuditNames, ...]) -> AuditNames:
     )
 
 
-# What people tried where they were refused; the words for what they did are those of the API.
+# Verbs for rejected attempts; those for events are the API's.
 TRIED = {
     AuditAction.CREATE: "create",
     AuditAction.WRITE: "update",
@@ -82,7 +82,7 @@ TRIED = {
 
 
 def events_of(rows: Iterable[AuditLog]) -> list[Event]:
-    """The rows in words; ids become names. At most one query for each kind of name."""
+    """Return the rows as events; IDs become names. At most one query per kind of name."""
     listed = list(rows)
     names = _names(listed)
     return [
@@ -90,7 +90,7 @@ def events_of(rows: Iterable[AuditLog]) -> list[Event]:
             row=row,
             verb=_verb(row),
             what=KINDS.get(row.resource_type, row.resource_type.replace("_", " ")),
-            refused=row.status_code >= 400,
+            rejected=row.status_code >= 400,
             changes=list(_changes(row, names)),
             url=_address(row),
         )
@@ -105,8 +105,8 @@ def _verb(row: AuditLog) -> str:
 
 def _address(row: AuditLog) -> str:
     address = _audit_names().addresses.get(row.resource_type)
-    gone = row.action == AuditAction.DELETE and row.status_code < 400
-    return address(row.resource_id) if address and parse_uuid(row.resource_id) and not gone else ""
+    deleted = row.action == AuditAction.DELETE and row.status_code < 400
+    return address(row.resource_id) if address and parse_uuid(row.resource_id) and not deleted else ""
 
 
 def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
@@ -114,9 +114,9 @@ def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
     for name, values in row.diff.items():
         label = labels.get(name, name.removesuffix("_id").replace("_", " "))
         if values.get("secret"):
-            # That there was none, or is none any more, goes without saying.
+            # Only a replaced secret is worth showing.
             if values["old"] and values["new"]:
-                yield Changed(label, "", "another one")
+                yield Changed(label, "", "replaced")
             continue
         before, after = _text(values["old"], names), _text(values["new"], names)
         if name not in HIDDEN_FIELDS and (before or after):
@@ -124,7 +124,7 @@ def _changes(row: AuditLog, names: Mapping[str, str]) -> Iterator[Changed]:
 
 
 def _names(rows: Iterable[AuditLog]) -> dict[str, str]:
-    """The names of what the changes speak of, by id."""
+    """Return the names of the objects in the changes, by ID."""
     finders = _audit_names().finders
     wanted: dict[Finder, set[uuid.UUID]] = {finder: set() for finder in finders.values()}
     for row in rows:
@@ -138,7 +138,7 @@ def _names(rows: Iterable[AuditLog]) -> dict[str, str]:
 
 
 def _text(value: Any, names: Mapping[str, str]) -> str:
-    """A value in words, cut when it is long."""
+    """Return a value as text, cut if it is long."""
     if value in (None, "", {}, []):
         return ""
     match value:

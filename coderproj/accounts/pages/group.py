@@ -30,7 +30,7 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """A member in the list. ``removal`` is None where removing is not offered."""
+    """A member in the list. ``removal`` is None if removing is not offered."""
 
     user: User
     removal: Question | None
@@ -49,7 +49,7 @@ MEMBER_LIST = Listing[MemberRow](
 
 
 class GroupSection(SignedInPage):
-    """A page about one group that the actor may see, as ``self.group``."""
+    """A page about one visible group, ``self.group``."""
 
     section = "groups"
     group: Group
@@ -63,7 +63,7 @@ class GroupSection(SignedInPage):
     def page(
         self, *, status: int = 200, form: GroupForm | None = None, member_form: MemberForm | None = None
     ) -> HttpResponseBase:
-        """The group's page; forms that were sent with mistakes take the place of fresh ones."""
+        """Return the group's page; forms with errors replace the empty ones."""
         group = self.group
         members = groups.active_members(group)
         removable = self.may(Action.UPDATE) and not group.is_everyone
@@ -82,16 +82,16 @@ class GroupSection(SignedInPage):
             "trail": [GROUPS, (group.name, "")],
         }
         if context["may_update"]:
-            context["form"] = form or fresh_form(group)
+            context["form"] = form or stored_form(group)
             context["member_form"] = member_form or self.member_form()
         return self.show("accounts/group.html", context, status=status)
 
     def member_form(self, data: Mapping[str, Any] | None = None) -> MemberForm:
-        """The form that adds one of the organization's members."""
+        """Return the form that adds a member of the organization."""
         return MemberForm(self.actor, data, organization=self.group.organization_id)
 
     def removal(self, user: User) -> Question | None:
-        """The question before a member is removed, or None where it is not offered."""
+        """Return the question before a member is removed, or None if removing is not offered."""
         group = self.group
         if group.is_everyone or not self.may(Action.UPDATE):
             return None
@@ -101,8 +101,8 @@ class GroupSection(SignedInPage):
             action="Remove",
             title=f"Remove {user.username} from {group.name}?",
             consequences=(
-                "They lose what the group gives access to at once, unless something else lets them in.",
-                "Its quota no longer counts for them. They can be added again.",
+                "The user loses the access that the group gives immediately, unless it follows from something else.",
+                "The quota of the group no longer counts for the user, who can be added again.",
             ),
             button=f"Remove {user.username}",
             back_url=group_url(group),
@@ -111,7 +111,7 @@ class GroupSection(SignedInPage):
         )
 
     def deletion(self, reach: list[Reachable]) -> Question | None:
-        """The question before the group is deleted, or None where it is not offered."""
+        """Return the question before the group is deleted, or None if deleting is not offered."""
         group = self.group
         if group.is_everyone or not self.may(Action.DELETE):
             return None
@@ -122,8 +122,8 @@ class GroupSection(SignedInPage):
             action="Delete",
             title=f"Delete {group.name}?",
             consequences=(
-                f"It gives access to {templates} that you see. Members whom nothing else lets in lose it at once.",
-                "Nobody's account is touched. This cannot be undone.",
+                f"It gives access to {templates} visible to you. Members without other access lose it immediately.",
+                "No account is changed. This cannot be undone.",
             ),
             button=f"Delete {group.name}",
             back_url=group_url(group),
@@ -132,8 +132,8 @@ class GroupSection(SignedInPage):
         )
 
 
-def fresh_form(group: Group) -> GroupForm:
-    """The form with what is stored; the name of ``Everyone`` cannot be changed."""
+def stored_form(group: Group) -> GroupForm:
+    """Return the form with the stored values. The name of ``Everyone`` cannot be changed."""
     form = GroupForm(
         initial={"name": group.name, "quota_allowance": group.quota_allowance, "avatar_url": group.avatar_url}
     )
@@ -147,7 +147,7 @@ class GroupPage(GroupSection):
 
 
 class GroupForms(GroupSection):
-    """A form of the group's page; without anything to send, one is led back there."""
+    """A form of the group's page. GET redirects to the page."""
 
     def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         return self.go(group_url(self.group))
@@ -169,14 +169,14 @@ class GroupSettings(GroupForms):
         except DomainError as error:
             if isinstance(error, Forbidden):
                 raise
-            form.refuse(error)
+            form.show_error(error)
             self.group.refresh_from_db()
             return self.page(form=form, status=error.status_code)
         return self.go(group_url(self.group), "The group is saved.")
 
 
 class AddMember(GroupForms):
-    """Adds somebody by username or address."""
+    """Adds a user, by username or email address."""
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         form = self.member_form(request.POST)
@@ -191,11 +191,11 @@ class AddMember(GroupForms):
             details = " ".join(problem.detail.replace(str(user.pk), user.username) for problem in error.problems)
             form.add_error("username", details or error.message)
             return self.page(member_form=form, status=error.status_code)
-        return self.go(group_url(self.group), f"{user.username} is in {self.group.name}.")
+        return self.go(group_url(self.group), f"{user.username} is now a member of {self.group.name}.")
 
 
 class RemoveMember(GroupForms):
-    """Asks, and removes the member of the id ``user``."""
+    """Asks for confirmation, and removes the member with the ID ``user``."""
 
     def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         if "user" not in request.GET:
@@ -213,7 +213,7 @@ class RemoveMember(GroupForms):
         member = self._member()
         self.change(GroupChange(remove_users=[request.GET.get("user", "")]))
         name = member.username if member else "The user"
-        return self.go(group_url(self.group), f"{name} is no longer in {self.group.name}.")
+        return self.go(group_url(self.group), f"{name} is no longer a member of {self.group.name}.")
 
     def _member(self) -> User | None:
         known = parse_uuid(self.request.GET.get("user", ""))
@@ -221,7 +221,7 @@ class RemoveMember(GroupForms):
 
 
 class DeleteGroup(GroupSection):
-    """Asks, and deletes the group."""
+    """Asks for confirmation, and deletes the group."""
 
     def get(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         question = self.deletion(reach_of(self.actor, self.group))

@@ -1,4 +1,4 @@
-"""The groups of all organizations that one may see, and making one."""
+"""The list of groups, and creating a group."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -48,7 +48,7 @@ class GroupForm(ConsoleForm):
         label="Avatar",
         max_length=1024,
         required=False,
-        help_text="An address for clients that show pictures. This console never fetches it.",
+        help_text="The URL of a picture, for clients that show it. This console never loads it.",
     )
 
 
@@ -74,7 +74,7 @@ def _organization_link(group: Group) -> SafeString:
     return format_html('<a href="{}">{}</a>', organization_url(organization), name)
 
 
-# Of groups with ``counted``.
+# For groups annotated by ``with_member_count``.
 GROUP_LIST = Listing[Any](
     Column("Group", _group_entity, ("name",), "full", phone_label=""),
     Column("Organization", _organization_link, ("organization__name", "organization__display_name")),
@@ -93,7 +93,7 @@ class GroupsPage(SignedInPage):
         query = request.GET.get("q", "").strip()
         organizations = list(visible_organizations(self.actor).order_by("-is_default", "name"))
         wanted = parse_uuid(request.GET.get("organization", ""))
-        found = GROUP_LIST.fetch(counted(groups.visible_groups(self.actor)))
+        found = GROUP_LIST.fetch(with_member_count(groups.visible_groups(self.actor)))
         if wanted:
             found = found.filter(organization=wanted)
         if query:
@@ -111,8 +111,9 @@ class GroupsPage(SignedInPage):
         return self.show("accounts/groups.html", context, part="accounts/_groups.html")
 
 
-def counted(rows: "QuerySet[Group]") -> "QuerySet[Any]":
-    """Adds ``member_count``: active members, those of the organization for ``Everyone``."""
+def with_member_count(rows: "QuerySet[Group]") -> "QuerySet[Any]":
+    """Annotate groups with ``member_count``, the number of active members; for ``Everyone`` those of the
+    organization."""
     active = Q(user__deleted=False, user__status=UserStatus.ACTIVE)
     own = GroupMembership.objects.filter(active, group=OuterRef("pk")).order_by().values("group")
     everyone = Membership.objects.filter(active, organization=OuterRef("pk")).order_by().values("organization")
@@ -126,13 +127,13 @@ def counted(rows: "QuerySet[Group]") -> "QuerySet[Any]":
 
 
 def organizations_to_group(actor: Actor, organizations: Sequence[Organization]) -> list[Organization]:
-    """Those in which the actor may make groups."""
+    """The organizations in which the actor may create groups."""
     create = (Action.CREATE, Resource.GROUP)
     return [row for row in organizations if allowed(actor, *create, organization_id=row.pk)]
 
 
 class NewGroup(SignedInPage):
-    """Makes a group, without members at first."""
+    """Creates a group, without members."""
 
     section = "groups"
 
@@ -140,7 +141,7 @@ class NewGroup(SignedInPage):
         visible = list(visible_organizations(self.actor).order_by("-is_default", "name"))
         self.organizations = organizations_to_group(self.actor, visible)
         if not self.organizations:
-            raise Forbidden("Only administrators of users, or of an organization, make groups.")
+            raise Forbidden("Only user administrators and administrators of an organization can create groups.")
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return self._page(NewGroupForm(self.organizations, initial={"organization": request.GET.get("organization")}))
@@ -155,9 +156,9 @@ class NewGroup(SignedInPage):
         try:
             group = groups.create_group(self.actor, organization, **given)
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self._page(form, error.status_code)
-        return self.go(group_url(group), f"{group.name} is ready: add its first members.")
+        return self.go(group_url(group), f"{group.name} is created. Add its first members.")
 
     def _page(self, form: NewGroupForm, status: int = 200) -> HttpResponseBase:
         context = {"form": form, "trail": [GROUPS, ("New group", "")], "cancel_url": reverse("groups")}

@@ -1,4 +1,4 @@
-"""Organizations, their members and what these may do there."""
+"""Organizations, their members and the roles of members."""
 
 import uuid
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ ORGANIZATIONS = ("Organizations", "/organizations")
 
 
 def check_name(value: str) -> None:
-    """Raises ValidationError for a word that stands where a path names an organization."""
+    """Raise ValidationError for a name that paths use for something else."""
     if value.lower() == organizations.DEFAULT or parse_uuid(value):
         raise forms.ValidationError("This name is reserved.")
 
@@ -46,7 +46,7 @@ class OrganizationForm(ConsoleForm):
         rf"\A{USERNAME_PATTERN.pattern}\Z",
         label="Name",
         max_length=32,
-        help_text="Letters, digits and single dashes between them. It stands in addresses.",
+        help_text="Letters, digits and single dashes between them. It is part of addresses.",
         error_messages={"invalid": "This is not a valid name."},
         validators=[check_name],
     )
@@ -59,7 +59,7 @@ class OrganizationSettingsForm(OrganizationForm):
         label="Icon",
         max_length=256,
         required=False,
-        help_text="An address such as /icon/docker.png. It is never fetched: its name chooses one of our symbols.",
+        help_text="A path such as /icon/docker.png. It is never fetched: the file name selects a built-in symbol.",
     )
 
 
@@ -69,7 +69,7 @@ def may_create_organizations(actor: Actor) -> bool:
 
 def _organization_entity(organization: Organization) -> SafeString:
     picture = tile(organization.icon) if organization.icon else cells.icon_tile("network")
-    note = f"{organization.name}, the default one" if organization.is_default else organization.name
+    note = f"{organization.name}, default" if organization.is_default else organization.name
     return cells.entity(picture, name_of(organization), note, url=organization_url(organization))
 
 
@@ -85,7 +85,7 @@ ORGANIZATION_LIST = Listing[Any](
 
 
 class OrganizationsPage(SignedInPage):
-    """The organizations one may see, with their number of active members."""
+    """The visible organizations, with their numbers of active members."""
 
     section = "organizations"
 
@@ -104,13 +104,13 @@ class OrganizationsPage(SignedInPage):
 
 
 class NewOrganization(SignedInPage):
-    """Makes an organization that the actor administers, for owners."""
+    """Creates an organization that the actor administers, for owners."""
 
     section = "organizations"
 
     def prepare(self) -> None:  # type: ignore[override]
         if not may_create_organizations(self.actor):
-            raise Forbidden("Only owners make organizations.")
+            raise Forbidden("Only owners can create organizations.")
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return self._page(OrganizationForm())
@@ -122,7 +122,7 @@ class NewOrganization(SignedInPage):
         try:
             organization = organizations.create_organization(self.actor, **form.cleaned_data)
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self._page(form, error.status_code)
         return self.go(organization_url(organization), f"{organization.name} is ready. You administer it.")
 
@@ -131,7 +131,7 @@ class NewOrganization(SignedInPage):
         return self.show("accounts/new_organization.html", {"form": form, "trail": trail}, status=status)
 
 
-# ---------------------------------------------------------------------- one of them
+# ---------------------------------------------------------------------- one organization
 def name_of(organization: Organization) -> str:
     return organization.display_name or organization.name
 
@@ -163,14 +163,14 @@ MEMBER_LIST = Listing[MemberRow](
         "full",
         phone_label="",
     ),
-    Column("May", "accounts/_member_role.html", ("roles",), "wide"),
+    Column("Role", "accounts/_member_role.html", ("roles",), "wide"),
     Column("Member since", lambda row: ago(row.member.created_at), ("created_at",), "number muted"),
     Column("Remove", _removal_button, ("organization",), "right", hide_heading=True),
 )
 
 
 class OrganizationSection(SignedInPage):
-    """A page about one organization that the actor may see, as ``self.organization``."""
+    """A page about one visible organization, ``self.organization``."""
 
     section = "organizations"
     organization: Organization
@@ -227,7 +227,7 @@ class OrganizationSection(SignedInPage):
         return self.show("accounts/organization.html", context, status=status)
 
     def _may_change(self, member: Membership) -> bool:
-        """Nobody changes their own roles, but owners."""
+        """True if the actor may change the member's role: only owners change their own."""
         return member.user_id != self.actor.id or SiteRole.OWNER in self.actor.site_roles
 
 
@@ -237,12 +237,12 @@ class OrganizationPage(OrganizationSection):
 
 
 class OrganizationSettings(OrganizationSection):
-    """Name, display name, description and icon, for those who may change them."""
+    """Name, display name, description and icon, for the administrators of the organization."""
 
     def prepare(self, organization_id: uuid.UUID) -> None:  # type: ignore[override]
         super().prepare(organization_id)
         if not self.may(Action.UPDATE, Resource.ORGANIZATION):
-            raise Forbidden("Only its administrators change an organization.")
+            raise Forbidden("Only administrators of the organization can change it.")
 
     def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         fields = OrganizationSettingsForm.base_fields
@@ -257,7 +257,7 @@ class OrganizationSettings(OrganizationSection):
         except NotFound:
             raise
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             self.organization.refresh_from_db()
             return self._form_page(form, error.status_code)
         return self.go(organization_url(self.organization), "The settings are saved.")
@@ -269,14 +269,14 @@ class OrganizationSettings(OrganizationSection):
 
 
 class OrganizationForms(OrganizationSection):
-    """A form of the organization's page; without anything to send, one is led back there."""
+    """A form of the organization's page. GET redirects to the page."""
 
     def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         return self.go(organization_url(self.organization))
 
 
 class AddOrganizationMember(OrganizationForms):
-    """Makes somebody a member, by username or address."""
+    """Adds a user as a member, by username or email address."""
 
     def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         form = MemberForm(self.actor, request.POST)
@@ -294,18 +294,18 @@ class AddOrganizationMember(OrganizationForms):
 
 
 class SetMemberRole(OrganizationForms):
-    """Makes the member of the id ``user`` an administrator, or takes that away: ``role`` may be blank."""
+    """Sets the role of the member with the ID ``user``: an administrator, or with a blank ``role`` a plain member."""
 
     def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         member = self.member(request.POST.get("user", ""))
         role = request.POST.get("role", "")
         organizations.set_member_roles(self.actor, member, [role] if role else [])
-        what = "administers the organization" if role else "is a member like others"
+        what = "administers the organization" if role else "is a member without a role"
         return self.go(organization_url(self.organization), f"{member.user.username} now {what}.")
 
 
 class RemoveOrganizationMember(OrganizationForms):
-    """Asks, and ends the membership of the id ``user``."""
+    """Asks for confirmation, and removes the member with the ID ``user``."""
 
     def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         if "user" not in request.GET:
@@ -321,8 +321,8 @@ class RemoveOrganizationMember(OrganizationForms):
             action="Remove",
             title=f"Remove {user.username} from {name}?",
             consequences=(
-                "They leave its groups, and lose what those and the organization give access to.",
-                "Their account stays, and so does what they made.",
+                "The user leaves its groups, and loses the access that the groups and the organization give.",
+                "The account and the objects that the user created stay.",
             ),
             button=f"Remove {user.username}",
             back_url=url,

@@ -1,4 +1,4 @@
-"""Finding people for pages: those that an address names, and those that somebody types."""
+"""Users on pages: found by an address, found by what is typed, and shown in lists."""
 
 import uuid
 from typing import Any
@@ -22,12 +22,12 @@ from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.users import visible_users
 
 SUGGESTIONS = 8
-# What a new password has to be.
-HARD_TO_GUESS = f"At least {settings.PASSWORD_LENGTH} characters, none of the common ones."
+# The rules of a new password.
+PASSWORD_RULES = f"At least {settings.PASSWORD_LENGTH} characters, and not a common password."
 
 
 def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
-    """The user whose page it is. Raises NotFound."""
+    """Return the visible user of that ID. Raises NotFound."""
     user = visible_users(actor).filter(pk=user_id).first()
     if user is None:
         raise NotFound
@@ -35,26 +35,26 @@ def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
 
 
 def active_users(actor: Actor) -> UserQuerySet:
-    """Users that the actor may see and who may sign in."""
+    """The active users that are visible to the actor."""
     return visible_users(actor).filter(status=UserStatus.ACTIVE)
 
 
-def typed_user(actor: Actor, text: str) -> User | None:
-    """The active user of that username or address, if the actor knows one."""
+def find_typed_user(actor: Actor, text: str) -> User | None:
+    """Return the visible active user of that username or email address, or None."""
     users = active_users(actor)
     name = text.strip()
     return users.filter(username__iexact=name).first() or users.filter(email__iexact=name).first()
 
 
 def user_entity(user: User, *, with_email: bool = False) -> SafeString:
-    """A user in a list, leading to their page. A user without a full name has the email below instead, if wanted."""
+    """A user in a list, linked to the user's page, with the full name below, or if wanted the email address."""
     note = user.name or (user.email if with_email else "")
     return cells.entity(cells.avatar(user.username), user.username, note, url=user_url(user))
 
 
 class MemberForm(ConsoleForm):
-    """Who is to be a member; the cleaned value is the user. Members of ``organization``, or everybody whom the actor
-    knows, are suggested as one types."""
+    """Selects a user; the cleaned value is the ``User``. While typing, members of ``organization``, or all users
+    visible to the actor, are suggested."""
 
     username = forms.CharField(
         max_length=254,
@@ -78,15 +78,14 @@ class MemberForm(ConsoleForm):
         self.fields["username"].widget.attrs["hx-get"] = f"{page_url('people')}{narrowed}"
 
     def clean_username(self) -> User:
-        user = typed_user(self.actor, self.cleaned_data["username"])
+        user = find_typed_user(self.actor, self.cleaned_data["username"])
         if user is None:
-            raise forms.ValidationError("You know nobody of that name or address.")
+            raise forms.ValidationError("No such user.")
         return user
 
 
 class SuggestPeople(SignedInPage):
-    """Usernames that begin with what is being typed, for a list of suggestions; ``organization`` narrows them to its
-    members."""
+    """Suggests usernames that begin with the typed text; ``organization`` limits them to its members."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         start = request.GET.get("username", "").strip()

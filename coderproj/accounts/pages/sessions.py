@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from coderproj.accounts.pages.people import HARD_TO_GUESS
+from coderproj.accounts.pages.people import PASSWORD_RULES
 from coderproj.base.errors import DomainError, Forbidden, TooManyRequests
 from coderproj.base.identifiers import parse_uuid
 from coderproj.console import session
@@ -45,7 +45,7 @@ class SetUpForm(ConsoleForm):
         label="Password",
         max_length=64,
         strip=False,
-        help_text=HARD_TO_GUESS,
+        help_text=PASSWORD_RULES,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
 
@@ -57,7 +57,7 @@ class SetUpForm(ConsoleForm):
 
 
 class SignIn(PublicPage):
-    """Signing in. Public by its nature."""
+    """Signing in. Public by nature."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if session.actor_of(request):
@@ -72,10 +72,10 @@ class SignIn(PublicPage):
             return self._form(request, form)
         try:
             if not password_attempt_allowed(request):
-                raise TooManyRequests("Too many tries from your address: wait a minute.")
+                raise TooManyRequests("Too many attempts from your address: wait a minute.")
             _, token = services.log_in(**form.cleaned_data, client=client_of(request))
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             response = self._form(request, form, status=error.status_code)
             if error.status_code == 429:
                 response["Retry-After"] = str(WINDOW_SECONDS)
@@ -94,14 +94,14 @@ class SignOut(SignedInPage):
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         services.log_out(self.actor)
-        list(get_messages(request))  # what was to be read next is nobody else's business
+        list(get_messages(request))  # messages for this user must not be shown to the next one
         response = redirect("sign-in")
         session.end(request, response)
         return response
 
 
 class SetUp(PublicPage):
-    """The first user of a deployment. Public: nobody can sign in before."""
+    """Creates the first user of a deployment. Public: no account exists before."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if services.first_user_exists():
@@ -120,17 +120,18 @@ class SetUp(PublicPage):
         except services.AlreadySetUp:
             return redirect("sign-in")
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self.show("accounts/set_up.html", {"form": form}, status=error.status_code)
-        response = self.go(HOME, "Welcome! Start with a template of your own, or with a starter.")
+        response = self.go(HOME, "Welcome! Start with your own template or with a starter.")
         session.start(request, response, token)
         return response
 
 
 class AdminSignIn(PublicPage):
-    """The admin's door, public: whoever is signed in and stands before it has no role that opens it."""
+    """The admin's sign-in page. Public: it redirects callers without a session, and answers 403 to users without a role
+    for the admin."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if session.actor_of(request) is None:
             return redirect(f"{reverse('sign-in')}?{request.GET.urlencode()}")
-        raise Forbidden("The admin is open to owners and auditors.")
+        raise Forbidden("Only owners and auditors can use the admin.")

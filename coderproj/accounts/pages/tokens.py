@@ -1,4 +1,4 @@
-"""API tokens: one's own, and for owners those of others. A token is shown once, when it is made."""
+"""API tokens: the actor's own, and for owners those of other users. A token is shown once, after it is created."""
 
 import uuid
 from collections.abc import Iterable
@@ -33,8 +33,8 @@ DAY = 86_400
 LIFETIMES = (7, 30, 90, 365)
 DEFAULT_DAYS = 30
 SCOPES = {
-    KeyScope.ALL.value: "Everything its owner may do",
-    KeyScope.APPLICATION_CONNECT.value: "Connect to applications, nothing else",
+    KeyScope.ALL.value: "All permissions of its owner",
+    KeyScope.APPLICATION_CONNECT.value: "Connect to applications only",
 }
 
 
@@ -42,10 +42,12 @@ class TokenForm(ConsoleForm):
     name = forms.CharField(
         label="Name",
         max_length=64,
-        help_text="What will use it, such as a laptop or a pipeline. It tells tokens apart.",
+        help_text="The machine or program that will use it, such as a laptop or a pipeline.",
     )
-    lifetime = forms.TypedChoiceField(label="Ends after", coerce=int, help_text="In time, replace it with a new one.")
-    scope = forms.ChoiceField(label="May", choices=list(SCOPES.items()))
+    lifetime = forms.TypedChoiceField(
+        label="Expires after", coerce=int, help_text="Replace it with a new token before then."
+    )
+    scope = forms.ChoiceField(label="Scope", choices=list(SCOPES.items()))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,7 +71,7 @@ class TokenRow:
 
 
 def _token_entity(row: TokenRow) -> SafeString:
-    name = row.key.name or "Without a name"
+    name = row.key.name or "Unnamed"
     id_ = format_html('<small class="mono">{}</small>', row.key.pk)
     inner = format_html("{}<span><strong>{}</strong>{}</span>", cells.icon_tile("key-round"), name, id_)
     return format_html('<span class="entity">{}</span>', inner)
@@ -93,16 +95,16 @@ def _revocation_button(row: TokenRow) -> SafeString | str:
 
 TOKEN_LIST = Listing[TokenRow](
     Column("Token", _token_entity, classes="wide", phone_label=""),
-    Column("May", lambda row: SCOPES.get(row.key.scope, row.key.scope), classes="full muted"),
+    Column("Scope", lambda row: SCOPES.get(row.key.scope, row.key.scope), classes="full muted"),
     Column("Last used", lambda row: cells.ago_or_never(row.key.last_used), classes="number"),
-    Column("Ends", _end, classes="number"),
+    Column("Expires", _end, classes="number"),
     Column("Created", lambda row: ago(row.key.created_at), classes="number muted"),
     Column("Revoke", _revocation_button, classes="right", hide_heading=True),
 )
 
 
 def token_table(actor: Actor, keys: Iterable[ApiKey], *, back_url: str) -> Table[TokenRow]:
-    """The list of one user's tokens."""
+    """Return the list of one user's tokens."""
     return TOKEN_LIST.table(
         [TokenRow(key, revocation_of(key, back_url) if may_revoke(actor, key) else None) for key in keys]
     )
@@ -121,7 +123,7 @@ def may_revoke(actor: Actor, key: ApiKey) -> bool:
 
 
 def revocation_of(key: ApiKey, back_url: str) -> Question:
-    """The question before a token ends."""
+    """Return the question before a token is revoked."""
     used = f"It was last used {age(key.last_used)}." if key.last_used else "It was never used."
     return Question(
         key=f"revoke-{key.pk}",
@@ -129,7 +131,7 @@ def revocation_of(key: ApiKey, back_url: str) -> Question:
         action="Revoke",
         title=f"Revoke {key.name or key.pk}?",
         consequences=(
-            "Whatever uses it is refused from its next request on. A revoked token never comes back: make a new one.",
+            "Programs that use it are rejected from their next request on. A revoked token cannot be restored.",
             used,
         ),
         button=f"Revoke {key.name or key.pk}",
@@ -140,7 +142,7 @@ def revocation_of(key: ApiKey, back_url: str) -> Question:
 
 
 class Tokens(SignedInPage):
-    """One's own API tokens."""
+    """The actor's own API tokens."""
 
     section = "tokens"
 
@@ -152,7 +154,7 @@ class Tokens(SignedInPage):
 
 
 class NewToken(SignedInPage):
-    """Makes a token for oneself, or for anybody as an owner."""
+    """Creates a token for the actor, or as an owner for any user."""
 
     section = "tokens"
     user: User
@@ -179,7 +181,7 @@ class NewToken(SignedInPage):
                 name=given["name"],
             )
         except DomainError as error:
-            _name_taken(error, form)
+            _show_token_error(error, form)
             return self._page(form, status=error.status_code)
         response = self._page(form, token=token)
         response["Cache-Control"] = "no-store"
@@ -202,16 +204,16 @@ class NewToken(SignedInPage):
         return self.show("accounts/new_token.html", context, status=status)
 
 
-def _name_taken(error: DomainError, form: TokenForm) -> None:
+def _show_token_error(error: DomainError, form: TokenForm) -> None:
     """Show the error; the API's ``token_name`` is the form's ``name``."""
     if any(problem.field == "token_name" for problem in error.problems):
-        form.add_error("name", "There is a token of this name.")
+        form.add_error("name", "A token with this name exists.")
     else:
-        form.refuse(error)
+        form.show_error(error)
 
 
 class RevokeToken(SignedInPage):
-    """Asks, and ends a token."""
+    """Asks for confirmation, and revokes a token."""
 
     section = "tokens"
     key: ApiKey

@@ -1,4 +1,4 @@
-"""A user: who they are, what they belong to, what may be done with them."""
+"""A user: profile, memberships, and the actions of administrators."""
 
 import uuid
 from typing import Any
@@ -24,15 +24,15 @@ from coderproj.identity.rbac import ROLES, Action, Resource, allowed, assignable
 from coderproj.identity.roles import SiteRole
 
 
-# ---------------------------------------------------------------------- what is offered
-def _in_others_hands(actor: Actor, user: User) -> bool:
-    """An owner's account is in owners' hands alone."""
+# ---------------------------------------------------------------------- actions that are offered
+def _is_protected_owner(actor: Actor, user: User) -> bool:
+    """True for another owner's account, which only owners may change."""
     return user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles
 
 
 def may_update(actor: Actor, user: User) -> bool:
-    """Whether the actor may change the profile: their own, or as an administrator of users."""
-    return allowed(actor, Action.UPDATE, Resource.USER, owner_id=user.pk) and not _in_others_hands(actor, user)
+    """True if the actor may change the profile: their own, or as a user administrator."""
+    return allowed(actor, Action.UPDATE, Resource.USER, owner_id=user.pk) and not _is_protected_owner(actor, user)
 
 
 def may_set_roles(actor: Actor, user: User) -> bool:
@@ -40,7 +40,7 @@ def may_set_roles(actor: Actor, user: User) -> bool:
 
 
 def suspension_of(actor: Actor, user: User) -> Question | None:
-    """The question before a user is locked out, or None where it is not offered."""
+    """Return the question before a user is suspended, or None if suspending is not offered."""
     administers = allowed(actor, Action.UPDATE, Resource.USER)
     if not administers or user.pk == actor.id or SiteRole.OWNER in user.site_roles or not user.is_active:
         return None
@@ -50,19 +50,22 @@ def suspension_of(actor: Actor, user: User) -> Question | None:
         action="Suspend",
         title=f"Suspend {user.username}?",
         consequences=(
-            "They are signed out everywhere at once, and all their API tokens end.",
-            "They cannot sign in until somebody activates them. Groups, roles and what they made stay.",
+            "All sessions and API tokens of the user end immediately.",
+            (
+                "The user cannot sign in until an administrator activates the account. "
+                "Groups, roles and created objects stay."
+            ),
         ),
         button=f"Suspend {user.username}",
         back_url=user_url(user),
-        back_label="Leave them in",
+        back_label="Keep the user active",
         danger=True,
     )
 
 
 def deletion_of(actor: Actor, user: User) -> Question | None:
-    """The question before a user is deleted, or None where it is not offered."""
-    may = allowed(actor, Action.DELETE, Resource.USER) and not _in_others_hands(actor, user)
+    """Return the question before a user is deleted, or None if deleting is not offered."""
+    may = allowed(actor, Action.DELETE, Resource.USER) and not _is_protected_owner(actor, user)
     if not may or user.pk == actor.id:
         return None
     return Question(
@@ -71,8 +74,8 @@ def deletion_of(actor: Actor, user: User) -> Question | None:
         action="Delete",
         title=f"Delete {user.username}?",
         consequences=(
-            "They are signed out everywhere at once, and all their API tokens end. This cannot be undone.",
-            "Templates, versions and the audit log keep their name as the author. Another user may take the name.",
+            "All sessions and API tokens of the user end immediately. This cannot be undone.",
+            "Templates, versions and the audit log keep the name as the author. Another user can take the name.",
         ),
         button=f"Delete {user.username}",
         back_url=user_url(user),
@@ -83,7 +86,7 @@ def deletion_of(actor: Actor, user: User) -> Question | None:
 
 # ---------------------------------------------------------------------- pages
 class UserSection(SignedInPage):
-    """A page about one user whom the actor may see, as ``self.user``."""
+    """A page about one visible user, ``self.user``."""
 
     section = "users"
     user: User
@@ -92,7 +95,7 @@ class UserSection(SignedInPage):
         self.user = find_visible_user(self.actor, user)
 
     def page(self, *, status: int = 200, **forms: Any) -> HttpResponseBase:
-        """The user's page; ``forms`` replace those that were sent with mistakes."""
+        """Return the user's page; ``forms`` are forms with errors, which replace the empty ones."""
         user, actor = self.user, self.actor
         shown = visible_organizations(actor).values("pk")
         memberships = Membership.objects.filter(user=user, organization__in=shown).select_related("organization")
@@ -103,7 +106,7 @@ class UserSection(SignedInPage):
                 (row.organization, [ROLES[role].display_name for role in row.roles if role in ROLES])
                 for row in memberships.order_by("organization__name")
             ],
-            "groups": groups_with(actor, user),
+            "groups": visible_groups_of(actor, user),
             "suspension": suspension_of(actor, user),
             "deletion": deletion_of(actor, user),
             "may_activate": user.status == UserStatus.SUSPENDED and allowed(actor, Action.UPDATE, Resource.USER),
@@ -127,8 +130,8 @@ class UserSection(SignedInPage):
         return self.show("accounts/user.html", context, status=status)
 
 
-def groups_with(actor: Actor, user: User) -> list[Group]:
-    """The groups of a user, of those that the actor may see, by name. One query."""
+def visible_groups_of(actor: Actor, user: User) -> list[Group]:
+    """Return the visible groups of a user, by name. One query."""
     groups = visible_groups(actor).filter(memberships__user=user).select_related("organization")
     return list(groups.order_by("name", "organization__name"))
 
@@ -139,7 +142,7 @@ class UserPage(UserSection):
 
 
 class UserForms(UserSection):
-    """A form of the user's page; without anything to send, one is led back there."""
+    """A form of the user's page. GET redirects to the page."""
 
     def get(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         return self.go(user_url(self.user))
@@ -157,14 +160,14 @@ class Profile(UserForms):
         except DomainError as error:
             if isinstance(error, Forbidden):
                 raise
-            form.refuse(error)
+            form.show_error(error)
             self.user.refresh_from_db()
             return self.page(profile_form=form, status=error.status_code)
         return self.go(user_url(self.user), "The profile is saved.")
 
 
 class SiteRoles(UserForms):
-    """Gives a user exactly the roles that are ticked."""
+    """Sets the site roles of a user to the selected ones."""
 
     def post(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         form = RolesForm(request.POST)
@@ -175,14 +178,14 @@ class SiteRoles(UserForms):
         except DomainError as error:
             if isinstance(error, Forbidden):
                 raise
-            form.refuse(error)
+            form.show_error(error)
             return self.page(roles_form=form, status=error.status_code)
         roles = ", ".join(role_names(self.user)) or "Member"
-        return self.go(user_url(self.user), f"{self.user.username} is now: {roles}.")
+        return self.go(user_url(self.user), f"Site roles of {self.user.username}: {roles}.")
 
 
 class NewPassword(UserForms):
-    """Sets a password for somebody else; one's own is changed under the account, which asks for the old one."""
+    """Sets the password of another user. Users change their own on the Account page, which asks for the old one."""
 
     def post(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         if self.user.pk == self.actor.id:
@@ -195,17 +198,17 @@ class NewPassword(UserForms):
         except DomainError as error:
             if isinstance(error, Forbidden):
                 raise
-            form.refuse(error)
+            form.show_error(error)
             return self.page(password_form=form, status=error.status_code)
-        return self.go(user_url(self.user), f"{self.user.username} has a new password, and is signed out everywhere.")
+        return self.go(user_url(self.user), f"{self.user.username} has a new password and is signed out everywhere.")
 
 
 class UserQuestion(UserSection):
-    """Asks before something is done with a user; what is not offered answers 403."""
+    """Asks for confirmation before an action on a user. An action that is not offered answers 403."""
 
     def question(self) -> Question | None:
-        """What is asked; None where it is not offered. Every page defines it."""
-        raise NotImplementedError  # abstract: the page's own
+        """Return the question, or None if the action is not offered."""
+        raise NotImplementedError  # abstract
 
     def get(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         question = self.question()
@@ -221,15 +224,15 @@ class SuspendUser(UserQuestion):
 
     def post(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         users.suspend(self.actor, self.user)
-        return self.go(user_url(self.user), f"{self.user.username} is suspended, and signed out everywhere.")
+        return self.go(user_url(self.user), f"{self.user.username} is suspended and signed out everywhere.")
 
 
 class ActivateUser(UserForms):
-    """Lets a suspended user in again."""
+    """Activates a suspended user."""
 
     def post(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         users.activate(self.actor, self.user)
-        return self.go(user_url(self.user), f"{self.user.username} can sign in again. Tokens that ended stay ended.")
+        return self.go(user_url(self.user), f"{self.user.username} can sign in again. Revoked tokens stay revoked.")
 
 
 class DeleteUser(UserQuestion):

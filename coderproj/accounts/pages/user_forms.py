@@ -2,7 +2,7 @@
 
 from django import forms
 
-from coderproj.accounts.pages.people import HARD_TO_GUESS
+from coderproj.accounts.pages.people import PASSWORD_RULES
 from coderproj.accounts.serializers.users import PASSWORD_LENGTH, USERNAME_LENGTH
 from coderproj.base.identifiers import parse_uuid
 from coderproj.console.forms import ConsoleForm
@@ -10,7 +10,7 @@ from coderproj.identity import users
 from coderproj.identity.roles import SiteRole
 
 ROLE_HINTS = {
-    SiteRole.OWNER: "everything, everywhere",
+    SiteRole.OWNER: "all permissions",
     SiteRole.TEMPLATE_ADMIN: "all templates, their versions and jobs",
     SiteRole.USER_ADMIN: "users, groups and memberships",
     SiteRole.AUDITOR: "reads templates and the audit log",
@@ -18,7 +18,7 @@ ROLE_HINTS = {
 
 
 def check_username(value: str) -> None:
-    """Raises ValidationError for a word that stands where a path names a user."""
+    """Raise ValidationError for a name that paths use for something else."""
     if value.lower() in users.RESERVED_USERNAMES or parse_uuid(value):
         raise forms.ValidationError("This username is reserved.")
 
@@ -42,7 +42,7 @@ class ProfileForm(ConsoleForm):
         label="Avatar",
         max_length=1024,
         required=False,
-        help_text="An address for clients that show pictures. This console never fetches it.",
+        help_text="The URL of a picture, for clients that show it. This console never loads it.",
     )
 
 
@@ -60,6 +60,6 @@ class NewPasswordForm(ConsoleForm):
         label="New password",
         max_length=PASSWORD_LENGTH,
         strip=False,
-        help_text=HARD_TO_GUESS,
+        help_text=PASSWORD_RULES,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )

@@ -1,4 +1,4 @@
-"""Everybody whom one may see, and making users."""
+"""The list of users, and creating a user."""
 
 from operator import attrgetter
 from typing import Any
@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import user_url
-from coderproj.accounts.pages.people import HARD_TO_GUESS, user_entity
+from coderproj.accounts.pages.people import PASSWORD_RULES, user_entity
 from coderproj.accounts.pages.user_forms import username_field
 from coderproj.accounts.serializers.users import PASSWORD_LENGTH
 from coderproj.base.errors import DomainError, Forbidden, Invalid
@@ -34,7 +34,7 @@ SHOWN = {"": "All", "active": "Active", "suspended": "Suspended"}
 
 
 class UsersPage(SignedInPage):
-    """The users one may see, with search and filter in the address."""
+    """The visible users, with search and filter in the address."""
 
     section = "users"
 
@@ -65,7 +65,7 @@ class UsersPage(SignedInPage):
 
 
 def role_names(user: User) -> list[str]:
-    """The site roles of a user, as people call them."""
+    """The display names of a user's site roles."""
     return [ROLES[role].display_name for role in user.site_roles if role in ROLES]
 
 
@@ -87,20 +87,20 @@ def may_create_users(actor: Actor) -> bool:
     return allowed_everywhere(actor, Action.CREATE, Resource.USER)
 
 
-# ---------------------------------------------------------------------- making one
+# ---------------------------------------------------------------------- creating a user
 class NewUserForm(ConsoleForm):
     username = username_field()
-    email = forms.EmailField(label="Email", max_length=254, help_text="They sign in with it.")
+    email = forms.EmailField(label="Email", max_length=254, help_text="The user signs in with it.")
     name = forms.CharField(label="Full name", max_length=128, required=False)
     password = forms.CharField(
         label="Password",
         max_length=PASSWORD_LENGTH,
         strip=False,
-        help_text=f"{HARD_TO_GUESS} Tell it to them; they can change it under their account.",
+        help_text=f"{PASSWORD_RULES} Send it to the user, who can change it on the Account page.",
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
     organizations = forms.MultipleChoiceField(
-        label="Member of", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose one at least."}
+        label="Member of", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one."}
     )
 
     def __init__(self, organizations: list[Organization], *args: Any, **kwargs: Any) -> None:
@@ -116,13 +116,13 @@ class NewUserForm(ConsoleForm):
 
 
 class NewUser(SignedInPage):
-    """Makes a user, for administrators of users."""
+    """Creates a user, for user administrators."""
 
     section = "users"
 
     def prepare(self) -> None:  # type: ignore[override]
         if not may_create_users(self.actor):
-            raise Forbidden("Only administrators of users make new ones.")
+            raise Forbidden("Only user administrators can create users.")
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return self._page(NewUserForm(self._organizations()))
@@ -142,12 +142,12 @@ class NewUser(SignedInPage):
                 organizations=form.chosen(),
             )
         except DomainError as error:
-            form.refuse(error)
+            form.show_error(error)
             return self._page(form, error.status_code)
         return self.go(user_url(user), f"{user.username} can sign in as {user.email}.")
 
     def _organizations(self) -> list[Organization]:
-        """Those to which the actor may add members."""
+        """The organizations to which the actor may add members."""
         rows = visible_organizations(self.actor).order_by("-is_default", "name")
         create = (Action.CREATE, Resource.ORGANIZATION_MEMBER)
         return [row for row in rows if allowed(self.actor, *create, organization_id=row.pk)]

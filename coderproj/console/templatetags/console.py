@@ -1,4 +1,4 @@
-"""Small pieces of pages: icons, statuses, times, lengths of time."""
+"""Small pieces of pages: icons, statuses, times, durations."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,10 +26,10 @@ SENTENCE_ENDS = (".", "!", "?", "\N{HORIZONTAL ELLIPSIS}", ":")
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-# Longest first: what ``ago`` counts in.
+# The units of ``ago``, longest first.
 AGES = ((365 * DAY, "y"), (30 * DAY, "mo"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
 
-# What a status looks like: its colour's class, its icon, its word.
+# The look of a status: CSS class, icon, label.
 STATUSES = {
     "pending": ("pending", "clock", "Pending"),
     "running": ("running", "loader-circle", "Running"),
@@ -50,7 +50,7 @@ STATUSES = {
     "expired": ("canceled", "clock", "Expired"),
 }
 
-# Words in the address of a template's icon, with the class and the symbol that stand for them: icons are never fetched.
+# Words in the address of a template's icon, with CSS class and symbol. Icons are never fetched.
 BRANDS: dict[str, tuple[str, str]] = {
     word: (name, symbol)
     for words, name, symbol in (
@@ -73,7 +73,7 @@ UNKNOWN_BRAND = ("none", "box")
 
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
-    """A symbol of the sprite; decoration, so what it means has to be said in words as well."""
+    """A symbol of the sprite. It is decoration: the text must carry its meaning as well."""
     return _icon(name, classes, static("console/icons.svg"))
 
 
@@ -84,11 +84,12 @@ def _icon(name: str, classes: str, sprite: str) -> SafeString:
 
 @register.simple_tag
 def status(state: str, label: str = "", *, chip: bool = False, bare: bool = False) -> SafeString:
-    """Icon, word and colour of a state; ``chip`` for a background, ``bare`` to leave the word to screen readers."""
+    """Icon, label and colour of a state; ``chip`` adds a background, ``bare`` shows the label to screen readers
+    only."""
     return _status(state, label, chip, bare, static("console/icons.svg"))
 
 
-@lru_cache(maxsize=256, typed=True)  # a text that is safe and one that is not are told apart
+@lru_cache(maxsize=256, typed=True)  # safe and unsafe strings are different keys
 def _status(state: str, label: str, chip: bool, bare: bool, sprite: str) -> SafeString:
     kind, symbol, word = STATUSES.get(state, ("idle", "circle-dashed", state.replace("_", " ").capitalize()))
     word = label or word
@@ -112,24 +113,24 @@ def _tile(brand: str, large: bool, sprite: str) -> SafeString:
 
 @register.simple_tag
 def symbol(address: str) -> SafeString:
-    """The symbol for the address of an icon, within a line. Nothing for one that is not known."""
+    """The symbol for the address of an icon, within a line. Empty if it is unknown."""
     key = _brand_of(address)
     return icon(BRANDS[key][1]) if key else SafeString()
 
 
 @lru_cache(maxsize=256)
 def _brand_of(address: str) -> str:
-    """The word of BRANDS in the file name of an icon's address, or nothing."""
+    """The word of BRANDS in the file name of an icon's address, or an empty string."""
     try:
         name = urlsplit(address).path.rpartition("/")[2].partition(".")[0].lower()
-    except ValueError:  # what is no address has no picture
+    except ValueError:  # not an address
         return ""
     return next((word for word in name.replace("_", "-").split("-") if word in BRANDS), "")
 
 
 @register.simple_tag(takes_context=True)
 def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
-    """A button to a row's page in the admin, for those who may enter it."""
+    """A button to a row's page in the admin, for users who may enter it."""
     actor = context.get("actor")
     if not actor or not may_enter_admin(actor):
         return SafeString()
@@ -157,10 +158,10 @@ def inline_markdown(text: str) -> SafeString:
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
-    """How long ago a moment was; the exact time on hovering."""
+    """The age of a moment, with the exact time on hover."""
     if moment is None:
         return DASH
-    # Nothing but digits and letters of our own: there is nothing to escape.
+    # Digits and constant letters only: nothing to escape.
     return mark_safe(  # noqa: S308
         f'<time datetime="{moment.isoformat()}" title="{moment:%Y-%m-%d %H:%M:%S} UTC">{age(moment)}</time>'
     )
@@ -177,7 +178,7 @@ def age(moment: datetime) -> str:
 
 @register.filter
 def until(moment: datetime | None) -> SafeString | str:
-    """When a moment will be, ``in 29d``; the exact time on hovering. A dash for never."""
+    """The time until a moment, ``in 29d``, with the exact time on hover. A dash for None."""
     if moment is None:
         return DASH
     seconds = max((moment - timezone.now()).total_seconds(), 0)
@@ -193,7 +194,7 @@ def until(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def duration(seconds: Any) -> str:
-    """A length of time in seconds, as people say it: ``850 ms``, ``8.5 s``, ``42 s``, ``1m 18s``, ``2h 05m``."""
+    """A duration, given in seconds: ``850 ms``, ``8.5 s``, ``42 s``, ``1m 18s``, ``2h 05m``."""
     if seconds is None or seconds == "":
         return DASH
     value = max(float(seconds), 0)
@@ -223,11 +224,11 @@ def short_id(identifier: object) -> str:
 
 @register.filter
 def sentence(text: str) -> str:
-    """The text with a full stop, unless its end has one or another mark."""
+    """The text with a full stop, unless it ends with punctuation."""
     return text if text.rstrip().endswith(SENTENCE_ENDS) else f"{text.rstrip()}."
 
 
 @register.filter
 def dash(value: Any) -> Any:
-    """A dash where there is nothing to say."""
+    """A dash for None and the empty string."""
     return DASH if value is None or value == "" else value

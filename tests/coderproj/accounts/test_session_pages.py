@@ -65,7 +65,7 @@ def test_guessing_ends_with_429(settings):
     answer = sign_in(client, user)
     assert answer.status_code == 429  # the right password as well
     assert int(answer["Retry-After"]) >= 1
-    assert "Too many tries" in text_of(answer)
+    assert "Too many attempts" in text_of(answer)
 
 
 def test_one_comes_to_where_one_wanted_to_go():
@@ -120,7 +120,7 @@ def test_the_first_visitor_becomes_the_owner():
     answer = client.post("/setup", {"username": "ada", "email": "ada@example.test", "password": PASSWORD})
     assert answer["Location"] == "/"
     assert "owner" in User.objects.get().site_roles
-    assert "There is no template yet" in text_of(client.get("/templates"))
+    assert "No templates yet" in text_of(client.get("/templates"))
 
 
 @pytest.mark.parametrize(

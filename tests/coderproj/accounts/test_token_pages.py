@@ -26,8 +26,8 @@ def test_the_list_says_what_a_token_may_and_how_long(member):
     gone, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="old")
     ApiKey.objects.filter(pk=gone.pk).update(expires_at=timezone.now() - timedelta(days=1))
     text = text_of(browser(member).get("/tokens"))
-    assert f"pipeline {key.pk} Everything its owner may do never in 3d" in text
-    assert "Connect to applications, nothing else" in text
+    assert f"pipeline {key.pk} All permissions of its owner never in 3d" in text
+    assert "Connect to applications only" in text
     assert "Expired" in text
 
 
@@ -52,7 +52,7 @@ def test_a_taken_name_and_a_missing_one_are_said_at_the_field(member):
     given = {"name": "laptop", "lifetime": WEEK, "scope": "all"}
     client.post("/tokens/new", given)
     answer = client.post("/tokens/new", given)
-    assert (answer.status_code, "There is a token of this name." in text_of(answer)) == (409, True)
+    assert (answer.status_code, "A token with this name exists." in text_of(answer)) == (409, True)
     assert "This field is required." in text_of(client.post("/tokens/new", given | {"name": " "}))
     assert ApiKey.objects.filter(login_type=LoginType.TOKEN).count() == 1
 
@@ -69,7 +69,9 @@ def test_no_lifetime_is_offered_beyond_the_limit(member, settings):
 def test_revoking_asks_and_ends_it(member):
     key, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="laptop")
     client = browser(member)
-    assert "Whatever uses it is refused from its next request on" in text_of(client.get(f"/tokens/{key.pk}/revoke"))
+    assert "Programs that use it are rejected from their next request on" in text_of(
+        client.get(f"/tokens/{key.pk}/revoke")
+    )
     assert client.post(f"/tokens/{key.pk}/revoke")["Location"] == "/tokens"
     assert not ApiKey.objects.filter(pk=key.pk).exists()
 

@@ -38,7 +38,7 @@ def test_users_are_searched_and_filtered_as_in_the_api(owner, member):
     assert names("?status=suspended") == {"sven"}
     assert names("?status=nonsense") == {"ada", "mira", "sven"}
     assert "is not a search key" in text_of(client.get("/users?q=shoe:42"))
-    assert "Nobody matches" in text_of(client.get("/users?q=nobody-like-that"))
+    assert "No user matches" in text_of(client.get("/users?q=nobody-like-that"))
 
 
 def test_a_member_sees_those_of_their_organizations_and_is_offered_nothing(member, owner):
@@ -48,7 +48,7 @@ def test_a_member_sees_those_of_their_organizations_and_is_offered_nothing(membe
     assert "outside" not in text_of(answer)
     assert "New user" not in text_of(answer)
     text = text_of(client.get(f"/users/{owner.pk}"))
-    for offer in ("Suspend", "Delete", "Save", "API tokens 0", "What they did", "Set the password"):
+    for offer in ("Suspend", "Delete", "Save", "API tokens 0", "Audit log", "Set the password"):
         assert offer not in text.partition("Users ada")[2]
     assert client.get("/users/new").status_code == 403
     assert client.post("/users/new", {}).status_code == 403
@@ -82,7 +82,7 @@ def test_a_user_is_made_in_the_chosen_organizations(user_admin, organization):
         ({"username": "mira"}, "already in use", 409),
         ({"username": "-mira-"}, "This is not a valid username.", 200),
         ({"username": "me"}, "This username is reserved.", 200),
-        ({"organizations": []}, "Choose one at least.", 200),
+        ({"organizations": []}, "Choose at least one.", 200),
     ],
 )
 def test_mistakes_are_said_in_place(change, said, status, user_admin, member, organization):
@@ -110,7 +110,7 @@ def test_a_page_shows_groups_organizations_and_roles(owner, member, organization
 def test_a_user_is_suspended_and_let_in_again(user_admin, member):
     tokens.issue(user=member, login_type=LoginType.TOKEN, name="laptop")
     client = browser(user_admin)
-    assert "all their API tokens end" in text_of(client.get(f"/users/{member.pk}/suspend"))
+    assert "All sessions and API tokens of the user end" in text_of(client.get(f"/users/{member.pk}/suspend"))
     client.post(f"/users/{member.pk}/suspend")
     assert not ApiKey.objects.filter(user=member).exists()
     page = text_of(client.get(f"/users/{member.pk}"))

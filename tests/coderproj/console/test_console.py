@@ -69,7 +69,7 @@ def test_whoever_is_signed_out_comes_back_to_the_page_that_asked_for_a_part(curr
 def test_an_unknown_address_is_a_page_of_ours():
     answer = browser(make_user()).get("/no/such/page")
     assert answer.status_code == 404
-    assert "There is nothing here" in text_of(answer)
+    assert "Page not found" in text_of(answer)
     assert "Templates" in text_of(answer)  # with navigation
 
 
@@ -84,7 +84,7 @@ def test_what_one_may_not_do_is_403():
     organization = make_organization(is_default=True)
     answer = browser(make_user(organizations=(organization,))).get("/templates/new")
     assert answer.status_code == 403
-    assert "You may not do that" in text_of(answer)
+    assert "Not allowed" in text_of(answer)
 
 
 def test_a_forged_form_is_refused():
@@ -105,7 +105,7 @@ def test_a_defect_is_a_page_without_its_text(monkeypatch):
     monkeypatch.setattr("templates_app.pages.listing.job_figures", broken)
     answer = client.get("/templates")
     assert answer.status_code == 500
-    assert "Something broke" in text_of(answer)
+    assert "Something went wrong" in text_of(answer)
     assert "secret reason" not in text_of(answer)
     assert answer["X-Coder-Request-Id"] in text_of(answer)
 
@@ -115,7 +115,7 @@ def test_a_defect_is_a_page_without_its_text(monkeypatch):
     [
         (Invalid.field("name", "Must be shorter."), 400, "name: Must be shorter."),
         (DomainError("The version is archived."), 400, "The version is archived."),
-        (Conflict.taken("template", "web"), 409, "That is taken"),
+        (Conflict.taken("template", "web"), 409, "Already in use"),
     ],
 )
 def test_an_error_speaks_in_its_own_words(error, status, text):
@@ -163,9 +163,9 @@ def test_a_form_shows_what_a_service_objects_to():
 
     form = Form({"name": "web"})
     assert form.is_valid()
-    form.refuse(Conflict.taken("template", "web"))
+    form.show_error(Conflict.taken("template", "web"))
     assert form.errors["name"] == ["This value is already in use and should be unique."]
-    form.refuse(Invalid.field("icon", "Unknown."))
+    form.show_error(Invalid.field("icon", "Unknown."))
     assert form.non_field_errors() == ["Validation failed. Unknown."]
 
 

@@ -15,7 +15,7 @@ class Filters(FiltersForm):
 def test_what_a_form_and_a_service_both_refuse_is_said_once():
     form = Filters({"name": "abcd", "day": "never"})
     problems = [("name", "Too long."), ("day", "No date."), ("day", "Not in the past."), ("kind", "Unknown.")]
-    form.refuse(Invalid(problems=tuple(Problem(*problem) for problem in problems)))
+    form.show_error(Invalid(problems=tuple(Problem(*problem) for problem in problems)))
     assert form.errors["name"] == ["Ensure this value has at most 3 characters (it has 4)."]
     assert form.errors["day"] == ["No date.", "Not in the past."]
     assert form.non_field_errors() == ["kind: Unknown."]

@@ -17,7 +17,7 @@ def web(owner, organization):
 
 
 def results(client, text: str) -> str:
-    return text_of(client.get("/search", {"q": text})).partition("by id.")[2]
+    return text_of(client.get("/search", {"q": text})).partition("jobs by ID.")[2]
 
 
 def test_everything_is_found_by_name(owner, organization, web):
@@ -45,20 +45,20 @@ def test_everything_is_found_by_id(owner, organization, web):
 @pytest.mark.parametrize("text", ["0" * 8, "-" * 8, "abcdef0-", "zzzzzzzz", "1234567"])
 def test_what_is_no_beginning_of_an_id_finds_no_job(text, owner, organization):
     make_job(user=owner, organization=organization)
-    assert "Nothing that you may see is called that." in results(browser(owner), text)
+    assert "Nothing visible to you has this name." in results(browser(owner), text)
 
 
 def test_one_finds_what_one_may_see(owner, organization, web):
     job = make_job(user=owner, organization=organization)
     stranger = browser(make_user("sven", organizations=(make_organization("elsewhere"),)))
     for text in ("web", "ada", "acme", str(web.pk), str(job.pk), web.active_version.name):
-        assert "Nothing that you may see is called that." in results(stranger, text), text
+        assert "Nothing visible to you has this name." in results(stranger, text), text
 
 
 def test_what_is_too_short_or_missing_is_said(owner):
     client = browser(owner)
-    assert "Type two characters at least." in results(client, "a")
-    assert "Type what you look for." in results(client, "")
+    assert "Type at least two characters." in results(client, "a")
+    assert "Type a name or an ID." in results(client, "")
 
 
 def test_so_many_of_a_kind_are_shown_and_the_list_has_the_rest(owner, organization):

@@ -38,7 +38,7 @@ def make_finished(daemon, owner, organization, *, ago: timedelta, ran: timedelta
 
 # ---------------------------------------------------------------------- daemons
 def test_without_daemons_one_is_told_how_to_start_one(owner, member):
-    assert "Make a key for a daemon" in text_of(browser(owner).get("/daemons"))
+    assert "Create a key for a daemon" in text_of(browser(owner).get("/daemons"))
     text = text_of(browser(member).get("/daemons"))
     assert "No daemon has registered" in text
     assert "key" not in text.partition("Jobs wait until one does")[2].partition("it needs a key.")[2]
@@ -74,7 +74,7 @@ def test_jobs_of_others_are_counted_and_not_named(owner, member, organization):
     claim(daemon_id=daemon.pk, tags=TAGS)
     make_finished(daemon, owner, organization, ago=timedelta(hours=1), ran=timedelta(seconds=30))
     client = browser(member)
-    assert "1 job of others" in text_of(client.get("/daemons"))
+    assert "1 job of other users" in text_of(client.get("/daemons"))
     page = client.get(f"/daemons/{daemon.pk}")
     assert str(job.pk) not in page.content.decode()
     assert "Jobs, 24 h 1" in text_of(page)
@@ -183,7 +183,7 @@ def test_owners_alone_make_keys_for_all_organizations(owner, organization):
 def test_a_revoked_key_is_out_of_the_list(owner, organization):
     key, _ = keys.create(Actor.of(owner), organization, name="builder-1")
     client = browser(owner)
-    assert "Daemons that show it are refused" in text_of(client.get(f"/daemons/keys/{key.pk}/revoke"))
+    assert "Daemons with this key are rejected" in text_of(client.get(f"/daemons/keys/{key.pk}/revoke"))
     client.post(f"/daemons/keys/{key.pk}/revoke")
     client.get("/daemons/keys")  # shows the message
     assert "builder-1" not in text_of(client.get("/daemons/keys"))

@@ -29,7 +29,7 @@ def test_finished_jobs_are_filtered_by_the_address(owner, organization):
     succeeded = text_of(client.get("/jobs?status=succeeded"))
     assert "Import good" in succeeded
     assert "Import bad" not in succeeded
-    assert "No job ended like that." in text_of(client.get("/jobs?status=canceled"))
+    assert "No job matches." in text_of(client.get("/jobs?status=canceled"))
     assert "Result: nonsense is not a final status." in text_of(client.get("/jobs?status=nonsense"))
 
 
@@ -52,8 +52,8 @@ def test_finished_jobs_are_filtered_by_kind_template_and_who_started_them(owner,
     assert found("template=web&initiator=mira") == {("Dry run", "mira")}
     assert found("initiator=me&status=succeeded") == {("Import", "ada")}
     assert found("template=none") == set()
-    assert "No job ended like that. Show all of them" in text_of(client.get("/jobs?template=none"))
-    assert "No job ended like that. Show all of them" in text_of(client.get("/jobs?initiator=nobody"))
+    assert "No job matches. Show all finished jobs" in text_of(client.get("/jobs?template=none"))
+    assert "No job matches. Show all finished jobs" in text_of(client.get("/jobs?initiator=nobody"))
     assert 'name="template" value="web"' in client.get("/jobs?template=web").content.decode()
 
 
@@ -65,7 +65,7 @@ def test_of_templates_that_one_may_not_see_no_filter_tells(owner, organization):
     )
     client = browser(mira)
     assert "Dry run" in client.get("/jobs").content.decode().partition("<tbody>")[2]
-    assert "No job ended like that." in text_of(client.get("/jobs?template=hidden"))
+    assert "No job matches." in text_of(client.get("/jobs?template=hidden"))
 
 
 def test_whose_names_rows_show_are_filtered_by_them(owner, organization):
@@ -172,12 +172,12 @@ def test_a_way_back_and_how_many_there_are_come_with_the_finished_jobs(owner, or
     everything = '<a class="button ghost" href="/jobs#finished-heading">'
     part = client.get("/jobs?status=succeeded", headers=FINISHED_PART).content.decode()
     assert f'<span id="everything" hx-swap-oob="true">{everything}' in part
-    assert 'id="told" role="status" hx-swap-oob="innerHTML">1 finished job on this page</p>' in part
+    assert 'id="list-status" role="status" hx-swap-oob="innerHTML">1 finished job on this page</p>' in part
     part = client.get("/jobs", headers=FINISHED_PART).content.decode()
     assert '<span id="everything" hx-swap-oob="true"></span>' in part
     page = client.get("/jobs?status=failed").content.decode()
     assert page.count(f'<span id="everything">{everything}') == page.count('id="everything"') == 1
-    assert '<p class="visually-hidden" id="told" role="status">0 finished jobs on this page</p>' in page
+    assert '<p class="visually-hidden" id="list-status" role="status">0 finished jobs on this page</p>' in page
     assert "<a" not in client.get("/jobs").content.decode().partition('id="everything">')[2].partition("</span>")[0]
 
 

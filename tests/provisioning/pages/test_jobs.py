@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 def test_an_empty_queue_says_so(owner):
     text = text_of(browser(owner).get("/jobs"))
-    said = ("Nothing is running.", "The queue is empty.", "No daemon has registered", "No job has finished yet.")
+    said = ("No job is running.", "The queue is empty.", "No daemon has registered", "No job has finished yet.")
     assert [sentence for sentence in said if sentence not in text] == []
 
 
@@ -61,7 +61,7 @@ def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owne
         ProvisionerJob.objects.filter(pk=job.pk).update(started_at=started_at)
     client = browser(owner)
     answer = client.get("/jobs")
-    assert "Running 3, the first 2 by their start Show all 3 running jobs" in text_of(answer)
+    assert "Running 3, the 2 that started first Show all 3 running jobs" in text_of(answer)
     assert 'href="/jobs?list=running"' in answer.content.decode()
     assert ids[2] not in text_of(answer)
     pages = [text_of(client.get(f"/jobs?list=running&page={page}")) for page in (1, 2, 3)]
@@ -69,7 +69,7 @@ def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owne
     assert ["Running 3 " in page for page in pages] == [True] * 3
     assert ["Next" in page for page in pages] == [True, False, False]
     assert ["Previous" in page for page in pages] == [False, True, True]
-    assert "Not so many are running any more." in pages[2]
+    assert "This page is past the end of the list." in pages[2]
 
 
 def test_all_that_waits_stands_on_a_page_of_its_own(owner, organization, short_lists):
@@ -83,7 +83,7 @@ def test_all_that_waits_stands_on_a_page_of_its_own(owner, organization, short_l
     assert 'hx-get="/jobs?list=waiting&amp;page=2"' in pages[1]
 
 
-@pytest.mark.parametrize(("kind", "text"), [("running", "Nothing is running."), ("waiting", "The queue is empty.")])
+@pytest.mark.parametrize(("kind", "text"), [("running", "No job is running."), ("waiting", "The queue is empty.")])
 def test_a_list_of_one_kind_is_refreshed_alone(owner, kind, text):
     client = browser(owner)
     assert f"{kind.capitalize()} jobs" in text_of(client.get(f"/jobs?list={kind}"))
@@ -110,7 +110,7 @@ def test_an_unknown_list_is_the_page_itself(owner):
 def test_a_job_that_cannot_start_is_announced(owner, organization):
     make_job(user=owner, organization=organization, tags={"scope": "organization", "gpu": "a100"})
     text = text_of(browser(owner).get("/jobs"))
-    assert "1 job can't start. No daemon that could take it is online." in text
+    assert "1 job can't start. No matching daemon is online." in text
     make_daemon()
     text = text_of(browser(owner).get("/jobs"))
     assert "1 job can't start. No online daemon has gpu=a100 ." in text
@@ -158,14 +158,14 @@ def test_a_daemon_with_jobs_of_others_is_busy_and_says_no_more(owner, organizati
     daemon = make_daemon()
     claim(daemon_id=daemon.pk, tags=job.tags)
     text = text_of(browser(make_user(organizations=(organization,))).get("/jobs"))
-    assert "Busy At work for others" in text
+    assert "Busy Busy with jobs of other users" in text
     assert str(job.pk)[:8] not in text
 
 
 def test_a_job_is_canceled_after_a_question(owner, organization):
     job = make_job(user=owner, organization=organization)
     client = browser(owner)
-    assert "It has not started, and never will." in text_of(client.get(f"/jobs/{job.pk}/cancel"))
+    assert "The job has not started and will never start." in text_of(client.get(f"/jobs/{job.pk}/cancel"))
     job.refresh_from_db()
     assert job.status == "pending"
     assert client.post(f"/jobs/{job.pk}/cancel")["Location"] == f"/jobs/{job.pk}"
@@ -178,7 +178,7 @@ def test_a_waiting_job_tells_its_place_and_why_it_waits(owner, organization):
     make_job(user=owner, organization=organization)
     job = make_job(user=owner, organization=organization, tags={"gpu": "a100"})
     text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
-    assert "Place in queue 2 of 2" in text
+    assert "Position in queue 2 of 2" in text
     assert "Cannot start No daemon that could take it is online" in text
 
 

@@ -204,7 +204,7 @@ def test_the_facts_of_a_job_are_asked_for_alone_until_it_has_ended():
     assert f"""hx-get="/jobs/{job.pk}" hx-vals='{{"shown": "pending"}}' hx-trigger="every 3s\"""" in page
     part = facts_of(job, "pending")
     assert text_of(part).startswith("Job Status Pending")
-    assert "Place in queue 1 of 1" in text_of(part)
+    assert "Position in queue 1 of 1" in text_of(part)
     assert "Cannot start" in text_of(part)
     assert "HX-Trigger" not in part
     lease = claim(tags=job.tags)
@@ -242,9 +242,9 @@ def test_the_question_before_canceling_is_renewed_with_the_page():
     page = page_of(job).content.decode()
     assert 'hx-select-oob="#stages,#job-side,#job-dialogs"' in page
     dialogs = page[page.index('<div id="job-dialogs">') :]
-    assert "It has not started, and never will." in dialogs
+    assert "The job has not started and will never start." in dialogs
     claim(tags=job.tags)
-    assert "Its daemon interrupts it" in page_of(job).content.decode()
+    assert "The daemon interrupts the job" in page_of(job).content.decode()
 
 
 def test_the_text_file_has_every_line_and_a_heading_for_each_stage():

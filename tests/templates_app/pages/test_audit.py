@@ -1,4 +1,4 @@
-"""What was done to a template, as its page tells it."""
+"""Events to a template, as its page tells it."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_who_did_what_and_what_that_changed(owner, organization, web):
     assert f"active version {first} now v2" in text
     assert "users mira: admin" in text
     assert "ada updated the template version v2 name second now v2" in text
-    assert "mira tried to update the template web refused, 409" in text
+    assert "mira tried to update the template web rejected, 409" in text
     assert "&lt;b&gt;new&lt;/b&gt;" in answer.content.decode()
 
 
@@ -49,7 +49,7 @@ def test_rows_are_filtered_by_the_address(owner, organization, web):
     client = browser(owner)
     assert "archived" in text_of(client.get(f"{OWN}?who=MIRA"))
     assert "description" not in text_of(client.get(f"{OWN}?who=MIRA")).replace("No description", "")
-    assert "Nothing like that was done" in text_of(client.get(f"{OWN}?action=delete"))
+    assert "No matching events" in text_of(client.get(f"{OWN}?action=delete"))
     assert "archived" in text_of(client.get(f"{OWN}?action=nonsense"))
 
 
@@ -57,7 +57,7 @@ def test_other_templates_are_left_out_and_nothing_is_said_in_words(owner, organi
     other = make_template(user=owner, organization=organization, name="other")
     templates.update(Actor.of(owner), other, {"description": "elsewhere"})
     text = text_of(browser(owner).get(OWN))
-    assert "Nothing has been recorded of this template." in text
+    assert "No events of this template yet." in text
     assert "elsewhere" not in text
 
 

@@ -85,19 +85,19 @@ def test_a_first_version_and_one_without_a_template_have_nothing_to_compare_with
     assert "first is the first version of its template" in text_of(page_of(owner, versions[0]))
     lonely = make_version(user=owner, organization=organization)
     text = text_of(browser(owner).get(f"/versions/{lonely.pk}/changes"))
-    assert f"{lonely.name} belongs to no template yet" in text
+    assert f"{lonely.name} does not belong to a template yet" in text
 
 
 def test_of_a_failed_import_only_the_files_are_compared(owner, versions):
     text = text_of(page_of(owner, versions[2]))
-    assert "They are known once both imports have succeeded: third Failed" in text
+    assert "Known once both imports have succeeded: third Failed" in text
     assert "Removed" not in text.replace("Removed file", "")
 
 
 def test_whoever_may_not_read_the_source_sees_the_rest(organization, versions):
     member = make_user("mira", organizations=(organization,))
     text = text_of(page_of(member, versions[1]))
-    assert "Its source is shown to whoever uploaded it" in text
+    assert "The source is visible to the user who uploaded it" in text
     assert "main.tf" not in text
     assert "disk Added" in text
 

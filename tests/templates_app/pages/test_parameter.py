@@ -191,7 +191,7 @@ def test_any_version_can_be_chosen(owner, organization, version):
 
 
 def test_without_parameters_the_page_says_so(owner, version):
-    assert "every workspace of this version is alike" in text_of(browser(owner).get(f"{OWN}/parameters"))
+    assert "all workspaces of this version are alike" in text_of(browser(owner).get(f"{OWN}/parameters"))
 
 
 def test_before_the_import_succeeds_nothing_is_asked(owner, organization, version):
@@ -210,7 +210,7 @@ def test_the_check_answers_errors_and_values(owner, version):
     page, text = answer.content.decode(), text_of(answer)
     assert 'id="parameter-0-error" hx-swap-oob="true"' in page
     assert "9 is more than the maximum 8." in text
-    assert "cpu = 9 # will not do" in text
+    assert "cpu = 9 # out of range" in text
     assert "token = (secret)" in text
     assert SECRET not in page
     assert ProvisionerJob.objects.filter(type=JobType.DRY_RUN).count() == 0
@@ -225,7 +225,7 @@ def test_values_survive_an_error_and_secrets_are_never_repeated(owner, version):
     answer = client.post(f"{OWN}/versions/{version.name}/dry-run", given)
     page = answer.content.decode()
     assert answer.status_code == 400
-    assert "The dry run has not been started." in text_of(answer)
+    assert "The dry run was not started." in text_of(answer)
     assert 'value="9"' in page
     assert 'value="kept &quot;as is&quot;"' in page
     assert 'aria-invalid="true"' in page

@@ -115,15 +115,15 @@ def test_removing_asks_first(organization, owner, web):
     client = browser(owner)
     page = client.get(OWN).content.decode()
     for kind, pk, name, who in (
-        ("user", mira.pk, "mira", "They"),
-        ("group", organization.pk, "Everyone", "Its members"),
+        ("user", mira.pk, "mira", "The user loses"),
+        ("group", organization.pk, "Everyone", "The members of the group lose"),
     ):
         address = f"{OWN}/remove?{kind}={pk}"
         assert f'href="{address}" data-dialog="remove-{pk}"' in page
         assert f'<dialog id="remove-{pk}"' in page
         question = text_of(client.get(address))
         assert f"Remove {name} from the access list?" in question
-        assert f"{who} lose web at once, unless something else lets them in." in question
+        assert f"{who} access to web immediately, unless it follows from something else." in question
         assert TemplateAccess.objects.filter(**{kind: pk}).exists()
         assert "The access list is changed." in text_of(client.post(address, follow=True))
         assert not TemplateAccess.objects.filter(**{kind: pk}).exists()
@@ -142,7 +142,7 @@ def test_a_mistyped_name_keeps_the_role(owner, web):
 @pytest.mark.parametrize(
     ("group", "role", "text"),
     [
-        ("nonsense", "admin", "This group is gone, or has been added meanwhile."),
+        ("nonsense", "admin", "This group was deleted, or is already on the list."),
         ("", "admin", "This field is required."),
         (None, "king", "Select a valid choice."),
     ],
@@ -165,7 +165,7 @@ def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(owner, web, mon
     assert f'href="{OWN}?page=2"' in page
 
 
-@pytest.mark.parametrize(("name", "text"), [("nobody", "You know nobody of that name"), ("", "required")])
+@pytest.mark.parametrize(("name", "text"), [("nobody", "No such user"), ("", "required")])
 def test_an_unknown_name_is_said_beside_the_field(owner, web, name, text):
     answer = browser(owner).post(f"{OWN}/change", {"username": name, "role": "use"})
     assert answer.status_code == 400
@@ -193,7 +193,7 @@ def test_people_are_searched_in_pages(organization, owner, web):
     assert "dev-12" in text
     assert "dev-02" not in text
     assert len(people_) == 31
-    assert "Nobody of that name" in text_of(client.get(f"{OWN}?q=zz"))
+    assert "No user of that name" in text_of(client.get(f"{OWN}?q=zz"))
 
 
 def test_names_are_suggested_as_they_are_typed(organization, owner, web):
@@ -209,7 +209,7 @@ def test_readers_look_and_change_nothing(organization, owner, web):
     TemplateAccess.objects.create(template=web, user=member, role=AccessRole.USE)
     client = browser(member)
     text = text_of(client.get(OWN))
-    assert "mira mira@example.test use it" in text
+    assert "mira mira@example.test use" in text
     for word in ("Remove", "Add a user", "In effect"):
         assert word not in text
     assert client.post(f"{OWN}/change", {"username": "ada", "role": "use"}).status_code == 403
@@ -222,7 +222,7 @@ def test_whoever_shuts_themselves_out_is_told(organization, owner, web):
     mira = make_user("mira", organizations=(organization,))
     TemplateAccess.objects.create(template=web, user=mira, role=AccessRole.ADMIN)
     answer = browser(mira).post(f"{OWN}/change", {"user": str(mira.pk), "role": ""}, follow=True)
-    assert "You have no access to web any more." in text_of(answer)
+    assert "You no longer have access to web." in text_of(answer)
 
 
 def test_members_of_other_organizations_are_not_given_away(organization, web):
@@ -231,5 +231,5 @@ def test_members_of_other_organizations_are_not_given_away(organization, web):
     client = browser(admin)
     assert client.get("/people?username=hid").content.decode().strip() == ""
     answer = client.post(f"{OWN}/change", {"username": "hidden", "role": "use"})
-    assert "You know nobody of that name" in text_of(answer)
+    assert "No such user" in text_of(answer)
     assert Membership.objects.filter(organization=organization).count() == 2

@@ -25,7 +25,7 @@ def test_running_and_stopped_as_pictures_and_tables(owner, organization):
     answer = browser(owner).get(f"{OWN}/resources")
     page, text = answer.content.decode(), text_of(answer)
     assert page.count("<svg width=") == 2
-    assert "made when it starts, 2 credits a day" in text
+    assert "created when it starts, 2 credits a day" in text
     assert "kept when it stops" in text
     assert "size: 10 GB" in text
     assert "token: (secret)" in text
@@ -37,7 +37,7 @@ def test_running_and_stopped_as_pictures_and_tables(owner, organization):
 def test_nothing_is_said_in_words(owner, organization):
     make_template(user=owner, organization=organization, name="web")
     text = text_of(browser(owner).get(f"{OWN}/resources"))
-    assert "A workspace of this version consists of nothing." in text
+    assert "A workspace of this version has no resources." in text
     assert "Nothing is kept" in text
 
 

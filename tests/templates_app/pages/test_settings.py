@@ -78,7 +78,7 @@ def test_deleting_wants_the_name_typed(owner, web):
     assert (answer.status_code, "Type web to delete it." in text_of(answer)) == (400, True)
     assert not Template.objects.get(pk=web.pk).deleted
     answer = client.post(f"{OWN}/settings/delete", {"confirmation": "web"}, follow=True)
-    assert "web is deleted. Its name is free again." in text_of(answer)
+    assert "web is deleted. Its name can be used again." in text_of(answer)
     assert Template.objects.get(pk=web.pk).deleted
     assert client.get(OWN).status_code == 404
 

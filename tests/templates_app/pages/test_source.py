@@ -62,7 +62,7 @@ def test_another_file_is_named_by_the_address(owner, version):
 def test_a_file_that_is_not_there_is_not_mistaken_for_another(owner, version):
     """An error may name a file that was never uploaded, and its link a line: that of no other file."""
     answer = browser(owner).get(f"{OWN}/files?file=gone.tf")
-    assert "There is no file gone.tf" in text_of(answer)
+    assert "The archive has no file gone.tf" in text_of(answer)
     assert len(listed(answer.content.decode())) == 4
     assert 'id="L' not in answer.content.decode()
 
@@ -131,7 +131,7 @@ def test_too_much_is_not_read_for_a_page(owner, organization, version, monkeypat
     ProvisionerJob.objects.filter(pk=newer.job_id).update(file=make_file(owner, tar_of({"main.tf": "# new"})))
     text = text_of(client.get("/templates/acme/web/versions/newer/changes"))
     assert "Not compared: more than 0 MiB of files." in text
-    assert "Developers are asked for the same values." in text
+    assert "Both have the same parameters." in text
 
 
 def test_an_archive_that_cannot_be_read_says_so(owner, version):

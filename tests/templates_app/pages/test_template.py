@@ -18,13 +18,13 @@ def web(owner, organization):
 # ---------------------------------------------------------------------- the list
 def test_without_templates_an_administrator_finds_starters(owner):
     text = text_of(browser(owner).get("/templates"))
-    assert "There is no template yet" in text
+    assert "No templates yet" in text
     assert "Docker container" in text
 
 
 def test_without_templates_a_member_is_told_whom_to_ask(member):
     text = text_of(browser(member).get("/templates"))
-    assert "There is no template for you yet" in text
+    assert "No templates for you yet" in text
     assert "New template" not in text
 
 
@@ -37,7 +37,7 @@ def test_the_list_is_searched_and_filtered_by_the_address(owner, organization, w
 
     def names(query: str) -> set[str]:
         page = client.get(f"/templates{query}").content.decode()
-        return {name for name in ("Web machines", "broken", "gone") if f"{name}\n" in page}
+        return {name for name in ("Web machines", "broken", "gone") if f"<strong>{name}" in page}
 
     assert names("") == {"Web machines", "broken"}
     assert names("?q=machines") == {"Web machines"}
@@ -134,7 +134,7 @@ def test_what_workspaces_consist_of_and_what_developers_are_asked_is_on_the_over
     assert "While a workspace runs" in text
     assert "While it is stopped" not in text
     assert "box docker_container" in text
-    assert "made when it starts, 15 credits a day" in text
+    assert "created when it starts, 15 credits a day" in text
     assert "Daily cost per workspace 15 credits" in text
     address = f"/templates/acme/pods/versions/{template.active_version.name}"
     assert f'action="{address}/dry-run"' in page
@@ -163,7 +163,7 @@ def test_promoting_says_the_consequence_and_asks(owner, organization, web):
     client = browser(owner)
     question = text_of(client.get("/templates/acme/web/versions/next/promote"))
     assert "Make next active?" in question
-    assert f"Workspaces that were built from {before} keep it until their owners update them." in question
+    assert f"Workspaces built from {before} keep it until their owners update them." in question
     assert client.post("/templates/acme/web/versions/next/promote")["Location"] == "/templates/acme/web"
     web.refresh_from_db()
     assert web.active_version_id == version.pk
@@ -180,7 +180,7 @@ def test_a_failed_version_cannot_be_promoted_by_the_page(owner, organization, we
 
 def test_the_active_version_is_active_already(owner, web):
     text = text_of(browser(owner).get(f"/templates/acme/web/versions/{web.active_version.name}/promote"))
-    assert "is the active version already" in text
+    assert "is already the active version" in text
 
 
 def test_all_versions_come_in_pages(owner, organization, web):

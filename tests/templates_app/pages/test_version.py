@@ -84,7 +84,7 @@ def test_the_error_and_the_way_to_it_are_shown(owner, organization, web):
 def test_stubs_are_named(owner, web):
     TemplateVersion.objects.filter(pk=web.active_version_id).update(unverified_providers=["registry.test/a/b"])
     text = text_of(browser(owner).get(f"/templates/acme/web/versions/{web.active_version.name}"))
-    assert "it can be dry-run, and never be applied" in text
+    assert "it supports dry runs, but cannot be applied" in text
     assert "registry.test/a/b" in text
 
 
@@ -111,10 +111,10 @@ def test_an_upload_is_imported_and_then_named(owner):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({}, "Choose an archive, or start from a starter."),
+        ({}, "Choose an archive or a starter."),
         ({"file": upload(b"no archive at all" * 100)}, "archive"),
         ({"starter": "nothing-like-it"}, "not found"),
-        ({"starter": "hello", "tags": "gpu"}, "is not of the form key=value"),
+        ({"starter": "hello", "tags": "gpu"}, "does not have the form key=value"),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_the_form(owner, given, text):
@@ -128,7 +128,7 @@ def test_a_script_gets_the_same_as_json(owner):
     client = browser(owner)
     headers = {"accept": "application/json"}
     refused = client.post("/templates/new", {}, headers=headers).json()
-    assert refused == {"errors": ["Choose an archive, or start from a starter."]}
+    assert refused == {"errors": ["Choose an archive or a starter."]}
     accepted = client.post("/templates/new", {"file": upload()}, headers=headers).json()
     assert accepted["url"].startswith("/versions/")
 
@@ -203,7 +203,7 @@ def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
     client = browser(owner)
     answer = client.get("/templates/acme/web/versions/bad/retry")
     page = text_of(answer)
-    assert "Last time: missing parameter: region" in page
+    assert "Last error: missing parameter: region" in page
     assert "Where it runs" in page
     assert answer.content.decode().count('type="password"') == 1
     given = {"value-region": "eu", "value-token": "s3cr3t", "value-other": "x"}

@@ -102,7 +102,7 @@ def test_without_jobs_the_page_links_to_the_templates(owner):
 def test_missing_figures_are_explained(owner, organization):
     make_job(user=owner, organization=organization)
     text = text_of(browser(owner).get("/insights"))
-    assert "No job has been taken yet. See the daemons" in text
+    assert "No job has been claimed yet. See the daemons" in text
     assert "1 person started jobs" in text
     assert "No import of a template has ended" in text
     assert "No job with a log has succeeded" in text

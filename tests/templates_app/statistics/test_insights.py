@@ -100,7 +100,7 @@ def test_the_page_of_a_template_without_jobs(owner, web):
     text = text_of(browser(owner).get("/templates/acme/web/insights"))
     assert "No workspace has been built yet" in text
     assert "no run has ended" in text
-    assert "Nobody has tried a version yet" in text
+    assert "No version has been tried yet" in text
     assert "Nothing failed in the last 30 days" in text
 
 
