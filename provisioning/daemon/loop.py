@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from coderproj import __version__
+from coderproj.base.backoff import Backoff
 from provisioning.daemon import messages
 from provisioning.daemon.children import SOURCE_DIRECTORY, Children
 from provisioning.daemon.configuration import Configuration
@@ -25,7 +26,7 @@ from provisioning.protocol.client import Assignment, DaemonFacts, JobClient, Lea
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.05
-MAX_PAUSE_SECONDS = 2.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 2.0
 SPARES = 2
 LOOK_SECONDS = 60
 
@@ -96,7 +97,7 @@ class Daemon:
         logger.info("Daemon %s has stopped", self._facts.name)
 
     def _work(self) -> None:
-        pause = 0.0
+        backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         drain_until: float | None = None
         while True:
             if self._stopping.is_set():
@@ -112,12 +113,11 @@ class Daemon:
                     self._client.poll_seconds if drain_until is None else 0.5,
                     has_slot=drain_until is None and self._has_slot(),
                 )
-                pause = 0.0
+                backoff.reset()
             except Unreachable as error:
-                if not pause:
+                if not backoff.failures:
                     logger.warning("The server cannot be reached: %s. Trying again.", error)
-                pause = min(MAX_PAUSE_SECONDS, pause * 2 or 0.1)
-                self._pause(pause)
+                self._pause(backoff.fail())
                 continue
             for supervisor in self._supervisors():
                 if supervisor.assignment.job_id in wakeup.canceling:
@@ -189,15 +189,15 @@ class Daemon:
 
     def _persist(self, call: Callable[[], object]) -> bool:
         """Call the server until it answers; False when the daemon is in a hurry to stop before that."""
-        pause = 0.0
+        backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         while True:
             try:
                 call()
             except Unreachable as error:
-                if not pause:
+                if not backoff.failures:
                     logger.warning("The server cannot be reached: %s. Trying again.", error)
-                pause = min(MAX_PAUSE_SECONDS, pause * 2 or 0.1)
-                if self._stopping.is_set() and pause >= 1:
+                pause = backoff.fail()
+                if self._stopping.is_set() and backoff.full_pause >= 1:
                     return False
                 self._pause(pause)
             else:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from coderproj.base.backoff import Backoff
 from provisioning.daemon.polling import LongPoll
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol import wire
@@ -44,9 +45,11 @@ LIMITS = httpx.Limits(keepalive_expiry=30.0)
 # What a proxy or a server says that will be back.
 AWAY = (429, 502, 503, 504)
 ARCHIVE_TRIES = 3
+# Of a call about a job at which the server failed.
+RETRIES = 2
 # A server that answers an idle wait at once cannot hold it: no more than one question in so many seconds.
 SHORTEST_WAIT = 1.0
-LONGEST_REST = 2.0
+FIRST_REST, LONGEST_REST = 0.1, 2.0
 
 AnswerT = TypeVar("AnswerT", bound=wire.Answer)
 
@@ -85,7 +88,7 @@ class RemoteClient:
         self._claim = uuid.uuid4()
         self._canceling: frozenset[uuid.UUID] = frozenset()
         self._promised = False
-        self._fruitless = 0
+        self._vain_claims = Backoff(FIRST_REST, LONGEST_REST)
         # The system's authorities, or those of SSL_CERT_FILE.
         common: dict[str, Any] = {
             "base_url": url.rstrip("/"),
@@ -147,10 +150,14 @@ class RemoteClient:
             request = wire.Acquire(self._id, self._claim, self._lease_seconds)
             job = self._call_as_daemon("acquire", wire.acquired_type(self._kinds, lenient=True), request).job
             if job is None:
-                self._fruitless = self._fruitless + 1 if self._promised else 0
+                if self._promised:
+                    self._vain_claims.fail()
+                else:
+                    self._vain_claims.reset()
                 self._promised = False
                 return None
-            self._promised, self._fruitless = False, 0
+            self._promised = False
+            self._vain_claims.reset()
             lease = Lease(job.id, self._claim)
             payload = wire.payload_of(job, self._kinds)
             if payload is None:
@@ -231,21 +238,21 @@ class RemoteClient:
         """A call about a job. One at which the server fails is tried again a little: it must not hold the job up for
         ever.
         """
-        for pause in (0.2, 1.0, None):
+        backoff = Backoff(0.2, 1.0, factor=5)
+        while True:
             try:
                 return self._call(f"jobs/{lease.job_id}/{action}", body, wanted, lease, timeout)
             except _NotRegistered as error:
                 raise LeaseLost from error
             except _Failed as error:
-                if pause is None:
+                if backoff.failures == RETRIES:
                     raise RuntimeError(str(error)) from error
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+                backoff.sleep()
 
     # ------------------------------------------------------------------ waiting
     def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
         # What was promised goes to others, again and again, or somebody holds its row.
-        if self._fruitless > 1 and self._poll.rest(min(LONGEST_REST, 0.05 * 2 ** min(self._fruitless, 6))):
+        if self._vain_claims.failures > 1 and self._poll.rest(self._vain_claims.full_pause):
             return Wakeup()
         body = wire.Wait(self._id, min(timeout, wire.MAX_WAIT), has_slot, tuple(self._canceling)[:1000])
         began = time.monotonic()

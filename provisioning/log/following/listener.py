@@ -1,11 +1,12 @@
 """The process's LISTEN connection."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import sql
+
+from coderproj.base.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ async def listen(
     Calls ``connected`` after every LISTEN: notifications sent in between are lost, so every listener must re-read
     the tables. The connection must reach PostgreSQL itself or a pooler in session mode.
     """
-    pause = FIRST_PAUSE
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
@@ -29,11 +30,10 @@ async def listen(
             ) as connection:
                 for channel in channels:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                pause = FIRST_PAUSE
+                backoff.reset()
                 connected()
                 async for notification in connection.notifies():
                     channels[notification.channel](notification.payload)
         except (psycopg.Error, OSError) as error:
             logger.warning("lost the LISTEN connection, reconnecting: %s", error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+        await backoff.wait()

@@ -1,19 +1,20 @@
 """Database reads of the followers, on the event loop, through a small connection pool of their own."""
 
-import asyncio
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
+from cachetools import LRUCache
 from django.db import connection
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from coderproj.base.backoff import Backoff
 from provisioning.log.following.batches import Batch, pack
 from provisioning.log.reading import LINE_JSON
 
@@ -63,8 +64,7 @@ class Store:
             name="log-followers",
             kwargs={"autocommit": True, "application_name": "coderproj-followers"},
         )
-        self._pages: OrderedDict[tuple[uuid.UUID, int], tuple[Batch, ...]] = OrderedDict()
-        self._cached = 0
+        self._pages: LRUCache[tuple[uuid.UUID, int], tuple[Batch, ...]] = LRUCache(CACHE_BYTES, getsizeof=size_of)
         self.queries = 0
 
     async def open(self) -> None:
@@ -96,19 +96,10 @@ class Store:
             rows = await self.rows(PAGE_SQL, [job_id, start])
             batches = tuple(pack(rows))
             if len(rows) == PAGE_LINES:
-                self._keep((job_id, start), batches)
-        else:
-            self._pages.move_to_end((job_id, start))
+                with suppress(ValueError):  # larger than the whole cache
+                    self._pages[job_id, start] = batches
         rest = (batch.after(after) for batch in batches)
         return tuple(batch for batch in rest if batch is not None)
-
-    def _keep(self, key: tuple[uuid.UUID, int], batches: tuple[Batch, ...]) -> None:
-        if key not in self._pages:
-            self._cached += sum(batch.size for batch in batches)
-        self._pages[key] = batches
-        while self._cached > CACHE_BYTES:
-            _, dropped = self._pages.popitem(last=False)
-            self._cached -= sum(batch.size for batch in dropped)
 
     async def rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -126,6 +117,11 @@ class Store:
         return await until_it_works(read)
 
 
+def size_of(page: tuple[Batch, ...]) -> int:
+    """Return the size of a page in bytes."""
+    return sum(batch.size for batch in page)
+
+
 def conninfo() -> str:
     """Return the settings of Django's database as a libpq conninfo string."""
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
@@ -135,11 +131,10 @@ def conninfo() -> str:
 
 async def until_it_works(read: Callable[[], Awaitable[Result]]) -> Result:
     """Return the result of ``read``, repeated while the database reports errors or is unavailable."""
-    pause = 0.05
+    backoff = Backoff(0.05, 2.0)
     while True:
         try:
             return await read()
         except (psycopg.Error, PoolTimeout, OSError) as error:
             logger.warning("reading a log failed, trying again: %s", error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 2.0)
+        await backoff.wait()
