@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from cachetools import FIFOCache
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest
@@ -83,17 +84,18 @@ class Memories:
     """Actors by the SHA-256 of their token, for one process. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._memories: dict[bytes, Memory] = {}
+        self._memories: FIFOCache[bytes, Memory] = FIFOCache(MEMORY)
         self._lock = threading.Lock()
 
     def get(self, token: str) -> Memory | None:
-        return self._memories.get(_digest(token))
+        try:
+            return self._memories[_digest(token)]  # without the lock: a FIFO cache does not change when it is read
+        except KeyError:
+            return None
 
     def put(self, token: str, memory: Memory) -> None:
         with self._lock:
             self._memories[_digest(token)] = memory
-            if len(self._memories) > MEMORY:
-                del self._memories[next(iter(self._memories))]
 
     def clear(self) -> None:
         with self._lock:
