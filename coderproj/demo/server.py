@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
+from coderproj.base.processes import descendants, proportional_memory
 from coderproj.demo.installation import answers
-from coderproj.management.stack import process_tree, proportional_memory
 from coderproj.web.addresses import free_port, local_url
 
 READY_SECONDS = 90
@@ -63,7 +63,9 @@ class OwnServer:
 
     def memory(self) -> int:
         """Bytes that the whole process tree holds: shared pages are counted once, in equal parts."""
-        return sum(proportional_memory(pid) for pid in process_tree(self.process.pid)) if self.process else 0
+        if self.process is None:
+            return 0
+        return sum(map(proportional_memory, [self.process.pid, *descendants(self.process.pid)]))
 
 
 @contextmanager

@@ -11,12 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from coderproj.base.processes import end_with_parent
 from coderproj.postgres import EmbeddedPostgres
-from coderproj.postgres.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -116,29 +115,3 @@ class Stack:
             for service in self.services:
                 service.grace = 0.5
         self._stopping = True
-
-
-def process_tree(root: int) -> list[int]:
-    """The process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "stat").read_text()
-            except OSError:
-                continue
-            parent = int(status.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
-    tree = [root]
-    for pid in tree:
-        tree += children.get(pid, ())
-    return tree
-
-
-def proportional_memory(pid: int) -> int:
-    """The process's proportional set size in bytes; 0 when it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from coderproj.base.processes import end_with_parent
 from coderproj.postgres.errors import EmbeddedPostgresError
-from coderproj.postgres.processes import end_with_parent
 from coderproj.postgres.server import EmbeddedPostgres
 
 THROWAWAY = "coderproj-test-"

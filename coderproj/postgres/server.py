@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from coderproj.base.processes import end_with_parent
 from coderproj.postgres import binaries, places
 from coderproj.postgres.errors import EmbeddedPostgresError
-from coderproj.postgres.processes import end_with_parent, server_processes
+from coderproj.postgres.processes import server_processes
 
 logger = logging.getLogger(__name__)
 

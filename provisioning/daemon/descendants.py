@@ -6,10 +6,11 @@ Django.
 
 import os
 import signal
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from coderproj.base.processes import descendants, process_ids
 
 _PROC = Path("/proc")
 _ROUNDS = 20  # a process that forks faster than it is looked for
@@ -19,7 +20,7 @@ def kill_descendants(pid: int) -> None:
     """Kill all children of ``pid`` and theirs. It must adopt orphans (a subreaper) and not be forking
     itself.
     """
-    _kill_all(lambda: _below(pid))
+    _kill_all(lambda: descendants(pid))
 
 
 def kill_inside(directory: Path) -> None:
@@ -37,32 +38,9 @@ def _kill_all(find: Callable[[], list[int]]) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 (called in a hurry)
-    except OSError:
-        return []
-
-
-def _below(root: int) -> list[int]:
-    children: dict[int, list[int]] = defaultdict(list)
-    for pid in _processes():
-        with suppress(OSError, ValueError, IndexError):
-            state, parent = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-            # A zombie is listed for its children's sake only: they are its parent's by now.
-            if state not in "ZX":
-                children[int(parent)].append(pid)
-    found, queue = [], [root]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
-
-
 def _inside(directory: str) -> list[int]:
     found = []
-    for pid in _processes():
+    for pid in process_ids():
         with suppress(OSError):
             where = str((_PROC / str(pid) / "cwd").readlink())
             if where == directory or where.startswith((f"{directory}/", f"{directory} (deleted)")):

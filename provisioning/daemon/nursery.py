@@ -10,7 +10,6 @@ an exit status as in ``subprocess``. The child is reaped when the daemon has clo
 child's and nobody else's.
 """
 
-import ctypes
 import gc
 import os
 import select
@@ -23,14 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from coderproj.base.processes import signal_at_parent_death
 from provisioning.daemon import engines, messages, runner
 from provisioning.engine.base import EngineError
 from provisioning.protocol import kinds
 
 ORDER_BYTES = 1024 * 1024
 DESCRIPTORS = 3
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
@@ -149,8 +147,7 @@ def _import_engines(prepare: messages.Prepare) -> None:
 
 
 def main() -> None:
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal_at_parent_death(signal.SIGTERM)
     if os.getppid() != int(sys.argv[1]):
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,13 +4,11 @@ It is there before there is a job for it, sets up the engines, waits, runs one j
 and does not outlive its daemon. No Django.
 """
 
-import ctypes
 import gc
 import os
 import queue
 import shutil
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from coderproj.base.errors import DomainError
+from coderproj.base.processes import adopt_orphans, signal_at_parent_death
 from provisioning.daemon import engines, messages
 from provisioning.daemon.descendants import kill_descendants
 from provisioning.engine.base import (
@@ -36,7 +35,6 @@ from provisioning.engine.base import (
 from provisioning.files import archive
 from provisioning.protocol import kinds
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CHUNK = 64 * 1024
 
 
@@ -264,13 +262,10 @@ def _belong_to(parent_pid: int) -> bool:
 
     False when the parent is gone already.
     """
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        # Not SIGKILL: our own children are to be ended first.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    adopt_orphans()
+    signal_at_parent_death(signal.SIGTERM)  # not SIGKILL: the children must be ended first
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     return os.getppid() == parent_pid
 
 

@@ -156,7 +156,7 @@ class Bench:
 
     def long_log(self, path: str) -> None:
         """100,000 lines in one answer."""
-        from coderproj.management.stack import proportional_memory
+        from coderproj.base.processes import proportional_memory
 
         idle = proportional_memory(self.server)
         firsts, totals = [], []

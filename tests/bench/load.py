@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coderproj.management.stack import process_tree
+from coderproj.base.processes import descendants
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -30,7 +30,7 @@ def cpu_seconds(roots: list[int]) -> float:
     """Processor time used so far by the trees below these processes."""
     total = 0
     for root in roots:
-        for pid in process_tree(root):
+        for pid in [root, *descendants(root)]:
             try:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             except OSError:

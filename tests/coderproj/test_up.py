@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from coderproj.management.stack import process_tree
+from coderproj.base.processes import descendants
 from coderproj.web.addresses import free_port, listen, url
 from tests.coderproj.conftest import FIRST_USER
 from tests.coderproj.up_process import ROOT, environment, get, lines_until, post, running
@@ -37,7 +37,7 @@ def test_start_stop_and_restart_on_one_port(data_dir):
         login = {"email": "admin@example.com", "password": password}
         assert post(f"{url}/api/v2/users/login", login)[0] == 201
         assert post(f"{url}/api/v2/users/login", {**login, "password": "wrong"})[0] == 401
-        tree = process_tree(process.pid)
+        tree = [process.pid, *descendants(process.pid)]
         assert len(tree) > 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -51,7 +51,7 @@ def test_start_stop_and_restart_on_one_port(data_dir):
 def test_killed_parent_leaves_no_processes_and_the_next_start_recovers(used_data_dir):
     with running(used_data_dir) as (url, process):
         lines_until(process, "Ready after")
-        tree = process_tree(process.pid)
+        tree = [process.pid, *descendants(process.pid)]
         process.kill()
         process.wait()
         assert survivors(tree) == []
@@ -127,7 +127,7 @@ def served(used_module_dir) -> Iterator[Served]:
 
 def web_of(process):
     (web,) = [
-        pid for pid in process_tree(process.pid) if b"coderproj.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in descendants(process.pid) if b"coderproj.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return web
 

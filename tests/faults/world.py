@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from coderproj.management.stack import process_tree
+from coderproj.base.processes import descendants
 from coderproj.postgres import EmbeddedPostgres
 from coderproj.web.addresses import free_port
 
@@ -170,7 +170,7 @@ class World:
 
     def job_processes(self, worker: Member) -> list[int]:
         """Return the pids of the runners of a daemon: the children of its fork server."""
-        return [pid for pid in process_tree(worker.pid) if _is_forked(pid)]
+        return [pid for pid in descendants(worker.pid) if _is_forked(pid)]
 
 
 def _is_forked(pid: int) -> bool:
