@@ -1,4 +1,4 @@
-"""The catalogue: what a hostile template tries."""
+"""The catalogue of attacks that a hostile template can try."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from provisioning.engine.base import ParameterValue
 
 from .traps import ENVIRONMENT, Traps
 
-MIRRORED = "probe.example.com/acme/probe"  # a provider that an operator has in the cache
+MIRRORED = "probe.example.com/acme/probe"  # a provider in the operator's cache
 # ruff: noqa: E501 (a table)
 CODER = 'terraform {\n  required_providers {\n    coder = { source = "coder/coder" }\n  }\n}\n'
 PLATFORM = "linux_amd64" if os.uname().machine == "x86_64" else "linux_arm64"
@@ -19,7 +19,7 @@ PLATFORM = "linux_amd64" if os.uname().machine == "x86_64" else "linux_arm64"
 
 @dataclass(frozen=True)
 class Expression:
-    """Something to read. Closed when its value is ``denied`` or one of ``harmless``."""
+    """An expression that reads something. It is closed if its value is ``denied`` or one of ``harmless``."""
 
     name: str
     code: Callable[[Traps], str]
@@ -28,15 +28,16 @@ class Expression:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A template. ``lay`` writes it into its folder; ``refusal`` must be in the error that it ends with, if any.
+    """A hostile template.
 
-    ``harm`` tells what it did besides connections, secrets and leftovers: empty when nothing.
+    ``write`` writes it into its folder. ``rejection`` must be in the error of its plan: "" accepts any error, None also a
+    plan that succeeds. ``harm`` describes other damage than connections, secrets and leftovers, "" for none.
     """
 
     name: str
     how: str
-    lay: Callable[[Path, Traps], None]
-    refusal: str | None = None
+    write: Callable[[Path, Traps], None]
+    rejection: str | None = None
     values: tuple[ParameterValue, ...] = ()
     harm: Callable[[Path, Traps], str] = lambda _root, _traps: ""
     is_bomb: bool = False
@@ -81,19 +82,19 @@ EXPRESSIONS = (
         lambda traps: f'join(",", fileset("{traps.scratch}", "**/values.tfvars.json"))',
         ("",),
     ),
-    # The one thing that can be told under Landlock: that there is a file, never what is in it.
+    # Landlock hides the content of a file but not its existence.
     Expression("fileexists", lambda traps: f'fileexists("{traps.secret_file}")', ("true", "false")),
     Expression("devices", lambda _: 'filebase64("/dev/mem")'),
 )
 
 
 def _up(traps: Traps) -> str:
-    """From a template's folder to the secret file: the folders are ``jobs/NUMBER/template``."""
+    """Return the path from a template's folder (``jobs/NUMBER/template``) to the secret file."""
     return f"/../../../{traps.secret_file.relative_to(traps.folder)}"
 
 
-def lay_expressions(root: Path, traps: Traps) -> None:
-    """A template that tells what each expression gives in the metadata of a resource."""
+def write_expressions(root: Path, traps: Traps) -> None:
+    """Write a template with the value of each expression in the metadata of a resource."""
     items = "".join(
         f'  item {{\n    key   = "{number}"\n    value = try(tostring({one.code(traps)}), "denied")\n  }}\n'
         for number, one in enumerate(EXPRESSIONS)
@@ -108,12 +109,12 @@ def lay_expressions(root: Path, traps: Traps) -> None:
 
 # ---------------------------------------------------------------------- templates
 def _main(content: str | Callable[[Traps], str], name: str = "main.tf") -> Callable[[Path, Traps], None]:
-    def lay(root: Path, traps: Traps) -> None:
+    def write(root: Path, traps: Traps) -> None:
         (root / name).write_text(content if isinstance(content, str) else content(traps))
         if name != "main.tf":
             (root / "main.tf").write_text('output "x" {\n  value = 1\n}\n')
 
-    return lay
+    return write
 
 
 def _state(config: Callable[[Traps], str]) -> Callable[[Path, Traps], None]:
@@ -137,7 +138,7 @@ def _in_json(traps: Traps) -> str:
 
 
 def _program(path: Path) -> None:
-    """A provider that leaves a mark where it runs."""
+    """Write a provider that creates a file in its working directory when it runs."""
     path.parent.mkdir(parents=True)
     path.write_text("#!/bin/sh\necho ran > ran\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -160,7 +161,7 @@ def _shipped_plugins(root: Path, _traps: Traps) -> None:
     _program(root / f"terraform.d/plugins/localhost:9/acme/evil/1.0.0/{PLATFORM}/terraform-provider-evil_v1.0.0")
 
 
-def _ran(root: Path, _traps: Traps) -> str:
+def _program_ran(root: Path, _traps: Traps) -> str:
     return "its program ran" if (root / "ran").exists() else ""
 
 
@@ -171,7 +172,7 @@ def _shipped_configuration(root: Path, traps: Traps) -> None:
         (root / name).write_text(text)
 
 
-def lay_probe(root: Path, _traps: Traps) -> None:
+def write_probe(root: Path, _traps: Traps) -> None:
     (root / "main.tf").write_text(
         f'terraform {{\n  required_providers {{\n    probe = {{ source = "{MIRRORED}" }}\n  }}\n}}\n'
         'resource "probe_x" "x" {}\n'
@@ -187,7 +188,7 @@ def _environment(name: str, value: str) -> Attempt:
         f"{name} as a parameter",
         "an environment variable that would change what is run",
         _main('output "x" {\n  value = 1\n}\n'),
-        refusal="cannot be an environment variable",
+        rejection="cannot be an environment variable",
         values=_parameter(name, value),
     )
 
@@ -228,15 +229,15 @@ TEMPLATES = (
     Attempt("provider of a registry on loopback", "discovery request", _main(
         lambda traps: f'terraform {{\n  required_providers {{\n    e = {{ source = "localhost:{traps.port}/a/e" }}\n  }}\n}}\n'
         'resource "e_x" "x" {}\n')),
-    Attempt("a provider in .terraform", "with a lock file, no init", _shipped_data, harm=_ran),
-    Attempt("a provider in terraform.d", "found by init", _shipped_plugins, harm=_ran,
+    Attempt("a provider in .terraform", "with a lock file, no init", _shipped_data, harm=_program_ran),
+    Attempt("a provider in terraform.d", "found by init", _shipped_plugins, harm=_program_ran,
             settings={"network": True, "registries": ("localhost:9",)}),
-    Attempt("a CLI configuration", "a network mirror on loopback", _shipped_configuration, harm=_ran,
+    Attempt("a CLI configuration", "a network mirror on loopback", _shipped_configuration, harm=_program_ran,
             settings={"network": True, "registries": ("localhost:9",)}),
     Attempt("local-exec", "a provisioner", _main(
-        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n    command = "echo ran > ran"\n  }\n}\n'), harm=_ran),
+        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n    command = "echo ran > ran"\n  }\n}\n'), harm=_program_ran),
     Attempt("data external", "a program as a data source", _main(
-        'data "external" "x" {\n  program = ["sh", "-c", "echo ran > ran"]\n}\n'), harm=_ran),
+        'data "external" "x" {\n  program = ["sh", "-c", "echo ran > ran"]\n}\n'), harm=_program_ran),
     *(_environment(name, value) for name, value in (
         ("TF_CLI_ARGS", "-destroy"), ("TF_CLI_ARGS_plan", "-state=/etc/passwd"), ("TF_CLI_CONFIG_FILE", "rc"),
         ("TF_REATTACH_PROVIDERS", "{}"), ("TF_LOG_PATH", "/tmp/log"), ("TF_PLUGIN_CACHE_DIR", "/tmp"),
@@ -272,13 +273,13 @@ def _wide_modules(root: Path, _traps: Traps) -> None:
 _LOOP = "[for a in range(1024) : [for b in range(1024) : [for c in range(1024) : max(a, b, c)]]]"
 
 BOMBS = tuple(
-    Attempt(name, how, lay, refusal=refusal, is_bomb=True)
-    for name, how, lay, refusal in (
+    Attempt(name, how, write, rejection=rejection, is_bomb=True)
+    for name, how, write, rejection in (
         ("count", "5,000,000 instances", _main('resource "terraform_data" "x" {\n  count = 5000000\n}\n'), ""),
-        ("for within for", "a thousand million times", _value(f"length({_LOOP})"), ""),
-        ("setproduct", "a thousand million combinations",
+        ("for within for", "a billion times", _value(f"length({_LOOP})"), ""),
+        ("setproduct", "a billion combinations",
          _value("length(setproduct(range(1000), range(1000), range(1000)))"), ""),
-        ("texts", "forty texts of 100 MB", _value('length(join("", [for i in range(40) : format("%100000000s", i)]))'), ""),
+        ("strings", "forty strings of 100 MB", _value('length(join("", [for i in range(40) : format("%100000000s", i)]))'), ""),
         ("bcrypt", "a cost of 31", _value('bcrypt("x", 31)'), None),
         ("a huge value", "200 MB in the plan", _value('format("%200000000s", "x")'), ""),
         ("a huge log", "60,000 lines of 1 kB", _main(
@@ -293,7 +294,7 @@ BOMBS = tuple(
 
 # ---------------------------------------------------------------------- an installed provider is code
 PROBE_NAMES = {
-    "passwd": 'reads /etc/passwd',
+    "passwd": "reads /etc/passwd",
     "secret": "reads a secret file",
     "job": "reads another job's values",
     "environ": "looks for secrets in its environment",
@@ -308,7 +309,7 @@ PROBE_NAMES = {
 
 
 def probe_program(traps: Traps) -> str:
-    """A provider that tries everything once, and writes down by name what worked."""
+    """Return a provider that tries everything once and writes the results, by name, to the file ``probed``."""
     return f"""#!/usr/bin/perl
 use strict; use warnings; use Socket;
 sub reads {{ open(my $file, '<', $_[0]) or return 0; return defined(<$file>) }}

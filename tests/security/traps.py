@@ -1,4 +1,4 @@
-"""What hostile templates try to get at, and who notices when they do."""
+"""The targets of hostile templates, and the listeners that detect access to them."""
 
 import os
 import selectors
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# The start of every secret that is laid out.
+# The prefix of every secret.
 SECRET = "hunter2-"
 ENVIRONMENT = "ESCAPES_SECRET"
 
@@ -18,7 +18,7 @@ ENVIRONMENT = "ESCAPES_SECRET"
 class Traps:
     """Secrets in a file, in the environment and in another job's folder; listeners that count connections.
 
-    ``folder`` is the host's, ``scratch`` is where jobs work.
+    ``folder`` stands for the host, ``scratch`` is the folder of the jobs.
     """
 
     def __init__(self) -> None:
@@ -73,10 +73,10 @@ class Traps:
         return f"http://127.0.0.1:{self.port}"
 
     def outside(self) -> set[str]:
-        """What there is on the host's side: nothing may be added. What is being cleared away may go meanwhile."""
+        """Return the paths outside the jobs' folders. A job must not add any; folders can disappear during the walk."""
         jobs = str(self.folder / "jobs")
         return {
-            os.path.join(folder, name)  # noqa: PTH118 - as os.walk, which bears with folders that go, gives them
+            os.path.join(folder, name)  # noqa: PTH118 - os.walk tolerates folders that disappear
             for folder, folders, files in os.walk(self.folder)
             for name in (*folders, *files)
             if not f"{folder}/{name}/".startswith(f"{jobs}/")
