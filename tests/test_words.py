@@ -43,7 +43,7 @@ NOT_COVERED: tuple[str, ...] = (
     "tests/coderproj/reads/",
     "tests/coderproj/web/",
     "tests/e2e/",
-    "tests/faults/",
+    "tests/faults/world.py",
     "tests/provisioning/daemon/",
     "tests/provisioning/pages/",
     "tests/provisioning/queue/",

@@ -1,4 +1,4 @@
-"""Followers of jobs that reconnect after every fault."""
+"""Followers of jobs. Each reconnects after every fault until it has read the whole log."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ RETRY_SECONDS = 0.2
 
 
 class Follower(threading.Thread):
-    """Follows the log of one import as server-sent events and resumes after a disconnection."""
+    """Follows one import's log as server-sent events and resumes after the last line that it received."""
 
     def __init__(self, url: str, token: str, version_id: str) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""The faults. Each function injects one and returns when the system can start to recover."""
+"""The faults. Each function causes one and returns a text about its target when the system can begin to recover."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def kill_job_process(world: World, chance: random.Random) -> str:
 
 
 def freeze_daemon(world: World, chance: random.Random) -> str:
-    """Pause a daemon for longer than its lease: another daemon claims the job, and later writes must be rejected."""
+    """Freeze a daemon for longer than its lease. Another daemon takes over, and later writes of the first must fail."""
     worker = chance.choice(world.workers)
     pause(worker, LEASE_SECONDS * 1.7, world)
     return worker.name
@@ -69,7 +69,7 @@ def kill_database(world: World, chance: random.Random) -> str:
 
 
 def lose_lease(world: World, chance: random.Random) -> str:
-    """Expire the lease of one running job."""
+    """Let the lease of one running job expire."""
     world.administer(
         """UPDATE provisioning_provisionerjob SET lease_expires_at = now() - interval '1 second'
             WHERE lease IS NOT NULL AND id = (
@@ -79,11 +79,11 @@ def lose_lease(world: World, chance: random.Random) -> str:
 
 
 def fill_disk(world: World, chance: random.Random) -> str:
-    """Fill the disk of a daemon's jobs for a moment. Needs permission to mount a small file system."""
+    """Fill the disk of a daemon's jobs for a moment, if the jobs have a small file system of their own."""
     worker = chance.choice(world.workers)
     scratch = world.scratch[worker.name]
     if not scratch.is_mount():
-        return f"{worker.name} (skipped: no permission to mount a small disk)"
+        return f"{worker.name} (nothing done: mounting a small disk is not permitted)"
     ballast = scratch / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
@@ -94,7 +94,7 @@ def fill_disk(world: World, chance: random.Random) -> str:
 
 
 def pause(member: Member, seconds: float, world: World) -> None:
-    """Send SIGSTOP, and SIGCONT after this many seconds."""
+    """Stop a process with SIGSTOP and continue it with SIGCONT after ``seconds``."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(member.pid, signal.SIGSTOP)
     end = time.monotonic() + seconds

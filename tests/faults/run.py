@@ -1,4 +1,4 @@
-"""A run: jobs, followers, faults in every phase, then the summary."""
+"""A run: jobs, followers, faults at every phase, and the count at the end."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ from tests.faults.followers import Follower
 from tests.faults.injections import INJECTIONS
 from tests.faults.world import ROOT, World, make_folder
 
-# Each import writes this many numbered lines and has one resource on start and one on stop.
+# The numbered log lines of each import. It also finds one resource on start and one on stop.
 LINES = 150
 PHASES = ("at the start", "while logging", "mid-plan", "at completion")
 MOST_OPEN = 6
@@ -25,7 +25,7 @@ TERMINAL_SECONDS = 60
 
 @dataclass
 class Count:
-    """The result of a run. All fields except ``injections``, ``jobs``, ``succeeded`` and ``failed`` must be 0."""
+    """The count of a run. Every number except ``injections``, ``jobs``, ``succeeded`` and ``failed`` must be 0."""
 
     injections: int = 0
     jobs: int = 0
@@ -91,7 +91,7 @@ class Run:
         return self.count
 
     def queue(self) -> Any:
-        """Queue an import and start a follower."""
+        """Queue an import and start a follower of its log."""
         from tests.vocabulary import echo, queue_import
 
         script = {
@@ -100,10 +100,10 @@ class Run:
             "start": {"resources": [{"name": "machine", "type": "vm"}]},
             "stop": {"resources": [{"name": "disk", "type": "vm"}]},
         }
-        version = self.persist(
+        version = self.retry(
             lambda: queue_import(echo(script, {"variables": [{"name": "a", "default_source_value": "b"}]}))
         )
-        token = self.persist(lambda: self.token(version))
+        token = self.retry(lambda: self.token(version))
         follower = Follower(self.world.url, token, str(version.pk))
         follower.start()
         self.jobs.append((version, follower))
@@ -116,7 +116,7 @@ class Run:
         return tokens.issue(user=version.created_by)[1]
 
     def wait_for(self, version: Any, phase: str) -> None:
-        """Wait until the job is in that phase or past it, or for 8 s if it is still queued."""
+        """Wait until the job has reached the phase, but at most 8 seconds: it can be behind other jobs."""
         deadline = time.monotonic() + 8
         while time.monotonic() < deadline:
             job = self.job(version)
@@ -135,10 +135,10 @@ class Run:
         from provisioning.models import ProvisionerJob
 
         columns = ("log_count", "started_at", "completed_at", "error", "attempts")
-        return self.persist(lambda: ProvisionerJob.objects.values(*columns).get(pk=version.job_id))
+        return self.retry(lambda: ProvisionerJob.objects.values(*columns).get(pk=version.job_id))
 
     def wait_for_room(self) -> None:
-        """Wait while more than MOST_OPEN jobs are open."""
+        """Wait until at most MOST_OPEN jobs are open."""
         deadline = time.monotonic() + TERMINAL_SECONDS
         while self.open_jobs() > MOST_OPEN and time.monotonic() < deadline:
             self.world.revive()
@@ -147,10 +147,10 @@ class Run:
     def open_jobs(self) -> int:
         from provisioning.models import ProvisionerJob
 
-        return self.persist(lambda: ProvisionerJob.objects.active().count())
+        return self.retry(lambda: ProvisionerJob.objects.active().count())
 
-    def persist(self, query: Callable[[], Any]) -> Any:
-        """Run a query of the test and retry it after database faults."""
+    def retry(self, query: Callable[[], Any]) -> Any:
+        """Run a query of this process, and repeat it while the database is unavailable, for at most 40 seconds."""
         deadline = time.monotonic() + 40
         while True:
             try:
@@ -163,9 +163,9 @@ class Run:
                 self.world.revive()
                 time.sleep(0.1)
 
-    # ---------------------------------------------------------------- summary
+    # ---------------------------------------------------------------- the count
     def finish(self) -> None:
-        """Wait until all jobs have ended, then check the results."""
+        """Wait until all jobs are terminal, then check each."""
         deadline = time.monotonic() + TERMINAL_SECONDS
         while self.open_jobs() and time.monotonic() < deadline:
             self.world.revive()
@@ -173,7 +173,7 @@ class Run:
         for _, follower in self.jobs:
             follower.join(max(0.0, deadline + 15 - time.monotonic()))
         for version, follower in self.jobs:
-            self.persist(lambda version=version, follower=follower: self.check(version, follower))
+            self.retry(lambda version=version, follower=follower: self.check(version, follower))
 
     def check(self, version: Any, follower: Follower) -> None:
         from provisioning.models import ProvisionerJob
@@ -204,11 +204,11 @@ class Run:
         stored = [id_ for id_, _ in rows]
         self.count.lines_lost += len(set(range(1, job.log_count + 1)) - set(stored))
         if not job.error:
-            # The log of the successful attempt has each numbered line exactly once and in order.
+            # The log of the successful attempt must have each numbered line exactly once and in order.
             begins = max((index for index, (_, text) in enumerate(rows) if "Queued again" in text), default=-1)
             numbered = [text for _, text in rows[begins + 1 :] if text.startswith("line ")]
-            wanted = [f"line {number}" for number in range(1, LINES + 1)]
-            self.count.lines_lost += len(set(wanted) - set(numbered))
+            expected = [f"line {number}" for number in range(1, LINES + 1)]
+            self.count.lines_lost += len(set(expected) - set(numbered))
             self.count.lines_duplicated += len(numbered) - len(set(numbered))
             self.count.lines_out_of_order += numbered != sorted(numbered, key=lambda text: int(text.split()[1]))
         self.count.followers_left += not follower.ended
@@ -218,7 +218,7 @@ class Run:
 
 
 def make_key() -> str:
-    """Return a provisioner key for the jobs of every organization."""
+    """Create a key for remote daemons that claim the jobs of every organization."""
     from coderproj.identity.actor import Actor
     from provisioning import keys
     from tests.factories import make_user
@@ -228,7 +228,7 @@ def make_key() -> str:
 
 
 def inject(injections: int, seed: int, report: Callable[[str], None] = print, *, remote: bool = True) -> Count:
-    """Do a whole run in a temporary folder."""
+    """Do a whole run in a new folder and return the count."""
     folder = make_folder()
     world = World(folder, remote_daemons=1 if remote else 0)
     try:
@@ -246,7 +246,7 @@ def inject(injections: int, seed: int, report: Callable[[str], None] = print, *,
 
 
 def inject_in_process(injections: int, *arguments: str) -> tuple[int, str]:
-    """Do a run in a separate process. Return exit status and output."""
+    """Do a run in a subprocess. Return its exit status and its output."""
     finished = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.faults", str(injections), *arguments],
         cwd=ROOT,
@@ -259,7 +259,7 @@ def inject_in_process(injections: int, *arguments: str) -> tuple[int, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """``[INJECTIONS] [--seed N] [--direct-only]``; exits with 1 if anything was lost."""
+    """Run ``[INJECTIONS] [--seed N] [--direct-only]``. Return 1 if a number that must be 0 is not."""
     numbers = [int(argument) for argument in arguments if argument.isdigit()]
     seed = numbers[1] if "--seed" in arguments and len(numbers) > 1 else 1
     count = inject(

@@ -1,4 +1,4 @@
-"""The system under test: database, web server and daemons as processes that can be killed and restarted."""
+"""The system under test: a database, a web server and daemons, as processes that can be killed and restarted."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ SHORT_LEASE = {"PROVISIONER_LEASE_SECONDS": str(LEASE_SECONDS), "PROVISIONER_CAN
 
 @dataclass
 class Member:
-    """A process of the system. ``World.revive`` restarts it if it has ended."""
+    """A process of the system. ``World.revive`` starts it again after it has ended."""
 
     name: str
     command: list[str]
@@ -55,13 +55,13 @@ class Member:
         return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
-        """Kill the process with SIGKILL."""
+        """Send SIGKILL, so that the process cannot clean up or deregister."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
     def end(self) -> None:
-        """Stop the process with SIGTERM, at the end of the run."""
+        """Stop the process with SIGTERM; after 20 seconds, kill it."""
         if not self.alive:
             return
         assert self.process is not None
@@ -75,7 +75,7 @@ class Member:
 
 @dataclass
 class World:
-    """The whole system in one folder. Use it in the main thread, which owns the database server."""
+    """The whole system in a folder. Use it in the main thread, which owns the database server."""
 
     folder: Path
     daemons: int = 2
@@ -86,7 +86,7 @@ class World:
     scratch: dict[str, Path] = field(default_factory=dict)
 
     def start(self, make_key: Callable[[], str]) -> None:
-        """Start the members. ``make_key`` creates the key of the remote daemons after the migrations."""
+        """Start the members. Calls ``make_key`` after the migration for the remote daemons' key."""
         self.database = EmbeddedPostgres(self.folder / "postgres").start()
         os.environ["DATABASE_URL"] = self.database.url
         os.environ["CODERPROJ_DATA_DIR"] = str(self.folder)
@@ -131,7 +131,7 @@ class World:
         return f"http://127.0.0.1:{self.port}"
 
     def wait_for_web(self, seconds: float = 40) -> None:
-        """Wait until the web server responds again."""
+        """Wait until the web server responds again. Raises AssertionError after ``seconds``."""
         from coderproj.demo.server import answers
 
         deadline = time.monotonic() + seconds
@@ -142,7 +142,7 @@ class World:
             time.sleep(0.05)
 
     def revive(self) -> None:
-        """Restart ended processes, like a service manager."""
+        """Start the members that have ended, like a service manager."""
         self.database.poll()
         for member in (self.web, *self.workers):
             if not member.alive:
@@ -155,7 +155,7 @@ class World:
 
     # ---------------------------------------------------------------- inspection
     def administer(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run SQL on a separate connection that is not part of the test."""
+        """Run SQL on a separate connection that the faults do not close."""
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -169,7 +169,7 @@ class World:
                 time.sleep(0.05)
 
     def job_processes(self, worker: Member) -> list[int]:
-        """Return the pids of the runners of a daemon: the children of its fork server."""
+        """Return the ids of a daemon's runners, which are the children of its fork server."""
         return [pid for pid in descendants(worker.pid) if _is_forked(pid)]
 
 
@@ -183,14 +183,14 @@ def _is_forked(pid: int) -> bool:
 
 
 def mount_small_disk(folder: Path) -> None:
-    """Mount a small file system at the folder if the tests run as root."""
+    """Mount a small file system at the folder, so that it can be filled. Without root, do nothing."""
     if os.geteuid() == 0:
         command = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0711", "tmpfs", str(folder)]
         subprocess.run(command, capture_output=True, check=False)
 
 
 def make_folder() -> Path:
-    """Create a folder that the database's account can access."""
+    """Create a folder that the database server's account can pass through."""
     folder = Path(tempfile.mkdtemp(prefix="coderproj-faults-"))
     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder
