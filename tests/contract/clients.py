@@ -1,4 +1,4 @@
-"""Clients that send exactly the headers and bodies of real clients."""
+"""Clients that send exactly the headers that real clients send."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TOKEN_COOKIE = "coder_session_token"
 
 
 class Wire:
-    """Sends only the given headers, ``Host`` and the length of the body."""
+    """Sends only the given headers, ``Host`` and the body's length."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url
@@ -24,9 +24,9 @@ class Wire:
         self.client.headers.update(headers)
 
     def send(self, method: str, path: str, *, json: Any = None, **options: Any) -> httpx.Response:
-        """Send a request. ``path`` starts with a slash. Only requests with a body have a content type."""
+        """Send a request. ``path`` begins with a slash. Only a request with a JSON body gets a ``Content-Type``."""
         response = self.client.request(method, f"{self.url}{path}", json=json, **options)
-        self.client.cookies.clear()  # cookies are sent only if they are given
+        self.client.cookies.clear()  # only callers that pass a cookie send one
         assert not response.is_redirect
         return response
 
@@ -36,7 +36,7 @@ class Wire:
 
 @dataclass
 class GoClient:
-    """Sends requests like the Go SDK and decodes responses like Go. An empty token is sent as an empty header."""
+    """Sends and decodes like the Go SDK. An empty token is sent as an empty header."""
 
     url: str
     token: str = ""
@@ -51,13 +51,13 @@ class GoClient:
         return response
 
     def call(self, method: str, path: str, status: int, kind: go.Kind, json: Any = None, **options: Any) -> Any:
-        """Return the decoded response. Fails for another status."""
+        """Return the decoded response. Its status must be ``status``."""
         response = self.send(method, path, json=json, **options)
         assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:300]}"
         return go.decode(kind, response.content)
 
     def follow(self, path: str) -> ClientConnection:
-        """Open the log WebSocket with only the cookie: no header, no subprotocol, no extension."""
+        """Open the log's WebSocket with the cookie only: no token header, no subprotocol, no extension."""
         return connect(
             f"{self.url.replace('http', 'ws', 1)}/api/v2{path}?follow",
             additional_headers={"Cookie": f"{TOKEN_COOKIE}={self.token}"},

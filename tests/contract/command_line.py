@@ -1,6 +1,6 @@
-"""The commands of Coder's command line: the requests that it sends, in order, and the statuses that it requires.
+"""The commands of Coder's command line: its calls, in its order, with the statuses that it requires.
 
-Requests are sent and responses are decoded like in the Go SDK.
+Requests are sent as the Go SDK sends them, and responses are decoded as the SDK decodes them.
 """
 
 import json
@@ -18,13 +18,12 @@ VERSION = "v0.15."
 
 
 class CommandFailedError(Exception):
-    """The command line would print this and exit with status 1."""
+    """The command line would print this message and exit with status 1."""
 
 
 @dataclass
 class CommandLine:
-    """One configuration folder: a URL and a token. ``answers`` are the values that the user enters for
-    variables."""
+    """One configuration folder: a URL and a token. ``answers`` are the values that the user enters, by variable."""
 
     url: str
     token: str = ""
@@ -41,20 +40,20 @@ class CommandLine:
     def use(self, token: str) -> None:
         self.token = self.go.token = token
 
-    # ------------------------------------------------------------------ requests of every command
+    # ------------------------------------------------------------------ the start of every command
     def preamble(self) -> None:
-        """Send the first requests of every command, whose warnings the command line would print."""
+        """Make the first calls of every command. Each command would print the warnings, so there must be none."""
         assert self.go.call("GET", "/buildinfo", 200, go.BuildInfo)["version"].startswith(VERSION)
         assert self.go.call("GET", "/entitlements", 200, go.Entitlements)["warnings"] == []
 
     def organization(self) -> str:
-        """Return the id of the first organization. The command line does not check that one exists."""
+        """Return the id of the first organization, in which commands run. The command line assumes that it exists."""
         self.preamble()
         return self.go.call("GET", "/users/me/organizations", 200, go.slice_(go.Organization))[0]["id"]
 
     # ------------------------------------------------------------------ signing in
     def login_first_user(self, *, username: str, email: str, password: str) -> None:
-        """``login URL --first-user-username …``, on a server without users."""
+        """``login URL --first-user-username …`` on a server without users."""
         self.go.call("GET", "/buildinfo", 200, go.BuildInfo)
         self.go.call("GET", "/users/first", 404, go.Response)
         body = {"email": email, "username": username, "password": password, "trial": False}
@@ -66,7 +65,7 @@ class CommandLine:
         self.use(self.go.call("POST", "/users/login", 201, go.Login, body)["session_token"])
 
     def login_with_token(self, token: str) -> str:
-        """``login URL --token T``. Return the username."""
+        """``login URL --token T``: return the username."""
         self.go.call("GET", "/buildinfo", 200, go.BuildInfo)
         self.go.call("GET", "/users/first", 200, go.Response)
         self.use(token)
@@ -98,7 +97,7 @@ class CommandLine:
         return self.go.call("POST", path, 201, go.Template, body)
 
     def templates_push(self, name: str, archive: bytes, *, version_name: str = "") -> dict[str, Any]:
-        """``templates push NAME --name V``. Return the new version, which becomes active."""
+        """``templates push NAME --name V``: return the new version, now the active version."""
         organization = self.organization()
         template = self.template(organization, name)
         body = {"name": version_name} if version_name else {}
@@ -119,7 +118,7 @@ class CommandLine:
         return response.content
 
     def templates_edit(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Send the edit without zero values."""
+        """Change a template. Like the command line, leave out zero values."""
         template = self.template(self.organization(), name)
         body = {key: value for key, value in changes.items() if value}
         return self.go.call("PATCH", f"/templates/{template['id']}", 200, go.Template, body)
@@ -129,7 +128,7 @@ class CommandLine:
         self.go.call("DELETE", f"/templates/{template['id']}", 200, go.Response)
 
     def templates_versions_list(self, name: str) -> list[tuple[str, str, str, bool]]:
-        """Return name, author, status and ``active`` of each version."""
+        """Return each version's name, author, status, and True for the active version."""
         template = self.template(self.organization(), name)
         versions = self.go.call("GET", f"/templates/{template['id']}/versions", 200, go.slice_(go.TemplateVersion))
         return [
@@ -142,20 +141,20 @@ class CommandLine:
             for row in versions
         ]
 
-    def parameters_list(self, scope: str, of: str) -> list[dict[str, Any]]:
-        """``parameters list SCOPE NAME``. For an import NAME is the version's id."""
+    def parameters_list(self, scope: str, name: str) -> list[dict[str, Any]]:
+        """``parameters list SCOPE NAME``. For the scope of an import, ``name`` is the version's id."""
         organization = self.organization()
         if scope == "template":
-            scope_id = self.template(organization, of)["id"]
+            scope_id = self.template(organization, name)["id"]
         else:
-            scope_id = self.go.call("GET", f"/templateversions/{of}", 200, go.TemplateVersion)["job"]["id"]
+            scope_id = self.go.call("GET", f"/templateversions/{name}", 200, go.TemplateVersion)["job"]["id"]
         return self.go.call("GET", f"/parameters/{scope}/{scope_id}", 200, go.slice_(go.Parameter))
 
     # ------------------------------------------------------------------ imports
     def import_version(
         self, organization: str, body: Mapping[str, Any], archive: bytes, template: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Upload and import; repeat with more values until every variable has one."""
+        """Upload and import an archive. Ask the user for values until each variable has one."""
         body = {
             "storage_method": "file",
             "file_id": self.upload(archive),
@@ -188,7 +187,7 @@ class CommandLine:
         return decode(go.Upload, response.content)["hash"]
 
     def reusable(self, template: Mapping[str, Any] | None) -> dict[str, str]:
-        """Return the ids of the values that the active version was imported with."""
+        """Return the ids of the values with which the active version was imported, by name."""
         if template is None:
             return {}
         active = self.go.call("GET", f"/templateversions/{template['active_version_id']}", 200, go.TemplateVersion)
@@ -198,7 +197,7 @@ class CommandLine:
     def ask(
         self, schemas: Sequence[Mapping[str, Any]], known: set[str], reusable: Mapping[str, str]
     ) -> list[dict[str, str]]:
-        """Return values for the variables without a value."""
+        """Return values for the variables without one. Raises CommandFailedError when the user gives no answer."""
         given = []
         for schema in schemas:
             name = schema["name"]
@@ -218,11 +217,11 @@ class CommandLine:
                     }
                 )
             else:
-                raise CommandFailedError(f"Nobody answers for {name}.")
+                raise CommandFailedError(f"No answer for the variable {name}.")
         return given
 
     def wait(self, path: str, kind: go.Kind = go.TemplateVersion) -> dict[str, Any]:
-        """Request ``path``, follow the job's log, and return the response of ``path`` after the end of the job."""
+        """Read ``path``, follow the job's log to its end, and return the object at ``path`` after that."""
         self.go.call("GET", path, 200, kind)
         with self.go.follow(f"{path}/logs") as socket:
             assert socket.response.status_code == 101
@@ -234,13 +233,15 @@ class CommandLine:
             self.read_line(message)
         found = self.go.call("GET", path, 200, kind)
         job = found.get("job", found)
-        # The command line treats any other status as a failure.
+        # The command line treats every other status as a failure.
         assert job["status"] in {"succeeded", "failed", "canceled"}
         return found
 
     def read_line(self, message: str | bytes) -> None:
-        """Decode a message of a log: one object with all fields. The command line would repeat the previous value of a
-        missing field."""
+        """Check one message of a log: a text with one object and all fields.
+
+        Go reuses the structure of the previous line, so a missing field would repeat its value.
+        """
         if not isinstance(message, str):
             raise DecodeError("a binary message")
         line = decode(go.ProvisionerJobLog, message)
@@ -258,7 +259,7 @@ class CommandLine:
         return self.go.call("GET", "/users?q=", 200, go.UsersPage)["users"]
 
     def users_show(self, name: str) -> tuple[dict[str, Any], list[str]]:
-        """Return a user and the names of their organizations."""
+        """Return a user and the names of the user's organizations."""
         self.preamble()
         user = self.go.call("GET", f"/users/{name}", 200, go.User)
         organizations = [
@@ -268,7 +269,7 @@ class CommandLine:
         return user, organizations
 
     def users_status(self, name: str, command: str) -> str:
-        """``users activate`` or ``users suspend``. Return the new status."""
+        """``users activate`` or ``users suspend``: return the new status."""
         self.preamble()
         user = self.go.call("GET", f"/users/{name}", 200, go.User)
         return self.go.call("PUT", f"/users/{user['id']}/status/{command}", 200, go.User)["status"]
@@ -281,7 +282,7 @@ class CommandLine:
         return self.go.call("GET", f"/organizations/{self.organization()}/groups", 200, go.slice_(go.Group))
 
     def groups_edit(self, name: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> dict[str, Any]:
-        """``groups edit``, with members given by e-mail address."""
+        """Add and remove members, given by email."""
         group = self.go.call("GET", f"/organizations/{self.organization()}/groups/{name}", 200, go.Group)
         ids = {user["email"]: user["id"] for user in self.go.call("GET", "/users?q=", 200, go.UsersPage)["users"]}
         body = {

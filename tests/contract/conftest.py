@@ -1,4 +1,4 @@
-"""Fixtures: a deployment for a whole module with live server, daemon, organization and owner."""
+"""A deployment for a whole module: a live server, a daemon, an organization and an owner."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tests.world import fast_settings
 
 @dataclass
 class Deployment:
-    """``url`` is the URL of the server without a trailing slash, ``token`` the token of the owner."""
+    """A running system: the server's URL without a trailing slash, and the owner's token."""
 
     live: LiveApi
     token: str
@@ -27,7 +27,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_path_factory) -> Iterator[Deployment]:
-    """A deployment whose rows are deleted after the last test of the module. Mark the tests ``django_db``."""
+    """Yield a deployment whose rows stay until the last test of the module. The tests are marked ``django_db``."""
     log = tmp_path_factory.mktemp("daemon") / "log"
     with django_db_blocker.unblock(), fast_settings():
         from coderproj.identity import tokens

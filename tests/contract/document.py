@@ -1,4 +1,4 @@
-"""The facts of the documented API, and checks of responses against them."""
+"""The endpoints of the API document, and the comparison of a response with them."""
 
 import json
 import re
@@ -32,7 +32,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A documented endpoint. ``schema`` describes a successful response, ``parameters`` are those of path and query."""
+    """One documented endpoint: the schema of its success and its path and query parameters."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Endpoint:
         return f"{self.method} {self.path}"
 
     def url(self, **values: str) -> str:
-        """Return the path below the API's root with its parameters replaced."""
+        """Return the path below the API's root with its parameters filled in."""
         return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.path)
 
     @property
@@ -55,7 +55,7 @@ class Endpoint:
 
 @cache
 def endpoints() -> tuple[Endpoint, ...]:
-    """Return all endpoints in the order of the document."""
+    """Return all documented endpoints in the document's order."""
     return tuple(
         Endpoint(
             method=row["method"],
@@ -71,16 +71,15 @@ def endpoints() -> tuple[Endpoint, ...]:
 
 @cache
 def endpoint(name: str) -> Endpoint:
-    """Return the endpoint ``METHOD /path``."""
+    """Return the endpoint with the name ``METHOD /path``."""
     return next(row for row in endpoints() if str(row) == name)
 
 
 def mismatches(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """Return the differences of a value from the document. Ignores absent and null fields: see
-    ``fields_with_value``."""
+    """Yield how a value differs from its schema. Ignores absent and null fields: see ``fields_with_value``."""
     kind = schema.get("type", "")
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        yield f"{path or '$'}: {value!r:.60} is no {kind}"
+        yield f"{path or '$'}: {value!r:.60} is not of type {kind}"
         return
     if kind == "array":
         for item in value:
@@ -93,25 +92,25 @@ def mismatches(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
             if value.get(name) is not None:
                 yield from mismatches(inner, value[name], f"{path}.{name}")
     elif kind == "string":
-        yield from _of_text(schema, value, path)
+        yield from _text_mismatches(schema, value, path)
 
 
-def _of_text(schema: Schema, text: str, path: str) -> Iterator[str]:
+def _text_mismatches(schema: Schema, text: str, path: str) -> Iterator[str]:
     if "enum" in schema and text not in schema["enum"]:
-        yield f"{path}: {text!r} is none of {schema['enum']}"
+        yield f"{path}: {text!r} is not one of {schema['enum']}"
     format_ = schema.get("format", "")
-    # An absent id or time is omitted or null; an absent address is "".
+    # A missing id or time is left out or null; a missing address is "".
     if format_ and not (format_ == "uri" and text == ""):
         try:
             fits = FORMATS[format_](text)
         except ValueError:
             fits = False
         if not fits:
-            yield f"{path}: {text!r} is no {format_}"
+            yield f"{path}: {text!r} is not a valid {format_}"
 
 
 def documented_fields(schema: Schema, path: str = "") -> Iterator[str]:
-    """Return the paths of all fields of a schema: ``[].job.tags{}``."""
+    """Yield the paths of all fields in a schema, such as ``[].job.tags{}``."""
     if path:
         yield path
     for name, inner in schema.get("fields", {}).items():
@@ -123,7 +122,7 @@ def documented_fields(schema: Schema, path: str = "") -> Iterator[str]:
 
 
 def fields_with_value(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """Return the paths of ``documented_fields`` that are present and not null."""
+    """Yield the paths of ``documented_fields`` that are present in the value and not null."""
     if path:
         yield path
     if "items" in schema and isinstance(value, list):

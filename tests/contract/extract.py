@@ -1,4 +1,4 @@
-"""Converts the API's document to a file of facts: ``python -m tests.contract.extract DOCUMENT > endpoints.json``.
+"""Convert the API document to JSON: ``python -m tests.contract.extract DOCUMENT > endpoints.json``.
 
 For each endpoint: method, path, parameters, and the schemas of its body and of its responses. A schema is one of::
 
@@ -6,8 +6,8 @@ For each endpoint: method, path, parameters, and the schemas of its body and of 
     {"type": "array", "items": SCHEMA}                  {"type": "integer" | "number" | "boolean"}
     {"type": "string", "format"?: "uuid" | "date-time" | "email" | "uri", "enum"?: [TEXT]}
 
-The document has an example of every response, and a table only for lists. Tables name their nested schemas, so they are
-read first; an example uses the schema of a table with the same name or the same keys.
+The document shows every response as an example, and lists also as a table. Tables name their inner schemas, so they are
+read first. An example uses the schema from a table that has the same name or the same keys.
 """
 
 import json
@@ -35,7 +35,7 @@ SAMPLES = {
 
 @dataclass(slots=True)
 class Section:
-    """An endpoint of the document, split into its parts. Rows are cells without padding."""
+    """The parts of one endpoint in the document. Rows are lists of cells without padding."""
 
     method: str
     path: str
@@ -48,7 +48,7 @@ class Section:
 
 
 def sections(document: str) -> list[Section]:
-    """Return the endpoints in the order of the document."""
+    """Return the sections of the endpoints in the document's order."""
     found = []
     for text in re.split(r"^## ", document, flags=re.MULTILINE)[1:]:
         lines = text.splitlines()
@@ -71,7 +71,7 @@ def sections(document: str) -> list[Section]:
 
 
 def rows(lines: list[str], *head: str) -> list[list[str]]:
-    """Return the rows of the table whose first columns have these names."""
+    """Return the rows of the table whose first columns have these headings."""
     found: list[list[str]] = []
     inside = False
     for line in lines:
@@ -87,13 +87,13 @@ def rows(lines: list[str], *head: str) -> list[list[str]]:
 
 # ---------------------------------------------------------------------- schemas
 class Schemas:
-    """Schemas by name, from the tables. ``enums`` of a section are assigned to fields of the same name, in order."""
+    """The schemas from the tables, by name."""
 
     def __init__(self) -> None:
         self.named: dict[str, Schema] = {}
 
     def read_table(self, section: Section) -> None:
-        """Read the schemas of a section's table."""
+        """Store the schemas of a section's table."""
         table = iter(section.fields)
         if next(table, [""])[0] != ARRAY_ITEM:
             return
@@ -106,7 +106,7 @@ class Schemas:
             depth, kind = len(marks), cells[1]
             parent, sample = parents[depth - 1], samples[depth - 1]
             value = next(iter(sample.values())) if name == ANY_PROPERTY else sample[name]
-            schema = self._of_row(kind, value, enums.of(name, value))
+            schema = self._row_schema(kind, value, enums.take(name, value))
             if name == ANY_PROPERTY:
                 parent.pop("fields", None)
                 parent["values"] = schema
@@ -121,7 +121,7 @@ class Schemas:
         assert link
         self.named[link[2]] = root
 
-    def _of_row(self, kind: str, value: Any, enum: list[str]) -> Schema:
+    def _row_schema(self, kind: str, value: Any, enum: list[str]) -> Schema:
         if enum:
             return {"type": "string", "enum": enum}
         if formatted := FORMATTED.match(kind):
@@ -129,30 +129,33 @@ class Schemas:
         if link := LINKED.match(kind):
             return self.named.setdefault(link[2], {"type": "object", "fields": {}})
         if kind == "array":
-            return {"type": "array", "items": self._of_row("", value[0], []) if value else {}}
+            return {"type": "array", "items": self._row_schema("", value[0], []) if value else {}}
         if isinstance(value, dict):
             return {"type": "object", "fields": {}}
-        return {"type": kind} if kind in SCALARS else of_sample(value)
+        return {"type": kind} if kind in SCALARS else sample_schema(value)
 
-    def of_example(self, value: Any, name: str = "") -> Schema:
-        """Return the schema of an example, or the schema of a table with that name."""
+    def example_schema(self, value: Any, name: str = "") -> Schema:
+        """Return the schema of an example, or the schema ``name`` if a table describes it."""
         if name in self.named:
             return self.named[name]
         if isinstance(value, list):
-            return {"type": "array", "items": self.of_example(value[0])}
+            return {"type": "array", "items": self.example_schema(value[0])}
         if not isinstance(value, dict):
-            return of_sample(value)
+            return sample_schema(value)
         if set(value) == {"property1", "property2"}:
-            return {"type": "object", "values": self.of_example(value["property1"])}
+            return {"type": "object", "values": self.example_schema(value["property1"])}
         for known in self.named.values():
             if set(known.get("fields", ())) == set(value):
                 return known
-        return {"type": "object", "fields": {key: self.of_example(item) for key, item in value.items()}}
+        return {"type": "object", "fields": {key: self.example_schema(item) for key, item in value.items()}}
 
 
 class Enumerations:
-    """The enumerated values of a section. Fields with the same name have their values one after the other; the example
-    of a field is its first value, which shows where they start."""
+    """The enumerated values of a section.
+
+    The values of fields with the same name follow each other. The example of a field is its first value, which shows
+    where its values begin.
+    """
 
     def __init__(self, table: list[list[str]]) -> None:
         self.values: dict[str, list[str]] = {}
@@ -160,8 +163,8 @@ class Enumerations:
         for name, value in table:
             self.values.setdefault(name, []).append(value)
 
-    def of(self, name: str, sample: Any) -> list[str]:
-        """Return the values of the next field with that name, or []. Call it in the order of the fields."""
+    def take(self, name: str, sample: Any) -> list[str]:
+        """Return the values of the next field with this name, or []. Call it in the order of the fields."""
         values = self.values.get(name, [])
         if not isinstance(sample, str) or sample not in values:
             return []
@@ -172,8 +175,8 @@ class Enumerations:
         return found
 
 
-def of_sample(value: Any) -> Schema:
-    """Return the schema of a scalar value in an example."""
+def sample_schema(value: Any) -> Schema:
+    """Return the schema of an example's value that is neither an object nor an array."""
     match value:
         case bool():
             return {"type": "boolean"}
@@ -187,9 +190,9 @@ def of_sample(value: Any) -> Schema:
     return {"type": "string"}
 
 
-# ---------------------------------------------------------------------- facts
-def facts(document: str) -> list[dict[str, Any]]:
-    """Return every endpoint in the order of the document."""
+# ---------------------------------------------------------------------- endpoints
+def extract(document: str) -> list[dict[str, Any]]:
+    """Return every endpoint of the document, in its order."""
     found = sections(document)
     schemas = Schemas()
     for section in found:
@@ -203,7 +206,7 @@ def facts(document: str) -> list[dict[str, Any]]:
                 for name, place, kind, required, *_ in section.parameters
                 if place != "body"
             ],
-            "body": None if section.body is None else schemas.of_example(section.body),
+            "body": None if section.body is None else schemas.example_schema(section.body),
             "responses": [
                 {"status": int(status), "schema": _response(schemas, kind, section.example)}
                 for status, _, _, kind in section.responses
@@ -217,10 +220,10 @@ def _response(schemas: Schemas, kind: str, example: Any) -> Schema:
     link = LINKED.match(kind)
     assert link
     if link[1]:
-        return {"type": "array", "items": schemas.of_example(example[0], link[2])}
-    return schemas.of_example(example, link[2])
+        return {"type": "array", "items": schemas.example_schema(example[0], link[2])}
+    return schemas.example_schema(example, link[2])
 
 
 if __name__ == "__main__":
-    json.dump(facts(Path(sys.argv[1]).read_text()), sys.stdout, indent=1)
+    json.dump(extract(Path(sys.argv[1]).read_text()), sys.stdout, indent=1)
     sys.stdout.write("\n")

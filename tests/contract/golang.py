@@ -1,8 +1,8 @@
-"""Decodes JSON like Go's ``encoding/json`` into the structures of the Go SDK. A wrong type is an error.
+"""A decoder like Go's ``encoding/json`` for the structures of the Go SDK. A wrong type fails.
 
-Unknown keys are ignored and keys match in any case; ``null`` and missing values become the zero value. A kind is a
-function from (value, path) to the decoded value; it raises DecodeError. Objects are passed as lists of pairs, because
-the order and case of keys matter if two of them match one field.
+Unknown keys are ignored and keys match in any case; ``null`` and missing fields become the zero value. A kind is a
+function from (value, path) to the decoded value; it raises DecodeError. Objects arrive as lists of pairs, because the
+order and the spelling of keys matter when two keys match one field.
 """
 
 import json
@@ -19,28 +19,28 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IG
 
 
 class DecodeError(Exception):
-    """Go would reject the value at this path."""
+    """Go would not decode the value. The message has the path to it."""
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object as ordered pairs."""
+    """A JSON object as its members in order."""
 
 
 class Fraction(float):
-    """A number with a fraction or an exponent, which Go does not accept as an integer."""
+    """A number written with a fraction or an exponent, which Go does not decode into an integer."""
 
 
 def decode(kind: Kind, raw: bytes | str) -> Any:
-    """Decode a JSON document. Raises DecodeError, also for invalid JSON."""
+    """Return the value of one JSON document. Raises DecodeError when a type is wrong or the text is not JSON."""
     try:
         value = json.loads(raw, object_pairs_hook=Pairs, parse_float=Fraction)
     except ValueError as error:
-        raise DecodeError(f"no JSON: {error}") from None
+        raise DecodeError(f"not JSON: {error}") from None
     return kind(value, "$")
 
 
-def _refuse(path: str, value: Any, wanted: str) -> DecodeError:
-    return DecodeError(f"{path}: {str(value)[:80]!r} is no {wanted}")
+def _wrong_type(path: str, value: Any, expected: str) -> DecodeError:
+    return DecodeError(f"{path}: {str(value)[:80]!r} is not of type {expected}")
 
 
 # ---------------------------------------------------------------------- kinds
@@ -48,7 +48,7 @@ def string(value: Any, path: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _refuse(path, value, "string")
+        raise _wrong_type(path, value, "string")
     return value
 
 
@@ -56,18 +56,18 @@ def boolean(value: Any, path: str) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise _refuse(path, value, "bool")
+        raise _wrong_type(path, value, "bool")
     return value
 
 
 def integer(name: str, smallest: int, largest: int) -> Kind:
-    """Return the kind of integers in a range."""
+    """Return a kind for integers from ``smallest`` to ``largest``, written without a fraction."""
 
     def kind(value: Any, path: str) -> int:
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
-            raise _refuse(path, value, name)
+            raise _wrong_type(path, value, name)
         return value
 
     return kind
@@ -82,20 +82,20 @@ def float64(value: Any, path: str) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refuse(path, value, "float64")
+        raise _wrong_type(path, value, "float64")
     return float(value)
 
 
 def time(value: Any, path: str) -> str:
-    """Check a time in RFC 3339 with a zone and return it unchanged."""
+    """Return an RFC 3339 time with a zone as it is written."""
     if value is None:
         return "0001-01-01T00:00:00Z"
     if not isinstance(value, str) or not TIME.fullmatch(value):
-        raise _refuse(path, value, "time")
+        raise _wrong_type(path, value, "time")
     try:
         datetime.fromisoformat(value[:19])
     except ValueError:
-        raise _refuse(path, value, "time") from None
+        raise _wrong_type(path, value, "time") from None
     return value
 
 
@@ -103,49 +103,49 @@ def uuid_(value: Any, path: str) -> str:
     if value is None:
         return str(uuid.UUID(int=0))
     if not isinstance(value, str) or not UUID.fullmatch(value):
-        raise _refuse(path, value, "uuid")
+        raise _wrong_type(path, value, "uuid")
     return value
 
 
 def pointer(kind: Kind) -> Kind:
-    """Return the kind that decodes ``null`` and a missing value to None."""
+    """Return a kind that decodes ``null`` and missing values to None."""
     return lambda value, path: None if value is None else kind(value, path)
 
 
 def slice_(kind: Kind) -> Kind:
-    """Return the kind of lists; ``null`` becomes an empty list."""
+    """Return a kind for lists. ``null`` is an empty list."""
 
     def decode_slice(value: Any, path: str) -> list[Any]:
         if value is None:
             return []
         if isinstance(value, Pairs) or not isinstance(value, list):
-            raise _refuse(path, value, "array")
+            raise _wrong_type(path, value, "array")
         return [kind(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
     return decode_slice
 
 
 def map_(kind: Kind) -> Kind:
-    """Return the kind of maps; ``null`` becomes an empty map."""
+    """Return a kind for values by name. ``null`` is an empty map."""
 
     def decode_map(value: Any, path: str) -> dict[str, Any]:
         if value is None:
             return {}
         if not isinstance(value, Pairs):
-            raise _refuse(path, value, "object")
+            raise _wrong_type(path, value, "object")
         return {key: kind(item, f"{path}.{key}") for key, item in value}
 
     return decode_map
 
 
 def struct(*embedded: dict[str, Kind], **fields: Kind) -> Kind:
-    """Return the kind of objects with these fields. The decoded dictionary contains all of them."""
+    """Return a kind for objects with these fields. The decoded dictionary has all of them."""
     kinds = {key: kind for part in (*embedded, fields) for key, kind in part.items()}
     names = {key.lower(): key for key in kinds}
 
     def decode_struct(value: Any, path: str) -> dict[str, Any]:
         if value is not None and not isinstance(value, Pairs):
-            raise _refuse(path, value, "object")
+            raise _wrong_type(path, value, "object")
         decoded = {key: kind(None, path) for key, kind in kinds.items()}
         for key, item in value or ():
             name = names.get(key.lower())

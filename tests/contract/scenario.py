@@ -1,5 +1,7 @@
-"""All documented calls, in an order in which every documented field gets a value: succeeded, failed and canceled jobs,
-agents with apps, parameters of every kind."""
+"""All documented calls, in an order in which every documented field gets a value.
+
+The calls read succeeded, failed and canceled jobs, agents with apps, and parameters of every kind.
+"""
 
 import time
 from collections.abc import Mapping
@@ -69,13 +71,13 @@ VARIABLES = [
     {"name": "password", "default_source_value": "x", "sensitive": True},
 ]
 GOOD: Mapping[str, Any] = {"README.md": "# Hello", **echo(PLAN, {"variables": VARIABLES})}
-FAILING = echo({"error": "as told"})
+FAILING = echo({"error": "scripted failure"})
 SLEEPING = echo({"sleep": 20})
 
 
 @dataclass(slots=True)
-class Answer:
-    """A response of a documented endpoint. ``body`` is decoded JSON."""
+class RecordedResponse:
+    """One response of a documented endpoint. ``body`` is the decoded JSON."""
 
     status: int
     raw: bytes
@@ -85,29 +87,32 @@ class Answer:
 
 @dataclass
 class Recorder:
-    """Calls documented endpoints, with or without an Accept header, and records the responses by endpoint."""
+    """Calls documented endpoints and stores every response by the endpoint's name.
+
+    ``accept`` is the Accept header; None sends none.
+    """
 
     url: str
     token: str
     accept: str | None
-    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    responses: dict[str, list[RecordedResponse]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         headers = {"User-Agent": "Go-http-client/1.1", TOKEN_HEADER: self.token}
         self.wire = Wire(self.url, headers if self.accept is None else headers | {"Accept": self.accept})
 
     def call(self, name: str, body: Any = None, *, query: str = "", **values: str) -> Any:
-        """Call the endpoint ``METHOD /path`` with these path parameters and return the body of the response."""
+        """Call the endpoint ``METHOD /path`` with these path parameters and return the body of its response."""
         found = endpoint(name)
         path = f"/api/v2{found.url(**values)}" + (f"?{query}" if query else "")
         response = self.wire.send(found.method, path, json=body)
-        answer = Answer(response.status_code, response.content, response.json(), response.headers)
-        self.answers.setdefault(name, []).append(answer)
+        recorded = RecordedResponse(response.status_code, response.content, response.json(), response.headers)
+        self.responses.setdefault(name, []).append(recorded)
         assert response.is_success, f"{name}: {response.status_code} {response.text[:500]}"
-        return answer.body
+        return recorded.body
 
     def upload(self, source: Mapping[str, Any]) -> str:
-        """Upload an archive and return the id of the stored file."""
+        """Upload an archive and return its id."""
         response = self.wire.send(
             "POST", "/api/v2/files", content=tar_of(source), headers={"Content-Type": "application/x-tar"}
         )
@@ -117,7 +122,7 @@ class Recorder:
 
 @dataclass
 class Scenario:
-    """The calls of one run. ``names`` makes the object names of two runs different."""
+    """The calls of one run. ``names`` is a part of all names, so that two runs do not collide."""
 
     api: Recorder
     organization: str
@@ -132,7 +137,7 @@ class Scenario:
         self.wait(first)
         self.read_results(first)
         self.dry_run(first)
-        self.without_source()
+        self.import_without_source()
         template = self.create_template(first)
         self.read_template(template)
         canceled = self.new_version(SLEEPING, template_id=template, name=f"canceled-{self.names}")
@@ -159,8 +164,8 @@ class Scenario:
         create = "POST /organizations/{organization}/templateversions"
         return self.api.call(create, given, organization=self.organization)["id"]
 
-    def without_source(self) -> None:
-        """Create a version with exactly the documented body, which has no source."""
+    def import_without_source(self) -> None:
+        """Send the documented example body. It names no source, so the import has nothing to run."""
         body = {
             "parameter_values": [
                 {
@@ -179,8 +184,8 @@ class Scenario:
         self.wait(version["id"])
 
     def wait(self, version: str, status: str = "") -> None:
-        """Wait until the import has that status or has ended."""
-        self._wait("GET /templateversions/{templateversion}", lambda answer: answer["job"], status, version)
+        """Wait until the import has this status; without a status, until it has ended."""
+        self._wait("GET /templateversions/{templateversion}", lambda body: body["job"], status, version)
 
     def _wait(self, name: str, job_of: Any, status: str, version: str, **values: str) -> None:
         deadline = time.monotonic() + 20
@@ -200,7 +205,7 @@ class Scenario:
             self.api.call("GET /templateversions/{templateversion}/logs", templateversion=version, query=query)
 
     def dry_run(self, version: str) -> None:
-        """Start dry runs that succeed, fail, and are canceled while running."""
+        """Start three dry runs: one succeeds, one fails, one is canceled while it runs."""
         path = "/templateversions/{templateversion}/dry-run"
         body = {
             "workspace_name": "try",
@@ -212,7 +217,7 @@ class Scenario:
         connect_agents()
         for what in ("logs", "resources"):
             self.api.call(f"GET {path}/{{jobID}}/{what}", templateversion=version, jobID=job)
-        failing = {"parameter_values": [{"name": "echo.exec", "source_value": "error=as told"}]}
+        failing = {"parameter_values": [{"name": "echo.exec", "source_value": "error=scripted failure"}]}
         job = self.api.call(f"POST {path}", failing, templateversion=version)["id"]
         self.wait_for_dry_run(version, job)
         sleeping = self.new_version(SLEEPING | echo({"sleep": 1.0}))
@@ -224,11 +229,11 @@ class Scenario:
 
     def wait_for_dry_run(self, version: str, job: str, status: str = "") -> None:
         name = "GET /templateversions/{templateversion}/dry-run/{jobID}"
-        self._wait(name, lambda answer: answer, status, version, jobID=job)
+        self._wait(name, lambda body: body, status, version, jobID=job)
 
     # ------------------------------------------------------------------ templates
     def create_template(self, version: str) -> str:
-        call_it_terraform(version)
+        set_provisioner_to_terraform(version)
         body = {
             "name": f"template-{self.names}",
             "display_name": "A template",
@@ -280,7 +285,7 @@ class Scenario:
 
 
 def connect_agents() -> None:
-    """Set the times of a connected agent, because agents never connect here."""
+    """Set connection times on agents, because agents of imports and dry runs never connect."""
     from datetime import UTC, datetime
 
     from provisioning.models import WorkspaceAgent
@@ -289,19 +294,21 @@ def connect_agents() -> None:
     WorkspaceAgent.objects.update(first_connected_at=now, last_connected_at=now, disconnected_at=now, version="v1")
 
 
-def call_it_terraform(version: str) -> None:
-    """Set the provisioner to Terraform, the only one in the document, for jobs of the scripted engine."""
+def set_provisioner_to_terraform(version: str) -> None:
+    """Store ``terraform`` as the job's provisioner: the document has no other, and the scripted engine ran the job."""
     from provisioning.models import ProvisionerJob
 
     ProvisionerJob.objects.filter(template_version__pk=version).update(provisioner="terraform")
 
 
-def answers_of(url: str, token: str, organization: str, *, accept: str | None) -> dict[str, list[Answer]]:
-    """Run all documented calls with or without an Accept header and return the responses by endpoint."""
+def record_responses(
+    url: str, token: str, organization: str, *, accept: str | None
+) -> dict[str, list[RecordedResponse]]:
+    """Make all documented calls with this Accept header, or without one. Return the responses by endpoint name."""
     api = Recorder(url, token, accept)
     try:
         Scenario(api, organization, "documented" if accept else "sdk").run()
     finally:
         api.wire.close()
-        connection.close()  # of this thread
-    return api.answers
+        connection.close()  # this thread's connection
+    return api.responses

@@ -2,7 +2,7 @@
 
 from tests.vocabulary import echo, tar_of
 
-# The password of every user of ``make_user``.
+# The password of every user from ``make_user``.
 PASSWORD = "correct horse battery"
 PLAN = {
     "start": {

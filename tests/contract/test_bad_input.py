@@ -1,4 +1,4 @@
-"""Invalid input at every documented endpoint gives an error in the envelope, never a 5xx, and no internals."""
+"""Bad input at every documented endpoint: the response is an error in the envelope, never a 500, without internals."""
 
 # ruff: noqa: RUF001 - full-width digits are intended
 
@@ -15,7 +15,12 @@ from coderproj.identity.models import Group, User
 from templates_app.models import Template, TemplateVersion
 from tests.api import ApiClient
 from tests.contract.document import Endpoint, endpoint, endpoints
-from tests.contract.inhabited import Inhabited, ghosts, inhabit, request
+from tests.contract.sample_organization import (
+    SampleOrganization,
+    make_sample_organization,
+    missing_path_values,
+    request,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -111,7 +116,7 @@ QUERIES = (
 
 @dataclass
 class Tally:
-    """Sends requests and records the problems of the responses."""
+    """Checks responses, counts them, and collects their problems."""
 
     api: ApiClient
     sent: int = 0
@@ -124,7 +129,7 @@ class Tally:
 
 
 def problems(response: HttpResponse) -> Iterator[str]:
-    """Return what no response may contain. Successful responses are checked only for server errors."""
+    """Yield the problems of a response: a status of 500 or above, an error without an envelope, or internals."""
     status = response.status_code
     if status >= 500:
         yield f"status {status}"
@@ -141,12 +146,12 @@ def problems(response: HttpResponse) -> Iterator[str]:
         text = response.raw.decode(errors="replace")
         yield from (f"status {status} shows {word!r}: {text[:200]}" for word in INTERNALS if word in text)
         if len(text) > 16 * 1024:
-            yield f"status {status} says {len(text)} bytes"
+            yield f"status {status} with {len(text)} bytes"
 
 
 @pytest.fixture
-def world() -> Inhabited:
-    return inhabit("acme")
+def world() -> SampleOrganization:
+    return make_sample_organization("acme")
 
 
 @pytest.fixture
@@ -156,24 +161,24 @@ def tally(world) -> Tally:
     return Tally(api)
 
 
-def test_bad_ids(world, tally):
+def test_bad_ids_return_errors(world, tally):
     for row in ENDPOINTS:
         for name in row.path_names:
             for kind, bad in BAD_IDS.items():
                 values = world.path_values() | {name: bad}
-                answer = tally.check(f"{row} {name} {kind}", request(tally.api, row, values, world.body(row)))
-                if answer.status_code < 400:
-                    tally.wrong.append(f"{row} {name} {kind}: {answer.status_code}")
+                response = tally.check(f"{row} {name} {kind}", request(tally.api, row, values, world.body(row)))
+                if response.status_code < 400:
+                    tally.wrong.append(f"{row} {name} {kind}: {response.status_code}")
     assert tally.wrong == []
     assert tally.sent >= LEAST_REQUESTS
 
 
-def test_odd_values_in_every_field_of_every_body(world, tally):
+def test_odd_values_in_any_field_cause_no_failure(world, tally):
     for row in WITH_BODY:
         good = world.body(row)
         for name in good:
             for kind, value in ODD_VALUES.items():
-                # A different name for each request, so that none fails because of a previous one.
+                # Each request has a unique name, so none conflicts with an earlier one.
                 body = {**good, "name": f"n{tally.sent}", name: value}
                 if str(row) == "PATCH /templates/{template}/versions":
                     body = {name: value}
@@ -182,22 +187,22 @@ def test_odd_values_in_every_field_of_every_body(world, tally):
     assert tally.sent >= LEAST_REQUESTS
 
 
-def test_invalid_json_bodies(world, tally):
+def test_bodies_that_are_not_valid_json_cause_no_failure(world, tally):
     for row in WITH_BODY:
         for kind, raw in RAW_BODIES.items():
             tally.check(f"{row} {kind}", request(tally.api, row, world.path_values(), raw=raw))
         for content_type in CONTENT_TYPES:
             good = json.dumps(world.body(row)).encode()
-            answer = request(tally.api, row, world.path_values(), raw=good, content_type=content_type)
-            tally.check(f"{row} as {content_type!r}", answer)
+            response = request(tally.api, row, world.path_values(), raw=good, content_type=content_type)
+            tally.check(f"{row} as {content_type!r}", response)
     assert tally.wrong == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RAW_BODIES if kind not in {"nothing", "blank", "two values"}])
-def test_body_that_is_not_an_object_is_rejected(world, kind):
+def test_a_body_that_is_not_an_object_is_rejected(world, kind):
     row = endpoint("POST /organizations/{organization}/groups")
-    answer = request(ApiClient(world.admin), row, world.path_values(), raw=RAW_BODIES[kind])
-    assert answer.status_code in {400, 413}
+    response = request(ApiClient(world.admin), row, world.path_values(), raw=RAW_BODIES[kind])
+    assert response.status_code in {400, 413}
     assert Group.objects.filter(organization=world.organization).count() == 2
 
 
@@ -206,25 +211,24 @@ def test_body_that_is_not_an_object_is_rejected(world, kind):
     [b' {"name": "y"}', b"}", b" nonsense", b"\xff\xfe", b"\0", b"[" * 60_000, b"\n\n"],
     ids=lambda rest: rest[:9],
 )
-def test_data_after_the_first_value_is_ignored(world, rest):
+def test_bytes_after_the_first_json_value_are_ignored(world, rest):
     row = endpoint("POST /organizations/{organization}/groups")
     raw = b' \n{"name": "first", "quota_allowance": 3}' + rest
-    answer = request(ApiClient(world.admin), row, world.path_values(), raw=raw)
-    assert answer.status_code == 201
-    assert (answer.body["name"], answer.body["quota_allowance"]) == ("first", 3)
+    response = request(ApiClient(world.admin), row, world.path_values(), raw=raw)
+    assert response.status_code == 201
+    assert (response.body["name"], response.body["quota_allowance"]) == ("first", 3)
 
 
-def test_unexpected_bodies(world, tally):
-    """An endpoint without a body ignores the body of a request."""
+def test_unexpected_bodies_of_get_requests_cause_no_failure(world, tally):
     for row in ENDPOINTS:
         if row not in WITH_BODY and row.method == "GET":
             for kind in ("half", "binary", "deep lists", "list"):
-                answer = request(tally.api, row, world.path_values(), raw=RAW_BODIES[kind])
-                tally.check(f"{row} {kind}", answer)
+                response = request(tally.api, row, world.path_values(), raw=RAW_BODIES[kind])
+                tally.check(f"{row} {kind}", response)
     assert tally.wrong == []
 
 
-def test_unknown_and_repeated_fields(world, tally):
+def test_unknown_and_repeated_fields_cause_no_failure(world, tally):
     for row in WITH_BODY:
         good = {**world.body(row), "unknown": {"deep": [1]}, "__proto__": {}, "__class__": "x", "a\0": 1, "\ud800": 2}
         tally.check(f"{row} unknown", request(tally.api, row, world.path_values(), good))
@@ -234,18 +238,18 @@ def test_unknown_and_repeated_fields(world, tally):
     assert tally.wrong == []
 
 
-def test_wrong_methods(tally):
+def test_wrong_methods_cause_no_failure(tally):
     documented = {(row.path, row.method) for row in ENDPOINTS}
     for row in ENDPOINTS:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"):
-            answer = request(tally.api, row, ghosts(), {}, method=method)
-            tally.check(f"{method} {row.path}", answer)
-            if answer.status_code == 405 and (row.path, method) in documented:
+            response = request(tally.api, row, missing_path_values(), {}, method=method)
+            tally.check(f"{method} {row.path}", response)
+            if response.status_code == 405 and (row.path, method) in documented:
                 tally.wrong.append(f"{method} {row.path} is not allowed")
     assert tally.wrong == []
 
 
-def test_odd_queries(world, tally):
+def test_odd_queries_cause_no_failure(world, tally):
     for row in ENDPOINTS:
         for query in QUERIES:
             if row.method == "GET":
@@ -263,20 +267,20 @@ def test_odd_queries(world, tally):
         ("after_id=x", "after_id"),
     ],
 )
-def test_invalid_page_parameter_is_named(world, query, field):
-    answer = request(
+def test_an_invalid_page_parameter_is_named_in_the_error(world, query, field):
+    response = request(
         ApiClient(world.admin), endpoint("GET /templates/{template}/versions"), world.path_values(), query=query
     )
-    assert answer.status_code == 400
-    assert [problem["field"] for problem in answer.body["validations"]] == [field]
+    assert response.status_code == 400
+    assert [problem["field"] for problem in response.body["validations"]] == [field]
 
 
 @pytest.mark.parametrize("query", ["before=x", "after=1_0", "after=１", "follow&before=1"])
-def test_invalid_log_bound_is_named(world, query):
+def test_an_invalid_log_window_is_a_validation_error(world, query):
     row = endpoint("GET /templateversions/{templateversion}/logs")
-    answer = request(ApiClient(world.admin), row, world.path_values(), query=query)
-    assert answer.status_code == 400
-    assert answer.body["validations"]
+    response = request(ApiClient(world.admin), row, world.path_values(), query=query)
+    assert response.status_code == 400
+    assert response.body["validations"]
 
 
 # ---------------------------------------------------------------------- forged fields
@@ -284,7 +288,7 @@ Snapshot = Callable[[], Any]
 
 
 def forged() -> dict[str, Any]:
-    """Return fields that a body must not set, with every name that models or responses use for them."""
+    """Return fields that a body must not set, under every name in models and responses."""
     other = str(uuid.uuid4())
     now = "2001-02-03T04:05:06Z"
     ids = ("id", "pk", "owner_id", "organization_id", "organization", "created_by", "created_by_id", "job", "job_id",
@@ -311,18 +315,18 @@ def forged() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", [row for row in WITH_BODY if "{template}/versions" not in row.path], ids=str)
-def test_forged_fields_are_ignored(world, row: Endpoint):
-    """S12: a body with forged fields gives the same response as the body without them."""
+def test_a_forged_field_changes_nothing(world, row: Endpoint):
+    """S12: forged fields do not change the response."""
     api = ApiClient(world.admin)
     body = world.body(row)
-    answer = request(api, row, world.path_values(), {**forged(), **body})
-    assert answer.status_code == row.status
-    text = answer.raw.decode()
+    response = request(api, row, world.path_values(), {**forged(), **body})
+    assert response.status_code == row.status
+    text = response.raw.decode()
     assert "forged" not in text
     assert "2001-02-03" not in text
     assert all(value not in text for value in forged().values() if isinstance(value, str) and len(value) == 36)
-    answered = {name: value for name, value in answer.body.items() if name in forged()}
-    true = {
+    returned = {name: value for name, value in response.body.items() if name in forged()}
+    actual = {
         "organization_id": str(world.organization.pk),
         "created_by_id": str(world.admin.pk),
         "created_by_name": world.admin.username,
@@ -334,10 +338,10 @@ def test_forged_fields_are_ignored(world, row: Endpoint):
         "error": "",
         "status": "pending",
     }
-    for name, value in true.items():
-        assert name not in answered or answered[name] == value
-    if isinstance(answer.body.get("created_by"), dict):
-        assert answer.body["created_by"]["id"] == str(world.admin.pk)
+    for name, value in actual.items():
+        assert name not in returned or returned[name] == value
+    if isinstance(response.body.get("created_by"), dict):
+        assert response.body["created_by"]["id"] == str(world.admin.pk)
     world.template.refresh_from_db()
     world.admin.refresh_from_db()
     assert not world.template.deleted
@@ -347,12 +351,12 @@ def test_forged_fields_are_ignored(world, row: Endpoint):
     assert set(TemplateVersion.objects.values_list("created_by_id", flat=True)) == {world.admin.pk}
 
 
-def test_forged_template_body_keeps_id_and_active_version(world):
+def test_a_forged_body_does_not_change_a_templates_id_or_active_version(world):
     row = endpoint("PATCH /templates/{template}")
     before = world.template.active_version_id
-    answer = request(
+    response = request(
         ApiClient(world.admin), row, world.path_values(), {**forged(), "active_version_id": str(world.version.pk)}
     )
-    assert answer.body["id"] == str(world.template.pk)
-    assert answer.body["active_version_id"] == str(before)
+    assert response.body["id"] == str(world.template.pk)
+    assert response.body["active_version_id"] == str(before)
     assert User.objects.count() == 1

@@ -1,4 +1,4 @@
-"""Coder's command line against a live server."""
+"""The commands of Coder's command line against a live server."""
 
 import re
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ def test_login_and_logout(cli):
     cli.login_with_password(email="ada@example.test", password=PASSWORD)
     assert cli.login_with_token(cli.token) == "ada"
     cli.logout()
-    refused = cli.go.send("GET", "/users/me")
-    assert refused.status_code == 401
-    assert go.decode(go.Response, refused.content)["message"]
+    rejected = cli.go.send("GET", "/users/me")
+    assert rejected.status_code == 401
+    assert go.decode(go.Response, rejected.content)["message"]
     cli.use("")  # sent as an empty header
     assert cli.go.send("GET", "/users/me").status_code == 401
 
 
-def test_template_lifecycle(cli):
+def test_templates_are_created_pushed_pulled_and_deleted(cli):
     created = cli.templates_create("life", ARCHIVE)
     assert created["default_ttl_ms"] == 86_400_000
     assert created["allow_user_cancel_workspace_jobs"]
@@ -52,7 +52,7 @@ def test_template_lifecycle(cli):
     assert "life" not in {row["name"] for row in cli.templates_list()}
 
 
-def test_edit_clears_absent_fields(cli):
+def test_editing_clears_fields_that_are_not_sent(cli):
     cli.templates_create("edited", ARCHIVE)
     edit = partial(cli.templates_edit, "edited")
     first = edit(description="words", icon="/icon/x.svg", display_name="Edited", allow_user_cancel_workspace_jobs=True)
@@ -63,11 +63,11 @@ def test_edit_clears_absent_fields(cli):
     assert (second["name"], second["description"]) == ("edited", "words")
     assert (second["display_name"], second["icon"], second["default_ttl_ms"]) == ("", "", 3_600_000)
     assert not second["allow_user_cancel_workspace_jobs"]
-    assert edit(default_ttl_ms=3_600_000)["default_ttl_ms"] == 3_600_000  # no change, but not a 304
+    assert edit(default_ttl_ms=3_600_000)["default_ttl_ms"] == 3_600_000  # unchanged, but not a 304
 
 
-def test_missing_parameter_is_prompted_and_reused(cli):
-    with pytest.raises(CommandFailedError, match="Nobody answers for zone"):
+def test_a_missing_parameter_is_requested_and_reused(cli):
+    with pytest.raises(CommandFailedError, match="No answer for the variable zone"):
         cli.templates_create("asking", ASKING)
     cli.answers = {"zone": "b"}
     template = cli.templates_create("asking", ASKING)
@@ -81,12 +81,12 @@ def test_missing_parameter_is_prompted_and_reused(cli):
     assert cli.parameters_list("template", "asking") == []
 
 
-def test_failed_import_is_reported(cli):
-    with pytest.raises(CommandFailedError, match="as told"):
-        cli.templates_create("failing", tar_of(echo({"error": "as told"})))
+def test_a_failed_import_is_reported_with_its_reason(cli):
+    with pytest.raises(CommandFailedError, match="scripted failure"):
+        cli.templates_create("failing", tar_of(echo({"error": "scripted failure"})))
 
 
-def test_interrupt_import(cli):
+def test_an_interrupted_import_is_canceled(cli):
     organization = cli.organization()
     body = {
         "template_id": "00000000-0000-0000-0000-000000000000",
@@ -108,7 +108,7 @@ def test_interrupt_import(cli):
     assert go.decode(go.Response, again.content)["message"]
 
 
-def test_dry_run_before_workspace_creation(cli):
+def test_a_dry_run_returns_the_resources_of_a_workspace(cli):
     template = cli.templates_create("tried", ARCHIVE)
     path = f"/templateversions/{template['active_version_id']}"
     cli.go.call("GET", f"{path}/rich-parameters", 200, go.slice_(go.TemplateVersionParameter))
@@ -120,7 +120,7 @@ def test_dry_run_before_workspace_creation(cli):
     assert [row["name"] for row in resources] == ["box"]
 
 
-def test_users(cli):
+def test_users_are_created_shown_suspended_and_activated(cli):
     created = cli.users_create(username="bob", email="bob@example.test", password=PASSWORD)
     assert created["organization_ids"]
     assert "bob" in {user["username"] for user in cli.users_list()}
@@ -131,7 +131,7 @@ def test_users(cli):
     assert cli.users_status(user["id"], "suspend") == "suspended"
 
 
-def test_groups(cli):
+def test_groups_are_created_edited_and_deleted(cli):
     cli.users_create(username="grace", email="grace@example.test", password=PASSWORD)
     created = cli.groups_create("operators")
     assert (created["name"], created["members"], created["quota_allowance"]) == ("operators", [], 0)
@@ -144,7 +144,7 @@ def test_groups(cli):
     assert "operators" not in {group["name"] for group in cli.groups_list()}
 
 
-def test_tokens(cli, deployment):
+def test_tokens_are_created_used_and_removed(cli, deployment):
     token = cli.tokens_create(lifetime_seconds=365 * 24 * 3600)
     assert re.fullmatch(r"[A-Za-z0-9]{10}-[A-Za-z0-9]{22}", token)
     key_id = token.partition("-")[0]
@@ -159,7 +159,7 @@ def test_tokens(cli, deployment):
     other.close()
 
 
-def test_ssh_key(cli):
+def test_the_ssh_key_is_shown_and_reset(cli):
     """``publickey`` and ``publickey --reset``."""
     key = go.struct(user_id=go.uuid_, created_at=go.time, updated_at=go.time, public_key=go.string)
     cli.preamble()
@@ -168,5 +168,5 @@ def test_ssh_key(cli):
     assert cli.go.call("PUT", "/users/me/gitsshkey", 200, key)["public_key"] != first
 
 
-def test_licenses(cli):
+def test_the_list_of_licenses_is_empty(cli):
     assert cli.go.call("GET", "/licenses", 200, go.slice_(go.struct(id=go.int32))) == []

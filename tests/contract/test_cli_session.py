@@ -1,4 +1,4 @@
-"""A recorded session of Coder's command line, call by call. Ids differ; shapes and statuses are the same."""
+"""Replay of a recorded session of Coder's command line. Ids can differ, shapes and statuses must not."""
 
 import json
 import re
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.django_db
 
 SESSION = json.loads((DATA / "cli_session.json").read_text())
 
-# Calls that are not replayed, by a part of their path, with the reason.
-LEFT_OUT = {
+# Recorded calls that are not replayed, by a part of their path, with the reason.
+SKIPPED = {
     "/workspaces": "there are no workspaces yet",
     "/workspacebuilds/": "there are no workspaces yet",
     "/workspace/": "there are no workspaces yet",
 }
-# Responses that differ intentionally from the recorded ones, with our status.
-DIFFERENT = {"GET /api/v2/entitlements": (200, go.Entitlements)}  # the recorded edition does not have this route
-# Keys whose recorded value means "none". Our responses omit them or have null.
+# Responses that intentionally differ from the recorded ones, with the expected status.
+DIFFERENT = {"GET /api/v2/entitlements": (200, go.Entitlements)}  # the recorded edition had no such route
+# Keys that the recording has with a value for "none", and that the server leaves out or returns as null.
 ABSENT = {
-    "template_id",  # recorded as the nil UUID for a version without template
-    "last_used",  # recorded as the year 1 for an unused token
+    "template_id",  # recorded as the nil UUID while a version has no template
+    "last_used",  # recorded as the year 1 while a token was not used
 }
 
 STRUCTURES = {
@@ -58,7 +58,7 @@ CREATED = {
 
 
 def structure(method: str, path: str, status: int) -> go.Kind:
-    """Return the SDK structure of the response."""
+    """Return the structure into which the SDK decodes the response."""
     if status >= 400 or method == "DELETE":
         return go.Response
     tables = (STRUCTURES,) if method == "GET" else (CREATED, STRUCTURES)
@@ -66,7 +66,7 @@ def structure(method: str, path: str, status: int) -> go.Kind:
 
 
 class Replay:
-    """Replays the calls of a recording. ``ids`` maps the recorded names to our ids."""
+    """Makes the calls of a recording. ``ids`` has the server's ids by their names in the recording."""
 
     def __init__(self, client: GoClient) -> None:
         self.client = client
@@ -76,7 +76,7 @@ class Replay:
         return re.sub(r"\$\d+", lambda match: self.ids[match[0]], text)
 
     def body(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Return the options of the request, with the scripted engine instead of Terraform."""
+        """Return the options of the request. The scripted engine replaces Terraform."""
         if call.get("body") == "bytes":
             return {"content": ARCHIVE, "headers": {"Content-Type": "application/x-tar"}}
         if "body" not in call:
@@ -107,7 +107,7 @@ class Replay:
             assert socket.response.status_code == call["status"]
             messages = [go.decode(go.ProvisionerJobLog, message) for message in socket]
             sent = {name.title() for name in socket.request.headers} - {"Host", "Sec-Websocket-Key"}
-        # WebSockets omit the headers that Go's HTTP transport adds to every request.
+        # The Go client's HTTP transport adds Accept-Encoding, this WebSocket client does not.
         assert sent == set(call["headers"]) - {"Accept-Encoding"}
         assert socket.close_code == call["close_code"]
         assert [message["id"] for message in messages] == list(range(1, len(messages) + 1))
@@ -115,38 +115,38 @@ class Replay:
 
     @staticmethod
     def headers_of(response: Any) -> set[str]:
-        ours = {name.title() for name in response.request.headers}
-        return ours - {"Host", "Content-Length", "Coder-Session-Token"}
+        sent = {name.title() for name in response.request.headers}
+        return sent - {"Host", "Content-Length", "Coder-Session-Token"}
 
-    def differences(self, recorded: Any, ours: Any, path: str = "$") -> Iterator[str]:
-        """Return the differences of a response from the recorded one. Also stores new ids."""
+    def differences(self, recorded: Any, actual: Any, path: str = "$") -> Iterator[str]:
+        """Yield how a response's shape differs from the recorded one. Store its ids."""
         match recorded:
             case dict():
-                if not isinstance(ours, dict):
-                    yield f"{path}: no object"
+                if not isinstance(actual, dict):
+                    yield f"{path}: not an object"
                     return
                 for key, value in recorded.items():
-                    if key in ABSENT and ours.get(key) is None:
+                    if key in ABSENT and actual.get(key) is None:
                         continue
-                    if key in ours:
-                        yield from self.differences(value, ours[key], f"{path}.{key}")
+                    if key in actual:
+                        yield from self.differences(value, actual[key], f"{path}.{key}")
                     else:
                         yield f"{path}.{key} is missing"
             case list():
-                if not isinstance(ours, list) or (recorded and not ours):
-                    yield f"{path}: {ours!r:.80}"
+                if not isinstance(actual, list) or (recorded and not actual):
+                    yield f"{path}: {actual!r:.80}"
                 elif recorded:
-                    yield from self.differences(recorded[0], ours[0], f"{path}[0]")
+                    yield from self.differences(recorded[0], actual[0], f"{path}[0]")
             case str() if recorded.startswith("$"):
-                if self.ids.setdefault(recorded, ours) != ours:
+                if self.ids.setdefault(recorded, actual) != actual:
                     yield f"{path}: another id"
             case "null":
                 pass
             case _:
                 kinds = {"string": str, "integer": int, "boolean": bool, "time": str}
-                fits = type(ours) is kinds[recorded] and (recorded != "time" or TIME.fullmatch(str(ours)))
-                if not fits:
-                    yield f"{path}: {ours!r:.80} is no {recorded}"
+                matches = type(actual) is kinds[recorded] and (recorded != "time" or TIME.fullmatch(str(actual)))
+                if not matches:
+                    yield f"{path}: {actual!r:.80} is not of type {recorded}"
 
 
 @pytest.fixture
@@ -156,12 +156,12 @@ def cli(deployment) -> Iterator[CommandLine]:
     line.close()
 
 
-def test_replayed_session_gets_the_recorded_responses(cli):
+def test_responses_match_the_recorded_session(cli):
     cli.templates_create("earlier", ARCHIVE + bytes(1024))
     replay = Replay(cli.go)
     replayed = []
     for call in SESSION:
-        if any(part in call["path"] for part in LEFT_OUT):
+        if any(part in call["path"] for part in SKIPPED):
             continue
         prepare(call, cli, replay)
         replay.make(call)
@@ -170,18 +170,18 @@ def test_replayed_session_gets_the_recorded_responses(cli):
 
 
 def prepare(call: dict[str, Any], cli: CommandLine, replay: Replay) -> None:
-    """Repeat the steps that are missing in the recording because the recorder had already done them."""
+    """Make the calls that precede this call but are not in the recording, because they repeat earlier calls."""
     unknown = {name for name in re.findall(r"\$\d+", json.dumps(call)) if name not in replay.ids}
     if "$13" in unknown:  # push a second version
         body = {"template_id": replay.ids["$12"]}
         replay.ids["$13"] = cli.import_version(replay.ids["$2"], body, ARCHIVE)["id"]
-    if "$14" in unknown:  # sign in again and create another template
+    if "$14" in unknown:  # sign in again and re-create the template
         assert cli.go.send("GET", "/users/me").status_code == 401
         cli.login_with_password(email="ada@example.test", password=PASSWORD)
         replay.ids["$14"] = cli.templates_create("cli", ARCHIVE)["active_version_id"]
 
 
-def test_only_workspace_calls_are_not_replayed():
-    left_out = [call["path"] for call in SESSION if any(part in call["path"] for part in LEFT_OUT)]
-    assert len(left_out) == 10
-    assert all("workspace" in path for path in left_out)
+def test_only_workspace_calls_are_skipped():
+    skipped = [call["path"] for call in SESSION if any(part in call["path"] for part in SKIPPED)]
+    assert len(skipped) == 10
+    assert all("workspace" in path for path in skipped)

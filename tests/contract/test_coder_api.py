@@ -1,4 +1,4 @@
-"""The tests of the PyPI client ``coder-api`` against a live server, in a separate process."""
+"""The test suite of the PyPI client ``coder-api``, run in a subprocess against a live server."""
 
 import os
 import re
@@ -18,9 +18,9 @@ RESULT = re.compile(r"^(test_\w+) \(.*\) ?\.\.\. ?(?:.*\n)*?(ok|FAIL|ERROR)$", r
 
 @pytest.fixture(scope="module")
 def results(deployment) -> dict[str, str]:
-    """Return each test with ``ok``, ``FAIL`` or ``ERROR``. The tests need an existing template."""
+    """Return ``ok``, ``FAIL`` or ``ERROR`` for each test of the client. The tests need a template."""
     cli = CommandLine(deployment.url, deployment.token)
-    cli.templates_create("there", ARCHIVE)
+    cli.templates_create("existing", ARCHIVE)
     cli.close()
     script = distribution("coder-api").locate_file("tests/test_core.py")
     process = subprocess.run(
@@ -35,7 +35,7 @@ def results(deployment) -> dict[str, str]:
     return {match[1]: match[2] for match in RESULT.finditer(process.stderr)}
 
 
-def test_all_client_tests_pass(results):
+def test_all_tests_of_the_client_pass(results):
     assert len(results) == 18
     assert {name: result for name, result in results.items() if result != "ok"} == {}
     print(f"coder-api: {len(results)} passed")

@@ -1,4 +1,4 @@
-"""The requests of Coder's dashboard with a browser's headers. Reads the fields that its code requires."""
+"""The calls of Coder's dashboard with a browser's headers. Fields that its code reads without a check must exist."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RUNNING = {"pending", "running"}
 
 
 class Dashboard:
-    """A browser tab. Any 2xx is a success, as in axios, unless the call passes ``status``."""
+    """One browser tab. Like in axios, each 2xx is a success; ``status`` requires an exact one."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url
@@ -53,7 +53,7 @@ class Dashboard:
         return self.call("GET", path, **options)
 
     def problem(self, method: str, path: str, body: Any = None) -> tuple[int, list[str]]:
-        """Return the status of an error that the dashboard recognizes, and the form fields that it marks."""
+        """Return the status of an error that the dashboard recognises, and the form fields that it marks."""
         response = self.send(method, path, body)
         error = response.json()
         assert isinstance(error["message"], str)
@@ -73,8 +73,8 @@ def organization(dashboard) -> str:
     return dashboard.get("/users/me")["organization_ids"][0]
 
 
-# ---------------------------------------------------------------------- requests of every page
-def test_sign_in(deployment):
+# ---------------------------------------------------------------------- the frame of every page
+def test_sign_in_and_sign_out(deployment):
     tab = Dashboard(deployment.url)
     assert tab.send("GET", "/users/me").status_code == 401
     assert tab.get("/users/first", status=200)["message"]
@@ -98,7 +98,7 @@ def test_sign_in(deployment):
     tab.wire.close()
 
 
-def test_requests_of_every_page(dashboard):
+def test_the_frames_first_calls_have_the_required_fields(dashboard):
     info = dashboard.get("/buildinfo")
     assert info["version"].startswith("v0.15")
     assert info["external_url"].startswith("https://")
@@ -107,7 +107,7 @@ def test_requests_of_every_page(dashboard):
     for feature in ("user_limit", "audit_log", "template_rbac", "appearance", "high_availability"):
         assert entitlements["features"][feature]["entitlement"] in {"entitled", "grace_period", "not_entitled"}
         assert isinstance(entitlements["features"][feature]["enabled"], bool)
-    assert entitlements["has_license"]  # otherwise groups and access lists are hidden
+    assert entitlements["has_license"]  # otherwise the dashboard hides groups and access lists
     appearance = dashboard.get("/appearance")
     assert isinstance(appearance["service_banner"]["enabled"], bool)
     assert appearance["logo_url"] == ""
@@ -115,7 +115,7 @@ def test_requests_of_every_page(dashboard):
     assert dashboard.get("/updatecheck")["current"] is True
 
 
-def test_permission_checks_at_start(dashboard):
+def test_authcheck_answers_every_check_of_the_frame(dashboard):
     checks = {
         "readAllUsers": {"object": {"resource_type": "user"}, "action": "read"},
         "updateUsers": {"object": {"resource_type": "user"}, "action": "update"},
@@ -134,7 +134,7 @@ def test_permission_checks_at_start(dashboard):
     assert answer["viewAuditLog"]
 
 
-def test_session_key_for_the_command_line(dashboard):
+def test_a_key_for_the_command_line_is_created(dashboard):
     assert "-" in dashboard.call("POST", "/users/me/keys", status=201)["key"]
 
 
@@ -146,7 +146,7 @@ def upload(tab: Dashboard, archive: bytes) -> str:
 
 
 def create_version(tab: Dashboard, organization: str, **body: Any) -> dict[str, Any]:
-    """Create a version like the form: post, then poll until the job ends."""
+    """Like the form: post, then poll until the job has ended."""
     given = {"storage_method": "file", "provisioner": "echo", "tags": {}, **body}
     version = tab.call("POST", f"/organizations/{organization}/templateversions", given, status=201)
     deadline = time.monotonic() + 20
@@ -172,7 +172,7 @@ def create_template(tab: Dashboard, organization: str, name: str) -> dict[str, A
 
 
 def read_template(template: dict[str, Any]) -> None:
-    """Read the fields of a template that the pages require."""
+    """Check the fields of a template that the pages read without a check."""
     stats = template["build_time_stats"]
     for transition in ("start", "stop", "delete"):
         for percentile in ("P50", "P95"):
@@ -184,7 +184,7 @@ def read_template(template: dict[str, Any]) -> None:
         assert isinstance(template[text], str)
 
 
-def test_template_pages(dashboard, organization):
+def test_the_pages_of_a_template_have_the_required_fields(dashboard, organization):
     created = create_template(dashboard, organization, "paged")
     read_template(created)
     assert not created["allow_user_cancel_workspace_jobs"]
@@ -207,14 +207,12 @@ def test_template_pages(dashboard, organization):
     assert isinstance(dashboard.get(f"/templates/{template['id']}/daus")["entries"], list)
     by_name = f"/organizations/{organization}/templateversions/{version['name']}"
     assert dashboard.get(by_name)["id"] == version["id"]
-    assert (
-        dashboard.problem("GET", f"{by_name}/previous")[0] == 404
-    )  # no previous version; the page does not show an error
+    assert dashboard.problem("GET", f"{by_name}/previous")[0] == 404  # the page expects 404 if there is none
     response = dashboard.send("GET", f"/files/{version['job']['file_id']}")
     assert response.content == ARCHIVE
 
 
-def test_compare_with_the_previous_version(dashboard, organization):
+def test_the_previous_version_is_found_for_a_comparison(dashboard, organization):
     template = create_template(dashboard, organization, "compared")
     first = dashboard.get(f"/templateversions/{template['active_version_id']}")
     second = create_version(
@@ -224,7 +222,7 @@ def test_compare_with_the_previous_version(dashboard, organization):
     assert dashboard.get(f"{path}/previous")["id"] == first["id"]
 
 
-def test_template_settings(dashboard, organization):
+def test_template_settings_are_saved_and_validated(dashboard, organization):
     template = create_template(dashboard, organization, "set")
     path = f"/templates/{template['id']}"
     form = {
@@ -237,7 +235,7 @@ def test_template_settings(dashboard, organization):
     }
     changed = dashboard.call("PATCH", path, form, status=200)
     assert {name: changed[name] for name in form} == form
-    assert dashboard.call("PATCH", path, form, status=200)["updated_at"]  # a 304 would be an error
+    assert dashboard.call("PATCH", path, form, status=200)["updated_at"]  # axios treats a 304 as an error
     assert dashboard.problem("PATCH", path, {**form, "name": "not a name"}) == (400, ["name"])
     assert dashboard.problem("PATCH", path, {**form, "default_ttl_ms": -1}) == (400, ["default_ttl_ms"])
     create_template(dashboard, organization, "taken")
@@ -245,7 +243,7 @@ def test_template_settings(dashboard, organization):
     assert dashboard.call("DELETE", path)["message"]
 
 
-def test_create_template_with_a_variable(dashboard, organization):
+def test_a_template_with_a_missing_variable_is_created_with_a_value(dashboard, organization):
     version = create_version(dashboard, organization, file_id=upload(dashboard, ASKING))
     assert version["job"]["status"] == "failed"
     assert "missing parameter" in version["job"]["error"].lower()
@@ -270,7 +268,7 @@ def test_create_template_with_a_variable(dashboard, organization):
     assert {value["name"]: value["source_value"] for value in shown} == {"zone": "z", "known": "z"}
 
 
-def test_create_template_from_a_starter(dashboard, organization):
+def test_a_template_is_created_from_a_starter(dashboard, organization):
     examples = dashboard.get(f"/organizations/{organization}/templates/examples")
     for example in examples:
         assert isinstance(example["tags"], list)
@@ -283,7 +281,7 @@ def test_create_template_from_a_starter(dashboard, organization):
 
 
 # ---------------------------------------------------------------------- access, groups, users
-def test_access_list(dashboard, organization):
+def test_the_access_list_is_shown_and_changed(dashboard, organization):
     template = create_template(dashboard, organization, "shared")
     path = f"/templates/{template['id']}/acl"
     shown = dashboard.get(path)
@@ -304,7 +302,7 @@ def create_user(tab: Dashboard, organization: str, name: str) -> dict[str, Any]:
     return tab.call("POST", "/users", body, status=201)
 
 
-def test_groups(dashboard, organization):
+def test_groups_are_created_changed_and_deleted(dashboard, organization):
     group = dashboard.call(
         "POST",
         f"/organizations/{organization}/groups",
@@ -324,7 +322,7 @@ def test_groups(dashboard, organization):
     assert dashboard.call("DELETE", path)["message"]
 
 
-def test_users(dashboard, organization):
+def test_users_are_created_changed_and_deleted(dashboard, organization):
     user = create_user(dashboard, organization, "worker")
     path = f"/users/{user['id']}"
     page = dashboard.get("/users?q=worker&limit=25&offset=0")
@@ -345,7 +343,7 @@ def test_users(dashboard, organization):
     assert dashboard.problem("POST", "/users", {"username": "x y", "email": "no"}) == (400, ["email", "username"])
 
 
-def test_tokens_and_audit(dashboard):
+def test_tokens_audit_log_and_quota_are_readable(dashboard):
     assert isinstance(dashboard.get("/users/me/keys/tokens"), list)
     audit = dashboard.get("/audit?limit=25&offset=0&q=")
     assert audit["count"] >= len(audit["audit_logs"])

@@ -9,15 +9,15 @@ import pytest
 from tests.contract import golang as go
 from tests.contract import table
 from tests.contract.document import Endpoint, endpoints
-from tests.contract.scenario import Answer, answers_of
+from tests.contract.scenario import RecordedResponse, record_responses
 from tests.routes import METHODS, api_routes
 
 pytestmark = pytest.mark.django_db
 
-Answers = Mapping[str, Sequence[Answer]]
+Responses = Mapping[str, Sequence[RecordedResponse]]
 ENDPOINTS = endpoints()
 
-# The Go SDK structure of each successful response.
+# The structures into which the Go SDK decodes a success.
 STRUCTURES = {
     "POST /organizations/{organization}/groups": go.Group,
     "GET /organizations/{organization}/templates": go.slice_(go.Template),
@@ -47,7 +47,7 @@ STRUCTURES = {
     "GET /templateversions/{templateversion}/rich-parameters": go.slice_(go.TemplateVersionParameter),
     "GET /templateversions/{templateversion}/schema": go.slice_(go.ParameterSchema),
 }
-# The only differences of the dialects (docs/api.md).
+# All differences of the dialects (docs/api.md).
 DIFFERENT = {
     "POST /organizations/{organization}/templates": "sdk: 201 object",
     "GET /templates/{template}/versions/{templateversionname}": "sdk: 200 object",
@@ -58,13 +58,13 @@ DIFFERENT = {
 
 
 @pytest.fixture(scope="module")
-def answers(deployment) -> dict[str, Answers]:
-    """The responses of all documented calls by dialect, recorded once for all tests, with both dialects in parallel."""
-    ours = deployment.url, deployment.token, deployment.organization_id
+def responses(deployment) -> dict[str, Responses]:
+    """Make all documented calls once for all tests, in both dialects at once. Return the responses by dialect."""
+    arguments = deployment.url, deployment.token, deployment.organization_id
     with ThreadPoolExecutor(2) as pool:
         running = {
-            "documented": pool.submit(answers_of, *ours, accept="application/json"),
-            "sdk": pool.submit(answers_of, *ours, accept=None),
+            "documented": pool.submit(record_responses, *arguments, accept="application/json"),
+            "sdk": pool.submit(record_responses, *arguments, accept=None),
         }
         return {dialect: future.result() for dialect, future in running.items()}
 
@@ -74,7 +74,7 @@ def test_the_document_has_27_endpoints():
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_endpoint_has_a_route_with_its_parameters(row: Endpoint):
+def test_every_endpoint_has_a_route_with_its_parameters(row: Endpoint):
     names = {parameter["name"] for parameter in row.parameters if parameter["in"] == "path"}
     assert names == set(row.path_names)
     anonymous = re.sub(r"\{\w+\}", "{}", row.path)
@@ -84,20 +84,20 @@ def test_endpoint_has_a_route_with_its_parameters(row: Endpoint):
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_responses_match_the_document(answers, row: Endpoint):
-    assert table.problems(row, answers["documented"].get(str(row), ())) == []
+def test_responses_match_the_document(responses, row: Endpoint):
+    assert table.problems(row, responses["documented"].get(str(row), ())) == []
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=str)
-def test_sdk_decodes_every_response_without_an_accept_header(answers, row: Endpoint):
-    recorded = answers["sdk"][str(row)]
+def test_the_sdk_can_decode_every_response_without_an_accept_header(responses, row: Endpoint):
+    recorded = responses["sdk"][str(row)]
     assert recorded
-    for answer in recorded:
-        go.decode(STRUCTURES[str(row)], answer.raw)
+    for response in recorded:
+        go.decode(STRUCTURES[str(row)], response.raw)
 
 
-def test_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
-    rows = table.rows(answers["documented"], answers["sdk"])
+def test_the_table_has_a_row_for_each_endpoint_and_no_mismatch(responses):
+    rows = table.rows(responses["documented"], responses["sdk"])
     print()
     print(table.text(rows))
     assert len(rows) == 27
@@ -105,9 +105,9 @@ def test_table_has_a_row_for_each_endpoint_and_no_mismatch(answers):
     assert {str(row.endpoint): row.dialects for row in rows if row.dialects != "same"} == DIFFERENT
 
 
-def test_absent_ids_and_times_are_omitted(answers):
+def test_missing_ids_and_times_are_left_out(responses):
     """Go clients cannot decode an empty id or time."""
-    versions = [answer.body for answer in answers["documented"]["GET /templateversions/{templateversion}"]]
+    versions = [response.body for response in responses["documented"]["GET /templateversions/{templateversion}"]]
     jobs = [version["job"] for version in versions]
     assert {job["status"] for job in jobs} >= {"running", "succeeded", "failed", "canceled"}
     for job in jobs:
@@ -118,11 +118,11 @@ def test_absent_ids_and_times_are_omitted(answers):
     assert {"template_id" in version for version in versions} == {True, False}
 
 
-def test_documented_log_parameters_filter_the_log(answers):
-    """``after`` and ``before`` are exclusive; a followed log is the documented array."""
+def test_documented_log_filters_select_lines(responses):
+    """``after`` and ``before`` exclude their own id. A followed log returns the documented array."""
     window, everything, rest = (
-        [line["id"] for line in answer.body]
-        for answer in answers["documented"]["GET /templateversions/{templateversion}/logs"][1:]
+        [line["id"] for line in response.body]
+        for response in responses["documented"]["GET /templateversions/{templateversion}/logs"][1:]
     )
     assert window == [2, 3]
     assert everything == list(range(1, len(everything) + 1))

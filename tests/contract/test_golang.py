@@ -1,4 +1,4 @@
-"""The decoder must be as strict as Go's, otherwise the tests of responses prove nothing."""
+"""The decoder is as strict as Go's. Otherwise a decoded response would prove nothing."""
 
 import pytest
 
@@ -24,7 +24,7 @@ NIL = "00000000-0000-0000-0000-000000000000"
         (go.TransitionStats, '{"p50":1,"p95":2,"P50":3,"P95":null}', {"P50": 3, "P95": None}),
     ],
 )
-def test_values_that_go_decodes(kind, raw, value):
+def test_values_that_go_accepts_are_decoded(kind, raw, value):
     assert go.decode(kind, raw) == value
 
 
@@ -55,6 +55,6 @@ def test_values_that_go_decodes(kind, raw, value):
         (go.string, "'x'"),
     ],
 )
-def test_values_that_go_rejects(kind, raw):
+def test_values_that_go_rejects_raise_an_error(kind, raw):
     with pytest.raises(go.DecodeError):
         go.decode(kind, raw)

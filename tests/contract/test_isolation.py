@@ -1,4 +1,4 @@
-"""S3: hidden and missing objects give callers the same response, and nothing changes."""
+"""S3: hidden and missing objects give the same response, and the call changes nothing."""
 
 import re
 import uuid
@@ -12,35 +12,40 @@ from provisioning.models import File, ParameterValue, ProvisionerJob
 from templates_app.models import Template, TemplateAccess, TemplateVersion
 from tests.api import ApiClient
 from tests.contract.document import endpoint, endpoints
-from tests.contract.inhabited import Inhabited, ghosts, inhabit, request
+from tests.contract.sample_organization import (
+    SampleOrganization,
+    make_sample_organization,
+    missing_path_values,
+    request,
+)
 from tests.factories import make_template, make_user
 
 pytestmark = pytest.mark.django_db
 
 ENDPOINTS = endpoints()
 OUTSIDERS = ("outsider", "other organization's admin")
-# Objects that are visible to every member of an organization, without access to the template.
+# Statuses for a member of the organization with whom the template is not shared. All others are 404.
 OF_ORGANIZATION = {
     "POST /organizations/{organization}/groups": 403,
     "GET /organizations/{organization}/templates": 200,
     "POST /organizations/{organization}/templates": 403,
     "GET /organizations/{organization}/templates/examples": 200,
 }
-# The list of a hidden organization is empty, like that of a missing one.
+# The template list of a hidden organization is empty, like that of a missing organization.
 EMPTY = "GET /organizations/{organization}/templates"
-# Rejected changes are recorded in the audit log.
+# Without the audit log: rejected requests are recorded there.
 TABLES = (File, Group, ParameterValue, ProvisionerJob, Template, TemplateAccess, TemplateVersion, User)
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @pytest.fixture
-def world() -> Inhabited:
-    return inhabit("acme")
+def world() -> SampleOrganization:
+    return make_sample_organization("acme")
 
 
 @pytest.fixture
-def people(world) -> dict[str, User]:
-    other = inhabit("other")
+def users(world) -> dict[str, User]:
+    other = make_sample_organization("other")
     return {
         "outsider": make_user("outsider"),
         "other organization's admin": other.admin,
@@ -49,7 +54,7 @@ def people(world) -> dict[str, User]:
 
 
 def rows() -> dict[str, list[Any]]:
-    """Return all stored rows except the times when users were last seen."""
+    """Return all stored rows, without the time when users were last seen."""
     return {
         model.__name__: sorted(
             (sorted((name, str(value)) for name, value in row.items() if name != "last_seen_at"))
@@ -59,16 +64,16 @@ def rows() -> dict[str, list[Any]]:
     }
 
 
-def answer(response: HttpResponse, world: Inhabited) -> tuple[int, Any]:
-    """Return status and body, with every requested id and name replaced."""
+def comparable(response: HttpResponse, world: SampleOrganization) -> tuple[int, Any]:
+    """Return the status and the body, with ids and requested names replaced by constants."""
     text = ID.sub("ID", response.raw.decode())
     for name in (world.template.name, world.version.name, world.loose.name, "no-such-name"):
         text = text.replace(name, "NAME")
     return response.status_code, text
 
 
-def leaks(response: HttpResponse, world: Inhabited, asked: dict[str, str]) -> list[str]:
-    """Return facts about the organization in a response that the caller did not send."""
+def leaks(response: HttpResponse, world: SampleOrganization, sent: dict[str, str]) -> list[str]:
+    """Return ids and names of the organization that are in a response but not in the request."""
     secrets = {
         world.admin.username,
         world.template.name,
@@ -78,59 +83,61 @@ def leaks(response: HttpResponse, world: Inhabited, asked: dict[str, str]) -> li
         *map(str, (world.version.job_id, world.version.job.file_id, world.template.active_version_id)),
     }
     text = response.raw.decode()
-    return [secret for secret in secrets - set(asked.values()) if secret in text]
+    return [secret for secret in secrets - set(sent.values()) if secret in text]
 
 
 def compare(
-    user: User, world: Inhabited, known: dict[str, str], statuses: dict[str, int]
+    user: User, world: SampleOrganization, known: dict[str, str], statuses: dict[str, int]
 ) -> list[tuple[str, object, object]]:
-    """Call each documented endpoint as the user, for hidden and for missing objects. ``known`` are path parameters of
-    both. Return the differences, and responses with other statuses than the given ones and 404."""
+    """Call each documented endpoint as the user for hidden objects and for missing objects.
+
+    ``known`` are path parameters that both calls have. ``statuses`` are the expected statuses; the default is 404.
+    Return (endpoint, expected, actual) for each difference.
+    """
     api = ApiClient(user)
     values = world.path_values()
     wrong: list[tuple[str, object, object]] = []
     before = rows()
     for row in ENDPOINTS:
         hidden = request(api, row, values, world.body(row))
-        ghost = request(api, row, ghosts() | known, world.body(row))
-        expected = statuses.get(str(row), 404)
-        for wanted, got in (
-            (answer(ghost, world), answer(hidden, world)),
-            (expected, hidden.status_code),
+        missing = request(api, row, missing_path_values() | known, world.body(row))
+        for expected, actual in (
+            (comparable(missing, world), comparable(hidden, world)),
+            (statuses.get(str(row), 404), hidden.status_code),
             ([], leaks(hidden, world, values)),
             (before, rows()),
         ):
-            if wanted != got:
-                wrong.append((str(row), wanted, got))
+            if expected != actual:
+                wrong.append((str(row), expected, actual))
     return wrong
 
 
-@pytest.mark.parametrize("who", OUTSIDERS)
-def test_outsiders_see_nothing(world, people, who):
-    assert compare(people[who], world, {}, {EMPTY: 200}) == []
-    hidden = request(ApiClient(people[who]), endpoint(EMPTY), world.path_values())
+@pytest.mark.parametrize("outsider", OUTSIDERS)
+def test_outsiders_cannot_tell_hidden_from_missing_objects(world, users, outsider):
+    assert compare(users[outsider], world, {}, {EMPTY: 200}) == []
+    hidden = request(ApiClient(users[outsider]), endpoint(EMPTY), world.path_values())
     assert hidden.body == []
 
 
-def test_members_see_nothing_of_unshared_templates(world, people):
-    """Creating a version of a hidden template also gives the response for a missing one."""
+def test_a_member_cannot_tell_unshared_from_missing_objects(world, users):
+    """This includes the creation of a version of a hidden template."""
     known = {"organization": str(world.organization.pk)}
-    assert compare(people["plain member"], world, known, OF_ORGANIZATION) == []
+    assert compare(users["plain member"], world, known, OF_ORGANIZATION) == []
 
 
-def test_readable_template_cannot_be_changed(world, people):
-    """Changes of a visible template give 403. Users own their dry runs."""
-    TemplateAccess.objects.create(template=world.template, user=people["plain member"], role="use")
+def test_a_shared_template_can_be_read_but_not_changed(world, users):
+    """Changes of a visible object return 403. Another user's dry run is not visible."""
+    TemplateAccess.objects.create(template=world.template, user=users["plain member"], role="use")
     own = "POST /templateversions/{templateversion}/dry-run"
-    api = ApiClient(people["plain member"])
+    api = ApiClient(users["plain member"])
     before = rows()
     statuses = {}
     for row in ENDPOINTS:
         if str(row) != own:
             statuses[str(row)] = request(api, row, world.path_values(), world.body(row)).status_code
     for name, status in statuses.items():
-        of_another_user = "{jobID}" in name
-        assert status == (404 if of_another_user else 200 if name.startswith("GET") else 403), name
+        is_dry_run_of_another_user = "{jobID}" in name
+        assert status == (404 if is_dry_run_of_another_user else 200 if name.startswith("GET") else 403), name
     assert rows() == before
     assert request(api, endpoint(own), world.path_values(), {}).status_code == 201
 
@@ -144,9 +151,9 @@ def test_readable_template_cannot_be_changed(world, people):
         ("PATCH /templates/{template}/versions", "id"),
     ],
 )
-def test_ids_in_a_body_reveal_nothing(world, people, name, field):
-    """An administrator sends ids of another organization in requests about their own."""
-    admin = people["other organization's admin"]
+def test_ids_in_a_body_reveal_no_objects_of_other_organizations(world, users, name, field):
+    """An administrator sends an id from another organization to an endpoint of the own organization."""
+    admin = users["other organization's admin"]
     organization = admin.memberships.get().organization
     own = make_template(user=admin, organization=organization) if "{template}/" in name else None
     values = {"organization": str(organization.pk), "template": str(own.pk) if own else ""}
@@ -155,15 +162,15 @@ def test_ids_in_a_body_reveal_nothing(world, people, name, field):
         body.pop("template_id")
     before = rows()
     hidden = request(ApiClient(admin), endpoint(name), values, body)
-    ghost = request(ApiClient(admin), endpoint(name), values, body | {field: str(uuid.uuid4())})
-    assert answer(hidden, world) == answer(ghost, world)
+    missing = request(ApiClient(admin), endpoint(name), values, body | {field: str(uuid.uuid4())})
+    assert comparable(hidden, world) == comparable(missing, world)
     assert hidden.status_code == 404
     assert leaks(hidden, world, {key: value for key, value in body.items() if isinstance(value, str)}) == []
     assert rows() == before
 
 
-def test_nested_ids_must_belong_together(world):
-    """Nested ids are checked together, even if each object is visible to the caller."""
+def test_versions_of_another_template_are_rejected(world):
+    """Nested ids must belong together, also when the caller may read each of the objects."""
     api = ApiClient(world.admin)
     second = make_template(user=world.admin, organization=world.organization, name="second")
     values = world.path_values() | {"template": str(second.pk), "templateversion": str(second.active_version_id)}

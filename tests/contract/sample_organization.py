@@ -1,4 +1,4 @@
-"""An organization with objects of every type, and in-process requests to documented endpoints about it."""
+"""An organization with an object of each kind, and in-process calls of documented endpoints for it."""
 
 import uuid
 from dataclasses import dataclass
@@ -17,9 +17,12 @@ from tests.factories import make_organization, make_template, make_user, make_ve
 
 
 @dataclass
-class Inhabited:
-    """``admin`` administers the organization. ``version`` is the template's second one, ``loose`` has no template;
-    ``job`` is a pending dry run of ``version``."""
+class SampleOrganization:
+    """An organization and its administrator ``admin``.
+
+    ``version`` is the second version of the template, ``loose`` is a version without a template, and ``job`` is a
+    pending dry run of ``version``.
+    """
 
     organization: Organization
     admin: User
@@ -30,7 +33,7 @@ class Inhabited:
     group: Group
 
     def path_values(self) -> dict[str, str]:
-        """Return the parameters of documented paths, with ids of existing objects."""
+        """Return the parameters of documented paths that name the objects of this organization."""
         return {
             "organization": str(self.organization.pk),
             "template": str(self.template.pk),
@@ -41,7 +44,7 @@ class Inhabited:
         }
 
     def body(self, endpoint: Endpoint) -> dict[str, Any] | None:
-        """Return a valid body, or None for endpoints without a body."""
+        """Return a valid body, or None for endpoints without one."""
         return {
             "POST /organizations/{organization}/groups": {"name": "new", "avatar_url": "", "quota_allowance": 0},
             "POST /organizations/{organization}/templates": {
@@ -84,18 +87,18 @@ class Inhabited:
         }.get(str(endpoint))
 
 
-def inhabit(name: str) -> Inhabited:
-    """Create an organization with all objects."""
+def make_sample_organization(name: str) -> SampleOrganization:
+    """Create the organization and its objects."""
     organization = make_organization(name)
     admin = make_user(f"{name}-admin", organizations=(organization,), organization_roles=("organization-admin",))
     template = make_template(user=admin, organization=organization, name=f"{name}-template", everyone=False)
     version = make_version(user=admin, organization=organization, template=template, name=f"{name}-second")
     loose = make_version(user=admin, organization=organization, name=f"{name}-loose")
     job = versions.start_dry_run(actor_of(admin), version, versions.DryRunInput(workspace_name="first"))
-    # Neither a daemon nor ``factories.finish`` claims it.
+    # No daemon has these tags and ``factories.finish`` skips them, so the job stays pending.
     ProvisionerJob.objects.filter(pk=job.pk).update(tags={"held": "back"})
     group = Group.objects.create(organization=organization, name=f"{name}-group")
-    return Inhabited(organization, admin, template, version, loose, job, group)
+    return SampleOrganization(organization, admin, template, version, loose, job, group)
 
 
 def actor_of(user: User) -> Any:
@@ -107,8 +110,8 @@ def actor_of(user: User) -> Any:
     return actor_for_token(token, Client(ip=None, user_agent="", request_id=None))
 
 
-def ghosts() -> dict[str, str]:
-    """Return path parameters of objects that do not exist."""
+def missing_path_values() -> dict[str, str]:
+    """Return path parameters that name no existing object."""
     ids = {name: str(uuid.uuid4()) for name in ("organization", "template", "templateversion", "jobID")}
     return {**ids, "templatename": "no-such-name", "templateversionname": "no-such-name"}
 
@@ -116,7 +119,7 @@ def ghosts() -> dict[str, str]:
 def request(
     api: ApiClient, endpoint: Endpoint, values: dict[str, str], body: Any = None, *, method: str = "", **options: Any
 ) -> HttpResponse:
-    """Return the response of an endpoint. Values are URL-quoted in the path."""
+    """Call an endpoint and return its response. Values are quoted into the path without any other change."""
     path = endpoint.url(**{name: quote(value, safe="") for name, value in values.items()}).lstrip("/")
     query = options.pop("query", "")
     return api.call(method or endpoint.method, f"{path}?{query}" if query else path, body, **options)
