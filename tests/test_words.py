@@ -34,7 +34,6 @@ NOT_COVERED: tuple[str, ...] = (
     "templates_app/templates/",
     "templates_app/templatetags/",
     "templates_app/views/",
-    "tests/bench/",
     "tests/coderproj/accounts/test_audit_page.py",
     "tests/coderproj/accounts/test_group_pages.py",
     "tests/coderproj/console/",

@@ -1,7 +1,7 @@
-"""The same reads from two checkouts, in turns, on the same database: what a change costs or saves.
+"""The same reads from two checkouts, in turns, on the same database, to measure a change.
 
-``python -m tests.bench.compare BEFORE AFTER``, each a folder, followed by ``,NAME=VALUE`` for its environment. Both run
-with this interpreter's packages, and the database's schema is that of the checkout that this runs in.
+``python -m tests.bench.compare BEFORE AFTER``: each is a folder, with ``,NAME=VALUE`` for its environment. Both run
+with this interpreter's packages and with the database schema of the current checkout.
 """
 
 import argparse
@@ -17,18 +17,18 @@ from coderproj.postgres import EmbeddedPostgres
 from tests.bench.api import CONSTANT, served
 from tests.bench.load import Load, load
 
-if TYPE_CHECKING:  # importing it needs Django to be set up
+if TYPE_CHECKING:  # the import requires django.setup()
     from tests.bench.seed import Seeded
 
 
 def main() -> int:
-    """Print processor time per request (server and database) and requests per second of both."""
+    """Print CPU time per request (server and database) and requests per second of both checkouts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkouts", nargs=2, metavar="FOLDER[,NAME=VALUE…]")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--reads", nargs="+", help="names of reads; all without")
+    parser.add_argument("--reads", nargs="+", help="names of reads (default: all)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder, ExitStack() as stack:
         os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
@@ -87,14 +87,14 @@ def compare(seeded: "Seeded", servers: list[tuple[str, int]], database: int, opt
 
 
 def cpu_seconds_of(server: int) -> float:
-    """Processor time of the server's threads so far, exact to the nanosecond (the kernel's ``schedstat``)."""
+    """Return the CPU time of the server's threads so far, exact to the nanosecond (the kernel's ``schedstat``)."""
     return (
         sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{server}/task").iterdir()) / 1e9
     )
 
 
 def report(name: str, before: list[tuple[Load, float]], after: list[tuple[Load, float]]) -> None:
-    """One line: medians, and the medians of the rounds' ratios."""
+    """Print one line with medians and the medians of the rounds' ratios."""
     cpu = [statistics.median(measured.cpu_ms for measured, _ in one) for one in (before, after)]
     per_second = [statistics.median(measured.per_second for measured, _ in one) for one in (before, after)]
     pairs = list(zip(before, after, strict=True))

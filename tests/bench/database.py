@@ -1,4 +1,4 @@
-"""A database of the benchmark's own, and the product's web server on it."""
+"""A new database for a benchmark, and the product's web server on it."""
 
 import os
 import subprocess
@@ -14,9 +14,9 @@ from coderproj.postgres import EmbeddedPostgres
 
 @contextmanager
 def own_database() -> Iterator[EmbeddedPostgres]:
-    """An embedded server as the product starts it (durable), migrated, with Django set up on it.
+    """Start a durable embedded server, migrate it, and set up Django on it.
 
-    It is this process's DATABASE_URL, and that of the processes that it starts. Once in a process.
+    It becomes the DATABASE_URL of this process and of its children. Call it only once in a process.
     """
     with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder:
         os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
@@ -45,7 +45,7 @@ def own_database() -> Iterator[EmbeddedPostgres]:
 
 @contextmanager
 def served() -> Iterator[tuple[str, int]]:
-    """The product's web server in a process of its own: its URL and process id."""
+    """Run the product's web server. Yield its URL and process id."""
     from coderproj.demo.server import answers
 
     with subprocess.Popen(

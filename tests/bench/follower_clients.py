@@ -1,9 +1,9 @@
-"""The clients that follow a log, as cheap as they can be: they share the machine with what is measured.
+"""The clients that follow a log. They use little CPU, because they share the machine with the measured server.
 
-Run as a process of its own. Standard input has one JSON object: ``host``, ``port``, ``request`` (the text of a GET
-that asks for ``Connection: close``), ``followers``, ``lines`` and ``seconds`` (the longest to wait). It prints
-``connected`` once all have sent their request, and at the end the figures as JSON. While lines come in, pieces are
-only kept with the moment of their receipt; they are looked at when all connections have ended.
+This runs as a separate process. Standard input has one JSON object: ``host``, ``port``, ``request`` (the text of a GET
+with ``Connection: close``), ``followers``, ``lines`` and ``seconds`` (the time limit). The process prints ``connected``
+when all followers have sent their request, and at the end the figures as JSON. While lines arrive, it only stores the
+received chunks with their times; it parses them after all connections have ended.
 """
 
 import itertools
@@ -18,61 +18,61 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any
 
-# The number of a line, and the moment (microseconds) that its writer put into it.
+# The number of a line, and the time (microseconds) at which it was written.
 LINE = re.compile(rb'\{"id":(\d+),[^{}]*"output":"sent (\d+) x+"\}')
-PIECE = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """A connection, and what came over it: moments and pieces."""
+    """A connection, and the received chunks with their times."""
 
     connection: socket.socket
-    moments: list[float] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
 
     def lines(self) -> list[tuple[int, float]]:
-        """Number and lateness in seconds of each line; a line has come when its last byte has."""
-        ends = list(itertools.accumulate(map(len, self.pieces)))
+        """Return number and latency in seconds of each line. A line has arrived when its last byte has."""
+        ends = list(itertools.accumulate(map(len, self.chunks)))
         return [
-            (int(found[1]), self.moments[bisect_left(ends, found.end())] - int(found[2]) / 1e6)
-            for found in LINE.finditer(b"".join(self.pieces))
+            (int(found[1]), self.times[bisect_left(ends, found.end())] - int(found[2]) / 1e6)
+            for found in LINE.finditer(b"".join(self.chunks))
         ]
 
 
-def follow(order: dict[str, Any]) -> list[Follower]:
-    """Connect, and keep what comes until every connection has ended or the time is up."""
+def follow(options: dict[str, Any]) -> list[Follower]:
+    """Connect, and store the received chunks until every connection has ended or the time limit is reached."""
     poll = select.epoll()
     followers: dict[int, Follower] = {}
-    for _ in range(order["followers"]):
-        connection = socket.create_connection((order["host"], order["port"]))
-        connection.sendall(order["request"].encode())
+    for _ in range(options["followers"]):
+        connection = socket.create_connection((options["host"], options["port"]))
+        connection.sendall(options["request"].encode())
         connection.setblocking(False)
         followers[connection.fileno()] = Follower(connection)
         poll.register(connection, select.EPOLLIN)
     print("connected", flush=True)
-    give_up = time.monotonic() + order["seconds"]
-    open_ones = len(followers)
-    while open_ones and time.monotonic() < give_up:
+    deadline = time.monotonic() + options["seconds"]
+    open_count = len(followers)
+    while open_count and time.monotonic() < deadline:
         for number, _ in poll.poll(1.0):
             follower = followers[number]
             try:
-                piece = follower.connection.recv(PIECE)
+                chunk = follower.connection.recv(CHUNK_BYTES)
             except BlockingIOError:
                 continue
             except ConnectionError:
-                piece = b""
-            follower.moments.append(time.time())
-            follower.pieces.append(piece)
-            if not piece:
+                chunk = b""
+            follower.times.append(time.time())
+            follower.chunks.append(chunk)
+            if not chunk:
                 poll.unregister(number)
-                open_ones -= 1
+                open_count -= 1
     return list(followers.values())
 
 
 def figures(followers: list[Follower], lines: int) -> dict[str, Any]:
-    """Percentiles of the lateness in milliseconds, and the counts of what went wrong."""
-    late: list[float] = []
+    """Return percentiles of the latency in milliseconds, and the counts of lost, repeated and misplaced lines."""
+    latencies: list[float] = []
     lost = repeated = out_of_order = 0
     for follower in followers:
         found = follower.lines()
@@ -80,13 +80,16 @@ def figures(followers: list[Follower], lines: int) -> dict[str, Any]:
         lost += lines - len(set(numbers))
         repeated += len(numbers) - len(set(numbers))
         out_of_order += numbers != sorted(numbers)
-        late += (seconds for _, seconds in found)
-    late.sort()
+        latencies += (seconds for _, seconds in found)
+    latencies.sort()
     at = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
-    percentiles = {name: round(late[min(len(late) - 1, int(len(late) * q))] * 1000, 1) for name, q in at.items()}
+    last = len(latencies) - 1
+    percentiles = {
+        name: round(latencies[min(last, int(len(latencies) * q))] * 1000, 1) for name, q in at.items() if latencies
+    }
     return {
-        **(percentiles if late else {}),
-        "received": len(late),
+        **percentiles,
+        "received": len(latencies),
         "lost": lost,
         "repeated": repeated,
         "out_of_order": out_of_order,
@@ -94,10 +97,11 @@ def figures(followers: list[Follower], lines: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
-    followers = follow(order)
+    options = json.load(sys.stdin)
+    followers = follow(options)
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps(figures(followers, order["lines"]) | {"client_cpu_s": round(usage.ru_utime + usage.ru_stime, 2)}))
+    cpu = round(usage.ru_utime + usage.ru_stime, 2)
+    print(json.dumps(figures(followers, options["lines"]) | {"client_cpu_s": cpu}))
 
 
 if __name__ == "__main__":

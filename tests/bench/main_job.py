@@ -1,6 +1,6 @@
-"""The main job against a server of its own: import, first log line, queue, start of the server, idle memory.
+"""The main job on a new server: import, first log line, queue, start of the server, idle memory.
 
-``python -m tests.bench.main_job`` prints a table, with ``--json`` the ``Figures``.
+``python -m tests.bench.main_job`` prints a table; with ``--json``, it prints the ``Figures``.
 """
 
 import os
@@ -25,7 +25,7 @@ SETTLE_SECONDS = 2.5
 
 
 def main() -> None:
-    """Start a server in a folder of its own, twice, and push the mixed template to it again and again."""
+    """Start a server in a new folder twice, and import the mixed template repeatedly."""
     with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder:
         os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
         os.environ["CODERPROJ_DATA_DIR"] = folder
@@ -34,7 +34,7 @@ def main() -> None:
         import django
 
         django.setup()
-        os.environ["LOG_LEVEL"] = "debug"  # for the server: its daemon tells where the time went
+        os.environ["LOG_LEVEL"] = "debug"  # the server's daemon logs the time of each step
         figures = measure_server()
     if "--json" in sys.argv:
         print(msgspec.json.encode(figures).decode())
@@ -44,8 +44,11 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Seconds of one import: from the POST to the end that its follower saw and to the first log line; the answer to
-    the POST, from enqueue to start, and from the last transition to the sight of it.
+    """Seconds of one import.
+
+    ``wall`` is from the POST to the end of the followed log, ``first_line`` from the POST to the first log line,
+    ``post`` the POST itself, ``queued`` from enqueue to start, and ``ending`` from the completion to the end of the
+    followed log.
     """
 
     wall: float
@@ -57,12 +60,13 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Times are in seconds: medians, but for ``quickest``. ``spent_ms`` is where an import's time went, ``memory_mib``
-    that of the whole idle tree.
+    """The results. Times are medians in seconds; ``fastest`` is the minimum.
+
+    ``spent_ms`` has the milliseconds of an import by step, ``memory_mib`` is the memory of all idle processes.
     """
 
     imported: Import
-    quickest: float
+    fastest: float
     in_a_row: float
     reference: float
     cold: float
@@ -72,7 +76,7 @@ class Figures:
 
 
 def measure_server() -> Figures:
-    """Start the server twice, wait until it rests, import again and again."""
+    """Start the server twice, wait until it is idle, and import repeatedly."""
     from coderproj.demo.api import Api
     from coderproj.demo.server import OwnServer
     from coderproj.management.commands.demo import owner_token
@@ -99,13 +103,13 @@ def measure_server() -> Figures:
         reference = reference_seconds(TEMPLATE, RUNS)
     finally:
         server.stop()
-    middle = Import(*(statistics.median(getattr(one, name) for one in imports) for name in Import.__slots__))
+    median = Import(*(statistics.median(getattr(one, name) for one in imports) for name in Import.__slots__))
     daemon = spent(server.log, len(imports))
-    parts = {"post": middle.post * 1000, "queued": middle.queued * 1000, **daemon}
-    parts["notify"] = max(0.0, middle.ending * 1000 - daemon.get("store", 0.0))
+    parts = {"post": median.post * 1000, "queued": median.queued * 1000, **daemon}
+    parts["notify"] = max(0.0, median.ending * 1000 - daemon.get("store", 0.0))
     return Figures(
-        imported=middle,
-        quickest=min(one.wall for one in imports),
+        imported=median,
+        fastest=min(one.wall for one in imports),
         in_a_row=in_a_row,
         reference=reference,
         cold=cold,
@@ -124,30 +128,29 @@ def show(figures: Figures) -> None:
             wall,
             f"{wall / reference:.2f} x the reference ({reference * 1000:.0f} ms), goal <= 0.30",
         ),
-        ("the quickest of them", figures.quickest, f"load {os.getloadavg()[0]:.1f}"),
-        ("the same, in a row", in_a_row, f"{in_a_row / reference:.2f} x the reference, nothing is ready yet"),
+        ("fastest import", figures.fastest, f"load {os.getloadavg()[0]:.1f}"),
+        ("immediately after another", in_a_row, f"{in_a_row / reference:.2f} x the reference, nothing prepared"),
         ("POST to first log line", figures.imported.first_line, "goal <= 150 ms"),
         ("enqueue to start", figures.imported.queued, "goal <= 10 ms"),
         ("make up, cold", figures.cold, ""),
         ("make up, warm", figures.warm, "goal <= 3000 ms"),
     ]
     for name, value, note in rows:
-        print(f"{name:24} {value * 1000:9.1f} ms   {note}")
-    print(f"{'of the import, ms':24} {', '.join(f'{name} {value}' for name, value in figures.spent_ms.items())}")
-    print(f"{'idle memory (PSS)':24} {figures.memory_mib:9.1f} MiB  goal <= 400 MiB")
+        print(f"{name:25} {value * 1000:9.1f} ms   {note}")
+    print(f"{'import by step, ms':25} {', '.join(f'{name} {value}' for name, value in figures.spent_ms.items())}")
+    print(f"{'idle memory (PSS)':25} {figures.memory_mib:9.1f} MiB  goal <= 400 MiB")
 
 
 def spent(log: Path, jobs: int) -> dict[str, float]:
-    """The medians of the parts of a job that the daemon tells in the server's log, of the first jobs but the very
-    first: milliseconds by part.
+    """Return the median milliseconds of each step from the daemon's lines in the server's log.
 
-    ``claim`` is taking the job, ``process`` waiting for a process to run it, ``values`` storing the variables that
-    ``read`` found, ``store`` the transaction of the results.
+    The first job is left out; the next ``jobs`` jobs count. ``claim`` is the claim of the job, ``process`` the wait for
+    a runner, ``values`` the storing of the variables that ``read`` found, ``store`` the transaction of the results.
     """
     found: dict[str, list[float]] = {}
     for line in log.read_text(errors="replace").splitlines():
-        _, told, parts = line.partition(": spent ms: ")
-        for part in parts.split() if told else ():
+        _, separator, parts = line.partition(": spent ms: ")
+        for part in parts.split() if separator else ():
             name, _, value = part.partition("=")
             found.setdefault(name, []).append(float(value))
     return {name: statistics.median(values[1 : jobs + 1]) for name, values in found.items()}
@@ -160,16 +163,16 @@ def one_import(api: "Api", file_id: str) -> Import:
     organization = api.call("GET", "users/me/organizations")[0]["id"]
     began = time.perf_counter()
     version = api.call("POST", f"organizations/{organization}/templateversions", {"file_id": file_id})
-    answered = time.perf_counter()
+    posted = time.perf_counter()
     arrivals = [arrived for arrived, _ in api.follow(f"templateversions/{version['id']}/logs")]
-    ended, seen = time.perf_counter(), time.time()
+    ended, ended_at = time.perf_counter(), time.time()
     job = api.call("GET", f"templateversions/{version['id']}")["job"]
     if job["status"] != "succeeded":
         raise AssertionError(job)
     created, started, completed = (
         datetime.fromisoformat(job[key]).timestamp() for key in ("created_at", "started_at", "completed_at")
     )
-    return Import(ended - began, arrivals[0] - began, answered - began, started - created, seen - completed)
+    return Import(ended - began, arrivals[0] - began, posted - began, started - created, ended_at - completed)
 
 
 if __name__ == "__main__":

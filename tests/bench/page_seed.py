@@ -1,5 +1,8 @@
-"""What the pages are measured with: 50 templates of 40 versions with a month of use, 200 users, a queue of 500 jobs,
-an audit log, and one import with 5,000 lines. The same numbers, names and sizes on every run."""
+"""Fixed data for the benchmarks of pages, with the same numbers, names and sizes on every run.
+
+50 templates of 40 versions with a month of use, 200 users, a queue of 500 jobs, an audit log, and one import with 5,000
+log lines.
+"""
 
 import itertools
 import uuid
@@ -26,8 +29,11 @@ TAGS = {"scope": "organization"}
 
 @dataclass(frozen=True)
 class PageData:
-    """``session`` signs the owner in; ``addresses`` fills in the parameters of the pages' routes; ``long_log`` is the
-    version whose import wrote that many lines."""
+    """The seeded data.
+
+    ``session`` is a session of the owner, ``addresses`` has values for the parameters of the pages' routes, and
+    ``long_log`` is the version whose import wrote ``LINES`` lines.
+    """
 
     scene: Scene
     session: str
@@ -38,7 +44,7 @@ class PageData:
 def seed_pages() -> PageData:
     """Fill an empty database."""
     scene = make_scene()
-    people = _people(scene)
+    users = _users(scene)
     number = itertools.count()
     templates = [make_template(scene.organization, scene.owner, next(number), VERSIONS) for _ in range(TEMPLATES)]
     measured = templates[0]
@@ -49,13 +55,13 @@ def seed_pages() -> PageData:
     _log(version.job, SHORT_LOG)
     _log(long_log.job, LINES)
     ProvisionerJob.objects.filter(pk=long_log.job_id).update(error="It went wrong in line one")
-    _use(templates, people)
+    _use(templates, users)
     _history(scene, templates)
     unattached = make_version(user=scene.owner, organization=scene.organization)
-    key_id = _access(scene, people)
-    _queue(scene, version, people)
+    key_id = _access(scene, users)
+    _queue(scene, version, users)
     with connection.cursor() as cursor:
-        # As autovacuum leaves tables that have stood for a while; it would come in the middle of the measurement.
+        # Otherwise autovacuum would run during the measurement.
         cursor.execute("VACUUM (ANALYZE)")
     _, session = tokens.issue(user=scene.owner)
     addresses = {
@@ -67,7 +73,7 @@ def seed_pages() -> PageData:
         "job": str(version.job_id),
         "starter": "docker",
         "organization_id": str(scene.organization.pk),
-        "user": str(people[0].pk),
+        "user": str(users[0].pk),
         "group": str(Group.objects.exclude(pk=scene.organization.pk).earliest("name").pk),
         "token": ApiKey.objects.get(user=scene.owner, name="laptop-0").pk,
         "daemon": str(ProvisionerDaemon.objects.earliest("name").pk),
@@ -76,7 +82,7 @@ def seed_pages() -> PageData:
     return PageData(scene, session, addresses, long_log)
 
 
-def _people(scene: Scene) -> list[User]:
+def _users(scene: Scene) -> list[User]:
     users = User.objects.bulk_create(
         User(username=f"person-{n}", email=f"person-{n}@example.test", password="!") for n in range(USERS)
     )
@@ -84,15 +90,15 @@ def _people(scene: Scene) -> list[User]:
     return users
 
 
-def _access(scene: Scene, people: list[User]) -> str:
-    """Groups of ten, some tokens, and the id of a key of daemons."""
+def _access(scene: Scene, users: list[User]) -> str:
+    """Create groups of ten, some tokens and a provisioner key. Return the id of the key."""
     groups = Group.objects.bulk_create(
         Group(organization=scene.organization, name=f"team-{n}", quota_allowance=n) for n in range(GROUPS)
     )
     GroupMembership.objects.bulk_create(
         GroupMembership(group=group, user=user)
         for index, group in enumerate(groups)
-        for user in people[index * 10 : index * 10 + 10]
+        for user in users[index * 10 : index * 10 + 10]
     )
     for n in range(OWN_TOKENS):
         tokens.issue(user=scene.owner, name=f"laptop-{n}", login_type=LoginType.TOKEN)
@@ -100,10 +106,10 @@ def _access(scene: Scene, people: list[User]) -> str:
     return str(ProvisionerKey.objects.get().pk)
 
 
-def _use(templates: list[Template], people: list[User]) -> None:
-    """Dry runs of every template on every day, by ever other people."""
+def _use(templates: list[Template], users: list[User]) -> None:
+    """Create dry runs of every template on every day, by all users in turn."""
     now = datetime.now(UTC)
-    caller = itertools.cycle(people)
+    caller = itertools.cycle(users)
     rows: list[ProvisionerJob] = []
     for template, back, n in itertools.product(templates, range(DAYS), range(RUNS_A_DAY)):
         started = now - timedelta(days=back, minutes=n * 11)
@@ -122,11 +128,11 @@ def _use(templates: list[Template], people: list[User]) -> None:
     ProvisionerJob.objects.filter(type=JobType.DRY_RUN, started_at__isnull=False).update(created_at=F("started_at"))
 
 
-def _queue(scene: Scene, version: TemplateVersion, people: list[User]) -> None:
-    """Waiting dry runs, every tenth of which no daemon takes."""
+def _queue(scene: Scene, version: TemplateVersion, users: list[User]) -> None:
+    """Create pending dry runs. Every tenth has tags that no daemon has."""
     for n in range(QUEUE):
         make_job(
-            user=people[n % len(people)],
+            user=users[n % len(users)],
             organization=scene.organization,
             file=version.job.file,
             tags=TAGS | ({"gpu": "a100"} if n % 10 == 0 else {}),
@@ -135,7 +141,7 @@ def _queue(scene: Scene, version: TemplateVersion, people: list[User]) -> None:
 
 
 def _log(job: ProvisionerJob, lines: int) -> None:
-    """A log almost all of which is one stage, that of the error in its last line."""
+    """Create a log. Most of its lines are in the last stage, and the last line is an error."""
     began = datetime.now(UTC)
     ProvisionerJobLog.objects.bulk_create(
         (

@@ -1,5 +1,7 @@
-"""The same reads as a plain Django REST framework application would answer them: ORM authentication, serializers,
-the framework's renderer. Served beside the product's routes, for comparison alone."""
+"""The same reads as in a plain Django REST framework application: ORM authentication, serializers, JSONRenderer.
+
+They are served together with the product's routes, only for comparison.
+"""
 
 import hashlib
 import hmac
@@ -92,7 +94,7 @@ class Logs(Plain, generics.ListAPIView[ProvisionerJobLog]):
 
 
 def constant(request: HttpRequest) -> HttpResponse:
-    """A Django view that does nothing."""
+    """Return a constant response."""
     return HttpResponse(b'{"message":"constant"}', content_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""The product's settings with the plain routes beside its own, and limits out of the way but at work."""
+"""The product's settings with the plain routes, and with a rate limit that is checked but never reached."""
 
 from coderproj.settings import *  # noqa: F403
 

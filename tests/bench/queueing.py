@@ -1,7 +1,7 @@
-"""The queue and the log's writer, on a database of their own: ``python -m tests.bench.queueing`` prints JSON.
+"""The queue and the log's writer, on a new database: ``python -m tests.bench.queueing`` prints JSON.
 
-The database is durable, as in production: a commit waits for the disk. The figures under ``throw_away`` are from one
-that does not, which shows what the disk costs.
+The database is durable, as in production: a commit waits for the disk. The figures under ``throw_away`` are from a
+database that does not wait. The difference is the cost of the disk.
 """
 
 import json
@@ -26,7 +26,7 @@ from tests.bench.database import own_database
 from tests.bench.load import TICKS, cpu_seconds
 
 DAEMONS, NO_OPS = 4, 4000
-# Long enough for the next process to be ready and the daemon idle.
+# Long enough to prepare the next runner, so that the daemon is idle.
 WAKES, REST_SECONDS = 20, 1.2
 IN_A_ROW = 20
 WRITERS, LINES, BATCH = 2, 40_000, 500
@@ -34,7 +34,7 @@ LINE = "coder_agent.main: Creating… still creating, please wait a little [id=%
 
 
 def main() -> None:
-    """Measure everything; or, as ``queueing write``, be one of the log's writers."""
+    """Measure everything; or, as ``queueing write``, run as one of the log's writers."""
     if sys.argv[1:] == ["write"]:
         import django
 
@@ -51,8 +51,10 @@ def main() -> None:
 
 
 def no_ops(database: EmbeddedPostgres) -> dict[str, Any]:
-    """Jobs that do nothing, through claim and completion: the simulation's figures and PostgreSQL's processor time for
-    a job from enqueue to end."""
+    """Claim and complete jobs that do nothing.
+
+    Return the simulation's figures, and PostgreSQL's CPU time per job from enqueue to end.
+    """
     from provisioning.simulation import simulate
 
     assert database.pid is not None
@@ -63,7 +65,10 @@ def no_ops(database: EmbeddedPostgres) -> dict[str, Any]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Of a process, its living descendants and its children that have ended: a session's process ends with it."""
+    """Return the CPU time of a process, its descendants, and its children that have ended.
+
+    A PostgreSQL session's process ends with the session, so ended children count.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return cpu_seconds([pid]) + (int(fields[13]) + int(fields[14])) / TICKS
 
@@ -71,7 +76,7 @@ def processor_seconds(pid: int) -> float:
 # ---------------------------------------------------------------------- a real daemon
 @contextmanager
 def daemon() -> Iterator[None]:
-    """``manage.py provisionerd`` until the block ends."""
+    """Run ``manage.py provisionerd`` until the block ends."""
     with subprocess.Popen([sys.executable, "manage.py", "provisionerd"], stderr=subprocess.DEVNULL) as process:
         try:
             yield
@@ -81,8 +86,10 @@ def daemon() -> Iterator[None]:
 
 
 def with_daemon() -> dict[str, Any]:
-    """``wake_ms``: from enqueue to start for a job that comes to an idle daemon, p50 and p95.
-    ``daemon_jobs_per_second``: jobs of the scripted engine, each in a process of its own.
+    """Measure a real daemon.
+
+    ``wake_ms`` is the time from enqueue to start with an idle daemon, p50 and p95. ``daemon_jobs_per_second`` is for
+    jobs of the scripted engine, each in its own runner.
     """
     from provisioning.files.archive import pack
     from provisioning.models import ProvisionerJob
@@ -98,19 +105,19 @@ def with_daemon() -> dict[str, Any]:
         return make_job(user=user, organization=organization, file=file).pk
 
     def wait(count: int) -> None:
-        give_up = time.monotonic() + 120
+        deadline = time.monotonic() + 120
         while ProvisionerJob.objects.filter(completed_at=None).exists():
-            if time.monotonic() > give_up:
-                raise AssertionError(f"{count} jobs were not done in time")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{count} jobs did not end within 120 seconds")
             time.sleep(0.02)
 
     with daemon():
         enqueue()
         wait(1)
         time.sleep(REST_SECONDS * 4)
-        woken = []
+        ids = []
         for _ in range(WAKES):
-            woken.append(enqueue())
+            ids.append(enqueue())
             wait(1)
             time.sleep(REST_SECONDS)
         began = time.perf_counter()
@@ -118,17 +125,20 @@ def with_daemon() -> dict[str, Any]:
             enqueue()
         wait(IN_A_ROW)
         per_second = IN_A_ROW / (time.perf_counter() - began)
-    rows = ProvisionerJob.objects.filter(pk__in=woken).values_list("created_at", "started_at")
-    late = sorted((started - created).total_seconds() * 1000 for created, started in rows)
+    rows = ProvisionerJob.objects.filter(pk__in=ids).values_list("created_at", "started_at")
+    delays = sorted((started - created).total_seconds() * 1000 for created, started in rows)
     return {
-        "wake_ms": {"p50": round(statistics.median(late), 2), "p95": round(late[int(len(late) * 0.95)], 2)},
+        "wake_ms": {"p50": round(statistics.median(delays), 2), "p95": round(delays[int(len(delays) * 0.95)], 2)},
         "daemon_jobs_per_second": round(per_second, 1),
     }
 
 
 # ---------------------------------------------------------------------- the log
 def ingestion(database: EmbeddedPostgres) -> dict[str, Any]:
-    """Processes that write to a job each: lines a second of all, and the processor time of writer and server a line."""
+    """Let several processes write, each to its own job.
+
+    Return the lines per second of all, and the CPU time per line of the writer and of PostgreSQL.
+    """
     assert database.pid is not None
     command = [sys.executable, "-m", "tests.bench.queueing", "write"]
     writers = [
@@ -142,10 +152,10 @@ def ingestion(database: EmbeddedPostgres) -> dict[str, Any]:
         assert writer.stdin
         writer.stdin.write("go\n")
         writer.stdin.flush()
-    answers = [writer.communicate()[0] for writer in writers]
+    outputs = [writer.communicate()[0] for writer in writers]
     seconds = time.perf_counter() - began
     lines = WRITERS * LINES
-    writer_us = sum(float(answer) for answer in answers) * 1e6 / lines
+    writer_us = sum(float(output) for output in outputs) * 1e6 / lines
     postgres_us = (processor_seconds(database.pid) - before) * 1e6 / lines
     return {
         "lines_per_second": round(lines / seconds),
@@ -155,7 +165,7 @@ def ingestion(database: EmbeddedPostgres) -> dict[str, Any]:
 
 
 def write() -> None:
-    """Write LINES lines to a job of its own once told to; prints the processor seconds of that."""
+    """Wait for a line on standard input, write LINES lines to a new job, and print the CPU seconds of writing."""
     from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
     from provisioning.log import writing
     from provisioning.queue import jobs

@@ -1,5 +1,8 @@
-"""Fixed data for the benchmarks of reads: 50 templates of 40 versions, 20,000 users with tokens, one template with
-10,000 versions, one job with 100,000 log lines. The same numbers, names and sizes on every run."""
+"""Fixed data for the benchmarks of reads, with the same numbers, names and sizes on every run.
+
+50 templates of 40 versions, 20,000 users with tokens, one template with 10,000 versions, and one job with 100,000 log
+lines.
+"""
 
 import hashlib
 import uuid
@@ -29,7 +32,7 @@ LINE = "coder_agent.main: Creating… still creating, please wait a little [id=%
 
 
 class Seeded(NamedTuple):
-    """What the benchmarks ask for."""
+    """The ids of the objects that the benchmarks read, and a token."""
 
     token: str
     organization: uuid.UUID
@@ -40,7 +43,7 @@ class Seeded(NamedTuple):
 
 
 def fixed(kind: str, number: int) -> uuid.UUID:
-    """The same id on every run."""
+    """Return an id that is the same on every run."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{kind} {number}")
 
 
@@ -87,7 +90,7 @@ def seed() -> Seeded:
 
 
 def seed_many() -> uuid.UUID:
-    """Add an organization of 1,000 templates, of as many versions each, for the same user. Answers its id."""
+    """Add an organization with 1,000 templates of VERSIONS versions each, for the same user. Return its id."""
     organization = make_organization(1, "many")
     author = User.objects.get(pk=fixed("user", 1))
     Membership.objects.create(organization=organization, user=author)
@@ -99,14 +102,14 @@ def seed_many() -> uuid.UUID:
 
 
 def make_organization(number: int, name: str, *, is_default: bool = False) -> Organization:
-    """An organization with its group of everyone."""
+    """Create an organization with its group ``Everyone``."""
     organization = Organization.objects.create(id=fixed("organization", number), name=name, is_default=is_default)
     Group.objects.create(id=organization.pk, organization=organization, name=EVERYONE)
     return organization
 
 
 def make_template(organization: Organization, author: User, number: int, versions: int) -> Template:
-    """A template that everyone may use, with that many imported versions."""
+    """Create a template with imported versions, usable by the group ``Everyone``."""
     jobs = ProvisionerJob.objects.bulk_create(
         [
             ProvisionerJob(
@@ -148,7 +151,7 @@ def make_template(organization: Organization, author: User, number: int, version
         active_version=rows[-1],
         created_by=author,
     )
-    with connection.cursor() as cursor:  # one second apart, so that the order is the numbers'
+    with connection.cursor() as cursor:  # one second apart, in the order of the numbers
         cursor.execute(
             "UPDATE templates_app_templateversion SET template_id = %s,"
             " created_at = %s + make_interval(secs => substring(name from 9)::int) WHERE id = ANY(%s)",
@@ -159,7 +162,7 @@ def make_template(organization: Organization, author: User, number: int, version
 
 
 def add_resources(job: ProvisionerJob) -> None:
-    """Six resources with two agents of three apps and four items each."""
+    """Create six resources with four metadata items and two agents of three apps each."""
     for n in range(6):
         resource = WorkspaceResource.objects.create(
             job=job, workspace_transition="start", type="docker_container", name=f"machine-{n}", daily_cost=n
@@ -184,7 +187,7 @@ def add_resources(job: ProvisionerJob) -> None:
 
 
 def add_log(job_id: uuid.UUID, lines: int) -> None:
-    """A finished job's log."""
+    """Create the log of a finished job."""
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for n in range(1, lines + 1):
