@@ -1,10 +1,11 @@
-"""The web server: uvicorn with the settings that the streams and Django need.
+"""The web server: uvicorn with the settings that streams and Django need.
 
-``python -m coderproj.web.server`` serves in the foreground and ends with status 0 on SIGTERM or SIGINT.
+``python -m coderproj.web.server`` serves in the foreground and exits with status 0 on SIGTERM or SIGINT.
 """
 
 import argparse
 import contextlib
+import signal
 import socket
 import sys
 import threading
@@ -17,20 +18,20 @@ from coderproj.web import addresses
 from coderproj.web.dispatcher import Application
 from coderproj.web.protocols import FrameProtocol, HttpProtocol
 
-# Clients say little: a WebSocket message to us may have this many bytes.
+# The maximum size of a client's WebSocket message in bytes.
 MAX_CLIENT_MESSAGE = 64 * 1024
 PING_SECONDS = 15.0
-# A client that stops reading for a while (a paused terminal) cannot answer a ping either.
+# A client that stops reading for a while (a paused terminal) does not answer pings.
 PONG_SECONDS = 60.0
-# Longer than the idle time of common proxies, so that it is they who close.
+# Longer than the idle timeout of common proxies: the proxy must close idle connections first.
 KEEP_ALIVE_SECONDS = 75
-# What running requests get when the server stops, in seconds.
+# Seconds for running requests to finish when the server stops.
 GRACE_SECONDS = 10
 STARTUP_SECONDS = 30.0
 
 
 class Server(uvicorn.Server):
-    """Serves ``app`` on ``host`` and ``port``; port 0 takes a free one. ``url`` tells where."""
+    """Serves ``app`` on ``host`` and ``port``, 0 for a free port. ``url`` is the resulting address."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, app: Application | None = None) -> None:
         self.app = app or Application()
@@ -46,7 +47,7 @@ class Server(uvicorn.Server):
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PONG_SECONDS,
                 ws_per_message_deflate=False,
-                # Query strings may hold tokens: no access log, and none of the server's notices about WebSockets.
+                # Query strings can contain tokens: no access log, and no messages of uvicorn about WebSockets.
                 access_log=False,
                 log_config=None,
                 log_level="warning",
@@ -64,11 +65,11 @@ class Server(uvicorn.Server):
         return addresses.url(host, port)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until SIGTERM, SIGINT (in the main thread) or ``stop``. Returns, whatever it was."""
+        """Serve until SIGTERM or SIGINT (in the main thread) or a call of ``stop``, then return."""
         super().run(sockets or [self._socket])
 
     def stop(self) -> None:
-        """Have ``run`` return soon; callable from any thread."""
+        """Let ``run`` return soon. Can be called from any thread."""
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -79,16 +80,20 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn does, but a signal that was obeyed is not raised again: stopping on request is no failure."""
-        with super().capture_signals():
-            try:
-                yield
-            finally:
-                self._captured_signals.clear()
+        """Stop on SIGTERM and SIGINT. uvicorn raises the signal again afterwards; here the process exits with 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[str]:
-        """Serve from a thread while the block runs; gives the URL."""
+        """Serve from a thread while the block runs. Yields the URL."""
         thread = threading.Thread(target=self.run, name="web-server")
         thread.start()
         try:
@@ -107,7 +112,7 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``--host`` and ``--port``."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m coderproj.web.server", description="Serves pages, API and streams."
     )
