@@ -44,7 +44,7 @@ def test_results_and_errors_come_back(threads):
     assert isinstance(error, ValueError)
 
 
-def test_a_thread_survives_whatever_a_function_raises(threads):
+def test_system_exit_does_not_end_the_thread(threads):
     def leave() -> None:
         raise SystemExit(3)
 
@@ -56,7 +56,7 @@ def test_a_thread_survives_whatever_a_function_raises(threads):
     assert asyncio.run(ask()) == "web_1"
 
 
-def test_functions_see_the_caller_s_context(threads):
+def test_functions_run_in_the_context_of_the_caller(threads):
     async def ask() -> str:
         LANGUAGE.set("de")
         return await threads.run(LANGUAGE.get)
@@ -64,8 +64,8 @@ def test_functions_see_the_caller_s_context(threads):
     assert asyncio.run(ask()) == "de"
 
 
-def test_no_more_threads_than_needed_and_the_last_idle_one_goes_on(threads):
-    """One after the other on one thread; side by side on two, then again on the one that was done last."""
+def test_threads_are_started_on_demand_and_the_last_idle_one_is_used_first(threads):
+    """Sequential functions run on one thread, concurrent ones on two, then on the thread that finished last."""
     first_may_end, second_may_end = threading.Event(), threading.Event()
 
     def wait_for(event: threading.Event) -> str:
@@ -88,7 +88,7 @@ def test_no_more_threads_than_needed_and_the_last_idle_one_goes_on(threads):
 
 
 @pytest.mark.parametrize("threads", [1], indirect=True)
-def test_what_finds_no_thread_waits_for_its_turn(threads):
+def test_functions_without_a_free_thread_run_in_order(threads):
     may_go_on = threading.Event()
     order: list[int] = []
 
@@ -109,7 +109,7 @@ def test_what_finds_no_thread_waits_for_its_turn(threads):
 
 
 @pytest.mark.parametrize("threads", [8], indirect=True)
-def test_a_great_many_from_several_loops_are_all_answered(threads):
+def test_functions_of_several_event_loops_all_return(threads):
     async def ask(loop: int) -> bool:
         tasks = (threads.run(lambda number=number: (loop, number)) for number in range(500))
         return await asyncio.gather(*tasks) == [(loop, number) for number in range(500)]
@@ -122,7 +122,7 @@ def test_a_great_many_from_several_loops_are_all_answered(threads):
     assert answers == [True] * 4
 
 
-def test_closing_lets_threads_end_what_they_do_and_begins_nothing():
+def test_close_finishes_running_functions_and_rejects_waiting_ones():
     threads = Threads(1)
     before = set(threading.enumerate())
     begun, may_end, done = threading.Event(), threading.Event(), []
@@ -139,9 +139,9 @@ def test_closing_lets_threads_end_what_they_do_and_begins_nothing():
         threads.close()
         may_end.set()
         await first
-        with pytest.raises(NoThread, match="have ended"):
+        with pytest.raises(NoThread, match="have been closed"):
             await threads.run(name)
-        with pytest.raises(NoThread, match="have ended"):
+        with pytest.raises(NoThread, match="have been closed"):
             await second
 
     asyncio.run(ask())
@@ -149,7 +149,7 @@ def test_closing_lets_threads_end_what_they_do_and_begins_nothing():
     assert ended([one for one in threading.enumerate() if one not in before and one.name.startswith("web_")])
 
 
-def test_where_no_thread_can_be_started_another_one_does_the_work(threads, monkeypatch):
+def test_running_threads_do_the_work_if_no_thread_can_be_started(threads, monkeypatch):
     start = threading.Thread.start
     limit = ["web_1"]
 
@@ -164,7 +164,7 @@ def test_where_no_thread_can_be_started_another_one_does_the_work(threads, monke
         barrier = threading.Barrier(2)
 
         def meet() -> str:
-            if len(limit) == 2:  # both threads are needed at once
+            if len(limit) == 2:  # needs both threads at once
                 barrier.wait(5)
             return name()
 
@@ -176,7 +176,7 @@ def test_where_no_thread_can_be_started_another_one_does_the_work(threads, monke
 
 
 @pytest.mark.parametrize("threads", [1], indirect=True)
-def test_without_any_thread_the_caller_is_told(threads, monkeypatch):
+def test_run_raises_if_there_is_no_thread_at_all(threads, monkeypatch):
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -187,7 +187,7 @@ def test_without_any_thread_the_caller_is_told(threads, monkeypatch):
     assert asyncio.run(threads.run(name)) == "web_1"
 
 
-def test_idle_threads_end_when_closed():
+def test_close_ends_idle_threads():
     threads = Threads(3)
     before = set(threading.enumerate())
 
@@ -202,7 +202,7 @@ def test_idle_threads_end_when_closed():
     assert ended(started)
 
 
-def test_a_waiting_thread_keeps_nothing_alive(threads):
+def test_idle_threads_keep_no_objects_alive(threads):
     class Large:
         pass
 
@@ -217,7 +217,7 @@ def test_a_waiting_thread_keeps_nothing_alive(threads):
     assert reference() is None
 
 
-def test_a_loop_that_has_ended_costs_no_thread(threads):
+def test_a_closed_event_loop_does_not_end_the_thread(threads):
     begun, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
