@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 from django.conf import settings
+from django.core import signals
+from django.core.cache import close_caches
+from django.db import close_old_connections, reset_queries
 
 from coderproj.web import addresses
 from coderproj.web.dispatcher import Application
@@ -111,6 +114,19 @@ class Server(uvicorn.Server):
             self._socket.close()
 
 
+def disconnect_idle_receivers() -> None:
+    """Disconnect those of Django's own receivers of request signals that have nothing to do in a web process.
+
+    Threads give their connection back when a request ends, so there is no old one to close when the next one begins.
+    The cache is in memory and has no connection. Queries are only recorded with DEBUG.
+    They would take 9 % of the processor time of a short read (``tests.bench.compare``, one template).
+    """
+    signals.request_started.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_caches)
+    if not settings.DEBUG:
+        signals.request_started.disconnect(reset_queries)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -119,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=settings.PORT)
     options = parser.parse_args(arguments)
+    disconnect_idle_receivers()
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()

@@ -98,8 +98,8 @@ def report(name: str, before: list[tuple[Load, float]], after: list[tuple[Load, 
     cpu = [statistics.median(measured.cpu_ms for measured, _ in one) for one in (before, after)]
     per_second = [statistics.median(measured.per_second for measured, _ in one) for one in (before, after)]
     pairs = list(zip(before, after, strict=True))
-    ratio = statistics.median(b.cpu_ms / a.cpu_ms for (a, _), (b, _) in pairs)
-    own_ratio = statistics.median(b / a for (_, a), (_, b) in pairs)
+    ratio = statistics.median(b.cpu_ms / a.cpu_ms for (a, _), (b, _) in pairs if a.cpu_ms)  # counted in ticks
+    own_ratio = statistics.median(b / a for (_, a), (_, b) in pairs if a)
     rate = statistics.median(b.per_second / a.per_second for (a, _), (b, _) in pairs)
     print(
         f"{name} {cpu[0]:7.3f} {cpu[1]:7.3f} {ratio:12.3f}x {own_ratio:9.3f}x {per_second[0]:6.0f} {per_second[1]:6.0f}"

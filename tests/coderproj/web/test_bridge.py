@@ -1,11 +1,14 @@
 """Django's handler behind the bridge: when requests end, failing views, cookies."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings
 from django.core import signals
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
@@ -31,6 +34,15 @@ def broken(request: HttpRequest) -> HttpResponse:
 def leaving(request: HttpRequest) -> HttpResponse:
     raise SystemExit(3)
 
+
+# Prints the names of the receivers that are left in a web process.
+RECEIVERS = """
+from coderproj.web import server
+from django.core import signals
+server.disconnect_idle_receivers()
+for name, signal in (("started:", signals.request_started), ("finished:", signals.request_finished)):
+    print(name, *(receiver[1]().__name__ for receiver in signal.receivers))
+"""
 
 urlpatterns = [path("api/cookies", cookies), path("api/broken", broken), path("api/leaving", leaving)]
 pytestmark = pytest.mark.django_db
@@ -86,3 +98,11 @@ def test_each_cookie_is_a_separate_header(live_api: LiveApi):
     with override_settings(ROOT_URLCONF=__name__):
         answer = httpx.get(f"{live_api.url}/api/cookies", trust_env=False)
     assert answer.headers.get_list("set-cookie") == ["first=1; Path=/", "second=2; Path=/"]
+
+
+def test_a_request_still_gives_its_connection_back_without_the_idle_receivers():
+    """In a process of its own: the signals are the whole process's."""
+    receivers = subprocess.run(
+        [sys.executable, "-c", RECEIVERS], capture_output=True, text=True, check=True, cwd=settings.BASE_DIR
+    ).stdout.split()
+    assert receivers == ["started:", "finished:", "close_old_connections", "reset_urlconf"]
