@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with pooled connections that are known to be alive."""
+"""Django's PostgreSQL backend with live pooled connections, and prepared statements."""

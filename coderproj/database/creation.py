@@ -1,13 +1,13 @@
-"""Making and dropping test databases."""
+"""Creating and dropping test databases."""
 
 from django.db.backends.postgresql import creation
 
 
 class DatabaseCreation(creation.DatabaseCreation):
-    """Drops a test database even while something is still connected to it.
+    """Drops a test database even if it has open connections.
 
-    Django's own then fails the whole run, for a connection that waits for the garbage collector or whose client was
-    killed a moment ago.
+    Django's own class then fails the whole test run, even if a connection only waits for the garbage collector, or its
+    client has just been killed.
     """
 
     def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:

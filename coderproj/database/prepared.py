@@ -1,8 +1,8 @@
-"""Prepared statements, run with as little around them as possible.
+"""Prepared statements with little overhead.
 
-A read of the API is one statement whose one row is the body of the answer, and a step in a job's life is one that
-changes one row. Django's and psycopg's cursors take longer to send such a statement than PostgreSQL takes to answer
-many of them: here libpq is called with texts that are ready to be sent, and what comes back stays bytes.
+A read of the API is one statement, and its only row is the body of the response. A step of a job is one statement that
+changes one row. Django's and psycopg's cursors often take longer to send such a statement than PostgreSQL takes to run
+it. This module calls libpq with encoded parameters and returns bytes.
 """
 
 import binascii
@@ -22,31 +22,30 @@ from psycopg.types.numeric import Int4
 # By the type's oid.
 TO_PYTHON: dict[int, Callable[[bytes], Any]] = {
     16: lambda text: text == b"t",
-    17: lambda text: binascii.unhexlify(memoryview(text)[2:]),  # \\x and hex
+    17: lambda text: binascii.unhexlify(memoryview(text)[2:]),  # hexadecimal after \\x
     20: int,
     21: int,
     23: int,
     2950: lambda text: uuid.UUID(text.decode()),
 }
-# psycopg drops all statements of a connection after a rollback; a migration changes what they return.
+# The SQLSTATEs of a statement that no longer exists (psycopg drops all of them after a rollback), and of one whose
+# columns a migration has changed.
 OUTDATED = (b"26000", b"0A000")
 PLACEHOLDER = re.compile(r"%(s|%)")
 NAME = re.compile(r"%\((\w+)\)s")
 
 Row = tuple[Any, ...]
-# Seconds after which a statement is prepared anew. PostgreSQL goes by what a statement cost at its first uses when it
-# chooses between the plan that it keeps and planning every time: where tables have grown since, it would plan thousands
-# of times, which takes longer than the statement.
+# Seconds after which a statement is re-prepared. PostgreSQL chooses between a generic plan and planning every time by
+# the costs of the first uses. If tables have grown since, it plans at every use, which takes longer than the statement.
 FRESH = 600.0
-# The statements that a connection of the pool has prepared already, and when they are to be prepared anew.
+# By connection of the pool: its prepared statements, and when to re-prepare them.
 _prepared: WeakKeyDictionary[Any, dict[bytes, float]] = WeakKeyDictionary()
 
 
 class Prepared:
-    """One statement with ``%s`` for parameters; ``examples`` are values of the types that it will be given.
+    """A statement with ``%s`` for parameters. ``examples`` are values of the parameters' types.
 
-    Columns come back as Python values when they are booleans, bytes, whole numbers or UUIDs; all others, text above
-    all, as the bytes that PostgreSQL sent.
+    Returns booleans, bytes, integers and UUIDs as Python values, all other columns (mostly text) as PostgreSQL's bytes.
     """
 
     def __init__(self, sql: str, examples: Sequence[Any]) -> None:
@@ -58,13 +57,13 @@ class Prepared:
         self._loaders: list[Callable[[bytes], Any] | None] | None = None
 
     def first_row(self, parameters: Sequence[bytes | None]) -> Row | None:
-        """The first row for parameters that ``as_text`` has made. Raises ``django.db.DatabaseError``.
+        """Return the first row, None without rows. ``as_text`` makes the parameters. Raises ``DatabaseError``.
 
-        Where the thread has no connection yet, one is borrowed from the pool for just this statement.
+        If the thread has no connection, the statement borrows one from the pool.
         """
-        # The proxy ``django.db.connection`` would look it up again for every attribute.
+        # The proxy ``django.db.connection`` looks the connection up for every attribute.
         connection: Any = connections[DEFAULT_DB_ALIAS]
-        # In a transaction psycopg knows which prepared statements are still there; ours, gone, would break it.
+        # Running a statement that no longer exists would abort the transaction; psycopg's cursor knows which exist.
         if connection.in_atomic_block or connection.queries_logged or connection.execute_wrappers:
             return self._through_django(parameters)
         pool = connection.pool
@@ -78,7 +77,7 @@ class Prepared:
         connection.ensure_connection()
         raw = connection.connection
         if not raw.autocommit and raw.pgconn.transaction_status == TransactionStatus.IDLE:
-            return self._through_django(parameters)  # a transaction has to begin
+            return self._through_django(parameters)  # begins a transaction
         with connection.wrap_database_errors:
             return self._answer(raw, parameters)
 
@@ -91,7 +90,7 @@ class Prepared:
         return self._row(result) if result.ntuples else None
 
     def _execute(self, raw: Any, parameters: Sequence[bytes | None]) -> Any:
-        # A pooler in between may know no such statements.
+        # Prepared statements are off, for a pooler that does not support them, or a transaction is open.
         if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
             return raw.pgconn.exec_params(self._numbered, parameters)
         known = _prepared.get(raw)
@@ -109,12 +108,12 @@ class Prepared:
         result = raw.pgconn.prepare(self._name, self._numbered)
         if result.status != ExecStatus.COMMAND_OK:
             return result
-        self._loaders = None  # the columns may have changed meanwhile
+        self._loaders = None  # the columns can have changed
         known[self._name] = now + FRESH
         return raw.pgconn.exec_prepared(self._name, parameters)
 
     def _through_django(self, parameters: Sequence[bytes | None]) -> Row | None:
-        """The same through Django's cursor, where somebody watches."""
+        """Run the statement with Django's cursor, which logs and instruments queries."""
         with connection.cursor() as cursor:
             cursor.execute(self._placed, [None if value is None else value.decode() for value in parameters])
             result = cursor.pgresult
@@ -132,9 +131,9 @@ class Prepared:
 
 
 class PreparedCommand:
-    """A statement that changes a row and returns it, with named parameters (``%(name)s``) whose types its text tells.
+    """A statement that changes a row and returns it, with named parameters (``%(name)s``).
 
-    What it returns comes as from ``Prepared``.
+    Its SQL must determine the parameters' types. Returns values as ``Prepared`` does.
     """
 
     def __init__(self, sql: str) -> None:
@@ -142,17 +141,17 @@ class PreparedCommand:
         self._prepared = Prepared(NAME.sub("%s", sql), [None] * len(self._names))
 
     def row(self, **parameters: Any) -> Row | None:
-        """The row that was changed, or None. Raises ``django.db.DatabaseError``; KeyError for a missing parameter."""
+        """Return the changed row, or None. Raises ``django.db.DatabaseError``, and KeyError for a missing parameter."""
         return self._prepared.first_row([as_text(parameters[name]) for name in self._names])
 
 
 def _placed(sql: str, placeholders: Iterator[str], *, percent: str) -> str:
-    """The SQL with these placeholders for each ``%s``, and this text for each ``%%``."""
+    """Return the SQL with these placeholders for each ``%s``, and this text for each ``%%``."""
     return PLACEHOLDER.sub(lambda match: percent if match[1] == "%" else next(placeholders), sql)
 
 
 def cast_of(value: Any) -> str:
-    """The type of an example as a cast, empty where PostgreSQL infers it; lists are of UUIDs."""
+    """Return the type of an example as a cast, empty if PostgreSQL infers it. Lists are lists of UUIDs."""
     match value:
         case bool():
             return "::boolean"
@@ -170,7 +169,7 @@ def cast_of(value: Any) -> str:
 
 
 def as_text(value: Any) -> bytes | None:
-    """A parameter as it is sent. Raises DataError for a text that PostgreSQL cannot hold, TypeError."""
+    """Encode a parameter. Raises DataError for texts that PostgreSQL cannot store, TypeError for unknown types."""
     write = WRITERS.get(type(value))
     if write is None:
         write = WRITERS[type(value)] = _writer_of(type(value))
@@ -178,7 +177,7 @@ def as_text(value: Any) -> bytes | None:
 
 
 def _writer_of(kind: type) -> Callable[[Any], bytes | None]:
-    """The writer of the nearest base class, for an enumeration of texts as an example. Raises TypeError."""
+    """Return the writer of the nearest base class, such as str for a TextChoices. Raises TypeError."""
     for base in kind.__mro__:
         if base in WRITERS:
             return WRITERS[base]
@@ -196,21 +195,21 @@ def _list(values: list[Any]) -> bytes:
 
 
 def _element(value: uuid.UUID | str) -> bytes:
-    """A member of an array."""
+    """Encode an element of an array."""
     text = as_text(value) or b""
     if isinstance(value, uuid.UUID):
         return text
     return b'"%s"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
-# By type; those of derived classes come as they are met.
+# By type. Writers of derived classes are added on first use.
 WRITERS: dict[type, Callable[[Any], bytes | None]] = {
     type(None): lambda _: None,
     str: _text,
     bool: lambda value: b"true" if value else b"false",
     int: lambda value: b"%d" % value,
     float: lambda value: repr(value).encode(),
-    uuid.UUID: lambda value: b"%032x" % value.int,  # a quarter of what the form with dashes takes
+    uuid.UUID: lambda value: b"%032x" % value.int,  # four times as fast as the form with dashes
     list: _list,
     datetime: lambda value: value.isoformat().encode(),
 }

@@ -1,4 +1,4 @@
-"""Which installation a server belongs to, and what state this one's database is in."""
+"""Which installation a server belongs to, and the state of this installation's database."""
 
 from enum import Enum
 
@@ -16,15 +16,15 @@ PROBE_SECONDS = 60
 
 
 class Database(Enum):
-    """Of this installation's database: nothing answers, it has no tables yet, or it is in use."""
+    """The state of this installation's database: unavailable, without tables, or in use."""
 
-    AWAY = "away"
+    UNAVAILABLE = "unavailable"
     EMPTY = "empty"
     IN_USE = "in use"
 
 
 def database() -> Database:
-    """The state of the database. Asked without the pool, which would wait for it to come up."""
+    """Return the state of the database. Connects without the pool, which would wait for the database."""
     parameters = connection.get_connection_params()
     known = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey")
     where = {name: parameters[name] for name in known if parameters.get(name)}
@@ -32,13 +32,15 @@ def database() -> Database:
         with psycopg.connect(make_conninfo(**where), connect_timeout=CONNECT_SECONDS) as asked:
             row = asked.execute("SELECT to_regclass(%s) IS NULL", [User._meta.db_table]).fetchone()
     except psycopg.Error:
-        return Database.AWAY
+        return Database.UNAVAILABLE
     return Database.EMPTY if row is None or row[0] else Database.IN_USE
 
 
 def is_served_at(url: str) -> bool:
-    """Whether the server at ``url`` works on our database. It is asked with a key that opens nothing, and which ours
-    notes as used; so another program, or another installation, learns nothing that it could use.
+    """Return True if the server at ``url`` uses this installation's database.
+
+    Sends a key without permissions. Only a server on this database records its use, and another program or installation
+    cannot do anything with it.
     """
     owner = first_owner() if database() is Database.IN_USE else None
     if owner is None:
@@ -58,10 +60,10 @@ def is_served_at(url: str) -> bool:
 
 
 def first_owner() -> User | None:
-    """The deployment's first owner, as whom the demonstration acts."""
+    """Return the deployment's first owner, whom the demonstration acts as."""
     return User.objects.existing().filter(site_roles__contains=[SiteRole.OWNER]).order_by("created_at").first()
 
 
 def answers(url: str) -> bool:
-    """Whether a server like ours is there."""
+    """Return True if a coderproj server answers at ``url``."""
     return ask(f"{url}/healthz", {}) == b"OK"

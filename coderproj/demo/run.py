@@ -10,12 +10,12 @@ from coderproj.demo.api import Api
 
 
 class DemoFailedError(Exception):
-    """A step of the demonstration went wrong."""
+    """A step of the demonstration failed."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured, in seconds."""
+    """The measurements in seconds."""
 
     import_wall: float = 0.0
     first_line: float = 0.0
@@ -24,7 +24,7 @@ class Figures:
 
 
 def run(api: Api, show: TerminalOutput, *, name: str, archive: bytes, changed: dict[str, str]) -> Figures:
-    """Everything that a platform team does first. ``changed`` are rich parameter values for the dry run.
+    """Run the first steps of a platform team. ``changed`` are rich parameter values for the dry run.
 
     Raises DemoFailedError and ApiError.
     """
@@ -88,5 +88,5 @@ def _require_success(job: dict[str, Any], what: str) -> None:
 
 
 def _between(job: dict[str, Any], start: str, end: str) -> float:
-    """Seconds between two moments of a job."""
+    """Return the seconds between two times of a job."""
     return (datetime.fromisoformat(job[end]) - datetime.fromisoformat(job[start])).total_seconds()

@@ -1,4 +1,4 @@
-"""A server of the demonstration's own."""
+"""The demonstration's own server."""
 
 import signal
 import subprocess
@@ -18,11 +18,11 @@ STOP_SECONDS = 40
 
 
 class ServerFailedError(Exception):
-    """The server did not come up; the text ends with what it printed."""
+    """The server did not start. The message ends with its output."""
 
 
 class OwnServer:
-    """``manage.py up`` on a free port, with its output in a file of the data folder."""
+    """``manage.py up`` on a free port, with its output in a file in the data folder."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -31,7 +31,7 @@ class OwnServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Start it and wait until it answers. Returns the seconds that took."""
+        """Start the server and wait until it answers. Return the seconds this took."""
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         with self.log.open("wb") as output:
@@ -50,7 +50,7 @@ class OwnServer:
         return time.perf_counter() - began
 
     def stop(self) -> None:
-        """Stop it cleanly; kill it when it does not listen."""
+        """Stop the server; kill it if it does not stop in time."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -62,7 +62,7 @@ class OwnServer:
             self.process.wait()
 
     def memory(self) -> int:
-        """Bytes that the whole process tree holds: shared pages are counted once, in equal parts."""
+        """Return the memory of the whole process tree in bytes, with shared pages counted once."""
         if self.process is None:
             return 0
         return sum(map(proportional_memory, [self.process.pid, *descendants(self.process.pid)]))
@@ -70,7 +70,7 @@ class OwnServer:
 
 @contextmanager
 def interrupted_as_exit() -> Iterator[None]:
-    """Let SIGTERM end this process in order, like Ctrl-C does."""
+    """Let SIGTERM raise KeyboardInterrupt while the block runs, as Ctrl-C does."""
 
     def leave(number: int, frame: object) -> None:
         raise KeyboardInterrupt

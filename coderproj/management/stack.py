@@ -1,6 +1,6 @@
-"""Running everything as one process tree: the embedded database, the web server and a provisioner daemon.
+"""Runs the embedded database, the web server and a provisioner daemon as one process tree.
 
-The parent watches and restarts; it serves nothing itself. Every child ends with it, even when it is killed.
+The parent process only watches and restarts its children. They end with it, even if it is killed.
 """
 
 import logging
@@ -20,16 +20,16 @@ from coderproj.postgres import EmbeddedPostgres
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.2
-# Somebody waits for the start.
+# While a user waits for the start.
 STARTING_SECONDS = 0.03
-# A child that ends sooner than this after its start is not given another try at once.
+# A child that ends sooner than this after its start is restarted after a pause.
 HEALTHY_SECONDS = 5.0
 RESTART_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Service:
-    """A child process that is started again when it ends by itself. ``grace`` seconds are left to it on a stop."""
+    """A child process that is restarted when it ends by itself. It has ``grace`` seconds to stop."""
 
     name: str
     command: Sequence[str]
@@ -41,13 +41,13 @@ class Service:
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C of a terminal goes to the parent, which stops us in order
-            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - system calls alone
+            start_new_session=True,  # a terminal sends Ctrl-C to the parent only, which stops its children in order
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes system calls
         )
         self.started = time.monotonic()
 
     def watch(self) -> None:
-        """Start the process again when it has ended."""
+        """Restart the process if it has ended."""
         if self.process is None or self.process.poll() is None:
             return
         if time.monotonic() - self.started < HEALTHY_SECONDS:
@@ -56,7 +56,7 @@ class Service:
         self.start()
 
     def stop(self) -> None:
-        """Ask for a clean end; insist when the grace is over."""
+        """Terminate the process; kill it after ``grace`` seconds."""
         if self.process is None:
             return
         self.process.terminate()
@@ -70,7 +70,7 @@ class Service:
 
 
 class Stack:
-    """The services over the database. Use it in the main thread: its children end with the thread."""
+    """The database and its services. Use it in the main thread: children end with the thread that started them."""
 
     def __init__(self, database: EmbeddedPostgres | None) -> None:
         self.database = database
@@ -88,7 +88,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Nobody takes new work; then those who answer; then what they stand on.
+        # The daemon stops before the web server, and the database last.
         for service in reversed(self.services):
             service.stop()
         if self.database is not None:
@@ -101,7 +101,7 @@ class Stack:
         service.start()
 
     def watch(self, until: Callable[[], bool] | None = None) -> None:
-        """Keep everything running until a signal asks for the end, or ``until``, which is asked often, says so."""
+        """Keep everything running until a signal arrives or ``until``, which is called often, returns True."""
         seconds = STARTING_SECONDS if until else WATCH_SECONDS
         while not self._stopping and not (until and until()):
             if self.database is not None:
@@ -111,7 +111,7 @@ class Stack:
             time.sleep(seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping:  # asked twice: no more patience
+        if self._stopping:  # the second signal
             for service in self.services:
                 service.grace = 0.5
         self._stopping = True

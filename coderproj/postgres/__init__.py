@@ -1,10 +1,10 @@
-"""The embedded database: a real PostgreSQL server that coderproj starts, watches and stops itself.
+"""The embedded database: a PostgreSQL server that coderproj starts, watches and stops.
 
     with EmbeddedPostgres(Path(".data/postgres")) as server:
         run_something(env={**os.environ, "DATABASE_URL": server.url})
 
-`python -m coderproj.postgres` does the same around any command. Setting `DATABASE_URL` replaces all of this
-by a server of your own. Nothing here imports Django, so that settings can be read after the server is up.
+`python -m coderproj.postgres` does the same around any command. With `DATABASE_URL` the operator's own server is used
+instead. Nothing here imports Django: the server can start before the settings are read.
 """
 
 from coderproj.postgres.errors import EmbeddedPostgresError

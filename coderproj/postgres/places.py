@@ -1,7 +1,7 @@
-"""Who the server runs as and which folders it may use.
+"""The account of the server, and its folders.
 
-PostgreSQL refuses to run as root, so root hands it to another account, and that account must reach its
-folders. Folders that exist are taken as they are: permissions of what we did not make are never changed.
+PostgreSQL refuses to run as root. For root it runs as another account, which must be able to enter its folders. The
+permissions of existing folders are never changed.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ LONGEST_SOCKET_PATH = 107
 
 @dataclass(frozen=True)
 class Account:
-    """The user the server runs as; `change` tells whether we must switch to it."""
+    """The user that the server runs as. `change` is True if this process runs as another user."""
 
     uid: int
     gid: int
@@ -36,17 +36,19 @@ class Account:
 
     @property
     def popen(self) -> dict[str, Any]:
-        """The arguments that make `subprocess` run a program as this account."""
+        """The arguments of `subprocess` that run a program as this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.change else {}
 
     def own(self, path: Path) -> None:
-        """Gives `path`, which we just made, to this account."""
+        """Make this account the owner of `path`, which has just been created."""
         if self.change:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, folder: Path) -> bool:
-        """Whether this account can enter `folder`; asked of the kernel, so that access lists count too. A program
-        that was killed has not answered. Raises EmbeddedPostgresError when there is no answer."""
+        """Return True if this account can enter `folder`, by a program, so that access control lists count.
+
+        The program is run again if it was killed. Raises EmbeddedPostgresError if it returns no result.
+        """
         if not self.change:
             return os.access(folder, os.X_OK)
         for _ in range(3):
@@ -61,7 +63,7 @@ class Account:
         raise EmbeddedPostgresError(f"cannot tell whether {self.name} can enter {folder}: test ended with {status}")
 
     def runs(self, program: Path) -> bool:
-        """Whether this account can run `program`."""
+        """Return True if this account can run `program`."""
         try:
             done = subprocess.run([program, "--version"], capture_output=True, cwd="/", check=False, **self.popen)
         except OSError:
@@ -70,8 +72,9 @@ class Account:
 
 
 def server_account(data: Path) -> Account:
-    """Who the server for the folder `data` runs as: we ourselves, or, for root, the owner of `data` when it
-    exists, else `postgres`, else `nobody`.
+    """Return the account for the server of the folder `data`.
+
+    It is the current user. For root it is the owner of `data` if that exists, else `postgres`, else `nobody`.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), _name_of(os.geteuid()), change=False)
@@ -90,9 +93,7 @@ def server_account(data: Path) -> Account:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes `folder` and its missing parents; for root, so that other accounts can pass through, not list
-    them.
-    """
+    """Create `folder` and its missing parents. For root other accounts can pass through them, but not list them."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         place.mkdir(exist_ok=True)
@@ -100,12 +101,12 @@ def make_folder(folder: Path) -> None:
 
 
 def working_root(root: Path) -> Path:
-    """The folder that really holds the database asked for at `root`; made when it is missing.
+    """Return the folder that holds the database of `root`, and create it if it is missing.
 
-    It is `root` itself, except for root when the server's account cannot get there (a clone below /root):
-    then it is a folder below /var/lib/coderproj, and the file `location` in `root` names it from then on.
+    It is `root`, unless the user is root and the server's account cannot enter `root` (a clone below /root). Then it is
+    a folder below /var/lib/coderproj, and the file `location` in `root` records it.
 
-    Raises EmbeddedPostgresError when `root` holds a database that its account can no longer reach.
+    Raises EmbeddedPostgresError if `root` holds a database that its account can no longer reach.
     """
     record = root / "location"
     try:
@@ -140,10 +141,10 @@ def working_root(root: Path) -> Path:
 
 
 def socket_folder(root: Path, account: Account) -> Path:
-    """The folder, the account's alone (0700), where the server listens.
+    """Return the folder in which the server listens, private to the account (0700).
 
-    It is `root/run`, or a short temporary one where that name is too long for a socket or has a comma, which
-    would part two hosts; the file `socket` in `root` then names it for other processes.
+    It is `root/run`. If that path is too long for a socket or has a comma, which separates hosts for libpq, it is a
+    short temporary folder, and the file `socket` in `root` records it for other processes.
     """
     folder = root / "run"
     if len(os.fsencode(folder / SOCKET_NAME)) <= LONGEST_SOCKET_PATH and "," not in str(folder):
@@ -160,19 +161,19 @@ def socket_folder(root: Path, account: Account) -> Path:
 
 
 def recorded_socket_folder(root: Path) -> Path:
-    """Where a server on `root` listens, by what its last start wrote down."""
+    """Return the folder in which the server of `root` listens, as its last start recorded it."""
     record = root / "socket"
     return Path(record.read_text().strip()) if record.is_file() else root / "run"
 
 
 def short_temporary_folder() -> str:
-    """The usual temporary folder, or /tmp when that too has a long name."""
+    """Return the temporary folder, or /tmp if its path is long."""
     usual = tempfile.gettempdir()
     return usual if len(os.fsencode(usual)) < 60 else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
 
 
 def private_folder(folder: Path, account: Account) -> None:
-    """Makes `folder` for `account` alone; one that exists must be so already, or be its own to close."""
+    """Create `folder`, private to `account`. Raises EmbeddedPostgresError if it exists and is not private."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

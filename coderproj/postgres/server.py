@@ -1,4 +1,4 @@
-"""One PostgreSQL server as a child of this process."""
+"""A PostgreSQL server as a child of this process."""
 
 import fcntl
 import logging
@@ -42,26 +42,26 @@ UNSAFE_SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
-"""For throw-away databases: a crash of the machine may lose or break everything."""
+"""For temporary databases: a crash of the machine can destroy all data."""
 
 START_TIMEOUT = 300.0
-"""Seconds; replaying the log of a long crash takes a while, and the server says when it failed."""
+"""Seconds. Recovery after a crash can take long; a failed server ends by itself."""
 LEFTOVER_TIMEOUT = 15.0
-"""Seconds that processes of a killed predecessor get to end."""
+"""Seconds for the processes of a killed server to end."""
 STOP_TIMEOUT = 30.0
 MOST_DEATHS_A_MINUTE = 5
 LARGEST_LOG = 10_000_000
-"""Bytes after which a start puts the log aside as `postgres.log.1`."""
+"""Bytes after which a start renames the log to `postgres.log.1`."""
 
 
 class EmbeddedPostgres:
     """A server whose files live in the folder `root`.
 
-    It listens on a unix socket alone, in a folder that only its account enters. It ends with this process,
-    even when that is killed; the next start replays what was committed. Call `start`, `poll` and `stop` from
-    the main thread: the kernel ends the server with the *thread* that started it.
+    It listens only on a unix socket, in a folder that only its account can enter. It ends with this process, even if
+    the process is killed; the next start recovers what was committed. Call `start`, `poll` and `stop` from the main
+    thread: the kernel ends the server with the *thread* that started it.
 
-    `fast_and_unsafe` trades durability for speed (tests).
+    `fast_and_unsafe` trades durability for speed, for tests.
     """
 
     def __init__(self, root: Path, *, fast_and_unsafe: bool = False) -> None:
@@ -77,7 +77,7 @@ class EmbeddedPostgres:
 
     @property
     def place(self) -> Path:
-        """The folder that really holds the files: `root`, or where its file `location` points."""
+        """The folder that holds the files: `root`, or the folder that its file `location` names."""
         record = self.root / "location"
         return Path(record.read_text().strip()) if record.is_file() else self.root
 
@@ -91,25 +91,25 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """For DATABASE_URL, also asked by another process: `postgresql://app@/coderproj?host=FOLDER`."""
+        """The DATABASE_URL, also for other processes: `postgresql://app@/coderproj?host=FOLDER`."""
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(places.recorded_socket_folder(self.place)))}"
 
     @property
     def dsn(self) -> str:
-        """The same for libpq, as keywords."""
+        """The same as a libpq conninfo string."""
         return self._dsn(DATABASE)
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None when it is not running."""
+        """The server's process id, None if it is not running."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     # ------------------------------------------------------------------ its life
 
     def start(self) -> Self:
-        """Starts the server and returns once it takes connections; makes what is missing on the way.
+        """Start the server and wait until it accepts connections. Creates missing folders and the database.
 
-        Raises EmbeddedPostgresError, with nothing left running.
+        Raises EmbeddedPostgresError; then no process is left running.
         """
         self._require_main_thread()
         place = places.working_root(self.root)
@@ -129,9 +129,9 @@ class EmbeddedPostgres:
         return self
 
     def poll(self) -> bool:
-        """Looks after the server: one that died is started again. True when that happened.
+        """Restart the server if it has ended. Return True if it was restarted.
 
-        Raises EmbeddedPostgresError when it cannot be started, or died too often within a minute.
+        Raises EmbeddedPostgresError if it cannot be started, or has ended too often within a minute.
         """
         self._require_main_thread()
         if self._process is None:
@@ -150,9 +150,7 @@ class EmbeddedPostgres:
         return True
 
     def stop(self) -> None:
-        """Ends sessions, writes everything out and stops; after 30 seconds without the writing out.
-        Idempotent.
-        """
+        """End all sessions and shut down, after 30 seconds immediately. Idempotent."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             for ending in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
@@ -231,7 +229,7 @@ class EmbeddedPostgres:
         )
 
     def _make_data_folder(self) -> None:
-        """`initdb` beside the final name: what is called `data` is always complete."""
+        """Run `initdb` in a temporary folder and rename it: `data` is always complete."""
         unfinished = self.place / "data.new"
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -263,7 +261,7 @@ class EmbeddedPostgres:
         raise EmbeddedPostgresError(f"initdb failed: {done.stderr.strip()}")
 
     def _launch(self) -> None:
-        """Starts the server on a complete data folder and waits until it is ready."""
+        """Start the server on a complete data folder and wait until it is ready."""
         self._clear_leftovers()
         sockets = places.socket_folder(self.place, self._account)
         for stale in sockets.glob(".s.PGSQL.*"):
@@ -285,7 +283,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=end_with_parent(signal.SIGINT),  # noqa: PLW1509 - it makes system calls alone
+                preexec_fn=end_with_parent(signal.SIGINT),  # noqa: PLW1509 - it only makes system calls
                 **self._account.popen,
             )
         finally:
@@ -293,13 +291,15 @@ class EmbeddedPostgres:
         self._wait_until_ready(process, log_start)
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], log_start: int) -> None:
-        """Line 8 of postmaster.pid is the server's own word for its state."""
+        """Wait for the server's state in line 8 of postmaster.pid."""
         pid_file = self.data / "postmaster.pid"
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                told = self.log.read_bytes()[log_start:][-2000:].decode(errors="replace").strip()
-                raise EmbeddedPostgresError(f"PostgreSQL ended with status {process.returncode} as it started: {told}")
+                output = self.log.read_bytes()[log_start:][-2000:].decode(errors="replace").strip()
+                raise EmbeddedPostgresError(
+                    f"PostgreSQL ended with status {process.returncode} as it started: {output}"
+                )
             try:
                 lines = pid_file.read_text().splitlines()
             except OSError:
@@ -310,17 +310,16 @@ class EmbeddedPostgres:
         raise EmbeddedPostgresError(f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; its log is {self.log}")
 
     def _clear_leftovers(self) -> None:
-        """Waits for the processes of a killed predecessor, then removes its postmaster.pid.
+        """Wait for the processes of a killed server to end, then remove its postmaster.pid.
 
-        The server itself takes any living process with the number in that file for a rival; after a restart
-        of a container that is often somebody else. We hold the lock and see that nobody is at work in the
-        folder.
+        The server refuses to start if any process has the id in that file, which after a restart of a container is
+        often an unrelated process. Removing it is safe: this process holds the lock, and no server uses the folder.
         """
         deadline = time.monotonic() + LEFTOVER_TIMEOUT
-        while at_work := server_processes(self.data):
+        while running := server_processes(self.data):
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
-                    f"a PostgreSQL server (pid {min(at_work)}) that we did not start is running on {self.data}: stop it"
+                    f"a PostgreSQL server (pid {min(running)}) that we did not start is running on {self.data}: stop it"
                 )
             time.sleep(0.01)
         (self.data / "postmaster.pid").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Addresses: where to listen, what URL that is, and whom a request came from. Nothing here imports Django."""
+"""Addresses to listen on, their URLs, and the caller's address of a request. Nothing here imports Django."""
 
 import http.client
 import ipaddress
@@ -10,13 +10,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-# What listens on every address is reached from here on the loopback.
-LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - we look them up only
+# The loopback address that reaches a server that listens on all addresses.
+LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens there
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. A host with a colon is an IPv6 address, and ``::`` takes IPv4 as
-    well. Raises OSError.
+    """Return a listening socket. Port 0 is a free port, a host with a colon an IPv6 address; ``::`` includes IPv4.
+
+    Raises OSError.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
@@ -24,29 +25,30 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port of ``host`` that nobody listens on. Raises OSError when the host is none of ours."""
+    """Return a free port of ``host``. Raises OSError if the host is not an address of this machine."""
     with listen(host, 0) as probe:
         return int(probe.getsockname()[1])
 
 
 def url(host: str, port: int) -> str:
-    """``http://host:port``, with an IPv6 address in brackets."""
+    """Return ``http://host:port``, with an IPv6 address in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def local_url(host: str, port: int) -> str:
-    """The URL at which this machine reaches what listens on ``host``."""
+    """Return the URL at which this machine reaches a server that listens on ``host``."""
     return url(LOOPBACK_OF.get(host, host), port)
 
 
 def shown_url(host: str, port: int) -> str:
-    """The URL to show to people: ``localhost`` where that leads there."""
+    """Return the URL to show to people, with ``localhost`` if that reaches the server."""
     return url("localhost" if LOOPBACK_OF.get(host, host) in {"127.0.0.1", "::1"} else host, port)
 
 
 def ask(address: str, headers: Mapping[str, str], *, seconds: float = 2) -> bytes | None:
-    """What this machine's own server answers to a GET; None for anything but a success. A proxy that the environment
-    names is passed by.
+    """Return the body of a server on this machine for a GET request, None unless the request succeeds.
+
+    Ignores the proxy settings of the environment.
     """
     try:
         with _DIRECT.open(urllib.request.Request(address, headers=dict(headers)), timeout=seconds) as response:  # noqa: S310
@@ -56,9 +58,7 @@ def ask(address: str, headers: Mapping[str, str], *, seconds: float = 2) -> byte
 
 
 def parse(text: str) -> str | None:
-    """An address in its plain form, without a port, brackets or zone; an IPv4 address in IPv6 dress without the
-    dress. None for anything else.
-    """
+    """Return an address without port, brackets and zone, IPv4-mapped addresses as IPv4. None for anything else."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -72,9 +72,11 @@ def parse(text: str) -> str | None:
 
 
 def caller(peer: str, forwarded: str, trusted: Sequence[Network]) -> str | None:
-    """Whom a request came from. ``forwarded`` is its ``X-Forwarded-For``, to which each proxy adds at the end whom it
-    was asked by; so it is read from the end, and only as far as the proxies are ``trusted``. What is no address
-    ends the reading: then the last proxy that is known counts. None when the peer has no address (a unix socket).
+    """Return the caller's address of a request, None if the peer has no address (a unix socket).
+
+    ``forwarded`` is its ``X-Forwarded-For``. Each proxy appends the address of its own peer, so the header is read from
+    the end, as long as the addresses are ``trusted`` proxies. At an entry that is not an address the last known proxy
+    is returned.
     """
     address = parse(peer)
     for entry in reversed(forwarded.split(",") if forwarded and trusted else ()):
@@ -88,7 +90,7 @@ def caller(peer: str, forwarded: str, trusted: Sequence[Network]) -> str | None:
 
 
 def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
-    """Whether a peer's address is one of these networks."""
+    """True if the peer's address is in one of these networks."""
     address = parse(peer)
     return address is not None and _is_in(address, trusted)
 

@@ -1,18 +1,18 @@
-"""A request's body as a file: what Django reads while the client is still sending."""
+"""Request bodies as files, which Django reads while the client is still sending."""
 
 import io
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-# How much is read, or put together for sending, at a time.
+# Bytes that are read, or collected for sending, at a time.
 PIECE = 64 * 1024
 
 
 class RequestBody(io.RawIOBase):
-    """Reads what ``next_piece`` brings, after ``head``; wrap it in ``io.BufferedReader``.
+    """Reads ``head``, then the results of ``next_piece``. Wrap it in ``io.BufferedReader``.
 
-    ``next_piece`` returns bytes and whether more follow, and raises an OSError when the rest cannot come: a body that
-    was cut off never looks complete.
+    ``next_piece`` returns bytes and whether more follow. It raises an OSError if the client has disconnected, so that
+    a truncated body never looks complete.
     """
 
     def __init__(self, next_piece: Callable[[], tuple[bytes, bool]], head: bytes = b"") -> None:
@@ -34,10 +34,10 @@ class RequestBody(io.RawIOBase):
 
 
 def prepare_unmeasured(environ: MutableMapping[str, Any], body: io.BufferedIOBase, limit: int) -> io.BufferedIOBase:
-    """A chunked body, whose length nobody announced, made readable for Django, which reads CONTENT_LENGTH bytes.
+    """Return a chunked body, which has no Content-Length, as a file for Django, which reads CONTENT_LENGTH bytes.
 
-    Up to ``limit`` bytes it becomes a body of known length. A longer one is announced as ``limit + 1`` bytes, which
-    is too much for every view but those that read ``wsgi.input`` to its end, and these get all of it.
+    CONTENT_LENGTH becomes the length of a body of up to ``limit`` bytes. For a longer body it becomes ``limit + 1``,
+    which views reject as too large, except those that read ``wsgi.input`` to its end: they get the whole body.
     """
     head = body.read(limit + 1)
     environ["CONTENT_LENGTH"] = str(len(head))

@@ -1,9 +1,9 @@
-"""Django, which is synchronous, under an ASGI server: pages and API on a fixed pool of threads.
+"""Runs Django, which is synchronous, below an ASGI server: pages and API on a fixed pool of threads.
 
-Written for Django, whose responses are known before they are sent, so that an ordinary request crosses between the
-event loop and its thread exactly once each way. What a general adapter gets wrong matters here: a client that goes
-away in the middle of an upload must not look like the end of the body, one that stops reading must not hold a thread,
-and a view must be able to hand an admitted request over to a stream (``Handover``).
+Django's responses are complete before they are sent, so an ordinary request crosses from the event loop to its thread
+once, and back once. General adapters do not give three guarantees that are needed here: a client that disconnects
+during an upload does not look like the end of the body, a client that stops reading does not occupy a thread, and a
+view can hand an authorized request over to a stream (``Handover``).
 """
 
 import asyncio
@@ -38,12 +38,12 @@ Environ = dict[str, Any]
 RequestHandler = Callable[[Environ, Any], HttpResponseBase]
 Result = TypeVar("Result")
 
-# Set in the environ of a request that asks for a WebSocket, and of every request that may be handed over.
+# In the environ: true if the request asks for a WebSocket; true if the request can be handed over to a stream.
 WEBSOCKET = "coderproj.websocket"
 STREAMS = "coderproj.streams"
-# A body up to this size is read before a thread is taken.
+# A body up to this size is read before a thread is used.
 INLINE_BODY = 64 * 1024
-# How long a client may send or take nothing before its request is dropped, in seconds.
+# Seconds without progress, in sending or receiving, after which a client's request is dropped.
 STALL = 60.0
 FORWARDED_PROTO = "HTTP_X_FORWARDED_PROTO"
 REQUEST_ID, BUILD_VERSION = b"x-coder-request-id", b"x-coder-build-version"
@@ -51,15 +51,15 @@ WITHOUT_BODY = frozenset({204, 304})
 
 
 class Stream(Protocol):
-    """An ASGI application that answers an admitted request; ``headers`` belong on its answer."""
+    """An ASGI application that answers an authorized request; ``headers`` must be part of its response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None: ...
 
 
 class Handover(HttpResponse):
-    """Returned by a view when ``stream`` is to give the answer in its place.
+    """The response of a view that lets ``stream`` answer the request.
 
-    Allowed only when the environ has ``STREAMS``. No thread and no database connection is held from here on.
+    Only for requests whose environ has ``STREAMS``. The stream uses no thread and no database connection.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -70,7 +70,7 @@ class Handover(HttpResponse):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What Django answers. ``body`` is None when it was sent already, piece by piece."""
+    """Django's response. ``body`` is None if it has already been sent in pieces."""
 
     status: int
     headers: Headers
@@ -78,20 +78,19 @@ class Reply:
     stream: Stream | None = None
 
 
-class Gone(ConnectionResetError):
-    """The client went away, or neither sent nor took anything for STALL seconds."""
+class ClientDisconnected(ConnectionResetError):
+    """The client disconnected, or made no progress for STALL seconds."""
 
 
-class WSGIBridge:
-    """``handler`` answers the environ of a request on one of ``threads`` threads; the bridge itself is an ASGI
-    application."""
+class DjangoBridge:
+    """An ASGI application that calls ``handler``, Django's WSGI handler, on one of ``threads`` threads."""
 
     def __init__(self, handler: RequestHandler, threads: int) -> None:
         self.handler = handler
         self.threads = Threads(threads)
 
     def close(self) -> None:
-        """Ends the threads when their current requests are done."""
+        """End the threads after their current requests."""
         self.threads.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +114,7 @@ class WSGIBridge:
             await send_whole(send, reply)
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of type ``websocket``: a view hands it over, or it is refused with a JSON error."""
+        """Answer a request of type ``websocket``: a view hands it over, or it is rejected with a JSON error."""
         if (await receive())["type"] != "websocket.connect":
             return
         reply = await self._run(Exchange(self.handler, scope, receive, send))
@@ -130,7 +129,7 @@ class WSGIBridge:
         try:
             return await self.threads.run(exchange.run)
         except NoThread as error:
-            logger.error("no thread for a request: %s", error)
+            logger.error("No thread for a request: %s", error)
             return error_reply(503, "The server has no thread for this request.")
         finally:
             exchange.abandon()
@@ -149,15 +148,15 @@ class Exchange:
         self.input: io.BufferedIOBase = io.BytesIO()
         self.status = 0
         self.headers: Headers = []
-        self.gone = False
+        self.disconnected = False
         self.waiting: Future[Any] | None = None
         self.watcher: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ the request's body
     async def read_short_body(self) -> None:
-        """Read a short body now, so that a slow sender holds no thread; a long one is read while the view runs.
+        """Read a short body now: a slow client must not occupy a thread. A long body is read while the view runs.
 
-        Raises TimeoutError, and ConnectionResetError when the client went away.
+        Raises TimeoutError, and ConnectionResetError if the client disconnected.
         """
         chunked = "HTTP_TRANSFER_ENCODING" in self.environ
         announced = int(self.environ.get("CONTENT_LENGTH") or 0)
@@ -186,15 +185,16 @@ class Exchange:
         return await self.receive()
 
     def _next_piece(self) -> tuple[bytes, bool]:
-        """The next piece of the body and whether more follows. Raises an OSError when it does not come."""
+        """Return the next piece of the body and whether more follows. Raises an OSError if there is none."""
         message = self._in_loop(self._receive())
         return body_of(message), message.get("more_body", False)
 
     # ------------------------------------------------------------------ the answer
     def run(self) -> Reply | None:
-        """Call Django. A long or open-ended answer is sent from here; any other is returned whole.
+        """Call Django and return its response. A streaming response is sent from here.
 
-        None when the client is gone. Raises what broke an answer that was begun, so that the server cuts it off.
+        Returns None if the client has disconnected. Raises an exception if a response fails after its start, so that
+        the server closes the connection.
         """
         try:
             if isinstance(self.input, io.BufferedReader) and not self.environ.get("CONTENT_LENGTH"):
@@ -205,7 +205,7 @@ class Exchange:
                 return self._answer(response)
             finally:
                 response.close()
-        except Gone:
+        except ClientDisconnected:
             return None
         except Exception:
             if self.watcher is not None:
@@ -234,7 +234,7 @@ class Exchange:
         return Reply(self.status, self.headers, body)
 
     def _send_pieces(self, response: HttpResponseBase, measured: bool) -> Reply:
-        """Send each piece as it comes; small pieces of an answer of known length (a file) are put together."""
+        """Send each piece when it is there. Small pieces of a response with a known length (a file) are combined."""
         pending = bytearray()
         for piece in response:
             pending += piece
@@ -256,20 +256,20 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def _watch(self) -> None:
-        """Notice that the client went away, though nothing is being sent."""
+        """Notice a disconnect while nothing is being sent."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self.disconnected = True
 
     # ------------------------------------------------------------------ between thread and event loop
     def _in_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of a coroutine that deals with the client. Raises Gone, or what the coroutine raises."""
-        if self.gone:
+        """Run a coroutine that talks to the client. Raises ClientDisconnected or the coroutine's exception."""
+        if self.disconnected:
             work.close()
-            raise Gone
+            raise ClientDisconnected
         self.waiting = waiting = asyncio.run_coroutine_threadsafe(work, self.loop)
         deadline = time.monotonic() + STALL
-        while not self.gone and time.monotonic() < deadline:
+        while not self.disconnected and time.monotonic() < deadline:
             try:
                 return waiting.result(1.0)
             except CancelledError:
@@ -277,12 +277,12 @@ class Exchange:
             except TimeoutError:
                 continue
         waiting.cancel()
-        self.gone = True
-        raise Gone
+        self.disconnected = True
+        raise ClientDisconnected
 
     def abandon(self) -> None:
-        """From the event loop: whatever the thread still wants of the client fails."""
-        self.gone = True
+        """Let further communication of the thread with the client fail. Called from the event loop."""
+        self.disconnected = True
         if self.watcher is not None:
             self.watcher.cancel()
         if self.waiting is not None:
@@ -294,19 +294,19 @@ def ignore_start(status: str, headers: list[tuple[str, str]]) -> None:
 
 
 def body_of(message: Message) -> bytes:
-    """The bytes of a body message. Raises ConnectionResetError for a disconnect: a cut body is no body."""
+    """Return the bytes of a body message. Raises ConnectionResetError for a disconnect: a body must be complete."""
     if message["type"] == "http.disconnect":
-        raise ConnectionResetError("The client went away before its request was complete.")
+        raise ConnectionResetError("The client disconnected before its request was complete.")
     body: bytes = message.get("body", b"")
     return body
 
 
 def build_environ(scope: Scope) -> Environ:
-    """The WSGI environ (PEP 3333) of an ASGI scope of type ``http`` or ``websocket``.
+    """Return the WSGI environ (PEP 3333) of an ASGI scope of type ``http`` or ``websocket``.
 
-    Header names with an underscore are dropped: they could pass for another header. So is an ``X-Forwarded-Proto`` that
-    no trusted proxy sent; ``X-Forwarded-For`` is read by ``addresses.caller``. Texts are bytes decoded as latin-1, as
-    WSGI wants them.
+    Drops headers whose names have an underscore, because they could imitate other headers, and ``X-Forwarded-Proto``
+    unless a trusted proxy sent it. ``addresses.caller`` reads ``X-Forwarded-For``. Texts are bytes decoded as latin-1,
+    as PEP 3333 demands.
     """
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
@@ -344,19 +344,19 @@ def build_environ(scope: Scope) -> Environ:
 
 @functools.lru_cache(maxsize=256)
 def environ_key(raw_name: bytes) -> str:
-    """A header's name in the environ."""
+    """Return a header's name in the environ."""
     name = raw_name.decode("latin-1").upper().replace("-", "_")
     return name if name in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{name}"
 
 
 def error_reply(status: int, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
-    """An error in the envelope, given without Django, with what every answer carries."""
+    """Return an error in the envelope, made without Django, with the headers of every response."""
     body = to_json(envelope(message))
-    kept = {REQUEST_ID: str(uuid.uuid4()).encode(), BUILD_VERSION: settings.BUILD_VERSION.encode(), **dict(headers)}
+    common = {REQUEST_ID: str(uuid.uuid4()).encode(), BUILD_VERSION: settings.BUILD_VERSION.encode(), **dict(headers)}
     return Reply(
         status,
         [
-            *((name, value) for name, value in kept.items() if name not in (b"content-length", b"content-type")),
+            *((name, value) for name, value in common.items() if name not in (b"content-length", b"content-type")),
             (b"content-type", JSON_CONTENT_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"x-content-type-options", b"nosniff"),

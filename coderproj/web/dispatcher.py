@@ -1,6 +1,6 @@
-"""The ASGI application: Django on threads, and the streams that its views hand over to the event loop.
+"""The ASGI application: Django on threads, and streams, which views hand over to the event loop.
 
-Run it with ``coderproj.web.server``, which has the settings that it needs.
+Run it with ``coderproj.web.server``, which configures uvicorn for it.
 """
 
 import os
@@ -16,14 +16,14 @@ from django.conf import settings  # noqa: E402 - Django has to be set up first
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 
 from coderproj.base.contributions import contributions  # noqa: E402
-from coderproj.web.bridge import Receive, Scope, Send, WSGIBridge  # noqa: E402
+from coderproj.web.bridge import DjangoBridge, Receive, Scope, Send  # noqa: E402
 
-# How long streams have to end when the server stops, in seconds.
-GOODBYE = 1.5
+# Seconds for streams to end when the server stops.
+STREAM_END_SECONDS = 1.5
 
 
 class StreamService(Protocol):
-    """What an app runs on the server's event loop for its streams.
+    """A service that an app runs on the server's event loop for its streams.
 
     Apps contribute classes of such services as ``stream_services``; each is called without arguments when the server
     starts. The streams find the service in ``scope["state"]`` under its ``key``.
@@ -34,40 +34,40 @@ class StreamService(Protocol):
     async def start(self) -> None: ...
 
     async def end_streams(self, timeout: float) -> None:
-        """End every stream; return when all have ended, or after ``timeout`` seconds."""
+        """End all streams. Return when they have ended, at the latest after ``timeout`` seconds."""
 
     async def stop(self) -> None: ...
 
 
 class Application:
-    """One per process. Its services and threads live from the server's start to its stop."""
+    """The application of a process. Its services and threads run from the server's start to its stop."""
 
     def __init__(self) -> None:
-        self._bridge: WSGIBridge | None = None
+        self._bridge: DjangoBridge | None = None
         self.services: dict[str, Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
             return
         if self._bridge is None:
-            raise RuntimeError("The server has to support the ASGI lifespan protocol.")
+            raise RuntimeError("The server must support the ASGI lifespan protocol.")
         if scope["type"] == "websocket":
             await self._bridge.websocket(scope, receive, send)
         else:
             await self._bridge(scope, receive, send)
 
     async def end_streams(self) -> None:
-        """End the streams, so that a stopping server has nothing to wait for."""
+        """End the streams: a stopping server waits for open requests."""
         for service in self.services.values():
-            await service.end_streams(GOODBYE)
+            await service.end_streams(STREAM_END_SECONDS)
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         for make_service in contributions("stream_services"):
             service: StreamService = make_service()
             self.services[service.key] = scope["state"][service.key] = service
-        self._bridge = WSGIBridge(django_handler(), settings.WEB_THREADS)
+        self._bridge = DjangoBridge(django_handler(), settings.WEB_THREADS)
         for service in self.services.values():
             await service.start()
         await send({"type": "lifespan.startup.complete"})

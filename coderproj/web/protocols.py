@@ -1,4 +1,4 @@
-"""uvicorn's protocols with what we need of them beyond that."""
+"""uvicorn's protocols with our extensions."""
 
 import uuid
 from typing import Any, cast
@@ -12,7 +12,7 @@ from websockets.protocol import State
 from coderproj.base.envelope import envelope
 from coderproj.base.json_text import to_json
 
-# An extension of the scope, and the type of a message: ``{"type": FRAMES, "frames": <whole frames>}``.
+# The name of a scope extension, and the type of its message: ``{"type": FRAMES, "frames": <whole frames>}``.
 FRAMES = "coderproj.websocket.frames"
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n"
@@ -21,7 +21,7 @@ BAD_REQUEST = (
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Answers what is no HTTP with an error in the envelope, too."""
+    """Answers malformed requests with the error envelope."""
 
     def send_400_response(self, msg: str) -> None:
         body = to_json(envelope(msg))
@@ -31,10 +31,9 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """Adds the message type FRAMES: whole, unmasked frames, written as they are.
+    """Adds the message type FRAMES: whole, unmasked frames, sent without further encoding.
 
-    A server's frames look the same for every client when nothing is compressed, so five hundred followers of a log
-    cost one encoding.
+    Uncompressed frames of a server are the same for every client, so a log line is encoded once for all its followers.
     """
 
     async def run_asgi(self) -> None:
@@ -45,7 +44,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if message["type"] != FRAMES:
             await super().send(message)
             if message["type"] == "websocket.http.response.body" and self.close_sent:
-                self.handshake_complete = True  # else a refusal is logged as a fault of the application
+                self.handshake_complete = True  # otherwise uvicorn logs the rejection as an error of the application
             return
         await self.writable.wait()
         if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:

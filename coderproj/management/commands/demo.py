@@ -1,4 +1,4 @@
-"""``manage.py demo``: the main job end to end, shown as it happens."""
+"""``manage.py demo``: the main job end to end, with its progress."""
 
 import json
 import shlex
@@ -28,7 +28,7 @@ from templates_app import starters
 STARTER = "hello"
 CHANGED_VALUES = {"machine_type": "large", "disk_size": "50"}
 TOKEN_SECONDS = 3600
-# Long enough for spares and caches to be there, so that what is measured is what stays.
+# Seconds until spare processes and caches exist: the memory is measured afterwards.
 SETTLE_SECONDS = 1.0
 
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             except (ServerFailedError, DemoFailedError, ApiError) as error:
                 raise CommandError(str(error)) from error
             except (httpx.HTTPError, DatabaseError) as error:
-                raise CommandError(f"The server or its database went away: {error}") from error
+                raise CommandError(f"The connection to the server or its database failed: {error}") from error
             except KeyboardInterrupt:
                 raise CommandError("Interrupted.") from None
 
@@ -64,8 +64,8 @@ class Command(BaseCommand):
                 self._finish(show, figures, [], reference, console=running)
                 return
             show.console.print(
-                f"The server at {running} is another installation's (its database is not ours): "
-                "the demonstration starts a server of its own."
+                f"The server at {running} belongs to another installation, with another database: "
+                "the demonstration starts its own server."
             )
         fresh = is_fresh()
         server = OwnServer()
@@ -74,7 +74,7 @@ class Command(BaseCommand):
             with show.step("Start the server" + (" for the first time" if fresh else "")):
                 cold = server.start()
             password_line = first_user_line(server)
-            if password_line:  # now, for it is said only once, whatever goes wrong later
+            if password_line:  # the server prints it once: show it before a later step can fail
                 show.console.print(password_line, markup=False)
             if fresh:
                 rows.append(("make up, cold", _milliseconds(cold), "database created, migrations run"))
@@ -125,17 +125,17 @@ class Command(BaseCommand):
 
 
 def is_fresh() -> bool:
-    """Whether a start has to make the database first. Raises DemoFailedError when ours does not answer."""
+    """Return True if the database must be created first. Raises DemoFailedError if DATABASE_URL is unavailable."""
     state = database()
     if not env.text("DATABASE_URL"):
         return state is not Database.IN_USE and not EmbeddedPostgres(settings.DATA_DIR / "postgres").data.exists()
-    if state is Database.AWAY:
+    if state is Database.UNAVAILABLE:
         raise DemoFailedError("The database that DATABASE_URL names cannot be reached.")
     return state is Database.EMPTY
 
 
 def owner_token() -> str:
-    """A short-lived token for the deployment's first owner, made directly in the database."""
+    """Create a short-lived token for the deployment's first owner, directly in the database."""
     owner = first_owner()
     if owner is None:
         raise DemoFailedError("There is no owner to act as.")
@@ -144,7 +144,7 @@ def owner_token() -> str:
 
 
 def first_user_line(server: OwnServer) -> str:
-    """What the server said about the first user, when it has just made one."""
+    """Return the server's line about the first user if it has just created one, else an empty text."""
     with suppress(OSError):
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
@@ -158,7 +158,7 @@ def first_user_line(server: OwnServer) -> str:
 
 
 def reference_seconds(command: str) -> float:
-    """What the reference's sequence takes on the starter. Raises DemoFailedError when it cannot be run."""
+    """Return the seconds of the reference's sequence on the starter. Raises DemoFailedError if it fails."""
     finished = subprocess.run(
         [*shlex.split(command), str(starters.FOLDER / STARTER)],
         capture_output=True,

@@ -26,7 +26,7 @@ from coderproj.web import addresses
 
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
-# How long a stop waits for running jobs; then they are given back to the queue.
+# Seconds that a stop waits for running jobs; then they return to the queue.
 DRAIN_SECONDS = 10
 
 
@@ -66,14 +66,16 @@ class Command(BaseCommand):
 
 
 def embedded_database() -> EmbeddedPostgres | None:
-    """The server to start; None when DATABASE_URL names one."""
+    """Return the server to start, None if DATABASE_URL names one."""
     return None if env.text("DATABASE_URL") else EmbeddedPostgres(settings.DATA_DIR / "postgres")
 
 
 @contextmanager
 def collecting() -> Iterator[Future[bool]]:
-    """Collect the static files meanwhile, into the data folder unless ``STATIC_ROOT`` says otherwise; the web server
-    that is started afterwards finds them there."""
+    """Collect the static files in a thread while the block runs, into ``STATIC_ROOT`` or the data folder.
+
+    Sets ``STATIC_ROOT`` for the web server, which is started later.
+    """
     folder = Path(settings.STATIC_ROOT or settings.DATA_DIR / "static")
     os.environ["STATIC_ROOT"] = str(folder)
     with ThreadPoolExecutor(1) as pool:
@@ -81,22 +83,22 @@ def collecting() -> Iterator[Future[bool]]:
 
 
 def use_database() -> None:
-    """Connect to the server that was just started: its socket's place is known only now."""
+    """Use the server that has just been started: the folder of its socket is known only now."""
     if connections["default"].connection is None:
         settings.DATABASES["default"]["HOST"] = env.database()["HOST"]
 
 
 def migrate() -> None:
-    """Bring the schema up to date. Asking first is several times quicker than the command when it is."""
+    """Run pending migrations. Checking first is several times as fast as the command if there are none."""
     executor = MigrationExecutor(connections["default"])
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", verbosity=0)
 
 
 def first_user() -> list[str]:
-    """Make the first user when there is none: from the environment, else with a password that is shown once.
+    """Create the first user if there is none: from the environment, or with a password that is shown once.
 
-    Returns lines for the operator.
+    Returns lines to print for the operator.
     """
     if services.first_user_exists():
         return []
@@ -108,14 +110,14 @@ def first_user() -> list[str]:
 
 
 class Ready:
-    """Whether the web server answers; asked again and again. Raises CommandError when it never does."""
+    """Returns True once the web server answers. Raises CommandError if it does not within START_SECONDS."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.deadline = time.monotonic() + START_SECONDS
 
     def __call__(self) -> bool:
-        # Under a name that is always allowed: the address that we listen on need not be.
+        # localhost is always an allowed host; the address that the server listens on may be none.
         if addresses.ask(f"{self.url}/healthz", {"Host": "localhost"}) == b"OK":
             return True
         if time.monotonic() > self.deadline:
@@ -124,13 +126,13 @@ class Ready:
 
 
 def choose_port(host: str, port: int) -> int:
-    """``port``, or a free one for 0. Raises CommandError when we cannot listen there, as when somebody else does."""
+    """Return ``port``, or a free port for 0. Raises CommandError if the port is taken or cannot be listened on."""
     try:
         with addresses.listen(host, port) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         number = error.errno or 0
-        # Names that cannot be found have numbers of their own, below zero.
+        # Failed lookups of names have numbers below zero.
         reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         way_out = " Set PORT." if number == errno.EADDRINUSE else ""
         where = addresses.url(host, port).removeprefix("http://")
@@ -138,7 +140,7 @@ def choose_port(host: str, port: int) -> int:
 
 
 def announce(host: str, port: int) -> None:
-    """Have the processes that we start know the port, and the access URL where the operator gave none."""
+    """Pass the port, and the access URL unless the operator has set it, to the processes that are started."""
     os.environ["PORT"] = str(port)
     if not env.text("CODERPROJ_ACCESS_URL"):
         os.environ["CODERPROJ_ACCESS_URL"] = addresses.shown_url(host, port)

@@ -1,4 +1,4 @@
-"""Addresses: URLs of what listens, and whom a request came from."""
+"""URLs of servers, and the caller's address of a request."""
 
 import ipaddress
 
@@ -25,7 +25,7 @@ PROXIES = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.0.2.1
         ("host.example", "http://host.example:80", "http://host.example:80"),
     ],
 )
-def test_urls_of_what_listens(host, local, shown):
+def test_urls_of_listening_addresses(host, local, shown):
     assert (addresses.local_url(host, 80), addresses.shown_url(host, 80)) == (local, shown)
 
 
@@ -46,7 +46,7 @@ def test_urls_of_what_listens(host, local, shown):
         ("203.0.113.9 203.0.113.8", None),
     ],
 )
-def test_an_address_is_read_or_none(text, address):
+def test_addresses_are_normalized(text, address):
     assert addresses.parse(text) == address
 
 
@@ -54,13 +54,13 @@ def test_an_address_is_read_or_none(text, address):
     ("peer", "forwarded", "caller"),
     [
         ("203.0.113.9", "", "203.0.113.9"),
-        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # no proxy of ours: what it says does not count
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not a trusted proxy: its header does not count
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),  # the first is the caller's own invention
+        ("10.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),  # the caller invented the first entry
         ("10.0.0.1", "203.0.113.9, 192.0.2.1", "203.0.113.9"),  # through two proxies
-        ("10.0.0.1", "203.0.113.9, 192.0.2.2", "192.0.2.2"),  # a neighbour of a proxy is none
-        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),  # a proxy asks by itself
+        ("10.0.0.1", "203.0.113.9, 192.0.2.2", "192.0.2.2"),  # not a trusted proxy
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),  # the proxy itself is the caller
         ("10.0.0.1", "garbage", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9, garbage", "10.0.0.1"),
         ("10.0.0.1", "garbage, 203.0.113.9", "203.0.113.9"),
@@ -70,11 +70,11 @@ def test_an_address_is_read_or_none(text, address):
         ("", "203.0.113.9", None),
     ],
 )
-def test_whom_a_request_came_from(peer, forwarded, caller):
+def test_the_caller_is_the_last_address_that_is_not_a_trusted_proxy(peer, forwarded, caller):
     assert addresses.caller(peer, forwarded, PROXIES) == caller
 
 
-def test_without_proxies_the_header_does_not_count():
+def test_the_header_is_ignored_without_trusted_proxies():
     assert addresses.caller("10.0.0.1", "203.0.113.9", ()) == "10.0.0.1"
 
 
@@ -91,7 +91,7 @@ def test_only_addresses_reach_the_audit_log(settings, forwarded, address):
 
 
 @pytest.mark.django_db
-def test_an_invented_address_gives_no_new_tries_of_passwords(settings):
+def test_invented_addresses_do_not_evade_the_login_limit(settings):
     settings.TRUSTED_PROXIES = PROXIES
     settings.RATELIMIT_LOGIN = 2
     body = {"email": "nobody@example.test", "password": "wrong"}
@@ -108,7 +108,7 @@ PEERS = [("10.0.0.1", True), ("10.0.0.77", False), ("", False)]
 
 
 @pytest.mark.parametrize(("peer", "counts"), PEERS)
-def test_only_a_trusted_proxy_says_that_a_request_was_encrypted(settings, peer, counts):
+def test_only_trusted_proxies_can_set_the_forwarded_scheme(settings, peer, counts):
     settings.TRUSTED_PROXIES = (ipaddress.ip_network("10.0.0.1"),)
     scope = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""Django behind the ASGI server: bodies, streams, leaving clients, errors."""
+"""Django behind the ASGI server: bodies, streams, disconnecting clients, errors."""
 
 import hashlib
 import http.client
@@ -27,8 +27,8 @@ def client(live_api: LiveApi, settings):
     settings.ROOT_URLCONF = "tests.provisioning.log.following.urls"
     _, token = tokens.issue(user=make_user())
     headers = {"Coder-Session-Token": token}
-    # As many idle connections may stay as there are threads in a test: httpcore closes what it holds to be
-    # surplus also when another thread has just been given it, whose read then fails or waits for nothing.
+    # As many idle connections as a test has threads: httpcore also closes a surplus connection that another thread
+    # has just received, whose read then fails or waits for ever.
     limits = httpx.Limits(max_connections=40, max_keepalive_connections=40, keepalive_expiry=None)
     base = f"{live_api.url}/api/v2"
     with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=30, limits=limits) as client:
@@ -41,7 +41,7 @@ def resident_kilobytes() -> int:
 
 
 def raw(client: httpx.Client, text: bytes) -> socket.socket:
-    """A connection that has sent ``text``."""
+    """Return a connection that has sent ``text``."""
     parts = urlsplit(str(client.base_url))
     connection = socket.create_connection((parts.hostname, parts.port), timeout=10)
     connection.sendall(text)
@@ -54,7 +54,7 @@ def head(client: httpx.Client, method: str, path: str, *more: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def test_an_answer_carries_length_and_headers_and_no_server_name(client):
+def test_responses_have_length_and_headers_and_no_server_name(client):
     answer = client.post("/echo", json={"a": 1})
     assert answer.json() == {"data": {"a": 1}, "address": "127.0.0.1"}
     assert int(answer.headers["Content-Length"]) == len(answer.content)
@@ -65,13 +65,13 @@ def test_an_answer_carries_length_and_headers_and_no_server_name(client):
 
 
 @pytest.mark.parametrize("size", [1, 1000, 70_000, 500_000])
-def test_a_chunked_body_is_read_like_any_other(client, size):
+def test_chunked_bodies_are_read(client, size):
     body = json.dumps({"text": "x" * size}).encode()
     pieces = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
     assert client.post("/echo", content=pieces).json()["data"] == {"text": "x" * size}
 
 
-def test_too_long_a_body_is_refused_chunked_or_not(client, settings):
+def test_too_long_bodies_are_rejected(client, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 200_000
     body = json.dumps("x" * 300_000).encode()
     assert client.post("/echo", content=body).status_code == 413
@@ -79,7 +79,7 @@ def test_too_long_a_body_is_refused_chunked_or_not(client, settings):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_large_upload_passes_through_without_staying_in_memory(client, chunked):
+def test_a_large_upload_is_not_held_in_memory(client, chunked):
     piece = b"0123456789abcdef" * 4096
     count = 100 * 1024 * 1024 // len(piece)
     headers = {} if chunked else {"Content-Length": str(count * len(piece))}
@@ -101,7 +101,7 @@ def test_a_large_upload_passes_through_without_staying_in_memory(client, chunked
 
 
 @pytest.mark.parametrize("announce", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
-def test_a_body_that_was_cut_off_never_looks_complete(client, announce):
+def test_a_truncated_body_never_looks_complete(client, announce):
     Upload.ends.clear()
     sent = b"x" * 600_000 if "Length" in announce else b"92800\r\n" + b"x" * 0x92800 + b"\r\n"
     raw(client, head(client, "POST", "upload", announce) + sent).close()
@@ -112,7 +112,7 @@ def test_a_body_that_was_cut_off_never_looks_complete(client, announce):
     assert "complete" not in Upload.ends
 
 
-def test_a_streamed_answer_arrives_piece_by_piece(client):
+def test_a_streaming_response_is_sent_in_pieces(client):
     first_has_arrived.clear()
     with client.stream("GET", "/slow") as answer:
         pieces = answer.iter_raw()
@@ -121,18 +121,18 @@ def test_a_streamed_answer_arrives_piece_by_piece(client):
         assert next(pieces) == b"second"
 
 
-def test_a_stream_that_breaks_is_cut_off(client):
+def test_a_failing_stream_closes_the_connection(client):
     with pytest.raises(httpx.RemoteProtocolError):
         client.get("/broken")
 
 
-def test_head_has_no_body_and_starts_no_stream(client):
+def test_head_returns_no_body_and_starts_no_stream(client):
     answer = client.head("/endless")
     assert answer.status_code == 200
     assert answer.content == b""
 
 
-def test_clients_that_leave_or_stop_reading_hold_no_thread(client, live_api, settings, monkeypatch):
+def test_disconnected_and_stalled_clients_occupy_no_thread(client, live_api, settings, monkeypatch):
     monkeypatch.setattr("coderproj.web.bridge.STALL", 1.0)
     closed = Endless.closed
     leaving = [raw(client, head(client, "GET", "endless")) for _ in range(settings.WEB_THREADS)]
@@ -147,7 +147,7 @@ def test_clients_that_leave_or_stop_reading_hold_no_thread(client, live_api, set
     assert Endless.closed == closed + len(leaving)
 
 
-def test_slow_senders_hold_no_thread(client, settings):
+def test_slow_clients_occupy_no_thread(client, settings):
     slow = [
         raw(client, head(client, "POST", "echo", "Content-Length: 100") + b'{"a":')
         for _ in range(settings.WEB_THREADS * 2)
@@ -159,7 +159,7 @@ def test_slow_senders_hold_no_thread(client, settings):
         connection.close()
 
 
-def test_a_body_that_does_not_come(client, monkeypatch):
+def test_a_missing_body_is_answered_with_408(client, monkeypatch):
     monkeypatch.setattr("coderproj.web.bridge.STALL", 0.2)
     connection = raw(client, head(client, "POST", "echo", "Content-Length: 100") + b'{"a":')
     answer = http.client.HTTPResponse(connection)
@@ -172,7 +172,7 @@ def test_a_body_that_does_not_come(client, monkeypatch):
     connection.close()
 
 
-def test_errors_are_json_and_tell_nothing(client):
+def test_errors_are_json_and_reveal_no_internals(client):
     client.headers["Accept"] = "text/html"
     for path, status in (("/crash", 500), ("/nothing", 404)):
         answer = client.get(path)
@@ -182,8 +182,8 @@ def test_errors_are_json_and_tell_nothing(client):
         assert "internals" not in answer.text
 
 
-def test_a_fault_outside_of_django_is_an_error_in_the_envelope(client, monkeypatch, live_api):
-    def broken(environ):
+def test_exceptions_outside_django_become_the_error_envelope(client, monkeypatch, live_api):
+    def broken(environ, start_response):
         raise RuntimeError("internals")
 
     monkeypatch.setattr(live_api.server.app._bridge, "handler", broken)
@@ -194,7 +194,7 @@ def test_a_fault_outside_of_django_is_an_error_in_the_envelope(client, monkeypat
     assert answer.json()["message"]
 
 
-def test_without_a_thread_the_answer_is_503_in_the_envelope(client, monkeypatch):
+def test_a_missing_thread_is_answered_with_503(client, monkeypatch):
     async def refuse(threads: Threads, function: object) -> None:
         raise NoThread("can't start new thread")
 
@@ -206,7 +206,7 @@ def test_without_a_thread_the_answer_is_503_in_the_envelope(client, monkeypatch)
     assert client.post("/echo", json={}).status_code == 200
 
 
-def test_header_names_with_underscores_are_dropped(client):
+def test_headers_with_underscores_are_dropped(client):
     connection = raw(client, head(client, "GET", "echo?a=%C3%A4", "X_Spoof: 1", "X-Spoof-Not: 2", "Connection: close"))
     answer = http.client.HTTPResponse(connection)
     answer.begin()
@@ -217,7 +217,7 @@ def test_header_names_with_underscores_are_dropped(client):
     connection.close()
 
 
-def test_what_is_no_http_is_refused_in_the_envelope(client):
+def test_malformed_requests_get_the_error_envelope(client):
     for text in (b"nonsense\r\n\r\n", b"GET /api/v2/echo?a=\xff HTTP/1.1\r\nHost: x\r\n\r\n"):
         connection = raw(client, text)
         answer = http.client.HTTPResponse(connection)
@@ -230,8 +230,8 @@ def test_what_is_no_http_is_refused_in_the_envelope(client):
         connection.close()
 
 
-def test_requests_side_by_side_keep_their_connections_apart(client):
-    """More clients than database connections: every one is given back."""
+def test_concurrent_requests_return_their_database_connections(client):
+    """There are more clients than database connections."""
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(lambda number: client.post("/echo", json={"n": number}), range(400)))
     assert [answer.json()["data"]["n"] for answer in answers] == list(range(400))
