@@ -23,7 +23,7 @@ Plan = Callable[[str | Path, Transition], PlanResult]
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """Plan a template with stubs for providers other than ours."""
+    """Plan a template with stubs for all providers except the coder provider."""
 
     def run(source: str | Path, transition: Transition) -> PlanResult:
         directory = write_template(tmp_path / transition, source)

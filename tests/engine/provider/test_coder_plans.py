@@ -1,4 +1,4 @@
-"""Templates planned and applied by the real Terraform with our coder provider."""
+"""Templates planned and applied by the real Terraform with the built-in coder provider."""
 
 import uuid
 from pathlib import Path

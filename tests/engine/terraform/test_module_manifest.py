@@ -1,4 +1,4 @@
-"""The module manifest, which we write instead of Terraform."""
+"""The module manifest, which the engine writes instead of Terraform."""
 
 import json
 from pathlib import Path
