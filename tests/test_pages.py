@@ -1,4 +1,4 @@
-"""Guards that walk all pages: who may open them, and what they cost."""
+"""Guards for all pages: access and number of queries."""
 
 import re
 import uuid
@@ -23,16 +23,16 @@ from tests.shared_setup import computed_once
 from tests.world import World, rolled_back_world
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-# Not pages: files, probes, the API and its description, and the admin, which has tests of its own.
+# Not pages: files, probes, the API and its description, and the admin, which has its own tests.
 OTHERS = re.compile(r"favicon\.ico|healthz|readyz|swagger|\^?api\b.*|admin/(?!login/$|logout/$|password_change/$).*")
 PUBLIC = {"", "setup", "login", "admin/login/"}
-# The same for everybody who is signed in: what comes with the product, and the daemons, which serve all.
+# The same for all signed-in users: starters, and daemons, which serve all organizations.
 COMMON = {"starters/<slug:starter>", "daemons/<uuid:daemon>"}
 
 
 @dataclass(frozen=True)
 class PageRoute:
-    """A page's address with the view that answers there."""
+    """The address of a page with its view."""
 
     pattern: str
     view: type[Page]
@@ -61,7 +61,7 @@ SHOWN = [route for route in SIGNED_IN if hasattr(route.view, "get")]
 
 
 def addresses(world: World) -> dict[str, str]:
-    """What the parameters of the pages' routes stand for in a world."""
+    """Return the values for the parameters of page routes in a world."""
     template = Template.objects.select_related("organization").get(pk=world.values["template"])
     return {
         "organization": template.organization.name,
@@ -98,7 +98,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_every_page_declares_who_may_open_it(route: PageRoute):
+def test_every_page_declares_its_access(route: PageRoute):
     assert issubclass(route.view, Page)
     assert issubclass(route.view, PublicPage) == (route.pattern in PUBLIC)
     assert issubclass(route.view, SignedInPage) != (route.pattern in PUBLIC)
@@ -108,7 +108,7 @@ def test_every_page_declares_who_may_open_it(route: PageRoute):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("route", SIGNED_IN, ids=str)
-def test_nobody_sees_a_page_without_signing_in(route: PageRoute):
+def test_pages_require_a_session(route: PageRoute):
     make_user()
     for method in ("get", "post"):
         answer = getattr(browser(), method)(route.path(NOWHERE))
@@ -127,7 +127,7 @@ def test_a_token_of_narrow_scope_opens_no_page():
 @pytest.mark.parametrize(
     "route", [route for route in SIGNED_IN if PARAMETER.search(route.pattern) and route.pattern not in COMMON], ids=str
 )
-def test_what_one_may_not_see_looks_like_what_does_not_exist(route: PageRoute):
+def test_hidden_objects_look_like_missing_ones(route: PageRoute):
     with rolled_back_world(1) as world:
         outsider = browser(make_user(organizations=(make_organization(),)))
         hidden = addresses(world)
@@ -147,18 +147,18 @@ def _without_id(text: str) -> str:
 # ---------------------------------------------------------------------- how many queries
 @pytest.fixture(scope="module")
 def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[int, dict[str, list[str]]]:
-    """The statements of every page, by the number of rows of everything."""
+    """The SQL statements of every page, by the number of rows of each kind."""
     with django_db_blocker.unblock():
         return computed_once(tmp_path_factory, "queries-of-pages", lambda: {count: measure(count) for count in (1, 3)})
 
 
 def measure(count: int) -> dict[str, list[str]]:
-    """By the pattern of the route, in a world with so many of everything."""
+    """Return the statements by route pattern, in a world with ``count`` rows of each kind."""
     found: dict[str, list[str]] = {}
     with rolled_back_world(count) as world:
         client = browser(world.owner)
         where = addresses(world)
-        # Pages that ask before something is done need something to do.
+        # Pages with a question need an object in a matching state.
         states = {"/cancel": _version(world), "/retry": _version(world, canceled=True)}
         for route in SHOWN:
             state = next((state for action, state in states.items() if route.pattern.endswith(action)), {})
@@ -172,7 +172,7 @@ def measure(count: int) -> dict[str, list[str]]:
 
 
 def _version(world: World, *, canceled: bool = False) -> dict[str, str]:
-    """Another version of the template, whose import waits or was canceled."""
+    """Create another version of the template whose import waits or was canceled."""
     template = Template.objects.get(pk=world.values["template"])
     version = make_version(user=world.owner, organization=template.organization, template=template, finished=False)
     if canceled:
@@ -182,7 +182,7 @@ def _version(world: World, *, canceled: bool = False) -> dict[str, str]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("route", SHOWN, ids=str)
-def test_a_page_takes_the_same_queries_for_one_row_and_for_three(route: PageRoute, measured):
+def test_page_needs_the_same_queries_for_one_row_and_three(route: PageRoute, measured):
     few, many = (measured[count][route.pattern] for count in (1, 3))
     listing = "\n".join(many)
     assert len(few) == len(many), f"{len(few)} queries for one row, {len(many)} for three:\n{listing}"
@@ -191,7 +191,7 @@ def test_a_page_takes_the_same_queries_for_one_row_and_for_three(route: PageRout
 
 # ---------------------------------------------------------------------- headers
 @pytest.mark.django_db
-def test_pages_forbid_everything_inline_and_foreign():
+def test_content_security_policy_forbids_inline_and_foreign_content():
     policy = browser().get("/login")["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
@@ -199,7 +199,7 @@ def test_pages_forbid_everything_inline_and_foreign():
 
 
 @pytest.mark.django_db
-def test_the_api_pays_nothing_for_pages():
+def test_api_responses_have_no_page_headers():
     answer = browser().get("/api/v2/buildinfo")
     assert answer.status_code == 200
     assert "Content-Security-Policy" not in answer

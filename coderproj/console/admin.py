@@ -29,7 +29,7 @@ else:  # Django's class takes no type arguments at run time
 class TableAdmin(Base[ModelT]):
     """Django's ``ModelAdmin`` for rows of one type. Changes made by its forms are in our audit log as well.
 
-    Actions name ``permissions=["act"]``: owners alone see and run them.
+    Actions name ``permissions=["act"]``: only owners see and run them.
     """
 
     list_per_page = 50

@@ -61,7 +61,7 @@ class Listing(Generic[RowT]):
         return tuple(dict.fromkeys([*self._also, *(name for column in self.columns for name in column.fields)]))
 
     def fetch(self, rows: QuerySetT) -> QuerySetT:
-        """The queryset with these model fields alone, related ones (``organization__name``) by a join."""
+        """Return the queryset limited to these model fields, related ones (``organization__name``) by a join."""
         related = sorted({name.rpartition("__")[0] for name in self.fields if "__" in name})
         rows = rows.select_related(None)
         return (rows.select_related(*related) if related else rows).only(*self.fields)

@@ -17,11 +17,11 @@ class Section(StrEnum):
     OPERATE = "Operate"
 
 
-def everybody(actor: Actor) -> bool:
+def always(actor: Actor) -> bool:
     return True
 
 
-def nothing(actor: Actor) -> str:
+def no_count(actor: Actor) -> str:
     return ""
 
 
@@ -29,8 +29,8 @@ def nothing(actor: Actor) -> str:
 class Entry:
     """A page in the navigation.
 
-    ``key`` is what pages name as their ``section``; ``route`` is a URL name, or a path. ``offered`` tells whether an
-    actor may use the page, ``count`` what is shown beside its name (at most one query).
+    ``key`` is what pages name as their ``section``; ``route`` is a URL name, or a path. ``offered`` returns
+    True if the actor may use the page, ``count`` the text beside its label (at most one query).
     """
 
     key: str
@@ -39,8 +39,8 @@ class Entry:
     icon: str
     route: str
     order: int
-    offered: Callable[[Actor], bool] = everybody
-    count: Callable[[Actor], str] = nothing
+    offered: Callable[[Actor], bool] = always
+    count: Callable[[Actor], str] = no_count
 
 
 @dataclass(frozen=True, slots=True)

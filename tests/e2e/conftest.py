@@ -24,7 +24,7 @@ FLAGS = [
 ]
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-# Until the transitions that a change of size or scheme has begun are over.
+# Wait for the transitions after a change of size or colour scheme.
 SETTLE = """async () => {
     await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
     const ends = document.getAnimations().filter((one) => one.effect.getComputedTiming().iterations !== Infinity);
@@ -33,11 +33,11 @@ SETTLE = """async () => {
 # WCAG at levels A and AA, and best practice. Preloading would apply style sheets inline, which the policy forbids.
 RULES = {
     "preload": False,
-    "resultTypes": ["violations"],  # of all that is well only one example each
+    "resultTypes": ["violations"],  # one example of each rule that passes
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
 }
 
-# Of these, what depends on colours: axe's category "cat.color" at those levels. It takes longer than all the rest.
+# The rules about colours: axe's category "cat.color" at those levels. They take longer than all others.
 COLOURS = ("color-contrast", "link-in-text-block")
 COLOUR_RULES = RULES | {"runOnly": {"type": "rule", "values": list(COLOURS)}}
 OTHER_RULES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
@@ -67,16 +67,16 @@ def context(browser: Browser, live_api) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def problems() -> list[str]:
-    """What the page in the browser complained of; has to be empty in the end."""
+    """The console errors and failed requests of the page. Must be empty at the end."""
     return []
 
 
 def watched(context: BrowserContext, problems: list[str]) -> Page:
-    """A new tab, whose complaints are added to the list."""
+    """Open a tab that adds its console errors and failed requests to the list."""
     page = context.new_page()
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    # What is cut off because one goes elsewhere, a log that is followed above all, is no failure.
+    # A request that ends because the page is left, such as a followed log, is no failure.
     page.on(
         "requestfailed",
         lambda request: (
@@ -90,7 +90,7 @@ def watched(context: BrowserContext, problems: list[str]) -> Page:
 def page(context: BrowserContext, problems: list[str]) -> Iterator[Page]:
     page = watched(context, problems)
     yield page
-    page.goto("about:blank")  # ends what is followed
+    page.goto("about:blank")  # ends the streams
     assert problems == []
 
 
@@ -106,21 +106,21 @@ def carry_session(context: BrowserContext, url: str, user: Any) -> None:
 
 @pytest.fixture
 def sign_in(context: BrowserContext, live_api) -> Callable[[Any], None]:
-    """Let the browser carry a session of a user."""
+    """Set the session cookie of a user in the browser."""
     return lambda user: carry_session(context, live_api.url, user)
 
 
 def violations(page: Page, rules: dict[str, Any] = RULES) -> list[dict[str, Any]]:
-    """What axe finds on the page as it is shown. Reading its program takes about as long as one of its runs."""
+    """Return the violations that axe finds on the current page. Loading axe takes about as long as one run."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    page.evaluate(SETTLE)  # colours on their way from light to dark are nobody's
+    page.evaluate(SETTLE)  # colours during a transition are not those of a scheme
     return page.evaluate("(options) => axe.run(options).then((found) => found.violations)", rules)
 
 
 @pytest.fixture
 def looks_right() -> Callable[[Page], None]:
-    """Check the page that is shown: accessible in light, dark and on a phone, and nothing runs out sideways."""
+    """Check the current page: accessible in light, dark and on a phone, without sideways scrolling."""
 
     def check(page: Page) -> None:
         found: list[str] = []
@@ -133,8 +133,8 @@ def looks_right() -> Callable[[Page], None]:
                 found.append(f"{name}: scrolls sideways, {wide} px")
             if size is PHONE and scheme == "dark":
                 continue  # the same colours as on a wide screen
-            # Dark has the same elements in the same places as light, a phone the same colours; ``test_looks`` looks at
-            # those of a phone's menu.
+            # Dark has the same layout as light, a phone the same colours; ``test_looks`` checks the colours of the
+            # menu on phones.
             rules = OTHER_RULES if size is PHONE else COLOUR_RULES if scheme == "dark" else RULES
             for violation in violations(page, rules):
                 nodes = [node["html"][:160] for node in violation["nodes"][:3]]

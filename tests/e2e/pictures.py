@@ -1,6 +1,6 @@
-"""Pictures of every page, light, dark and on a phone: ``make pictures``. Not a test: pytest runs it when it is named.
+"""Screenshots of every page, light, dark and on a phone: ``make pictures``. Not a test: pytest runs it only by name.
 
-They go to the folder that ``PICTURES`` names.
+``PICTURES`` is their folder.
 """
 
 import os
@@ -14,7 +14,7 @@ from tests.e2e.test_looks import PAGES, PAGES_OF_ONE, add_one_of_each
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))
 LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
-# As much of a long page as is worth looking at, in pixels.
+# The maximum height of a screenshot, in pixels.
 TALLEST = 2400
 MORE = {
     "finished job": "/jobs/{finished}",
@@ -24,7 +24,7 @@ MORE = {
 }
 
 
-def test_take_a_picture_of_the_first_page_of_all(page):
+def test_take_pictures_of_the_setup(page):
     take(page, "first user", "/setup")
 
 
@@ -40,7 +40,7 @@ def test_take_pictures(page, scene, sign_in, problems):
         take(page, name, path.format_map(parts))
     assert problems == []
     take(page, "missing page", "/templates/acme/nothing-like-it")
-    problems.clear()  # the browser reports the status of the last one
+    problems.clear()  # the browser reports the status 404 of the last page
 
 
 def take(page, name: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""A deployment in full swing, for browser tests and pictures: templates with a past, a queue, daemons."""
+"""A busy deployment for browser tests and screenshots: templates with a history, a queue, daemons."""
 
 import uuid
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ This object has no argument, nested block, or exported attribute named "latest".
 
 @dataclass
 class Scene:
-    """``owner`` may do everything, ``member`` may use templates; versions of ``docker`` by what became of them."""
+    """``owner`` has all permissions, ``member`` may use templates. Versions of ``docker`` are named by their state."""
 
     organization: Organization
     owner: User
@@ -73,7 +73,7 @@ class Scene:
 
 
 def make_scene(*, past_days: int = 30) -> Scene:
-    """Make it; ``past_days`` of dry runs, busier on weekdays."""
+    """Create the scene with dry runs on each of ``past_days``, more of them on weekdays."""
     organization = make_organization("acme", is_default=True)
     owner = make_user("ada", organizations=(organization,), site_roles=("owner",), password=PASSWORD)
     member = make_user("mira", organizations=(organization,), password=PASSWORD)
@@ -140,11 +140,11 @@ def found() -> base.ImportResult:
 def _version(
     template: Template, user: User, name: str, message: str, age: timedelta, *, error: str | None = None
 ) -> TemplateVersion:
-    """An import that has ended, with a log."""
+    """Create an import that has ended, with a log."""
     version = make_version(
         user=user, organization=template.organization, template=template, finished=False, result=found()
     )
-    lease = _take(version.job)
+    lease = _claim(version.job)
     write_log(lease, error=error)
     if error is None:
         jobs.complete(lease, found())
@@ -155,19 +155,19 @@ def _version(
     return version
 
 
-def _take(job: ProvisionerJob, daemon_id: uuid.UUID | None = None) -> Lease:
+def _claim(job: ProvisionerJob, daemon_id: uuid.UUID | None = None) -> Lease:
     lease = claim(daemon_id=daemon_id, provisioners=[job.provisioner], tags=job.tags, lease_seconds=3600)
     assert lease.job_id == job.pk
     return lease
 
 
 def line(stage: str, output: str = "", level: LogLevel = LogLevel.INFO, *, after: float = 0) -> LogLine:
-    """A line that was written so many seconds from now."""
+    """Return a line written ``after`` seconds from now."""
     return LogLine(LogSource.ENGINE, level, stage, output, datetime.now(UTC).timestamp() + after)
 
 
 def write_log(lease: Lease, *, error: str | None = None, until: Stage = Stage.CLEANING_UP) -> None:
-    """Lines as an import writes them, up to and with a stage."""
+    """Write the lines of an import, up to and including a stage."""
     stages: dict[str, list[LogLine]] = {
         Stage.SETTING_UP: [line(Stage.SETTING_UP, "Extracting the archive (12.4 KiB, 5 files)", after=-13)],
         Stage.PARSING: [
@@ -201,7 +201,7 @@ def _set(version: TemplateVersion, *, age: timedelta, **fields: str) -> None:
 
 
 def _move(job: ProvisionerJob, age: timedelta, *, ran: timedelta | None = None) -> None:
-    """Put a job into the past."""
+    """Move a job to the past."""
     created_at = datetime.now(UTC) - age
     fields = {"created_at": created_at}
     if ran is not None:
@@ -234,7 +234,7 @@ def _other_templates(owner: User, organization: Organization) -> None:
 
 
 def _past(version: TemplateVersion, people: list[User], days: int) -> None:
-    """Dry runs of the last days."""
+    """Create dry runs of the last days."""
     now = datetime.now(UTC)
     rows = []
     for back in range(days):
@@ -273,12 +273,12 @@ def _daemons() -> list[ProvisionerDaemon]:
 
 
 def _running(template: Template, user: User, daemon: ProvisionerDaemon) -> tuple[TemplateVersion, Lease]:
-    """An import that a daemon is at."""
+    """Create a running import."""
     version = make_version(
         user=user, organization=template.organization, template=template, name="eager_turing4", finished=False
     )
     TemplateVersion.objects.filter(pk=version.pk).update(message="Move to the arm64 node pool")
-    lease = _take(version.job, daemon.pk)
+    lease = _claim(version.job, daemon.pk)
     write_log(lease, until=Stage.PARSING)
     version.refresh_from_db()
     return version, lease

@@ -1,4 +1,4 @@
-"""What the pages of one template show: files that differ, parameters of every kind, an access list, a history."""
+"""Details for the pages of one template: different files, parameters of every kind, an access list, events."""
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group, GroupMembership, Organization, User
@@ -54,7 +54,7 @@ SIZES = [{"name": "10 GB", "value": "10"}, {"name": "32 GB", "value": "32"}]
 
 
 def add_details(template: Template, owner: User, member: User, older: TemplateVersion, active: TemplateVersion) -> None:
-    """Add them to a template with two imported versions."""
+    """Add the details to a template with two imported versions."""
     _files(owner, older, active)
     _parameters(older, active)
     _resources(active)
@@ -68,7 +68,7 @@ def _files(owner: User, older: TemplateVersion, active: TemplateVersion) -> None
 
 
 def store_files(owner: User, version: TemplateVersion, files: dict[str, str]) -> None:
-    """Let the version have been imported from these files."""
+    """Make these the source files of the version."""
     file = make_file(owner, tar_of(files))
     ProvisionerJob.objects.filter(pk=version.job_id).update(file=file)
     version.job.file = file

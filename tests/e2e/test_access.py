@@ -1,4 +1,4 @@
-"""People, keys and daemons in a browser: the main things can be done."""
+"""The main actions on users, groups, keys and daemons in a browser."""
 
 import re
 
@@ -23,7 +23,7 @@ def owner(scene) -> Actor:
 
 @pytest.fixture
 def group(scene, owner) -> Group:
-    """With a member, and access to a template."""
+    """A group with a member and access to a template."""
     made = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
     groups.update_group(owner, made, GroupChange(add_users=[str(scene.member.pk)]))
     TemplateAccess.objects.create(template=scene.docker, group=made, role=AccessRole.USE)
@@ -40,7 +40,7 @@ def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
 
 
 # ---------------------------------------------------------------------- tokens
-def test_a_token_is_made_shown_once_and_revoked(page, scene, sign_in, looks_right):
+def test_token_is_created_shown_once_and_revoked(page, scene, sign_in, looks_right):
     sign_in(scene.member)
     page.goto("/tokens")
     page.get_by_role("link", name="Create your first token").click()
@@ -65,7 +65,7 @@ def test_a_token_is_made_shown_once_and_revoked(page, scene, sign_in, looks_righ
 
 
 # ---------------------------------------------------------------------- users and groups
-def test_a_user_is_made_suspended_and_let_in_again(page, scene, sign_in, problems):
+def test_user_is_created_suspended_and_activated(page, scene, sign_in, problems):
     sign_in(scene.owner)
     page.goto("/users")
     page.get_by_role("link", name="New user").click()
@@ -120,7 +120,7 @@ def test_a_group_gets_members(page, scene, sign_in):
 
 
 # ---------------------------------------------------------------------- keys of daemons
-def test_a_daemon_key_is_made_and_revoked(page, scene, sign_in, looks_right):
+def test_daemon_key_is_created_and_revoked(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
     page.goto("/daemons")
     page.get_by_role("link", name="New key").click()
@@ -140,7 +140,7 @@ def test_a_daemon_key_is_made_and_revoked(page, scene, sign_in, looks_right):
 
 
 # ---------------------------------------------------------------------- search and audit log
-def test_a_slash_leads_to_the_search_of_everything(page, scene, sign_in):
+def test_slash_focuses_the_global_search(page, scene, sign_in):
     sign_in(scene.member)
     page.goto("/templates")
     page.keyboard.press("/")

@@ -1,4 +1,4 @@
-"""The console in a browser: what scripts add to it works, and it works without."""
+"""The console in a browser, with and without scripts."""
 
 import re
 
@@ -18,7 +18,7 @@ TEMPLATE = "/templates/acme/docker"
 
 
 # ---------------------------------------------------------------------- signing in and out
-def test_one_signs_in_and_out(page, scene):
+def test_user_signs_in_and_out(page, scene):
     page.goto(TEMPLATE)
     page.get_by_label("Email").fill(scene.owner.email)
     page.get_by_label("Password").fill(PASSWORD)
@@ -44,7 +44,7 @@ def test_the_colour_scheme_is_kept(page, scene, sign_in):
 
 
 # ---------------------------------------------------------------------- templates
-def test_the_list_is_searched_as_one_types(page, scene, sign_in):
+def test_list_is_searched_while_typing(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/templates")
     expect(page.locator("#list tbody tr")).to_have_count(5)
@@ -110,7 +110,7 @@ def test_a_log_is_followed_to_the_end_of_its_job(page, scene, sign_in):
     expect(page.get_by_text("eager_turing4 is now the active version")).to_be_visible()
 
 
-def test_a_waiting_import_is_shown_to_start(page, scene, sign_in):
+def test_page_follows_the_start_of_a_waiting_import(page, scene, sign_in):
     sign_in(scene.owner)
     version = make_version(
         user=scene.owner, organization=scene.organization, template=scene.docker, name="next", finished=False
@@ -125,7 +125,7 @@ def test_a_waiting_import_is_shown_to_start(page, scene, sign_in):
     expect(page.locator(".log-empty")).to_be_hidden()
 
 
-def test_stages_with_odd_names_are_shown_as_they_are(page, scene, sign_in):
+def test_stages_with_unusual_names_are_shown_unchanged(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/{scene.running.name}")
     name = '"]<b>odd</b>\\'
@@ -175,7 +175,7 @@ def test_an_upload_becomes_a_template(page, scene, sign_in):
     assert Template.objects.get(name="my-web").active_version_id == version.pk
 
 
-def test_a_bad_archive_is_refused_in_place(page, scene, sign_in):
+def test_invalid_archive_is_rejected_on_the_page(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/templates/new")
     rubbish = {"name": "rubbish.tar", "mimeType": "application/x-tar", "buffer": b"not a tar at all" * 64}

@@ -1,4 +1,4 @@
-"""What only a real daemon or a server that goes away can show in the browser."""
+"""Flows that need a real daemon or a server restart in the browser."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ resource "terraform_data" "machine" {
 
 
 @pytest.mark.terraform
-def test_an_import_that_failed_is_retried_with_a_value_and_becomes_a_template(
+def test_failed_import_is_retried_with_a_value_and_becomes_a_template(
     page, organization, owner, sign_in, tmp_path: Path
 ):
     sign_in(owner)
@@ -51,8 +51,8 @@ def test_an_import_that_failed_is_retried_with_a_value_and_becomes_a_template(
     assert Template.objects.get(name="mine").active_version.job.status == "succeeded"
 
 
-def test_a_followed_log_goes_on_after_the_server_has_restarted(browser: Browser, scene: Scene):
-    """No line is missing and none is there twice."""
+def test_followed_log_continues_after_a_server_restart(browser: Browser, scene: Scene):
+    """Every line is shown once."""
     _, token = tokens.issue(user=scene.owner)
 
     def write(*texts: str) -> int:

@@ -1,4 +1,4 @@
-"""Lists, forms and what scripts add to them: nothing that was typed is lost, and failures are said."""
+"""Lists and forms with scripts: no input is lost, and failures are shown."""
 
 import re
 
@@ -19,7 +19,7 @@ Document.prototype.execCommand = () => false;
 
 
 # ---------------------------------------------------------------------- lists
-def test_back_from_a_search_is_the_page_as_it_was(page: Page, scene, sign_in):
+def test_back_from_a_search_restores_the_page(page: Page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/templates")
     page.get_by_label("Search templates").press_sequentially("kube")
@@ -49,7 +49,7 @@ def test_back_from_a_search_is_the_page_as_it_was(page: Page, scene, sign_in):
         (f"{TEMPLATE}/audit", "User", "ada", "Changed", "action=write"),
     ],
 )
-def test_a_filter_keeps_what_was_just_typed(page: Page, scene, sign_in, address, label, typed, button, filtered):
+def test_filter_keeps_the_typed_text(page: Page, scene, sign_in, address, label, typed, button, filtered):
     sign_in(scene.owner)
     page.goto(address)
     page.get_by_label(label).fill(typed)
@@ -69,7 +69,7 @@ def test_enter_keeps_the_filter(page: Page, scene, sign_in):
     expect(page.get_by_role("button", name="All", exact=True)).to_have_attribute("aria-current", "true")
 
 
-def test_everything_is_a_click_away_once_the_audit_log_is_filtered(page: Page, scene, sign_in):
+def test_one_click_clears_the_filters_of_the_audit_log(page: Page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/audit")
     everything = page.get_by_role("link", name="Show everything")
@@ -85,10 +85,8 @@ def test_everything_is_a_click_away_once_the_audit_log_is_filtered(page: Page, s
     ("address", "label", "typed", "filtered"),
     [("/jobs", "Template", "docker", "template=docker"), ("/audit", "User", "ada", "username=ada")],
 )
-def test_one_step_back_from_a_filter_is_the_page_without_it(
-    page: Page, scene, sign_in, address, label, typed, filtered
-):
-    """Enter changes the field and sends the form, which is asked for once; the button sends it again, and all of that
+def test_back_from_a_filter_restores_the_unfiltered_page(page: Page, scene, sign_in, address, label, typed, filtered):
+    """Enter changes the field and submits the form, with one request; the button submits it again, and all of that
     is one step."""
     sign_in(scene.owner)
     page.goto(address)
@@ -98,7 +96,7 @@ def test_one_step_back_from_a_filter_is_the_page_without_it(
     field.press_sequentially(typed)
     field.press("Enter")
     expect(page).to_have_url(re.compile(filtered))
-    page.wait_for_timeout(200)  # longer than a change waits to be sent
+    page.wait_for_timeout(200)  # longer than the delay of a change
     assert len(asked) == 1
     with page.expect_response(re.compile(filtered)):
         page.get_by_role("button", name="Filter", exact=True).click()
@@ -110,7 +108,7 @@ def test_one_step_back_from_a_filter_is_the_page_without_it(
     expect(everything).to_have_count(0)
 
 
-def test_a_filter_of_jobs_says_how_many_it_left_and_leads_back(page: Page, scene, sign_in):
+def test_job_filter_announces_the_count_and_can_be_cleared(page: Page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/jobs")
     status = page.locator("#list-status")
@@ -126,7 +124,7 @@ def test_a_filter_of_jobs_says_how_many_it_left_and_leads_back(page: Page, scene
     expect(status).to_have_text(before)
 
 
-def test_what_is_wrong_with_a_filter_goes_with_it(page: Page, scene, sign_in, looks_right):
+def test_filter_error_disappears_with_the_filter(page: Page, scene, sign_in, looks_right):
     sign_in(scene.owner)
     page.goto("/jobs?status=running")
     result = page.get_by_label("Result", exact=True)
@@ -144,7 +142,7 @@ def test_what_is_wrong_with_a_filter_goes_with_it(page: Page, scene, sign_in, lo
     expect(page).to_have_url(re.compile("status=failed&.*worker=odd#finished-heading$"))
 
 
-def test_on_a_phone_the_filters_stay_in_sight(page: Page, scene, sign_in):
+def test_filters_stay_visible_on_phones(page: Page, scene, sign_in):
     page.set_viewport_size({"width": 390, "height": 844})
     sign_in(scene.owner)
     page.goto("/jobs#finished-heading")
@@ -155,7 +153,7 @@ def test_on_a_phone_the_filters_stay_in_sight(page: Page, scene, sign_in):
     expect(page.get_by_label("Template", exact=True)).to_be_in_viewport()
 
 
-def test_a_list_that_may_be_old_says_so(page: Page, scene, sign_in, problems):
+def test_stale_list_shows_a_note(page: Page, scene, sign_in, problems):
     sign_in(scene.owner)
     page.goto("/jobs")
     note = page.get_by_text("This page may be out of date.")
@@ -170,7 +168,7 @@ def test_a_list_that_may_be_old_says_so(page: Page, scene, sign_in, problems):
 
 # ---------------------------------------------------------------------- copying
 def pasted(page: Page) -> str:
-    """What the clipboard has, by way of the search field."""
+    """Return the content of the clipboard, pasted into the search field."""
     field = page.get_by_label("Search everything").first
     field.fill("")
     field.press("ControlOrMeta+v")
@@ -178,7 +176,7 @@ def pasted(page: Page) -> str:
 
 
 @pytest.mark.parametrize("script", ["", NO_CLIPBOARD], ids=["clipboard", "none"])
-def test_what_is_copied_is_said_and_seen(page: Page, scene, sign_in, script):
+def test_copying_is_announced_and_shown(page: Page, scene, sign_in, script):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     if script:
         page.add_init_script(script)
@@ -193,7 +191,7 @@ def test_what_is_copied_is_said_and_seen(page: Page, scene, sign_in, script):
     expect(page.locator("#announcement")).to_be_empty()
 
 
-def test_a_refusal_to_copy_leaves_the_text_selected(page: Page, scene, sign_in):
+def test_failed_copy_selects_the_text(page: Page, scene, sign_in):
     page.add_init_script(REFUSED)
     sign_in(scene.owner)
     page.goto("/tokens/new")
@@ -205,7 +203,7 @@ def test_a_refusal_to_copy_leaves_the_text_selected(page: Page, scene, sign_in):
 
 
 # ---------------------------------------------------------------------- uploads
-def test_an_upload_of_somebody_signed_out_leads_to_sign_in_and_back(page: Page, scene, sign_in):
+def test_upload_without_session_links_to_sign_in_and_back(page: Page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/new")
     archive = {"name": "web.tar", "mimeType": "application/x-tar", "buffer": tar_of({"main.tf": "# nothing"})}
@@ -223,8 +221,8 @@ def test_an_upload_of_somebody_signed_out_leads_to_sign_in_and_back(page: Page, 
     assert TemplateVersion.objects.count() == before
 
 
-def test_a_page_that_is_shown_again_takes_another_upload(page: Page, scene, sign_in):
-    """A browser that goes back may show the page as it was left: in the middle of an upload."""
+def test_restored_page_accepts_another_upload(page: Page, scene, sign_in):
+    """Back can restore the page from the cache, in the middle of an upload."""
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/new")
     button = page.get_by_role("button", name="Upload and import")
@@ -236,7 +234,7 @@ def test_a_page_that_is_shown_again_takes_another_upload(page: Page, scene, sign
 
 
 # ---------------------------------------------------------------------- access
-def test_access_is_taken_away_after_a_question(page: Page, scene, sign_in, looks_right):
+def test_removing_access_asks_first(page: Page, scene, sign_in, looks_right):
     TemplateAccess.objects.get_or_create(template=scene.docker, user=scene.member, defaults={"role": AccessRole.USE})
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/permissions")

@@ -1,4 +1,4 @@
-"""The log console in a browser: what it shows of a job that runs, and what one does with it meanwhile."""
+"""The log console of a running job in a browser: lines, stages, searching, reconnecting."""
 
 import re
 
@@ -17,7 +17,7 @@ TEMPLATE = "/templates/acme/docker"
 
 
 def open_running(page: Page, scene: Scene, ending: str = "") -> None:
-    """The page of the import that runs, as soon as it is followed."""
+    """Open the page of the running import and wait until it follows the log."""
     page.goto(f"{TEMPLATE}/versions/{scene.running.name}{ending}")
     expect(page.locator(".live")).to_have_text("Live")
 
@@ -27,7 +27,7 @@ def write(scene: Scene, *lines: LogLine) -> None:
 
 
 def rail(page: Page) -> list[str]:
-    """The row of stages: "name, what is said of it, the word of its status" of each."""
+    """Return the row of stages as texts: name, duration, status, link."""
     said = """items => items.map((item) => [
         item.dataset.stage,
         item.querySelector("small").textContent,
@@ -38,7 +38,7 @@ def rail(page: Page) -> list[str]:
 
 
 # ---------------------------------------------------------------------- stages
-def test_stages_that_arrive_stand_in_the_row_of_stages_and_can_be_gone_to(page, scene, sign_in):
+def test_new_stages_are_added_to_the_row_and_linked(page, scene, sign_in):
     sign_in(scene.owner)
     open_running(page, scene)
     before = int(page.locator("#log-count").inner_text())
@@ -58,7 +58,7 @@ def test_stages_that_arrive_stand_in_the_row_of_stages_and_can_be_gone_to(page, 
     expect(page.locator(f"#stage-{planning}")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
 
-    # A second attempt begins at the beginning, in stages of its own.
+    # A second attempt starts with its own stages.
     again = planning + 4
     write(scene, line(Stage.SETTING_UP, after=91), line(Stage.SETTING_UP, "Once more", after=91))
     expect(page.locator(f"#stage-{again}").get_by_text("Once more")).to_be_visible()
@@ -79,7 +79,7 @@ def test_stages_that_arrive_stand_in_the_row_of_stages_and_can_be_gone_to(page, 
 
 
 # ---------------------------------------------------------------------- reading while it runs
-def test_one_reads_and_finds_while_more_arrives(page, scene, sign_in):
+def test_reading_and_searching_work_while_lines_arrive(page, scene, sign_in):
     write(scene, line(Stage.PERSISTENT), *(line(Stage.PERSISTENT, f"line {number}") for number in range(300)))
     sign_in(scene.owner)
     open_running(page, scene, "#L12")
@@ -122,7 +122,7 @@ def test_one_reads_and_finds_while_more_arrives(page, scene, sign_in):
     search.press("Escape")
     expect(page.locator(".line.hit, .line.current")).to_have_count(0)
 
-    # On a phone there are no times in any case.
+    # Phones never show times.
     width = "one => one.lastElementChild.getBoundingClientRect().width"
     page.get_by_role("button", name="Time").click()
     assert page.locator("#L12").evaluate(width) > 600
@@ -140,9 +140,9 @@ def test_one_reads_and_finds_while_more_arrives(page, scene, sign_in):
 
 
 # ---------------------------------------------------------------------- the connection
-def test_a_log_that_cannot_be_followed_says_so_and_comes_back(page, scene, sign_in, problems):
+def test_log_shows_a_lost_connection_and_can_be_reloaded(page, scene, sign_in, problems):
     sign_in(scene.owner)
-    page.route("**/logs?follow*", lambda route: route.fulfill(status=502))  # as of a proxy without a server
+    page.route("**/logs?follow*", lambda route: route.fulfill(status=502))  # like a proxy without a server
     page.goto(f"{TEMPLATE}/versions/{scene.running.name}#L2")
     expect(page.locator(".live")).to_have_text("Not connected")
     assert [problem for problem in problems if "502" not in problem] == []
@@ -151,7 +151,7 @@ def test_a_log_that_cannot_be_followed_says_so_and_comes_back(page, scene, sign_
     page.get_by_role("link", name="Reload the page").click()
     expect(page.locator(".live")).to_have_text("Live")
 
-    # The browser keeps pages as they were left, and gives them back with their stream closed.
+    # The browser restores pages from its cache with their stream closed.
     page.evaluate("window.isAsItWasLeft = true")
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
     with page.expect_navigation():

@@ -1,6 +1,6 @@
-"""Every page in a browser: accessible in light, dark and on a phone, without a complaint in the browser's console.
+"""Every page in a browser: accessible in light, dark and on a phone, without errors in the browser's console.
 
-Nothing is changed here: all tests of the module look at one deployment, through one tab.
+These tests change nothing: all of them share one deployment and one tab.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from tests.factories import make_version
 from tests.live import LiveApi
 from tests.world import fast_settings
 
-# What needs no database by its mark gets no test database, where no other test is run beside it.
+# Without this mark there is no test database if no other test runs.
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
 TEMPLATE = "/templates/acme/docker"
 PAGES = {
@@ -78,7 +78,7 @@ PAGES = {
     "search": "/search?q=do",
     "nothing found": "/search?q=nothing-like-it",
 }
-# Of one of each; the parts in braces are the standing scene's.
+# Pages of one object; the parts in braces come from the shared scene.
 PAGES_OF_ONE = {
     "job": "/jobs/{waiting}",
     "user": "/users/{member}",
@@ -95,7 +95,7 @@ PAGES_OF_ONE = {
     "admin delete": "/admin/identity/organization/{organization}/delete/",
     "admin history": "/admin/identity/organization/{organization}/history/",
 }
-# What shows that the page is in the state that is meant.
+# Texts that show that the page is in the intended state.
 SAYS = {
     "job": "No online daemon has gpu=a100",
     "tokens": "laptop",
@@ -105,8 +105,8 @@ SAYS = {
 
 
 @pytest.fixture(scope="module")
-def standing(django_db_setup, django_db_blocker, _running_server: LiveApi) -> Iterator[tuple[Scene, dict[str, str]]]:
-    """A scene with tokens, keys and groups, and what stands for the parts of addresses. It stays for the module."""
+def shared(django_db_setup, django_db_blocker, _running_server: LiveApi) -> Iterator[tuple[Scene, dict[str, str]]]:
+    """The scene of the module with tokens, keys and groups, and the values for the parts of addresses."""
     with django_db_blocker.unblock(), fast_settings():
         try:
             scene = make_scene()
@@ -117,7 +117,7 @@ def standing(django_db_setup, django_db_blocker, _running_server: LiveApi) -> It
 
 
 def add_one_of_each(scene: Scene) -> dict[str, str]:
-    """Tokens, keys and groups; answers what stands for the parts in braces of ``PAGES_OF_ONE``."""
+    """Create tokens, keys and groups; return the values for the braces in ``PAGES_OF_ONE``."""
     owner = Actor.of(scene.owner)
     group = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
     groups.update_group(owner, group, GroupChange(add_users=[str(scene.member.pk)]))
@@ -138,10 +138,10 @@ def add_one_of_each(scene: Scene) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, standing, _running_server: LiveApi) -> Iterator[tuple[BrowserContext, Page, list[str]]]:
-    """A tab of the owner's, and what the browser complained of in it."""
+def tab(browser: Browser, shared, _running_server: LiveApi) -> Iterator[tuple[BrowserContext, Page, list[str]]]:
+    """The tab of the owner, and its console errors."""
     context = browser.new_context(viewport=WIDE, base_url=_running_server.url)
-    carry_session(context, _running_server.url, standing[0].owner)
+    carry_session(context, _running_server.url, shared[0].owner)
     problems: list[str] = []
     yield context, watched(context, problems), problems
     context.close()
@@ -149,7 +149,7 @@ def tab(browser: Browser, standing, _running_server: LiveApi) -> Iterator[tuple[
 
 @pytest.fixture
 def look(tab, looks_right) -> Iterator[Callable[..., None]]:
-    """Open an address in the tab, and check what is shown."""
+    """Open an address in the tab and check the page."""
     _, page, problems = tab
 
     def check(path: str, *, says: str | None = None) -> None:
@@ -161,7 +161,7 @@ def look(tab, looks_right) -> Iterator[Callable[..., None]]:
 
     problems.clear()
     yield check
-    page.goto("about:blank")  # ends what is followed
+    page.goto("about:blank")  # ends the streams
     assert problems == []
 
 
@@ -171,8 +171,8 @@ def test_a_page_is_accessible(name, look):
 
 
 @pytest.mark.parametrize("name", PAGES_OF_ONE)
-def test_a_page_of_one_is_accessible(name, look, standing):
-    look(PAGES_OF_ONE[name].format_map(standing[1]), says=SAYS.get(name))
+def test_a_page_of_one_is_accessible(name, look, shared):
+    look(PAGES_OF_ONE[name].format_map(shared[1]), says=SAYS.get(name))
 
 
 def test_signing_in_is_accessible(look, tab):
@@ -181,7 +181,7 @@ def test_signing_in_is_accessible(look, tab):
     context.clear_cookies()
     try:
         look("/login", says="Password")
-    finally:  # the tests behind this one are signed in
+    finally:  # the next tests need the session
         context.clear_cookies()
         context.add_cookies(cookies)
 

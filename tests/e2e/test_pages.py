@@ -1,4 +1,4 @@
-"""What there is to see in a browser: the admin, and the API's schema."""
+"""Other pages in a browser: the admin and the API's schema."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -34,7 +34,7 @@ def test_an_owner_signs_in_and_looks_at_a_template_and_its_job(page, live_api, o
     expect(page.locator("#result_list").get_by_text("Succeeded")).to_be_visible()
 
 
-def test_a_wrong_password_is_said_plainly(page, live_api, owner, problems):
+def test_wrong_password_is_reported(page, live_api, owner, problems):
     sign_in(page, live_api.url, owner, "wrong")
     expect(page.get_by_role("alert")).to_have_text("Incorrect email or password.")
     assert [text for text in problems if "401" not in text] == []

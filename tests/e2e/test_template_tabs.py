@@ -1,4 +1,4 @@
-"""The tabs of a template in a browser: comparing, trying, permissions, settings."""
+"""The tabs of a template in a browser: changes, parameters, permissions, settings."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_two_versions_are_compared(page, scene, sign_in):
     expect(page.get_by_text("against frosty_kepler1")).to_be_visible()
     diff = page.get_by_role("region", name="Changed lines of main.tf")
     expect(diff.locator("ins").first).to_have_text(" # pinned")
-    # Marks are lines as well as colours.
+    # Marks are visible without colours.
     assert "underline" in diff.locator("ins").first.evaluate("mark => getComputedStyle(mark).textDecorationLine")
     assert "line-through" in diff.locator("del").first.evaluate("mark => getComputedStyle(mark).textDecorationLine")
     page.get_by_label("Compare with").select_option(scene.failed.name)
@@ -32,7 +32,7 @@ def test_two_versions_are_compared(page, scene, sign_in):
     expect(page.get_by_text("known once both imports have succeeded")).to_be_visible()
 
 
-def test_parameters_are_checked_as_they_are_typed_and_tried(page, scene, sign_in):
+def test_parameters_are_checked_while_typing_and_used_in_a_dry_run(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/parameters")
     preview, cpu = page.locator("#preview"), page.get_by_label("cpu")
@@ -77,12 +77,12 @@ def test_an_incomplete_form_comes_back_with_its_values(page, scene, sign_in, pro
     expect(page.get_by_label("dotfiles")).not_to_be_checked()
     expect(page.get_by_label("registry_token")).to_have_value("")
     assert HIDDEN not in page.content()
-    # The browser notes the status of the answer; nothing else is wrong.
+    # The browser reports the status of the response; there is no other error.
     assert all("status of 400" in problem for problem in problems)
     problems.clear()
 
 
-def test_the_picture_of_resources_has_a_table(page, scene, sign_in):
+def test_resource_graph_has_a_table(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/resources")
     picture = page.get_by_role("img", name="2 resources with 1 agent")
@@ -93,7 +93,7 @@ def test_the_picture_of_resources_has_a_table(page, scene, sign_in):
     expect(page.get_by_text("token: (secret)")).to_be_visible()
 
 
-def test_somebody_is_found_as_one_types_and_let_in(page, scene, sign_in):
+def test_user_is_found_while_typing_and_gets_access(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/permissions")
     page.get_by_label("Add a user").press_sequentially("oma")
@@ -123,7 +123,7 @@ def test_settings_are_saved_and_a_template_is_deleted(page, scene, sign_in):
     assert (template.deleted, template.allow_user_cancel_workspace_jobs) == (True, False)
 
 
-def test_the_history_says_what_was_changed(page, scene, sign_in):
+def test_audit_tab_shows_the_changes(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/audit")
     expect(page.get_by_text("contractors: use, Everyone: use")).to_be_visible()
@@ -145,7 +145,7 @@ def test_a_form_works_without_script(browser, live_api, scene, sign_in, context)
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_a_very_long_picture_scrolls_by_itself(width, page, scene, sign_in):
+def test_very_long_graph_scrolls_inside_its_box(width, page, scene, sign_in):
     sign_in(scene.owner)
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{TEMPLATE}/resources")

@@ -1,4 +1,4 @@
-"""Hostile texts on every tab of a template: whatever is stored is shown as text, and nothing of it runs."""
+"""Hostile texts on every tab of a template: all stored values are shown as text, and none of them runs."""
 
 import json
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from tests.factories import make_user
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 TEMPLATE = "/templates/acme/docker"
 
-# What would run asks for a dialog, and leaves a mark.
+# A payload that runs opens a dialog and sets a marker.
 RUN = "alert(window.ran=1)"
 PAYLOADS = [
     f"<script>{RUN}</script>",
@@ -131,14 +131,14 @@ PATHS = (
 
 
 def text(number: int, length: int = 1000) -> str:
-    """A payload that fits, by number."""
+    """Return a payload that fits, by number."""
     fitting = [payload for payload in PAYLOADS if len(payload) <= length]
     return fitting[number % len(fitting)]
 
 
 @pytest.fixture
 def hostile(scene):
-    """The scene with payloads wherever somebody may write."""
+    """The scene with payloads in all stored texts."""
     version, everything = scene.active, "\n\n".join(PAYLOADS)
     _template_and_versions(scene, everything)
     _parameters(version, everything)
@@ -243,7 +243,7 @@ def _people(scene):
 
 
 def check(page, own: str) -> None:
-    """Nothing ran, and nothing that could has become part of the page."""
+    """Assert that no payload ran, and that none became an executable part of the page."""
     path = urlsplit(page.url).path
     assert page.evaluate("window.ran") is None, path
     assert page.locator("main").locator("script, iframe, object, embed, img, style, link, base, meta").count() == 0, (
@@ -289,7 +289,7 @@ def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, probl
         assert (dialogs, problems, foreign) == ([], [], []), path
 
 
-def test_what_comes_by_htmx_and_by_the_log_does_not_run_either(page, live_api, hostile, sign_in, problems):
+def test_payloads_in_htmx_parts_and_the_log_do_not_run(page, live_api, hostile, sign_in, problems):
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dismiss(dialog, dialogs))
     sign_in(hostile.owner)

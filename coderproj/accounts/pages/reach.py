@@ -10,7 +10,7 @@ from coderproj.identity.models import Group
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """Something that a group gives access to. ``may`` says what its members may do with it."""
+    """Something that a group gives access to. ``may`` is the action that members may do with it."""
 
     name: str
     note: str

@@ -38,7 +38,7 @@ def test_the_list_counts_active_members(owner, member, group, organization):
     assert "All members" not in only
 
 
-def test_a_member_sees_groups_of_their_organization_and_is_offered_nothing(member, group):
+def test_member_sees_own_groups_without_actions(member, group):
     hidden = Group.objects.create(organization=make_organization(), name="secret")
     client = browser(member)
     text = text_of(client.get("/groups"))
@@ -56,7 +56,7 @@ def test_a_member_sees_groups_of_their_organization_and_is_offered_nothing(membe
     assert group.name == "night-shift"
 
 
-def test_a_group_is_made_changed_and_deleted(administrator, organization):
+def test_group_is_created_changed_and_deleted(administrator, organization):
     client = browser(administrator)
     given = {"organization": str(organization.pk), "name": "day-shift", "quota_allowance": 3, "avatar_url": ""}
     answer = client.post("/groups/new", given)
@@ -81,7 +81,7 @@ def test_the_organization_is_chosen_in_the_form_of_the_search(owner, organizatio
     assert "hx-vals" not in form
 
 
-def test_members_come_and_go(administrator, member, group, organization):
+def test_members_are_added_and_removed(administrator, member, group, organization):
     client = browser(administrator)
     assert "olga is now a member of night-shift" in text_of(
         client.post(f"/groups/{group.pk}/members/add", {"username": "OLGA"}, follow=True)
@@ -102,8 +102,8 @@ def test_members_come_and_go(administrator, member, group, organization):
     assert list(GroupMembership.objects.filter(group=group).values_list("user__username", flat=True)) == ["olga"]
 
 
-def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(administrator, organization, group, monkeypatch):
-    """It has another address than the page, where neither the search nor the pages of the list would be found."""
+def test_page_with_form_errors_keeps_working_links(administrator, organization, group, monkeypatch):
+    """A form has another address than the page, without the search and the pages of the list."""
     monkeypatch.setattr(organizations, "PAGE_SIZE", 1)
     client = browser(administrator)
     own = f"/organizations/{organization.pk}"
@@ -131,7 +131,7 @@ def test_everyone_keeps_name_and_members(owner, organization):
     assert client.get(f"/groups/{organization.pk}/members/remove?user={owner.pk}").status_code == 403
 
 
-def test_a_group_shows_the_templates_that_one_sees(owner, member, group, organization):
+def test_group_shows_visible_templates(owner, member, group, organization):
     web = make_template(user=owner, organization=organization, name="web", everyone=False)
     hidden = make_template(user=owner, organization=organization, name="hidden", everyone=False)
     other = Group.objects.create(organization=organization, name="other")
@@ -144,7 +144,7 @@ def test_a_group_shows_the_templates_that_one_sees(owner, member, group, organiz
 
 
 # ---------------------------------------------------------------------- organizations
-def test_organizations_are_listed_and_made_by_owners(owner, member):
+def test_organizations_are_listed_and_created_by_owners(owner, member):
     make_organization("elsewhere")
     assert "elsewhere" not in text_of(browser(member).get("/organizations"))
     assert browser(member).get("/organizations/new").status_code == 403
@@ -158,11 +158,11 @@ def test_organizations_are_listed_and_made_by_owners(owner, member):
     assert "This name is reserved." in text_of(client.post("/organizations/new", {"name": "default"}))
 
 
-def test_somebody_without_organization_is_told_whom_to_ask():
+def test_page_without_organization_says_whom_to_ask():
     assert "You are not a member of any organization" in text_of(browser(make_user()).get("/organizations"))
 
 
-def test_an_administrator_of_an_organization_deals_with_its_members(administrator, member, organization):
+def test_organization_administrator_manages_members(administrator, member, organization):
     client = browser(administrator)
     base = f"/organizations/{organization.pk}"
     client.post(f"{base}/members/role", {"user": str(member.pk), "role": "organization-admin"})
@@ -186,7 +186,7 @@ def test_an_owner_adds_members(owner, organization):
     assert (again.status_code, "is already a member of this organization" in text_of(again)) == (409, True)
 
 
-def test_a_member_looks_at_members_and_is_offered_nothing(member, owner, organization):
+def test_member_sees_members_without_actions(member, owner, organization):
     client = browser(member)
     base = f"/organizations/{organization.pk}"
     text = text_of(client.get(base))
@@ -220,7 +220,7 @@ def test_an_organization_is_renamed_by_its_administrators(administrator, organiz
 @pytest.mark.parametrize(
     ("name", "status"), [("other", 409), ("OTHER", 409), ("default", 400), ("no good", 400), ("", 400)]
 )
-def test_a_name_that_does_not_do_is_refused(name, status, administrator, organization):
+def test_invalid_name_is_rejected(name, status, administrator, organization):
     make_organization("other")
     answer = browser(administrator).post(f"/organizations/{organization.pk}/settings", SETTINGS | {"name": name})
     assert answer.status_code == status
@@ -232,7 +232,7 @@ def test_a_name_that_does_not_do_is_refused(name, status, administrator, organiz
     assert refused.exists() == (status == 409)
 
 
-def test_a_member_does_not_change_their_organization(member, organization):
+def test_member_cannot_change_the_organization(member, organization):
     client = browser(member)
     page = f"/organizations/{organization.pk}"
     assert f"{page}/settings" not in client.get(page).content.decode()

@@ -1,4 +1,4 @@
-"""Setting up, signing in and out, and one's account, by pages."""
+"""Pages for the setup, signing in and out, and the own account."""
 
 import pytest
 from django.test import Client
@@ -18,7 +18,7 @@ def sign_in(client: Client, user: User, password: str = PASSWORD, **extra: str):
 
 
 # ---------------------------------------------------------------------- signing in
-def test_one_signs_in_for_pages_api_and_admin_alike():
+def test_one_session_is_valid_for_pages_api_and_admin():
     client, user = browser(), make_user(site_roles=("owner",), password=PASSWORD)
     answer = sign_in(client, user)
     assert answer["Location"] == "/"
@@ -29,7 +29,7 @@ def test_one_signs_in_for_pages_api_and_admin_alike():
     assert client.get("/admin/").status_code == 200
 
 
-def test_every_sign_in_makes_a_new_token():
+def test_every_sign_in_creates_a_new_token():
     client, user = browser(), make_user(password=PASSWORD)
     first = sign_in(client, user).cookies[SESSION_COOKIE].value
     client.cookies.clear()
@@ -37,7 +37,7 @@ def test_every_sign_in_makes_a_new_token():
     assert AuditLog.objects.filter(action=AuditAction.LOGIN).count() == 2
 
 
-def test_an_unknown_address_and_a_wrong_password_look_alike():
+def test_unknown_email_and_wrong_password_look_alike():
     make_user(password=PASSWORD)
     known = make_user(password=PASSWORD)
     wrong = sign_in(browser(), known, "wrong")
@@ -49,7 +49,7 @@ def test_an_unknown_address_and_a_wrong_password_look_alike():
 
 
 @pytest.mark.parametrize("state", [{"status": "suspended"}, {"deleted": True}])
-def test_who_is_locked_out_stays_out(state):
+def test_inactive_users_cannot_sign_in(state):
     user = make_user(password=PASSWORD, **state)
     make_user()
     assert sign_in(browser(), user).status_code == 401
@@ -63,12 +63,12 @@ def test_guessing_ends_with_429(settings):
     assert statuses[:2] == [401, 401]
     assert statuses[-1] == 429
     answer = sign_in(client, user)
-    assert answer.status_code == 429  # the right password as well
+    assert answer.status_code == 429  # even with the correct password
     assert int(answer["Retry-After"]) >= 1
     assert "Too many attempts" in text_of(answer)
 
 
-def test_one_comes_to_where_one_wanted_to_go():
+def test_sign_in_redirects_to_the_requested_page():
     client, user = browser(), make_user(password=PASSWORD)
     page = client.get("/login?next=/jobs%3Fstatus%3Dfailed")
     assert 'value="/jobs?status=failed"' in page.content.decode()
@@ -77,7 +77,7 @@ def test_one_comes_to_where_one_wanted_to_go():
     assert sign_in(client, user, next="https://example.com/")["Location"] == "/"
 
 
-def test_the_admin_asks_members_for_nothing():
+def test_admin_rejects_members_without_a_sign_in_form():
     make_organization(is_default=True)
     member = browser(make_user())
     assert member.get("/admin/login/?next=/admin/").status_code == 403
@@ -132,14 +132,14 @@ def test_the_first_visitor_becomes_the_owner():
         ({"username": "-"}, "valid"),
     ],
 )
-def test_a_bad_set_up_is_said_at_its_field(given, text):
+def test_setup_errors_are_shown_at_their_fields(given, text):
     answer = browser().post("/setup", {"username": "ada", "email": "ada@example.test", "password": PASSWORD} | given)
     assert answer.status_code in {200, 400}
     assert text in text_of(answer)
     assert not User.objects.exists()
 
 
-def test_nobody_becomes_the_owner_later():
+def test_setup_works_only_once():
     make_user()
     assert browser().get("/setup")["Location"] == "/login"
     answer = browser().post("/setup", {"username": "eve", "email": "eve@example.test", "password": PASSWORD})
@@ -177,14 +177,14 @@ def test_a_bad_password_changes_nothing(given, text):
     assert user.check_password(PASSWORD)
 
 
-def test_ones_own_password_cannot_be_guessed_with_a_stolen_session(settings):
+def test_password_cannot_be_guessed_with_a_stolen_session(settings):
     settings.RATELIMIT_LOGIN = 2
     client = browser(make_user(password=PASSWORD))
     given = {"old_password": "guess", "password": "another horse battery"}
     assert [client.post("/account", given).status_code for _ in range(3)] == [400, 400, 429]
 
 
-def test_a_token_for_a_command_line_takes_a_click_and_is_shown_once():
+def test_command_line_token_takes_a_click_and_is_shown_once():
     user = make_user()
     client = browser(user)
     before = ApiKey.objects.count()

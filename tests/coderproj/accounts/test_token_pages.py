@@ -14,13 +14,13 @@ pytestmark = pytest.mark.django_db
 WEEK = 7 * 86_400
 
 
-def test_without_tokens_one_is_led_to_the_first(member):
+def test_page_without_tokens_offers_to_create_one(member):
     answer = browser(member).get("/tokens")
     assert "You have no token" in text_of(answer)
     assert 'href="/tokens/new"' in answer.content.decode()
 
 
-def test_the_list_says_what_a_token_may_and_how_long(member):
+def test_token_list_shows_scope_and_expiry(member):
     key, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="pipeline", lifetime_seconds=WEEK // 2)
     tokens.issue(user=member, login_type=LoginType.TOKEN, name="apps", scope=KeyScope.APPLICATION_CONNECT)
     gone, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="old")
@@ -36,7 +36,7 @@ def test_sessions_are_not_listed(member):
     assert "You have no token" in text_of(browser(member).get("/tokens"))
 
 
-def test_a_token_is_shown_once_and_counts(member):
+def test_token_is_shown_once_and_valid(member):
     client = browser(member)
     answer = client.post("/tokens/new", {"name": "laptop", "lifetime": WEEK, "scope": "all"})
     assert answer["Cache-Control"] == "no-store"
@@ -47,7 +47,7 @@ def test_a_token_is_shown_once_and_counts(member):
     assert AuditLog.objects.get(resource_type="api_key").username == "mira"
 
 
-def test_a_taken_name_and_a_missing_one_are_said_at_the_field(member):
+def test_name_in_use_and_missing_name_are_reported_at_the_field(member):
     client = browser(member)
     given = {"name": "laptop", "lifetime": WEEK, "scope": "all"}
     client.post("/tokens/new", given)
@@ -66,7 +66,7 @@ def test_no_lifetime_is_offered_beyond_the_limit(member, settings):
     assert not ApiKey.objects.filter(name="laptop").exists()
 
 
-def test_revoking_asks_and_ends_it(member):
+def test_revoking_asks_first_and_ends_the_token(member):
     key, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="laptop")
     client = browser(member)
     assert "Programs that use it are rejected from their next request on" in text_of(
@@ -76,7 +76,7 @@ def test_revoking_asks_and_ends_it(member):
     assert not ApiKey.objects.filter(pk=key.pk).exists()
 
 
-def test_only_owners_deal_with_tokens_of_others(owner, member):
+def test_only_owners_manage_tokens_of_other_users(owner, member):
     key, _ = tokens.issue(user=member, login_type=LoginType.TOKEN, name="laptop")
     stranger = browser(make_user(organizations=tuple(member.organizations.all()), site_roles=("user-admin",)))
     assert "API tokens 1" not in text_of(stranger.get(f"/users/{member.pk}"))

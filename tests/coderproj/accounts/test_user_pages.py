@@ -41,7 +41,7 @@ def test_users_are_searched_and_filtered_as_in_the_api(owner, member):
     assert "No user matches" in text_of(client.get("/users?q=nobody-like-that"))
 
 
-def test_a_member_sees_those_of_their_organizations_and_is_offered_nothing(member, owner):
+def test_member_sees_users_of_own_organizations_without_actions(member, owner):
     make_user("outside", organizations=(make_organization(),))
     client = browser(member)
     answer = client.get("/users")
@@ -55,7 +55,7 @@ def test_a_member_sees_those_of_their_organizations_and_is_offered_nothing(membe
 
 
 # ---------------------------------------------------------------------- making one
-def test_a_user_is_made_in_the_chosen_organizations(user_admin, organization):
+def test_user_is_created_in_the_chosen_organizations(user_admin, organization):
     other = make_organization("other")
     client = browser(user_admin)
     form = text_of(client.get("/users/new"))
@@ -85,7 +85,7 @@ def test_a_user_is_made_in_the_chosen_organizations(user_admin, organization):
         ({"organizations": []}, "Choose at least one.", 200),
     ],
 )
-def test_mistakes_are_said_in_place(change, said, status, user_admin, member, organization):
+def test_errors_are_shown_at_their_fields(change, said, status, user_admin, member, organization):
     given = {
         "username": "nora",
         "email": "nora@example.test",
@@ -107,7 +107,7 @@ def test_a_page_shows_groups_organizations_and_roles(owner, member, organization
     assert "Organizations 1 acme Member" in text
 
 
-def test_a_user_is_suspended_and_let_in_again(user_admin, member):
+def test_user_is_suspended_and_activated(user_admin, member):
     tokens.issue(user=member, login_type=LoginType.TOKEN, name="laptop")
     client = browser(user_admin)
     assert "All sessions and API tokens of the user end" in text_of(client.get(f"/users/{member.pk}/suspend"))
@@ -129,7 +129,7 @@ def test_a_user_is_deleted(user_admin, member):
     assert client.get(f"/users/{member.pk}").status_code == 404
 
 
-def test_owners_are_in_owners_hands_and_nobody_ends_themselves(user_admin, owner):
+def test_owners_are_protected_and_users_cannot_suspend_themselves(user_admin, owner):
     client = browser(user_admin)
     text = text_of(client.get(f"/users/{owner.pk}")).partition("Users ada")[2]
     assert not any(offer in text for offer in ("Suspend", "Delete", "Save the", "Set the password"))
@@ -154,7 +154,7 @@ def test_profile_roles_and_password(owner, member):
     assert member.site_roles == []
 
 
-def test_mistakes_on_the_page_of_a_user_are_said_in_place(owner, member):
+def test_errors_on_the_user_page_are_shown_at_their_fields(owner, member):
     client = browser(owner)
     taken = client.post(f"/users/{member.pk}/profile", {"username": "ada"})
     assert (taken.status_code, "already in use" in text_of(taken)) == (409, True)
@@ -164,7 +164,7 @@ def test_mistakes_on_the_page_of_a_user_are_said_in_place(owner, member):
     assert "valid choice" in text_of(client.post(f"/users/{member.pk}/roles", {"roles": ["emperor"]}))
 
 
-def test_roles_are_given_by_owners_alone(user_admin, member):
+def test_only_owners_set_site_roles(user_admin, member):
     client = browser(user_admin)
     assert "Save the roles" not in text_of(client.get(f"/users/{member.pk}"))
     assert client.post(f"/users/{member.pk}/roles", {"roles": ["owner"]}).status_code == 403
@@ -172,7 +172,7 @@ def test_roles_are_given_by_owners_alone(user_admin, member):
     assert member.site_roles == []
 
 
-def test_ones_own_password_is_changed_under_the_account(owner):
+def test_own_password_is_changed_on_the_account_page(owner):
     client = browser(owner)
     assert "Set the password" not in text_of(client.get(f"/users/{owner.pk}"))
     answer = client.post(f"/users/{owner.pk}/password", {"password": "another good battery"})
@@ -181,7 +181,7 @@ def test_ones_own_password_is_changed_under_the_account(owner):
     assert owner.check_password(PASSWORD)
 
 
-def test_people_are_suggested_as_far_as_one_sees_them(member, owner):
+def test_only_visible_users_are_suggested(member, owner):
     make_user("adam", organizations=(make_organization(),))
     suggested = browser(member).get("/people?username=ad").content.decode()
     assert 'value="ada"' in suggested

@@ -1,4 +1,4 @@
-"""The admin: actions go through the services, forms leave their mark in the audit log, and links lead both ways."""
+"""The admin: actions use the services, changes by forms are audited, and console and admin link to each other."""
 
 import pytest
 from django.contrib import admin
@@ -24,7 +24,7 @@ def web(owner, organization):
 
 
 def act(user, model: str, action: str, *rows) -> str:
-    """Run an admin action as that user; the page that follows."""
+    """Run an admin action as a user and return the next page."""
     client = browser(user)
     url = reverse(f"admin:{model}_changelist")
     answer = client.post(url, {"action": action, "_selected_action": [str(row.pk) for row in rows]}, follow=True)
@@ -78,7 +78,7 @@ def test_a_build_is_not_queued_again(owner, organization):
 
 
 @pytest.mark.parametrize("action", ["cancel", "requeue"])
-def test_auditors_look_and_touch_nothing(action, owner, organization):
+def test_auditors_can_read_but_not_change(action, owner, organization):
     job = make_job(user=owner, organization=organization)
     auditor = make_user(site_roles=("auditor",))
     page = act(auditor, "provisioning_provisionerjob", action, job)
@@ -96,7 +96,7 @@ def test_jobs_are_filtered_by_status(owner, organization, web):
 
 
 # ---------------------------------------------------------------------- versions, keys, users
-def test_versions_are_archived_but_the_active_one(owner, organization, web):
+def test_all_versions_but_the_active_one_can_be_archived(owner, organization, web):
     older = make_version(user=owner, organization=organization, template=web)
     page = act(owner, "templates_app_templateversion", "archive", older, web.active_version)
     assert "Archived 1 of the versions." in page
@@ -139,7 +139,7 @@ def test_the_form_of_a_user_changes_neither_roles_nor_status(owner, member):
 
 
 # ---------------------------------------------------------------------- forms
-def test_what_forms_change_is_in_the_audit_log(owner, member, organization, web):
+def test_changes_by_forms_are_audited(owner, member, organization, web):
     group = Group.objects.create(organization=organization, name="night-shift")
     client = browser(owner)
     client.post(reverse("admin:identity_groupmembership_add"), {"group": group.pk, "user": member.pk})
@@ -159,7 +159,7 @@ def test_what_forms_change_is_in_the_audit_log(owner, member, organization, web)
 
 
 # ---------------------------------------------------------------------- links
-def test_links_lead_both_ways(owner, member, organization, web):
+def test_console_and_admin_link_to_each_other(owner, member, organization, web):
     daemon = ProvisionerDaemon.objects.create(name="builtin-0", last_seen_at=timezone.now(), provisioners=["echo"])
     job = make_job(user=owner, organization=organization)
     pages = {

@@ -1,4 +1,4 @@
-"""Charts: round scales, gaps, words for those who do not see them."""
+"""Charts: round scales, gaps, descriptions for screen readers."""
 
 from datetime import date, timedelta
 from xml.etree import ElementTree as ET
@@ -21,11 +21,11 @@ DAYS = [date(2026, 11, 1) + timedelta(days=number) for number in range(30)]
         (100, [0, 25, 50, 75, 100]),
     ],
 )
-def test_scales_end_on_round_numbers_above_the_greatest_value(greatest, ticks):
+def test_scales_end_at_round_numbers_above_the_maximum(greatest, ticks):
     assert ticks_up_to(greatest) == ticks
 
 
-def test_a_chart_is_well_formed_and_says_what_it_shows():
+def test_chart_is_well_formed_and_described():
     chart = line_chart([Series("users", list(range(30)))], DAYS, 'Users & "others"')
     svg = ET.fromstring(chart)
     assert svg.get("aria-label") == 'Users & "others"'
@@ -37,7 +37,7 @@ def test_a_chart_is_well_formed_and_says_what_it_shows():
     assert tips[-1] == "Mon 30 Nov: 29"
 
 
-def test_days_without_a_value_leave_a_gap_in_words_and_none_in_numbers():
+def test_days_without_a_value_are_bridged_and_described_as_none():
     values: list[float | None] = [None, 2.0, None, 4.0]
     chart = line_chart(
         [Series("p50", values), Series("p95", values)], DAYS[:4], "Times", text=lambda value: f"{value} s"
@@ -57,13 +57,13 @@ def test_weekends_are_shaded():
     assert len([rect for rect in svg.iter("rect") if rect.get("class") == "weekend"]) == 9
 
 
-def test_a_sparkline_of_nothing_is_a_dash():
+def test_sparkline_of_zeros_is_a_dash():
     assert "svg" not in sparkline([0, 0, 0], "nothing")
     assert "svg" not in sparkline([], "nothing")
     assert 'aria-label="some &lt;b&gt;"' in sparkline([0, 1], "some <b>")
 
 
-def test_what_values_are_called_is_escaped():
+def test_names_of_series_are_escaped():
     chart = line_chart(
         [Series("a <b>", [1.0, 2.0]), Series('"&', [2.0, 3.0])], DAYS[:2], "Times", text=lambda value: f"<{value:g}>"
     )

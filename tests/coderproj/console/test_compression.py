@@ -1,4 +1,4 @@
-"""Pages travel compressed; the API, whose answers hold secrets beside what callers write, does not."""
+"""Pages are compressed. Responses of the API are not: they mix secrets with the input of callers."""
 
 import gzip
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 GZIP = {"HTTP_ACCEPT_ENCODING": "gzip"}
 
 
-def test_a_page_is_compressed_for_those_who_take_it():
+def test_page_is_compressed_if_the_client_accepts_it():
     client = browser(make_user(site_roles=("owner",)))
     answer = client.get("/templates", **GZIP)
     assert answer["Content-Encoding"] == "gzip"
@@ -24,5 +24,5 @@ def test_a_page_is_compressed_for_those_who_take_it():
 
 
 @pytest.mark.parametrize("path", ["/api/v2/openapi.json", "/api/v2/users/me"])
-def test_the_api_is_not(path):
+def test_api_is_not_compressed_here(path):
     assert "Content-Encoding" not in browser(make_user()).get(path, **GZIP)

@@ -1,4 +1,4 @@
-"""The shell of all pages: the way in, errors, navigation, forms."""
+"""The shared parts of all pages: sign-in, errors, navigation, forms."""
 
 import pytest
 from django.test import Client, RequestFactory
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.django_db
 
 
 # ---------------------------------------------------------------------- the way in
-def test_the_start_leads_to_the_set_up_to_signing_in_or_to_the_templates():
+def test_start_page_redirects_to_setup_sign_in_or_templates():
     assert browser().get("/")["Location"] == "/setup"
     user = make_user()
     assert browser().get("/")["Location"] == "/login"
     assert browser(user).get("/")["Location"] == "/templates"
 
 
-def test_one_query_finds_out_who_looks(django_assert_num_queries):
+def test_actor_is_found_with_one_query(django_assert_num_queries):
     request = RequestFactory().get("/")
     request.COOKIES = {name: morsel.value for name, morsel in browser(make_user()).cookies.items()}
     with django_assert_num_queries(1):
@@ -43,7 +43,7 @@ def test_one_query_finds_out_who_looks(django_assert_num_queries):
         ("http://testserver/jobs", True),
     ],
 )
-def test_one_comes_back_to_this_site_alone(wanted, allowed):
+def test_redirect_after_sign_in_stays_on_this_site(wanted, allowed):
     request = RequestFactory().get("/login", {"next": wanted})
     assert next_url(request, "/") == (wanted if allowed else "/")
 
@@ -58,7 +58,7 @@ def test_one_comes_back_to_this_site_alone(wanted, allowed):
         (None, "/login"),
     ],
 )
-def test_whoever_is_signed_out_comes_back_to_the_page_that_asked_for_a_part(current, wanted):
+def test_htmx_request_without_session_returns_to_its_page(current, wanted):
     make_user()
     given = {"HX-Request": "true"} | ({"HX-Current-URL": current} if current else {})
     answer = browser().get("/templates?q=we", headers=given)
@@ -66,28 +66,28 @@ def test_whoever_is_signed_out_comes_back_to_the_page_that_asked_for_a_part(curr
 
 
 # ---------------------------------------------------------------------- errors
-def test_an_unknown_address_is_a_page_of_ours():
+def test_unknown_address_shows_our_404_page():
     answer = browser(make_user()).get("/no/such/page")
     assert answer.status_code == 404
     assert "Page not found" in text_of(answer)
     assert "Templates" in text_of(answer)  # with navigation
 
 
-def test_an_unknown_address_says_nothing_to_strangers():
+def test_unknown_address_without_session_shows_no_navigation():
     make_user()
     answer = browser().get("/no/such/page")
     assert answer.status_code == 404
     assert 'class="navigation"' not in answer.content.decode()
 
 
-def test_what_one_may_not_do_is_403():
+def test_forbidden_action_answers_403():
     organization = make_organization(is_default=True)
     answer = browser(make_user(organizations=(organization,))).get("/templates/new")
     assert answer.status_code == 403
     assert "Not allowed" in text_of(answer)
 
 
-def test_a_forged_form_is_refused():
+def test_form_without_csrf_token_is_rejected():
     client = Client(enforce_csrf_checks=True)
     user = make_user(password="correct horse battery")
     answer = client.post("/login", {"email": user.email, "password": "correct horse battery"})
@@ -96,7 +96,7 @@ def test_a_forged_form_is_refused():
     assert "coder_session_token" not in answer.cookies
 
 
-def test_a_defect_is_a_page_without_its_text(monkeypatch):
+def test_internal_error_page_does_not_show_the_exception(monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("the secret reason")
 
@@ -118,21 +118,21 @@ def test_a_defect_is_a_page_without_its_text(monkeypatch):
         (Conflict.taken("template", "web"), 409, "Already in use"),
     ],
 )
-def test_an_error_speaks_in_its_own_words(error, status, text):
+def test_error_page_shows_the_message_of_the_error(error, status, text):
     request = RequestFactory().get("/")
     answer = errors.error_page(request, error)
     assert answer.status_code == status
     assert text in text_of(answer)
 
 
-def test_null_characters_find_nothing():
+def test_null_characters_answer_404():
     client = browser(make_user())
     assert client.get("/templates?q=%00").status_code == 404
     assert client.get("/templates/a%00b/c").status_code == 404
 
 
 # ---------------------------------------------------------------------- navigation
-def test_the_navigation_offers_what_one_may_use():
+def test_navigation_shows_allowed_entries():
     member, owner = make_user(), make_user(site_roles=("owner",))
     assert "Admin" not in text_of(browser(member).get("/account"))
     assert "Admin" in text_of(browser(owner).get("/account"))
@@ -145,7 +145,7 @@ ENTRIES = [
 ]
 
 
-def test_entries_stand_in_their_order_and_section(contribute):
+def test_navigation_entries_are_sorted_by_section_and_order(contribute):
     contribute("navigation", "tests.coderproj.console.test_console.ENTRIES", alone=True)
     ((heading, links),) = navigation.navigation_for(Actor.of(make_user()))
     assert (heading, [(link.label, link.url, link.count) for link in links]) == (
@@ -155,7 +155,7 @@ def test_entries_stand_in_their_order_and_section(contribute):
 
 
 # ---------------------------------------------------------------------- pieces
-def test_a_form_shows_what_a_service_objects_to():
+def test_form_shows_the_errors_of_a_service():
     from django import forms
 
     class Form(ConsoleForm):
@@ -181,7 +181,7 @@ def test_a_form_shows_what_a_service_objects_to():
         ("9" * 400, ["a", "b"], ("", "?page=2")),
     ],
 )
-def test_long_lists_come_in_slices(page, names, neighbours):
+def test_long_lists_are_paged(page, names, neighbours):
     for name in "abcde":
         make_user(name)
     request = RequestFactory().get("/", {"page": page} if page else {})

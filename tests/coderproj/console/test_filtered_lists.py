@@ -1,4 +1,4 @@
-"""Lists with filters: what htmx puts into the history, and where their pages are opened."""
+"""Lists with filters: entries in the history, and the anchors of their pages."""
 
 import pytest
 from django.test import RequestFactory
@@ -26,7 +26,7 @@ ORIGIN = "http://testserver"
         ("/users?q=mira", "list", "/users?q=mira", False),
     ],
 )
-def test_an_address_that_is_shown_already_is_not_put_into_the_history_again(owner, address, target, shown, pushed):
+def test_current_address_is_not_added_to_the_history(owner, address, target, shown, pushed):
     headers = {"HX-Request": "true", "HX-Target": target, "HX-Current-URL": f"{ORIGIN}{shown}"}
     answer = browser(owner).get(address, headers=headers)
     assert answer.status_code == 200
@@ -34,26 +34,26 @@ def test_an_address_that_is_shown_already_is_not_put_into_the_history_again(owne
 
 
 @pytest.mark.parametrize("shown", ["", "http://elsewhere.test/audit?action=create"])
-def test_an_address_that_is_not_ours_is_none_that_is_shown(owner, shown):
+def test_address_of_another_site_is_not_the_current_one(owner, shown):
     headers = {"HX-Request": "true"} | ({"HX-Current-URL": shown} if shown else {})
     assert "HX-Push-Url" not in browser(owner).get("/audit?action=create", headers=headers)
 
 
-def test_a_whole_page_says_nothing_of_the_history(owner):
+def test_full_page_does_not_change_the_history(owner):
     for headers in ({}, {"HX-Request": "true", "HX-History-Restore-Request": "true"}):
         answer = browser(owner).get("/audit", headers={"HX-Current-URL": f"{ORIGIN}/audit", **headers})
         assert "HX-Push-Url" not in answer
 
 
 @pytest.mark.parametrize("path", ["/audit", "/jobs"])
-def test_filters_are_not_completed_by_the_browser(owner, path):
+def test_filters_disable_autocomplete(owner, path):
     page = browser(owner).get(path).content.decode()
     form = page.partition('<form class="toolbar filters"')[2].partition(">")[0]
     assert 'autocomplete="off"' in form
     assert f'hx-get="{path}"' in form
 
 
-def test_neighbours_are_opened_at_a_fragment():
+def test_links_to_other_pages_keep_the_fragment():
     for name in "abc":
         make_user(name)
     request = RequestFactory().get("/jobs", {"page": "2", "status": "failed"})

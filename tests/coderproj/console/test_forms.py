@@ -1,4 +1,4 @@
-"""Forms of pages that show what a service refused."""
+"""Forms of pages that show the errors of a service."""
 
 from django import forms
 from django.template.loader import render_to_string
@@ -12,7 +12,7 @@ class Filters(FiltersForm):
     day = forms.CharField(label="Day")
 
 
-def test_what_a_form_and_a_service_both_refuse_is_said_once():
+def test_error_of_form_and_service_is_shown_once():
     form = Filters({"name": "abcd", "day": "never"})
     problems = [("name", "Too long."), ("day", "No date."), ("day", "Not in the past."), ("kind", "Unknown.")]
     form.show_error(Invalid(problems=tuple(Problem(*problem) for problem in problems)))

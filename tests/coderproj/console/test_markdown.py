@@ -1,4 +1,4 @@
-"""Readmes: what may be shown, and what must not."""
+"""Readmes: allowed and forbidden elements."""
 
 import pytest
 
@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("source", HOSTILE)
-def test_nothing_runs_and_nothing_is_loaded(source):
+def test_markdown_runs_no_script_and_loads_nothing(source):
     html = render(source)
     lowered = html.lower()
     for tag in ("<script", "<img", "<svg", "<iframe", "<style", "<form", "<input", "<details"):
@@ -39,7 +39,7 @@ def test_nothing_runs_and_nothing_is_loaded(source):
     assert "style=" not in lowered or "&lt;p style=" in lowered
 
 
-def test_what_readmes_are_made_of_is_kept():
+def test_usual_elements_of_readmes_are_kept():
     html = render("# One\n\n## Two\n\n- **a** and `b`\n\n| x | y |\n| --- | --- |\n| 1 | ~~2~~ |\n")
     for piece in (
         "<h2>One</h2>",
@@ -51,7 +51,7 @@ def test_what_readmes_are_made_of_is_kept():
         assert piece in html
 
 
-def test_front_matter_is_left_out():
+def test_front_matter_is_removed():
     assert render("---\nname: x\n---\nHello").strip() == "<p>Hello</p>"
     assert "<hr>" in render("Hello\n\n---\n\nname: x\n")
 
@@ -63,11 +63,11 @@ def test_pictures_become_links():
     assert ">the plan</a>" in html
 
 
-def test_links_lead_away_without_a_trace():
+def test_links_send_no_referrer():
     assert 'rel="nofollow noopener noreferrer"' in render("[x](https://example.com)")
 
 
-def test_headings_end_at_the_sixth_level():
+def test_headings_stop_at_level_six():
     assert "<h6>deep</h6>" in render("###### deep")
 
 

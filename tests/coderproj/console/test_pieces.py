@@ -25,7 +25,7 @@ from coderproj.console.templatetags.console import ago, duration, initials, stat
         (-3, "0 ms"),
     ],
 )
-def test_lengths_of_time(seconds, text):
+def test_duration_format(seconds, text):
     assert duration(seconds) == text
 
 
@@ -41,14 +41,14 @@ def test_lengths_of_time(seconds, text):
         ({"seconds": -60}, "0s ago"),
     ],
 )
-def test_ages_are_short_and_exact_on_hovering(age, text):
+def test_age_is_short_with_the_exact_time_on_hover(age, text):
     moment = timezone.now() - timedelta(**age)
     shown = ago(moment)
     assert f">{text}</time>" in shown
     assert moment.isoformat() in shown
 
 
-def test_no_moment_is_a_dash():
+def test_missing_time_is_a_dash():
     assert ago(None) == "\N{EN DASH}"
 
 
@@ -61,11 +61,11 @@ def test_a_status_has_an_icon_and_a_word(state):
     assert state.replace("_", " ").split()[0][:4].lower() in shown.lower()
 
 
-def test_a_status_says_its_word_to_screen_readers_alone():
+def test_bare_status_shows_its_label_to_screen_readers_only():
     assert '<span class="visually-hidden">Failed</span>' in status("failed", bare=True)
 
 
-def test_a_status_can_be_said_otherwise():
+def test_status_label_can_be_overridden():
     assert "no &lt;match&gt;" in status("stale", "no <match>")
 
 
@@ -80,7 +80,7 @@ def test_a_status_can_be_said_otherwise():
         ("http://[broken", "box"),
     ],
 )
-def test_a_tile_never_loads_what_the_icon_names(address, symbol):
+def test_tile_never_loads_the_icon(address, symbol):
     shown = tile(address)
     assert f"#{symbol}" in shown
     assert not address or address not in shown

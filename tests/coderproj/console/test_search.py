@@ -1,4 +1,4 @@
-"""The search of everything."""
+"""The global search."""
 
 import pytest
 from django.utils import timezone
@@ -43,25 +43,25 @@ def test_everything_is_found_by_id(owner, organization, web):
 
 
 @pytest.mark.parametrize("text", ["0" * 8, "-" * 8, "abcdef0-", "zzzzzzzz", "1234567"])
-def test_what_is_no_beginning_of_an_id_finds_no_job(text, owner, organization):
+def test_text_that_is_not_an_id_prefix_finds_no_job(text, owner, organization):
     make_job(user=owner, organization=organization)
     assert "Nothing visible to you has this name." in results(browser(owner), text)
 
 
-def test_one_finds_what_one_may_see(owner, organization, web):
+def test_search_finds_visible_objects_only(owner, organization, web):
     job = make_job(user=owner, organization=organization)
     stranger = browser(make_user("sven", organizations=(make_organization("elsewhere"),)))
     for text in ("web", "ada", "acme", str(web.pk), str(job.pk), web.active_version.name):
         assert "Nothing visible to you has this name." in results(stranger, text), text
 
 
-def test_what_is_too_short_or_missing_is_said(owner):
+def test_short_or_empty_search_is_explained(owner):
     client = browser(owner)
     assert "Type at least two characters." in results(client, "a")
     assert "Type a name or an ID." in results(client, "")
 
 
-def test_so_many_of_a_kind_are_shown_and_the_list_has_the_rest(owner, organization):
+def test_search_shows_first_hits_and_links_to_the_list(owner, organization):
     for number in range(8):
         make_user(f"anna-{number}", organizations=(organization,))
     answer = browser(owner).get("/search?q=anna")

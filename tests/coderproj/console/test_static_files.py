@@ -10,7 +10,7 @@ from coderproj.console.static_files import HashedStaticFiles, QuickCompressor, c
 
 @pytest.fixture
 def sources(tmp_path, settings):
-    """A folder of sources in place of all others."""
+    """The only folder with static files."""
     folder = tmp_path / "sources"
     (folder / "own").mkdir(parents=True)
     (folder / "own" / "a.css").write_text('@import url("b.css");\n' + "p { color: red; }\n" * 50)
@@ -21,7 +21,7 @@ def sources(tmp_path, settings):
     return folder
 
 
-def test_names_carry_a_hash_once_they_are_collected(sources, tmp_path):
+def test_collected_files_have_hashed_names(sources, tmp_path):
     assert HashedStaticFiles().url("own/a.css") == "/static/own/a.css"
     assert collect(tmp_path / "out") is True
     names = json.loads((tmp_path / "out" / "staticfiles.json").read_text())["paths"]
@@ -33,7 +33,7 @@ def test_names_carry_a_hash_once_they_are_collected(sources, tmp_path):
     assert not (tmp_path / "out" / f"{hashed}.gz").exists()
 
 
-def test_nothing_is_done_until_a_file_changes(sources, tmp_path):
+def test_files_are_collected_again_only_after_a_change(sources, tmp_path):
     assert collect(tmp_path / "out") is True
     assert collect(tmp_path / "out") is False
     before = HashedStaticFiles().url("own/b.css")
@@ -42,13 +42,13 @@ def test_nothing_is_done_until_a_file_changes(sources, tmp_path):
     assert HashedStaticFiles().url("own/b.css") != before
 
 
-def test_what_nobody_asks_for_is_left_out(sources, tmp_path):
+def test_unused_files_are_not_collected(sources, tmp_path):
     (sources / "own" / "LICENSE.txt").write_text("free")
     collect(tmp_path / "out")
     assert not list((tmp_path / "out").rglob("LICENSE*"))
 
 
-def test_compressing_is_worth_it():
+def test_compressed_files_are_smaller():
     text = b"p { color: red; }\n" * 500
     assert len(QuickCompressor.compress_brotli(text)) < len(text) / 20
     assert static_files.BROTLI_QUALITY < 11

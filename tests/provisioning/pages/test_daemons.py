@@ -37,14 +37,14 @@ def make_finished(daemon, owner, organization, *, ago: timedelta, ran: timedelta
 
 
 # ---------------------------------------------------------------------- daemons
-def test_without_daemons_one_is_told_how_to_start_one(owner, member):
+def test_page_without_daemons_explains_how_to_start_one(owner, member):
     assert "Create a key for a daemon" in text_of(browser(owner).get("/daemons"))
     text = text_of(browser(member).get("/daemons"))
     assert "No daemon has registered" in text
     assert "key" not in text.partition("Jobs wait until one does")[2].partition("it needs a key.")[2]
 
 
-def test_states_are_told_apart_and_filtered(owner, organization):
+def test_daemons_are_filtered_by_state(owner, organization):
     make_job(user=owner, organization=organization)
     claim(daemon_id=make_daemon("busy-one").pk, tags=TAGS)
     make_daemon("idle-one")
@@ -68,7 +68,7 @@ def test_states_are_told_apart_and_filtered(owner, organization):
     assert names("?q=ID") == {"idle"}
 
 
-def test_jobs_of_others_are_counted_and_not_named(owner, member, organization):
+def test_hidden_jobs_are_counted_but_not_named(owner, member, organization):
     job = make_job(user=owner, organization=organization)
     daemon = make_daemon("builtin-0")
     claim(daemon_id=daemon.pk, tags=TAGS)
@@ -93,11 +93,11 @@ def test_utilisation_counts_finished_jobs_within_the_period(owner, organization)
     work = found[daemon.pk]
     assert (work.count, work.failed, round(work.seconds / 60)) == (2, 1, 360)
     assert round(work.share, 1) == 12.5  # 6 of 2 times 24 hours
-    assert round(found[young.pk].share) == 25  # of the hour that it is known
+    assert round(found[young.pk].share) == 25  # of the hour since it registered
     assert (work.success_rate, work_of([make_daemon("new")]).popitem()[1].success_rate) == (50, None)
 
 
-def test_a_page_has_the_history_of_a_daemon(owner, organization):
+def test_daemon_page_shows_its_history(owner, organization):
     daemon = make_daemon("builtin-0", hostname="host-7", engine="terraform 1.9")
     make_finished(daemon, owner, organization, ago=timedelta(days=2), ran=timedelta(seconds=30))
     job = make_finished(daemon, owner, organization, ago=timedelta(days=1), ran=timedelta(seconds=50), error="no")
@@ -111,7 +111,7 @@ def test_a_page_has_the_history_of_a_daemon(owner, organization):
 
 
 # ---------------------------------------------------------------------- keys
-def test_keys_are_for_those_who_make_them(owner, member, organization):
+def test_key_pages_exist_for_users_who_manage_keys(owner, member, organization):
     actor = Actor.of(owner)
     own, _ = keys.create(actor, organization, name="own")
     keys.create(actor, make_organization(), name="elsewhere")
@@ -134,7 +134,7 @@ def test_keys_are_for_those_who_make_them(owner, member, organization):
     assert browser(administrator).post(f"/daemons/keys/{hidden.pk}/revoke").status_code == 404
 
 
-def test_a_key_is_made_and_shown_once(owner, organization):
+def test_key_is_shown_once_after_creation(owner, organization):
     client = browser(owner)
     given = {
         "name": "builder-1",
@@ -164,14 +164,14 @@ def test_a_key_is_made_and_shown_once(owner, organization):
         ({"lifetime": "5"}, "Select a valid choice."),
     ],
 )
-def test_mistakes_are_said_in_place(change, said, owner, organization):
+def test_errors_are_shown_at_their_fields(change, said, owner, organization):
     given = {"name": "builder-1", "organization": str(organization.pk), "tags": "", "lifetime": "0"}
     answer = browser(owner).post("/daemons/keys/new", given | change)
     assert said in text_of(answer)
     assert not ProvisionerKey.objects.exists()
 
 
-def test_owners_alone_make_keys_for_all_organizations(owner, organization):
+def test_only_owners_create_keys_for_all_organizations(owner, organization):
     given = {"name": "builder-1", "organization": "all", "tags": "", "lifetime": "0"}
     administrator = make_user(site_roles=("template-admin",))
     assert "All organizations" not in text_of(browser(administrator).get("/daemons/keys/new"))
@@ -180,7 +180,7 @@ def test_owners_alone_make_keys_for_all_organizations(owner, organization):
     assert ProvisionerKey.objects.get().organization is None
 
 
-def test_a_revoked_key_is_out_of_the_list(owner, organization):
+def test_revoked_key_leaves_the_list(owner, organization):
     key, _ = keys.create(Actor.of(owner), organization, name="builder-1")
     client = browser(owner)
     assert "Daemons with this key are rejected" in text_of(client.get(f"/daemons/keys/{key.pk}/revoke"))

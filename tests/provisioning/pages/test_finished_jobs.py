@@ -1,4 +1,4 @@
-"""Finished jobs on their page: what the filters leave, what is wrong with a filter, and the way back."""
+"""Finished jobs: filters, errors of filters, and clearing them."""
 
 import re
 
@@ -33,7 +33,7 @@ def test_finished_jobs_are_filtered_by_the_address(owner, organization):
     assert "Result: nonsense is not a final status." in text_of(client.get("/jobs?status=nonsense"))
 
 
-def test_finished_jobs_are_filtered_by_kind_template_and_who_started_them(owner, organization):
+def test_finished_jobs_are_filtered_by_kind_template_and_initiator(owner, organization):
     mira = make_user("mira", organizations=(organization,))
     web = make_template(user=owner, organization=organization, name="web", display_name="Machines")
     make_template(user=mira, organization=organization, name="other")
@@ -57,7 +57,7 @@ def test_finished_jobs_are_filtered_by_kind_template_and_who_started_them(owner,
     assert 'name="template" value="web"' in client.get("/jobs?template=web").content.decode()
 
 
-def test_of_templates_that_one_may_not_see_no_filter_tells(owner, organization):
+def test_filters_do_not_reveal_hidden_templates(owner, organization):
     mira = make_user("mira", organizations=(organization,))
     hidden = make_template(user=owner, organization=organization, name="hidden", everyone=False)
     finish(
@@ -68,8 +68,8 @@ def test_of_templates_that_one_may_not_see_no_filter_tells(owner, organization):
     assert "No job matches." in text_of(client.get("/jobs?template=hidden"))
 
 
-def test_whose_names_rows_show_are_filtered_by_them(owner, organization):
-    """Users who were deleted, or who share no organization with a manager of theirs any more, are still named."""
+def test_jobs_are_filtered_by_visible_usernames(owner, organization):
+    """Deleted users, and users who left the organizations of their manager, are still named."""
     olga = make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
     gone, left = (make_user(name, organizations=(organization,)) for name in ("gone", "left"))
     for user in (gone, left):
@@ -86,7 +86,7 @@ def test_whose_names_rows_show_are_filtered_by_them(owner, organization):
 FINISHED_PART = {"HX-Request": "true", "HX-Target": "finished"}
 
 
-def test_filters_without_a_field_work_in_the_address_and_are_carried_on(owner, organization):
+def test_filters_without_a_field_work_in_the_address_and_are_kept(owner, organization):
     daemon = make_daemon()
     job = make_job(user=owner, organization=organization)
     finish(job)
@@ -102,12 +102,12 @@ def test_filters_without_a_field_work_in_the_address_and_are_carried_on(owner, o
     assert "Import later" in text_of(client.get("/jobs?organization=none"))
 
 
-def test_every_filter_of_the_api_but_the_organization_works_in_the_address():
+def test_all_api_filters_except_organization_work_in_the_address():
     assert {*job_pages.FILTERS, "organization"} == set(JobFilter.base_filters)
     assert set(job_pages.FinishedForm.base_fields) < set(job_pages.FILTERS)
 
 
-def test_several_results_at_once_are_one_more_choice(owner, organization):
+def test_several_results_are_added_as_one_choice(owner, organization):
     make_version(user=owner, organization=organization, name="good")
     make_version(user=owner, organization=organization, name="bad", error="broken")
     answer = browser(owner).get("/jobs?status=succeeded,failed&type=template_version_import,workspace_build")
@@ -130,7 +130,7 @@ def test_several_results_at_once_are_one_more_choice(owner, organization):
         ("worker=odd", "worker: Enter a valid UUID."),
     ],
 )
-def test_what_is_wrong_with_a_filter_is_said_by_name(owner, organization, query, said):
+def test_filter_errors_name_the_filter(owner, organization, query, said):
     make_version(user=owner, organization=organization, name="good")
     answer = browser(owner).get(f"/jobs?{query}")
     assert said in text_of(answer)
@@ -147,8 +147,8 @@ def test_a_field_with_a_bad_value_is_marked_and_described(owner):
     assert "aria-invalid" not in browser(owner).get("/jobs?status=failed").content.decode()
 
 
-def test_of_a_bad_value_all_of_the_page_tells(owner):
-    """htmx would leave the fields as they are: it is sent to the page, whose form then asks for the page again."""
+def test_htmx_loads_the_whole_page_for_an_invalid_filter(owner):
+    """htmx would not update the fields. It is redirected to the page, whose form then loads the whole page."""
     client = browser(owner)
     answer = client.get("/jobs?worker=odd", headers=FINISHED_PART)
     assert (answer.status_code, answer["HX-Redirect"]) == (204, "/jobs?worker=odd#finished-heading")
@@ -159,14 +159,14 @@ def test_of_a_bad_value_all_of_the_page_tells(owner):
     assert 'autocomplete="off"' in good
 
 
-def test_htmx_gets_the_finished_jobs_alone(owner, organization):
+def test_htmx_request_returns_only_the_finished_jobs(owner, organization):
     make_version(user=owner, organization=organization, name="good")
     part = browser(owner).get("/jobs?status=succeeded", headers=FINISHED_PART)
     assert "<html" not in part.content.decode()
     assert text_of(part).startswith("Result Job Template")
 
 
-def test_a_way_back_and_how_many_there_are_come_with_the_finished_jobs(owner, organization):
+def test_part_updates_the_clear_link_and_the_count(owner, organization):
     make_version(user=owner, organization=organization, name="good")
     client = browser(owner)
     everything = '<a class="button ghost" href="/jobs#finished-heading">'
@@ -181,7 +181,7 @@ def test_a_way_back_and_how_many_there_are_come_with_the_finished_jobs(owner, or
     assert "<a" not in client.get("/jobs").content.decode().partition('id="everything">')[2].partition("</span>")[0]
 
 
-def test_neighbours_of_the_finished_jobs_keep_ones_place(owner, organization, monkeypatch):
+def test_pages_of_finished_jobs_open_at_their_heading(owner, organization, monkeypatch):
     monkeypatch.setattr(job_pages, "FINISHED_SIZE", 1)
     for name in ("one", "two", "three"):
         make_version(user=owner, organization=organization, name=name)

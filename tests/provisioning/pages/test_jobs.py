@@ -17,13 +17,13 @@ from tests.provisioning.queue.test_matching import make_daemon
 pytestmark = pytest.mark.django_db
 
 
-def test_an_empty_queue_says_so(owner):
+def test_empty_queue_is_explained(owner):
     text = text_of(browser(owner).get("/jobs"))
     said = ("No job is running.", "The queue is empty.", "No daemon has registered", "No job has finished yet.")
     assert [sentence for sentence in said if sentence not in text] == []
 
 
-def test_jobs_stand_where_they_belong(owner, organization):
+def test_jobs_are_listed_by_state(owner, organization):
     template = make_template(user=owner, organization=organization, name="web", display_name="Web machines")
     make_daemon()
     make_version(user=owner, organization=organization, template=template, name="waits", finished=False)
@@ -35,7 +35,7 @@ def test_jobs_stand_where_they_belong(owner, organization):
     assert f"Import {template.active_version.name} Web machines" in text
 
 
-def test_of_a_long_queue_the_beginning_is_shown_and_all_are_counted(owner, organization):
+def test_long_queue_shows_its_start_and_the_total(owner, organization):
     for _ in range(27):
         make_job(user=owner, organization=organization)
     answer = browser(owner).get("/jobs")
@@ -51,7 +51,7 @@ def short_lists(monkeypatch):
     monkeypatch.setattr(job_pages, "LIST_SIZE", 2)
 
 
-def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owner, organization, short_lists):
+def test_running_jobs_are_counted_and_have_their_own_page(owner, organization, short_lists):
     daemon = make_daemon()
     ids = [str(make_job(user=owner, organization=organization).pk)[:8] for _ in range(3)]
     for _ in ids:
@@ -72,7 +72,7 @@ def test_jobs_that_run_are_counted_and_all_are_shown_on_a_page_of_their_own(owne
     assert "This page is past the end of the list." in pages[2]
 
 
-def test_all_that_waits_stands_on_a_page_of_its_own(owner, organization, short_lists):
+def test_waiting_jobs_have_their_own_page(owner, organization, short_lists):
     for _ in range(3):
         make_job(user=owner, organization=organization)
     client = browser(owner)
@@ -84,7 +84,7 @@ def test_all_that_waits_stands_on_a_page_of_its_own(owner, organization, short_l
 
 
 @pytest.mark.parametrize(("kind", "text"), [("running", "No job is running."), ("waiting", "The queue is empty.")])
-def test_a_list_of_one_kind_is_refreshed_alone(owner, kind, text):
+def test_list_of_one_state_is_refreshed_alone(owner, kind, text):
     client = browser(owner)
     assert f"{kind.capitalize()} jobs" in text_of(client.get(f"/jobs?list={kind}"))
     part = client.get(f"/jobs?list={kind}", headers={"HX-Request": "true"})
@@ -93,7 +93,7 @@ def test_a_list_of_one_kind_is_refreshed_alone(owner, kind, text):
     assert "Show all" not in text_of(part)
 
 
-def test_of_jobs_of_others_the_lists_say_nothing(owner, organization, short_lists):
+def test_lists_do_not_show_hidden_jobs(owner, organization, short_lists):
     member = make_user(organizations=(organization,))
     own = make_job(user=member, organization=organization)
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_of_jobs_of_others_the_lists_say_nothing(owner, organization, short_list
     assert str(own.pk)[:8] in text
 
 
-def test_an_unknown_list_is_the_page_itself(owner):
+def test_unknown_list_shows_the_normal_page(owner):
     assert "No job has finished yet." in text_of(browser(owner).get("/jobs?list=nonsense"))
 
 
@@ -116,13 +116,13 @@ def test_a_job_that_cannot_start_is_announced(owner, organization):
     assert "1 job can't start. No online daemon has gpu=a100 ." in text
 
 
-def test_the_queue_alone_is_what_htmx_gets(owner):
+def test_htmx_request_returns_only_the_queue(owner):
     answer = browser(owner).get("/jobs", headers={"HX-Request": "true"})
     assert "<html" not in answer.content.decode()
     assert "The queue is empty." in text_of(answer)
 
 
-def test_the_back_button_gets_all_of_the_page(owner, organization):
+def test_history_restore_returns_the_whole_page(owner, organization):
     make_version(user=owner, organization=organization, name="good")
     restore = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
     text = text_of(browser(owner).get("/jobs", headers=restore))
@@ -130,7 +130,7 @@ def test_the_back_button_gets_all_of_the_page(owner, organization):
     assert "Result Any Succeeded Failed Canceled" in text
 
 
-def test_daemons_and_what_they_are_at_lead_to_their_pages(owner, organization):
+def test_daemons_and_their_jobs_link_to_their_pages(owner, organization):
     daemon = make_daemon()
     job = make_job(user=owner, organization=organization)
     claim(daemon_id=daemon.pk, tags=job.tags)
@@ -139,7 +139,7 @@ def test_daemons_and_what_they_are_at_lead_to_their_pages(owner, organization):
     assert f'href="/jobs/{job.pk}"' in page
 
 
-def test_a_member_sees_their_own_jobs_alone(owner, organization):
+def test_member_sees_only_own_jobs(owner, organization):
     member = make_user(organizations=(organization,))
     own = make_job(user=member, organization=organization)
     other = make_job(user=owner, organization=organization)
@@ -153,7 +153,7 @@ def test_a_member_sees_their_own_jobs_alone(owner, organization):
     assert other.status == "pending"
 
 
-def test_a_daemon_with_jobs_of_others_is_busy_and_says_no_more(owner, organization):
+def test_daemon_with_hidden_jobs_is_busy_without_details(owner, organization):
     job = make_job(user=owner, organization=organization)
     daemon = make_daemon()
     claim(daemon_id=daemon.pk, tags=job.tags)
@@ -174,7 +174,7 @@ def test_a_job_is_canceled_after_a_question(owner, organization):
     assert client.post(f"/jobs/{job.pk}/cancel").status_code == 400
 
 
-def test_a_waiting_job_tells_its_place_and_why_it_waits(owner, organization):
+def test_waiting_job_shows_position_and_reason(owner, organization):
     make_job(user=owner, organization=organization)
     job = make_job(user=owner, organization=organization, tags={"gpu": "a100"})
     text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
@@ -192,7 +192,7 @@ def test_a_waiting_job_tells_its_place_and_why_it_waits(owner, organization):
         ("x" * 161, f"<strong>The job failed</strong><p class=detail>{'x' * 161}</p>"),
     ],
 )
-def test_a_failed_job_tells_why(owner, organization, error, shown):
+def test_failed_job_shows_the_error(owner, organization, error, shown):
     job = make_job(user=owner, organization=organization)
     finish(job, error=error)
     answer = browser(owner).get(f"/jobs/{job.pk}")
@@ -200,7 +200,7 @@ def test_a_failed_job_tells_why(owner, organization, error, shown):
     assert "Failed" in text_of(answer)
 
 
-def test_the_log_comes_as_a_file(owner, organization):
+def test_log_can_be_downloaded(owner, organization):
     job = make_job(user=owner, organization=organization)
     answer = browser(owner).get(f"/jobs/{job.pk}/log.txt")
     assert answer["Content-Type"] == "text/plain; charset=utf-8"
@@ -208,11 +208,11 @@ def test_the_log_comes_as_a_file(owner, organization):
 
 
 # ---------------------------------------------------------------------- figures
-def test_figures_count_what_one_may_see(owner, organization, django_assert_num_queries):
+def test_figures_count_visible_jobs(owner, organization, django_assert_num_queries):
     member = make_user(organizations=(organization,))
     finish(make_job(user=member, organization=organization))
     finish(make_job(user=owner, organization=organization), error="broken")
-    for error in (None, "unreadable"):  # imports are no success of developers
+    for error in (None, "unreadable"):  # imports do not count as runs of developers
         make_version(user=owner, organization=organization, error=error)
     running = make_job(user=owner, organization=organization)
     claim(daemon_id=make_daemon().pk, tags=running.tags)
@@ -226,14 +226,14 @@ def test_figures_count_what_one_may_see(owner, organization, django_assert_num_q
     assert (own.running, own.waiting, own.succeeded, own.failed, own.users_today) == (0, 0, 1, 0, 1)
 
 
-def test_daemons_are_online_or_known():
+def test_figures_count_online_and_known_daemons():
     make_daemon()
     make_daemon(age_seconds=90)
     figures = daemon_figures()
     assert (figures.online, figures.known) == (1, 2)
 
 
-def test_nobody_and_nothing_is_no_division():
+def test_rates_without_jobs_do_not_divide_by_zero():
     organization = make_organization()
     figures = job_figures(Actor.of(make_user(organizations=(organization,))))
     assert figures.success_rate is None

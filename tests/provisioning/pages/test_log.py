@@ -1,4 +1,4 @@
-"""The log as pages show it: stages, their states and times; and as a text file."""
+"""The log on pages (stages, states, times) and as a text file."""
 
 import re
 
@@ -19,7 +19,7 @@ START = 1_800_000_000.0
 
 
 def written(*lines: tuple[str, str, LogLevel, float]) -> tuple[ProvisionerJob, Lease]:
-    """A running job with these lines: stage, output, level, seconds after the start."""
+    """Create a running job with these lines: stage, output, level, seconds after the start."""
     job = make_job()
     lease = claim(tags=job.tags)
     writing.append(
@@ -42,7 +42,7 @@ BROKEN = (Stage.PERSISTENT, "Broken", LogLevel.ERROR, 4.0)
 CLEANING = (Stage.CLEANING_UP, "", LogLevel.INFO, 5.0)
 
 
-def test_lines_stand_in_stages_without_the_lines_that_open_them():
+def test_stages_exclude_their_opening_lines():
     job, _ = written(SETTING_UP, UNPACKED, PLANNING, WARNED)
     shown = console(job)
     first, second = shown.stages
@@ -60,7 +60,7 @@ def test_a_running_job_is_followed_from_its_last_line():
     assert console(job).follow_url == ""
 
 
-def test_stages_to_come_are_named_while_it_runs_and_left_out_when_all_went_well():
+def test_expected_stages_are_shown_until_success():
     job, lease = written(SETTING_UP, PLANNING)
     assert [(stage.name, stage.state) for stage in console(job).rail] == [
         (Stage.SETTING_UP, "succeeded"),
@@ -79,14 +79,14 @@ def test_a_failed_job_failed_in_the_stage_with_the_error():
     assert shown.first_error == 3
 
 
-def test_so_does_a_stage_with_an_error_while_the_job_goes_on():
+def test_stage_with_an_error_fails_while_the_job_runs():
     job, _ = written(SETTING_UP, PLANNING, BROKEN)
     assert [(stage.state, stage.seconds) for stage in console(job).stages] == [("succeeded", 2.0), ("failed", None)]
     job, _ = written(SETTING_UP, PLANNING, BROKEN, CLEANING)
     assert [stage.state for stage in console(job).rail if stage.first] == ["succeeded", "failed", "running"]
 
 
-def test_without_an_error_in_its_log_it_failed_before_it_cleaned_up():
+def test_failed_job_without_error_lines_failed_before_cleanup():
     job, lease = written(SETTING_UP, CLEANING)
     jobs.fail(lease, "out of time")
     shown = console(job)
@@ -97,27 +97,27 @@ def test_without_an_error_in_its_log_it_failed_before_it_cleaned_up():
     ]
 
 
-def test_a_canceled_job_was_canceled_where_it_was():
+def test_canceled_job_was_canceled_in_its_last_stage():
     job, lease = written(SETTING_UP, PLANNING)
     jobs.cancel(job.pk)
     jobs.finish_canceled(lease)
     assert [stage.state for stage in console(job).stages] == ["succeeded", "canceled"]
 
 
-def test_a_job_without_lines_shows_what_is_to_come():
+def test_job_without_lines_shows_expected_stages():
     job = make_job()
     shown = console(job)
     assert (shown.stages, shown.count, shown.started_at) == ([], 0, None)
     assert {stage.state for stage in shown.rail} == {"waiting"}
 
 
-def test_a_log_costs_one_query(django_assert_num_queries):
+def test_log_takes_one_query(django_assert_num_queries):
     job, _ = written(SETTING_UP, UNPACKED, PLANNING, WARNED)
     with django_assert_num_queries(1):
         log_console(job, follow_url="", raw_url="")
 
 
-def test_of_a_very_long_log_the_end_is_shown():
+def test_very_long_log_shows_its_end():
     many = [(Stage.SETTING_UP, f"line {number}", LogLevel.DEBUG, 0.0) for number in range(LINES_SHOWN + 10)]
     job, _ = written(*many)
     shown = console(job)
@@ -128,14 +128,14 @@ def test_of_a_very_long_log_the_end_is_shown():
 
 @pytest.fixture
 def short_logs(monkeypatch):
-    """Of every log the last three lines are shown."""
+    """Pages show the last three lines of a log."""
     monkeypatch.setattr(log_module, "LINES_SHOWN", 3)
 
 
-def test_what_is_left_out_still_says_when_the_job_and_its_stages_began(short_logs, django_assert_num_queries):
+def test_omitted_lines_still_give_start_times(short_logs, django_assert_num_queries):
     worked = [(Stage.PERSISTENT, f"step {number}", LogLevel.INFO, 2.0 + number) for number in range(1, 6)]
     job, _ = written(SETTING_UP, UNPACKED, PLANNING, *worked, (Stage.CLEANING_UP, "", LogLevel.INFO, 9.0))
-    with django_assert_num_queries(1 + 2):  # the job; the lines, and the outline of what is left out
+    with django_assert_num_queries(1 + 2):  # the job; the lines, and the outline of the omitted lines
         shown = console(job)
     assert [(stage.name, stage.first, stage.seconds, stage.state) for stage in shown.stages] == [
         (Stage.SETTING_UP, 1, 2.0, "succeeded"),
@@ -148,7 +148,7 @@ def test_what_is_left_out_still_says_when_the_job_and_its_stages_began(short_log
     assert [stage.state for stage in shown.rail] == ["succeeded", "succeeded", "running"]
 
 
-def test_a_log_that_opens_with_a_line_of_its_own_counts_from_there(short_logs):
+def test_log_without_opening_line_starts_at_its_first_line(short_logs):
     noted = ("", "Written before any stage", LogLevel.WARN, 0.0)
     job, _ = written(noted, (Stage.SETTING_UP, "", LogLevel.INFO, 1.0), UNPACKED, WARNED, BROKEN)
     shown = console(job)
@@ -158,7 +158,7 @@ def test_a_log_that_opens_with_a_line_of_its_own_counts_from_there(short_logs):
     assert planning.first == 4, "a stage without an opening line begins with its first"
 
 
-def test_a_second_attempt_has_stages_of_its_own():
+def test_second_attempt_has_its_own_stages():
     job, _ = written(SETTING_UP, UNPACKED, PLANNING, SETTING_UP, UNPACKED)
     shown = console(job)
     assert [(stage.name, stage.first) for stage in shown.rail if stage.first] == [
@@ -174,7 +174,7 @@ def page_of(job: ProvisionerJob, **headers: str):
 
 
 @pytest.mark.parametrize(("lines", "said"), [(1, "1 line"), (2, "2 lines")])
-def test_lines_are_counted_once_without_those_that_open_stages(lines, said):
+def test_line_count_excludes_opening_lines(lines, said):
     job, _ = written(SETTING_UP, *[UNPACKED] * lines)
     page = page_of(job)
     assert f"Log {said} Find" in text_of(page)
@@ -183,7 +183,7 @@ def test_lines_are_counted_once_without_those_that_open_stages(lines, said):
     assert meta[1] == said
 
 
-def test_what_is_left_out_is_said_to_be(short_logs):
+def test_omitted_lines_are_mentioned(short_logs):
     job, _ = written(SETTING_UP, UNPACKED, PLANNING, WARNED, BROKEN)
     text = text_of(page_of(job))
     assert "The first line is in the log as text" in text
@@ -194,11 +194,11 @@ AGAIN = {"HX-Request": "true", "HX-Target": "job-facts"}
 
 
 def facts_of(job: ProvisionerJob, shown: str):
-    """What htmx gets in place of the facts of a page that shows this status."""
+    """Return the response to htmx for the facts of a page that shows this status."""
     return browser(job.initiator).get(f"/jobs/{job.pk}?shown={shown}", headers=AGAIN)
 
 
-def test_the_facts_of_a_job_are_asked_for_alone_until_it_has_ended():
+def test_job_facts_are_polled_until_the_job_ends():
     job = make_job()
     page = page_of(job).content.decode()
     assert f"""hx-get="/jobs/{job.pk}" hx-vals='{{"shown": "pending"}}' hx-trigger="every 3s\"""" in page
@@ -219,7 +219,7 @@ def test_the_facts_of_a_job_are_asked_for_alone_until_it_has_ended():
     assert "hx-trigger" not in part.content.decode()
 
 
-def test_a_job_that_was_lost_and_waits_again_is_shown_to():
+def test_lost_job_that_waits_again_updates_the_page():
     job = make_job()
     claim(tags=job.tags)
     jobs.requeue(job.pk, "ada took it away")
@@ -228,7 +228,7 @@ def test_a_job_that_was_lost_and_waits_again_is_shown_to():
     assert part["HX-Trigger"] == "job-started"
 
 
-def test_so_they_are_on_the_page_of_a_version(owner, organization):
+def test_job_facts_are_polled_on_version_pages(owner, organization):
     version = make_version(user=owner, organization=organization, name="next", finished=False)
     client = browser(owner)
     path = f"/versions/{version.pk}"
@@ -237,7 +237,7 @@ def test_so_they_are_on_the_page_of_a_version(owner, organization):
     assert text_of(part).startswith("Job Status Pending")
 
 
-def test_the_question_before_canceling_is_renewed_with_the_page():
+def test_cancel_question_matches_the_state_of_the_job():
     job = make_job()
     page = page_of(job).content.decode()
     assert 'hx-select-oob="#stages,#job-side,#job-dialogs"' in page

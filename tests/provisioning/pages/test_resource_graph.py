@@ -1,4 +1,4 @@
-"""The picture of what a workspace consists of."""
+"""The graph of the resources of a workspace."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -21,7 +21,7 @@ def drawn(*resources: base.Resource) -> ET.Element:
 
 
 def boxes(svg: ET.Element) -> dict[str, tuple[float, float]]:
-    """Titles of boxes with their left and top."""
+    """Return the titles of boxes with their left and top."""
     found = {}
     for node in svg.iter("g"):
         title, rect = node.find("title"), node.find("rect")
@@ -31,7 +31,7 @@ def boxes(svg: ET.Element) -> dict[str, tuple[float, float]]:
     return found
 
 
-def test_apps_hang_on_agents_and_agents_on_resources_from_left_to_right():
+def test_graph_goes_from_resources_to_agents_to_apps():
     apps = (base.App(slug="code"), base.App(slug="jupyter", display_name="JupyterLab"))
     agents = (
         base.Agent(name="main", apps=apps, operating_system="linux", architecture="amd64"),
@@ -55,10 +55,10 @@ def test_apps_hang_on_agents_and_agents_on_resources_from_left_to_right():
     assert owner[0] < agent[0] < app[0]
     assert app[1] < agent[1] < found["JupyterLab: app, for owner"][1]
     assert len(set(found.values())) == len(found)
-    assert len(svg.findall("path")) == 2 * 4  # a line and its head each
+    assert len(svg.findall("path")) == 2 * 4  # a line and an arrow head each
 
 
-def test_names_are_text_and_long_ones_are_cut():
+def test_names_in_the_graph_are_escaped_and_cut():
     hostile = "<script>alert(1)</script>"
     svg = drawn(base.Resource(name=hostile, type="x" * 60))
     [title] = boxes(svg)
@@ -68,7 +68,7 @@ def test_names_are_text_and_long_ones_are_cut():
     assert texts[0].startswith("<script>")
 
 
-def test_of_very_many_resources_those_with_agents_are_drawn():
+def test_resources_with_agents_are_drawn_first():
     many = [base.Resource(name=f"a-{number:03}", type="null_resource") for number in range(DRAWN_AT_MOST + 5)]
     holder = base.Resource(name="z-last", type="null_resource", agents=(base.Agent(name="main"),))
     found = boxes(drawn(*many, holder))
@@ -76,11 +76,11 @@ def test_of_very_many_resources_those_with_agents_are_drawn():
     assert "z-last: null_resource" in found
 
 
-def test_nothing_is_drawn_of_nothing():
+def test_graph_without_resources_is_empty():
     assert resource_graph([], "nothing") == ""
 
 
-def test_no_style_and_no_script_stand_in_the_picture():
+def test_graph_has_no_style_and_no_script():
     text = ET.tostring(drawn(base.Resource(name="a", type="b")), encoding="unicode")
     assert not re.search(r"style=|<script|on\w+=", text)
 

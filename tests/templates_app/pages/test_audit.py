@@ -1,4 +1,4 @@
-"""Events to a template, as its page tells it."""
+"""The audit tab of a template."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def web(owner, organization):
     return make_template(user=owner, organization=organization, name="web", description="old")
 
 
-def test_who_did_what_and_what_that_changed(owner, organization, web):
+def test_audit_tab_shows_actor_action_and_changes(owner, organization, web):
     actor = Actor.of(owner)
     mira = make_user("mira", organizations=(organization,))
     second = make_version(user=owner, organization=organization, template=web, name="second")
@@ -53,7 +53,7 @@ def test_rows_are_filtered_by_the_address(owner, organization, web):
     assert "archived" in text_of(client.get(f"{OWN}?action=nonsense"))
 
 
-def test_other_templates_are_left_out_and_nothing_is_said_in_words(owner, organization, web):
+def test_audit_tab_excludes_other_templates_and_explains_an_empty_log(owner, organization, web):
     other = make_template(user=owner, organization=organization, name="other")
     templates.update(Actor.of(owner), other, {"description": "elsewhere"})
     text = text_of(browser(owner).get(OWN))
@@ -61,7 +61,7 @@ def test_other_templates_are_left_out_and_nothing_is_said_in_words(owner, organi
     assert "elsewhere" not in text
 
 
-def test_the_page_exists_for_those_who_may_read_the_audit_log(organization, owner, web):
+def test_audit_tab_requires_permission(organization, owner, web):
     member = browser(make_user("mira", organizations=(organization,)))
     assert OWN not in member.get("/templates/acme/web").content.decode()
     assert member.get(OWN).status_code == 404

@@ -25,7 +25,7 @@ def with_files(version, owner, files):
 
 @pytest.fixture
 def versions(owner, organization):
-    """First, second and third of one template."""
+    """Three versions of one template."""
     template = make_template(user=owner, organization=organization, name="web", result=result("cpu"))
     first = template.active_version
     first.name = "first"
@@ -43,7 +43,7 @@ def page_of(user, version, query=""):
     return browser(user).get(f"/templates/acme/web/versions/{version.name}/changes{query}")
 
 
-def test_against_the_previous_version_by_default(owner, versions):
+def test_comparison_defaults_to_the_previous_version(owner, versions):
     answer = page_of(owner, versions[1])
     page, text = answer.content.decode(), text_of(answer)
     assert "against first" in text
@@ -55,7 +55,7 @@ def test_against_the_previous_version_by_default(owner, versions):
     assert "null_resource.box (start) Changed credits a day 0 now 4" in text
 
 
-def test_of_what_is_new_only_the_unusual_is_told(owner, versions):
+def test_added_items_show_unusual_values_only(owner, versions):
     ParameterSchema.objects.create(
         job_id=versions[1].job_id,
         index=0,
@@ -71,30 +71,30 @@ def test_of_what_is_new_only_the_unusual_is_told(owner, versions):
     assert "hunter2" not in text
 
 
-def test_against_any_other_version(owner, versions):
+def test_comparison_with_any_other_version(owner, versions):
     first, second, _ = versions
     text = text_of(page_of(owner, first, "?with=second"))
     assert "against second" in text
     assert "disk Removed" in text
     assert "The template has no version nonsense" in text_of(page_of(owner, second, "?with=nonsense"))
-    # Nothing of another version is compared with itself.
+    # A version is not compared with itself.
     assert "The template has no version second" in text_of(page_of(owner, second, "?with=second"))
 
 
-def test_a_first_version_and_one_without_a_template_have_nothing_to_compare_with(owner, organization, versions):
+def test_first_version_and_unattached_version_have_no_comparison(owner, organization, versions):
     assert "first is the first version of its template" in text_of(page_of(owner, versions[0]))
     lonely = make_version(user=owner, organization=organization)
     text = text_of(browser(owner).get(f"/versions/{lonely.pk}/changes"))
     assert f"{lonely.name} does not belong to a template yet" in text
 
 
-def test_of_a_failed_import_only_the_files_are_compared(owner, versions):
+def test_failed_import_compares_only_files(owner, versions):
     text = text_of(page_of(owner, versions[2]))
     assert "Known once both imports have succeeded: third Failed" in text
     assert "Removed" not in text.replace("Removed file", "")
 
 
-def test_whoever_may_not_read_the_source_sees_the_rest(organization, versions):
+def test_caller_without_source_access_sees_parameters_and_resources(organization, versions):
     member = make_user("mira", organizations=(organization,))
     text = text_of(page_of(member, versions[1]))
     assert "The source is visible to the user who uploaded it" in text
@@ -102,12 +102,12 @@ def test_whoever_may_not_read_the_source_sees_the_rest(organization, versions):
     assert "disk Added" in text
 
 
-def test_a_broken_archive_is_said(owner, versions):
+def test_broken_archive_is_reported(owner, versions):
     ProvisionerJob.objects.filter(pk=versions[0].job_id).update(file=make_file(owner, b"rubbish" * 200))
     assert "broken" in text_of(page_of(owner, versions[1]))
 
 
-def test_versions_lead_here(owner, versions):
+def test_versions_link_to_their_changes(owner, versions):
     page = browser(owner).get("/templates/acme/web/versions").content.decode()
     assert "/templates/acme/web/versions/second/changes" in page
     assert "/templates/acme/web/versions/second/changes" in page_of(owner, versions[1]).content.decode()

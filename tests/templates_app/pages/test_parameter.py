@@ -1,4 +1,4 @@
-"""What developers are asked for: the form, its check, and the dry run that it starts."""
+"""The form of parameters, its check, and the dry run that it starts."""
 
 import json
 
@@ -42,7 +42,7 @@ def variable(version, name="v", default="x", **fields):
 
 
 def answer(version, data, *, complete=True):
-    """The answer to the only field."""
+    """Return the answer to the only field."""
     query = QueryDict(mutable=True)
     for key, value in data.items():
         query.setlist(key, value if isinstance(value, list) else [value])
@@ -70,7 +70,7 @@ def answer(version, data, *, complete=True):
         ({}, "x" * 70_000, "The value is longer than 65536 characters."),
     ],
 )
-def test_values_of_rich_parameters_are_held_to_the_engine_s_rules(version, fields, value, error):
+def test_rich_parameter_values_follow_the_engine_rules(version, fields, value, error):
     rich(version, default_value="1", **fields)
     assert answer(version, {"parameter.x": value}).error == error
 
@@ -91,13 +91,13 @@ def test_values_of_rich_parameters_are_held_to_the_engine_s_rules(version, field
         ({"default_value": "a\nb"}, {"parameter.x": "a\r\nb"}, "a\nb"),
     ],
 )
-def test_what_a_browser_sends_becomes_the_engine_s_value(version, fields, data, value):
+def test_browser_input_becomes_the_engine_value(version, fields, data, value):
     rich(version, **fields)
     found = answer(version, data)
     assert (found.value, found.error) == (value, "")
 
 
-def test_any_number_of_slow_patterns_ends_in_time(version):
+def test_many_slow_patterns_stay_within_the_time_limit(version):
     for number in range(12):
         rich(version, f"p{number}", default_value="", validation_regex="^(a+)+$")
     query = QueryDict(mutable=True)
@@ -108,12 +108,12 @@ def test_any_number_of_slow_patterns_ends_in_time(version):
     ] * 12
 
 
-def test_an_unknown_choice_of_several_is_refused(version):
+def test_unknown_choice_is_rejected(version):
     rich(version, type="list(string)", default_value="[]", options=[{"name": "A", "value": "a"}])
     assert "not one of the options' values" in answer(version, {"parameter.x": ["a", "z"]}).error
 
 
-def test_what_is_required_is_only_missing_once_the_form_is_sent(version):
+def test_required_values_are_missing_only_after_submit(version):
     rich(version)
     assert answer(version, {"parameter.x": ""}, complete=False).error == ""
     assert answer(version, {"parameter.x": ""}).error == REQUIRED
@@ -128,12 +128,12 @@ def test_what_is_required_is_only_missing_once_the_form_is_sent(version):
         ({"validation_value_type": "number"}, "three", '"three" is not a number.'),
     ],
 )
-def test_values_of_variables_are_checked_as_far_as_that_can_be(version, fields, value, error):
+def test_variable_values_are_checked_where_possible(version, fields, value, error):
     variable(version, default="1", **fields)
     assert answer(version, {"variable.v": value}).error == error
 
 
-def test_only_variables_that_may_be_overridden_are_asked_for(version):
+def test_form_has_only_overridable_variables(version):
     variable(version, "open")
     variable(version, "closed", allow_override_source=False)
     variable(version, "closed_and_empty", None, allow_override_source=False)
@@ -155,7 +155,7 @@ def test_values_of_the_template_are_the_defaults(version):
 
 
 # ---------------------------------------------------------------------- the pages
-def test_the_form_shows_what_there_is_to_say(owner, version):
+def test_form_shows_descriptions_and_limits(owner, version):
     rich(
         version,
         "cpu",
@@ -190,18 +190,18 @@ def test_any_version_can_be_chosen(owner, organization, version):
     assert client.get(f"{OWN}/parameters?version=nonsense").status_code == 404
 
 
-def test_without_parameters_the_page_says_so(owner, version):
+def test_page_without_parameters_is_explained(owner, version):
     assert "all workspaces of this version are alike" in text_of(browser(owner).get(f"{OWN}/parameters"))
 
 
-def test_before_the_import_succeeds_nothing_is_asked(owner, organization, version):
+def test_form_is_hidden_until_the_import_succeeds(owner, organization, version):
     failed = make_version(user=owner, organization=organization, template=version.template, error="no")
     answer = browser(owner).get(f"{OWN}/versions/{failed.name}/parameters")
     assert "known once its import has succeeded" in text_of(answer)
     assert "Start a dry run" not in text_of(answer)
 
 
-def test_the_check_answers_errors_and_values(owner, version):
+def test_check_returns_errors_and_values(owner, version):
     rich(version, "cpu", "number", default_value="4", validation_max=8)
     variable(version, "token", None, redisplay_value=False)
     answer = browser(owner).post(
@@ -257,7 +257,7 @@ def test_a_dry_run_gets_the_values_that_differ(owner, version):
     assert "Cancel the dry run" in text
 
 
-def test_a_dry_run_is_not_offered_to_those_who_may_not(organization, version):
+def test_dry_run_is_offered_only_if_allowed(organization, version):
     outsider = make_user("otto", organizations=(make_organization("other"),), site_roles=("auditor",))
     answer = browser(outsider).get(f"{OWN}/parameters")
     assert answer.status_code == 200

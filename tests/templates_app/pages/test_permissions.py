@@ -1,4 +1,4 @@
-"""Who may use a template: the access list, and what comes of it."""
+"""The access list of a template, and the access in effect."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def in_effect(template):
 
 
 # ---------------------------------------------------------------------- in effect
-def test_what_lets_people_in(organization, owner, web):
+def test_access_list_shows_reasons_for_access(organization, owner, web):
     elsewhere = make_organization("other")
     make_user("tara", site_roles=("template-admin",))
     make_user("otto", site_roles=("auditor",))
@@ -48,7 +48,7 @@ def test_what_lets_people_in(organization, owner, web):
     }
 
 
-def test_everyone_are_the_members_and_the_strongest_reason_comes_first(organization, owner, web):
+def test_everyone_covers_members_and_strongest_reason_is_first(organization, owner, web):
     listed = make_user("lars", organizations=(organization,))
     TemplateAccess.objects.create(template=web, group_id=organization.pk, role=AccessRole.USE)
     TemplateAccess.objects.create(template=web, user=listed, role=AccessRole.ADMIN)
@@ -60,7 +60,7 @@ def test_everyone_are_the_members_and_the_strongest_reason_comes_first(organizat
     }
 
 
-def test_the_list_agrees_with_what_people_see(organization, owner, web):
+def test_access_in_effect_matches_visibility(organization, owner, web):
     users = [owner]
     group = Group.objects.create(organization=organization, name="contractors")
     for number, fields in enumerate(
@@ -87,7 +87,7 @@ def test_the_list_agrees_with_what_people_see(organization, owner, web):
 
 
 # ---------------------------------------------------------------------- the page
-def test_without_entries_the_page_says_who_is_left(owner, web):
+def test_empty_access_list_is_explained(owner, web):
     assert "only administrators can use the template" in text_of(browser(owner).get(OWN))
 
 
@@ -147,7 +147,7 @@ def test_a_mistyped_name_keeps_the_role(owner, web):
         (None, "king", "Select a valid choice."),
     ],
 )
-def test_what_is_wrong_with_a_group_is_said_in_its_form(organization, owner, web, group, role, text):
+def test_group_errors_are_shown_in_the_group_form(organization, owner, web, group, role, text):
     given = {"of-group-group": str(organization.pk) if group is None else group, "of-group-role": role}
     answer = browser(owner).post(f"{OWN}/change", given)
     assert answer.status_code == 400
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_a_group_is_said_in_its_form(organization, owner, web
     assert not TemplateAccess.objects.exists()
 
 
-def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(owner, web, monkeypatch):
+def test_page_with_form_errors_keeps_working_links(owner, web, monkeypatch):
     monkeypatch.setattr(permissions, "PAGE_SIZE", 1)
     make_user(site_roles=("owner",))
     page = browser(owner).post(f"{OWN}/change", {"username": "nobody", "role": "use"}).content.decode()
@@ -166,13 +166,13 @@ def test_a_form_with_a_mistake_stands_on_a_page_whose_parts_work(owner, web, mon
 
 
 @pytest.mark.parametrize(("name", "text"), [("nobody", "No such user"), ("", "required")])
-def test_an_unknown_name_is_said_beside_the_field(owner, web, name, text):
+def test_unknown_name_is_reported_at_the_field(owner, web, name, text):
     answer = browser(owner).post(f"{OWN}/change", {"username": name, "role": "use"})
     assert answer.status_code == 400
     assert text in text_of(answer)
 
 
-def test_nonsense_changes_nothing(owner, web):
+def test_invalid_input_changes_nothing(owner, web):
     client = browser(owner)
     for data, status in (
         ({}, 404),
@@ -183,7 +183,7 @@ def test_nonsense_changes_nothing(owner, web):
     assert not TemplateAccess.objects.exists()
 
 
-def test_people_are_searched_in_pages(organization, owner, web):
+def test_users_in_effect_are_searched_and_paged(organization, owner, web):
     TemplateAccess.objects.create(template=web, group_id=organization.pk, role=AccessRole.USE)
     people_ = [make_user(f"dev-{number:02}", organizations=(organization,)) for number in range(31)]
     client = browser(owner)
@@ -196,7 +196,7 @@ def test_people_are_searched_in_pages(organization, owner, web):
     assert "No user of that name" in text_of(client.get(f"{OWN}?q=zz"))
 
 
-def test_names_are_suggested_as_they_are_typed(organization, owner, web):
+def test_names_are_suggested_while_typing(organization, owner, web):
     make_user("mira", organizations=(organization,))
     make_user("omar", organizations=(organization,))
     client = browser(owner)
@@ -204,7 +204,7 @@ def test_names_are_suggested_as_they_are_typed(organization, owner, web):
     assert client.get("/people?username=").content.decode().strip() == ""
 
 
-def test_readers_look_and_change_nothing(organization, owner, web):
+def test_readers_cannot_change_the_access_list(organization, owner, web):
     member = make_user("mira", organizations=(organization,))
     TemplateAccess.objects.create(template=web, user=member, role=AccessRole.USE)
     client = browser(member)
@@ -218,14 +218,14 @@ def test_readers_look_and_change_nothing(organization, owner, web):
     assert TemplateAccess.objects.filter(user=member).exists()
 
 
-def test_whoever_shuts_themselves_out_is_told(organization, owner, web):
+def test_user_who_loses_access_is_redirected_with_a_message(organization, owner, web):
     mira = make_user("mira", organizations=(organization,))
     TemplateAccess.objects.create(template=web, user=mira, role=AccessRole.ADMIN)
     answer = browser(mira).post(f"{OWN}/change", {"user": str(mira.pk), "role": ""}, follow=True)
     assert "You no longer have access to web." in text_of(answer)
 
 
-def test_members_of_other_organizations_are_not_given_away(organization, web):
+def test_members_of_other_organizations_are_not_revealed(organization, web):
     admin = make_user("olga", organizations=(organization,), organization_roles=("organization-admin",))
     make_user("hidden", organizations=(make_organization("other"),))
     client = browser(admin)

@@ -1,4 +1,4 @@
-"""What workspaces of a version consist of."""
+"""The resources of workspaces of a version."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 OWN = "/templates/acme/web"
 
 
-def test_running_and_stopped_as_pictures_and_tables(owner, organization):
+def test_running_and_stopped_resources_have_graph_and_table(owner, organization):
     agent = base.Agent(name="main", apps=(base.App(slug="code"),), operating_system="linux", architecture="amd64")
     metadata = (base.ResourceMetadata("size", "10 GB"), base.ResourceMetadata("token", "", sensitive=True))
     home = base.Resource(name="home", type="docker_volume", metadata=metadata, daily_cost=2)
@@ -34,7 +34,7 @@ def test_running_and_stopped_as_pictures_and_tables(owner, organization):
     assert "invisible" not in text
 
 
-def test_nothing_is_said_in_words(owner, organization):
+def test_missing_resources_are_explained(owner, organization):
     make_template(user=owner, organization=organization, name="web")
     text = text_of(browser(owner).get(f"{OWN}/resources"))
     assert "A workspace of this version has no resources." in text
@@ -45,14 +45,14 @@ def test_nothing_is_said_in_words(owner, organization):
     ("count", "said"),
     [(1, "1 resource is hidden by the template."), (2, "2 resources are hidden by the template.")],
 )
-def test_what_is_hidden_is_counted(owner, organization, count, said):
+def test_hidden_resources_are_counted(owner, organization, count, said):
     hidden = tuple(base.Resource(name=f"r{number}", type="null_resource", hide=True) for number in range(count))
     found = base.ImportResult(start=base.PlanResult(resources=hidden), stop=base.PlanResult())
     make_template(user=owner, organization=organization, name="web", result=found)
     assert said in text_of(browser(owner).get(f"{OWN}/resources"))
 
 
-def test_before_the_import_succeeds_there_is_nothing_to_see(owner, organization):
+def test_resources_are_unknown_until_the_import_succeeds(owner, organization):
     template = make_template(user=owner, organization=organization, name="web")
     failed = make_version(user=owner, organization=organization, template=template, error="no")
     for path in (f"{OWN}/resources?version={failed.name}", f"{OWN}/versions/{failed.name}/resources"):

@@ -24,7 +24,7 @@ def web(owner, organization):
 
 
 # ---------------------------------------------------------------------- templates
-def test_settings_are_saved_and_a_new_name_is_a_new_address(owner, web):
+def test_settings_are_saved_and_a_new_name_changes_the_address(owner, web):
     answer = browser(owner).post(f"{OWN}/settings", GIVEN | {"name": "site"}, follow=True)
     assert answer.redirect_chain == [("/templates/acme/site/settings", 302)]
     assert "The settings are saved." in text_of(answer)
@@ -63,7 +63,7 @@ def test_an_unchecked_switch_is_off_and_an_untouched_time_is_kept(owner, web):
         ({"default_hours": "99999999999"}, "less than or equal"),
     ],
 )
-def test_what_will_not_do_is_said_at_its_field_and_nothing_is_lost(owner, organization, web, given, text):
+def test_invalid_settings_are_reported_and_input_is_kept(owner, organization, web, given, text):
     make_template(user=owner, organization=organization, name="taken")
     answer = browser(owner).post(f"{OWN}/settings", GIVEN | {"icon": "/icon/kept.png"} | given)
     assert answer.status_code in {400, 409}
@@ -72,7 +72,7 @@ def test_what_will_not_do_is_said_at_its_field_and_nothing_is_lost(owner, organi
     assert Template.objects.get(pk=web.pk).icon == ""
 
 
-def test_deleting_wants_the_name_typed(owner, web):
+def test_deleting_requires_typing_the_name(owner, web):
     client = browser(owner)
     answer = client.post(f"{OWN}/settings/delete", {"confirmation": "Web"})
     assert (answer.status_code, "Type web to delete it." in text_of(answer)) == (400, True)
@@ -83,7 +83,7 @@ def test_deleting_wants_the_name_typed(owner, web):
     assert client.get(OWN).status_code == 404
 
 
-def test_settings_are_for_those_who_may_change_the_template(member, web):
+def test_settings_require_permission(member, web):
     client = browser(member)
     assert "/settings" not in client.get(OWN).content.decode()
     assert client.get(f"{OWN}/settings").status_code == 403
@@ -107,7 +107,7 @@ def test_a_version_is_renamed_and_gets_a_message(owner, second):
     assert (second.name, second.message) == ("v2", "Better")
 
 
-def test_a_made_up_name_may_stay(owner, second):
+def test_generated_name_can_be_kept(owner, second):
     path = f"{OWN}/versions/brave_noether4/settings"
     assert browser(owner).post(path, {"name": "brave_noether4", "message": "Better"}).status_code == 302
     second.refresh_from_db()
@@ -115,7 +115,7 @@ def test_a_made_up_name_may_stay(owner, second):
 
 
 @pytest.mark.parametrize(("name", "text"), [("a b", "letters and digits"), ("", "required"), ("v1", "already in use")])
-def test_a_bad_name_of_a_version_is_said_at_its_field(owner, web, second, name, text):
+def test_invalid_version_name_is_reported_at_the_field(owner, web, second, name, text):
     TemplateVersion.objects.filter(pk=web.active_version_id).update(name="v1")
     answer = browser(owner).post(f"{OWN}/versions/brave_noether4/settings", {"name": name, "message": "kept"})
     assert answer.status_code in {400, 409}
@@ -123,7 +123,7 @@ def test_a_bad_name_of_a_version_is_said_at_its_field(owner, web, second, name, 
     assert "kept</textarea>" in answer.content.decode()
 
 
-def test_a_version_is_archived_and_taken_up_again(owner, second):
+def test_version_is_archived_and_unarchived(owner, second):
     client = browser(owner)
     path = f"{OWN}/versions/brave_noether4"
     answer = client.post(f"{path}/archive", follow=True)
@@ -136,7 +136,7 @@ def test_a_version_is_archived_and_taken_up_again(owner, second):
     assert not second.archived
 
 
-def test_the_active_version_stays(owner, web):
+def test_active_version_cannot_be_archived(owner, web):
     client = browser(owner)
     path = f"{OWN}/versions/{web.active_version.name}"
     assert "Promote another one before archiving it" in text_of(client.get(f"{path}/settings"))
@@ -150,7 +150,7 @@ def test_a_version_without_a_template_has_settings_too(owner, organization):
     assert browser(owner).post(path, {"name": "fresh", "message": ""})["Location"] == path
 
 
-def test_a_member_may_not_change_versions(member, second):
+def test_member_cannot_change_versions(member, second):
     client = browser(member)
     path = f"{OWN}/versions/brave_noether4"
     assert f"{path}/settings" not in client.get(path).content.decode()

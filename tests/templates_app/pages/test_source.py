@@ -1,4 +1,4 @@
-"""The files of a version, and of a starter, to be read."""
+"""The pages with the files of a version and of a starter."""
 
 import html
 import re
@@ -59,8 +59,8 @@ def test_another_file_is_named_by_the_address(owner, version):
     assert f'href="{OWN}/files?file=build%2FDockerfile#source"' in page
 
 
-def test_a_file_that_is_not_there_is_not_mistaken_for_another(owner, version):
-    """An error may name a file that was never uploaded, and its link a line: that of no other file."""
+def test_missing_file_is_reported(owner, version):
+    """An error can name a file that was not uploaded. Its link must not show a line of another file."""
     answer = browser(owner).get(f"{OWN}/files?file=gone.tf")
     assert "The archive has no file gone.tf" in text_of(answer)
     assert len(listed(answer.content.decode())) == 4
@@ -78,7 +78,7 @@ def test_a_file_that_is_not_there_is_not_mistaken_for_another(owner, version):
         (b"x" * (MAX_LINE_CHARACTERS + 1), f"Not shown: lines of more than {MAX_LINE_CHARACTERS} characters."),
     ],
 )
-def test_what_is_not_shown_is_said(owner, version, content, said):
+def test_reason_for_not_showing_a_file_is_given(owner, version, content, said):
     _imported_from(version, owner, {"main.tf": content})
     assert said in text_of(browser(owner).get(f"{OWN}/files"))
 
@@ -101,7 +101,7 @@ def test_long_files_come_in_blocks_of_a_hundred_lines(owner, version):
         ("# \u202ereversed\u2069\n\ttab", ["# ⟨U+202E⟩reversed⟨U+2069⟩", "\ttab"]),
     ],
 )
-def test_lines_are_those_of_terraform_and_nothing_in_them_is_hidden(text, lines):
+def test_lines_match_terraform_and_show_control_characters(text, lines):
     assert lines_of(text.encode()) == lines
 
 
@@ -116,7 +116,7 @@ def test_one_pass_finds_the_file_that_is_read_first_or_wanted(wanted, chosen):
     assert source.content == {"main.tf": b"m", "z.tf": b"z"}.get(chosen or "", b""), "a large file is not read"
 
 
-def test_too_much_is_not_read_for_a_page(owner, organization, version, monkeypatch):
+def test_too_large_archive_is_not_read(owner, organization, version, monkeypatch):
     client = browser(owner)
     monkeypatch.setattr(source, "MAX_FILES", 3)
     answer = client.get(f"{OWN}/files")
@@ -134,7 +134,7 @@ def test_too_much_is_not_read_for_a_page(owner, organization, version, monkeypat
     assert "Both have the same parameters." in text
 
 
-def test_an_archive_that_cannot_be_read_says_so(owner, version):
+def test_unreadable_archive_is_reported(owner, version):
     File.objects.update(data=b"broken" * 200)
     answer = browser(owner).get(f"{OWN}/files")
     assert (answer.status_code, 'role="alert"' in answer.content.decode()) == (200, True)
@@ -142,7 +142,7 @@ def test_an_archive_that_cannot_be_read_says_so(owner, version):
     assert "The archive is empty." in text_of(browser(owner).get(f"{OWN}/files"))
 
 
-def test_the_source_is_for_its_author_and_administrators(organization, owner, version):
+def test_source_is_visible_to_author_and_administrators(organization, owner, version):
     member = make_user("mira", organizations=(organization,))
     client = browser(member)
     assert "Files" not in text_of(client.get(OWN))
@@ -152,7 +152,7 @@ def test_the_source_is_for_its_author_and_administrators(organization, owner, ve
     assert client.get(f"{OWN}/files").status_code == 200
 
 
-def test_without_files_there_is_no_such_page(owner, version):
+def test_version_without_files_has_no_files_page(owner, version):
     ProvisionerJob.objects.update(file=None)
     client = browser(owner)
     assert f'href="{OWN}/files"' not in client.get(OWN).content.decode()
@@ -170,7 +170,7 @@ def test_without_files_there_is_no_such_page(owner, version):
         ("Error: see (https://example.com/a/main.tf:3)", None),
     ],
 )
-def test_an_error_leads_to_the_line_that_it_names(owner, organization, version, error, place):
+def test_error_links_to_its_source_line(owner, organization, version, error, place):
     bad = make_version(user=owner, organization=organization, template=version.template, name="bad", error=error)
     for page in ("/templates/acme/web/versions/bad", f"/jobs/{bad.job_id}"):
         answer = browser(owner).get(page)
@@ -185,7 +185,7 @@ def test_an_error_leads_to_the_line_that_it_names(owner, organization, version, 
         assert found[1] == f"/templates/acme/web/versions/bad/files?{urlencode({'file': file})}#L{line}"
 
 
-def test_a_job_leads_to_files_only_who_may_read_them(owner, organization, version):
+def test_job_links_to_files_only_if_readable(owner, organization, version):
     member = make_user("mira", organizations=(organization,))
     error = "Error: x\n\n  on main.tf line 2, in locals:"
     bad = make_version(user=member, organization=organization, template=version.template, name="bad", error=error)
@@ -197,7 +197,7 @@ def test_a_job_leads_to_files_only_who_may_read_them(owner, organization, versio
     assert "Open the line" not in browser(owner).get(f"/jobs/{bad.job_id}").content.decode()
 
 
-def test_problems_found_at_once_lead_to_their_lines(owner, organization, version):
+def test_preview_problems_link_to_their_lines(owner, organization, version):
     new = make_version(user=owner, organization=organization, name="next", template=version.template, finished=False)
     ProvisionerJob.objects.filter(pk=new.job_id).update(file=make_file(owner, tar_of({"main.tf": "\nvariable {"})))
     page = browser(owner).get("/templates/acme/web/versions/next").content.decode()

@@ -16,13 +16,13 @@ def web(owner, organization):
 
 
 # ---------------------------------------------------------------------- the list
-def test_without_templates_an_administrator_finds_starters(owner):
+def test_empty_list_offers_starters_to_administrators(owner):
     text = text_of(browser(owner).get("/templates"))
     assert "No templates yet" in text
     assert "Docker container" in text
 
 
-def test_without_templates_a_member_is_told_whom_to_ask(member):
+def test_empty_list_tells_members_to_ask_an_administrator(member):
     text = text_of(browser(member).get("/templates"))
     assert "No templates for you yet" in text
     assert "New template" not in text
@@ -50,13 +50,13 @@ def test_the_list_is_searched_and_filtered_by_the_address(owner, organization, w
     assert names("?q=nothing") == set()
 
 
-def test_a_search_that_makes_no_sense_is_explained(owner, web):
+def test_invalid_search_is_explained(owner, web):
     answer = browser(owner).get('/templates?q="open')
     assert answer.status_code == 200
     assert "is not closed" in text_of(answer)
 
 
-def test_htmx_gets_the_list_alone_and_the_back_button_the_page(owner, web):
+def test_htmx_request_returns_the_list_and_history_restore_the_page(owner, web):
     client = browser(owner)
     part = client.get("/templates?q=web", headers={"HX-Request": "true"})
     assert "<html" not in part.content.decode()
@@ -71,13 +71,13 @@ def test_htmx_gets_the_list_alone_and_the_back_button_the_page(owner, web):
     assert "HX-History-Restore-Request" in back["Vary"]
 
 
-def test_a_filter_is_sent_with_what_is_typed(owner, web):
+def test_filter_keeps_the_search_text(owner, web):
     page = browser(owner).get("/templates?show=failing&q=web").content.decode()
     form = page.partition('<form class="toolbar"')[2].partition("</form>")[0]
     assert 'id="q" name="q" type="search" autocomplete="off" value="web"' in form
     assert '<button name="show" value="failing" aria-current="true">Import failing</button>' in form
     assert '<button name="show" value="all">All</button>' in form
-    # What Enter sends, and what a search while typing adds.
+    # The parameters that Enter sends, and those that a search while typing adds.
     assert form.index('name="show" value="failing" tabindex="-1"') < form.index('name="show" value="active"')
     assert """hx-vals='{"show": "failing"}'""" in form
 
@@ -90,7 +90,7 @@ def test_a_deleted_template_has_no_page(owner, web):
 
 
 # ---------------------------------------------------------------------- the overview
-def test_names_are_found_in_any_case_and_short_addresses_lead_on(owner, web):
+def test_names_ignore_case_and_short_addresses_redirect(owner, web):
     client = browser(owner)
     assert client.get("/templates/ACME/Web").status_code == 200
     assert client.get("/templates/web")["Location"] == "/templates/acme/web"
@@ -121,7 +121,7 @@ def test_the_readme_of_the_active_version_is_shown(owner, web):
     assert "name: x" not in page
 
 
-def test_what_workspaces_consist_of_and_what_developers_are_asked_is_on_the_overview(owner, organization):
+def test_overview_shows_resources_and_parameters(owner, organization):
     box = base.Resource(name="box", type="docker_container", daily_cost=10)
     hidden = base.Resource(name="licence", type="null_resource", hide=True, daily_cost=5)
     asked = (base.RichParameter(name="region", type="string", default_value="eu"),)
@@ -143,7 +143,7 @@ def test_what_workspaces_consist_of_and_what_developers_are_asked_is_on_the_over
     assert page.count("button primary") == 1, "uploading a version"
 
 
-def test_what_a_member_may_not_do_is_not_offered(member, owner, organization, web):
+def test_forbidden_actions_are_not_offered_to_members(member, owner, organization, web):
     make_version(user=owner, organization=organization, template=web, name="next")
     client = browser(member)
     page = client.get("/templates/acme/web").content.decode()
@@ -157,7 +157,7 @@ def test_what_a_member_may_not_do_is_not_offered(member, owner, organization, we
 
 
 # ---------------------------------------------------------------------- promoting
-def test_promoting_says_the_consequence_and_asks(owner, organization, web):
+def test_promoting_asks_and_names_the_consequences(owner, organization, web):
     before = web.active_version.name
     version = make_version(user=owner, organization=organization, template=web, name="next")
     client = browser(owner)
@@ -172,18 +172,18 @@ def test_promoting_says_the_consequence_and_asks(owner, organization, web):
     assert f"Roll back to {before}?" in back
 
 
-def test_a_failed_version_cannot_be_promoted_by_the_page(owner, organization, web):
+def test_failed_version_cannot_be_promoted(owner, organization, web):
     make_version(user=owner, organization=organization, template=web, name="bad", error="no")
     text = text_of(browser(owner).get("/templates/acme/web/versions/bad/promote"))
     assert "bad cannot be made active" in text
 
 
-def test_the_active_version_is_active_already(owner, web):
+def test_active_version_is_not_promoted_again(owner, web):
     text = text_of(browser(owner).get(f"/templates/acme/web/versions/{web.active_version.name}/promote"))
     assert "is already the active version" in text
 
 
-def test_all_versions_come_in_pages(owner, organization, web):
+def test_versions_are_paged(owner, organization, web):
     for number in range(31):
         make_version(user=owner, organization=organization, template=web, name=f"v{number}")
     client = browser(owner)

@@ -1,4 +1,4 @@
-"""Pages of versions: their import and what can be done next; new versions, retries, naming a template."""
+"""Pages of versions: imports and actions; new versions, retries, naming a template."""
 
 import html
 import re
@@ -38,14 +38,14 @@ def upload(content: bytes | None = None, name: str = "web.tar") -> SimpleUploade
         ({"error": "no"}, {"Retry the import", "Download the files"}),
     ],
 )
-def test_the_state_decides_what_is_offered(owner, organization, web, fields, offered):
+def test_offered_actions_depend_on_the_state(owner, organization, web, fields, offered):
     make_version(user=owner, organization=organization, template=web, name="next", **fields)
     text = text_of(browser(owner).get("/templates/acme/web/versions/next"))
     actions = {"Cancel the import", "Promote", "Retry the import", "Download the files"}
     assert {action for action in actions if action in text} == offered
 
 
-def test_a_member_may_only_look(organization, owner, web):
+def test_member_can_only_read(organization, owner, web):
     make_version(user=owner, organization=organization, template=web, name="next", finished=False)
     client = browser(make_user(organizations=(organization,)))
     answer = client.get("/templates/acme/web/versions/next")
@@ -73,7 +73,7 @@ def test_an_import_is_canceled_after_a_question(owner, organization, web):
     assert version.job.status == "canceled"
 
 
-def test_the_error_and_the_way_to_it_are_shown(owner, organization, web):
+def test_error_is_shown_with_a_link_to_the_log_line(owner, organization, web):
     make_version(
         user=owner, organization=organization, template=web, name="bad", error="Unsupported attribute\nmain.tf 3"
     )
@@ -117,14 +117,14 @@ def test_an_upload_is_imported_and_then_named(owner):
         ({"starter": "hello", "tags": "gpu"}, "does not have the form key=value"),
     ],
 )
-def test_what_cannot_be_imported_is_said_in_the_form(owner, given, text):
+def test_invalid_uploads_are_reported_in_the_form(owner, given, text):
     answer = browser(owner).post("/templates/new", given)
     assert answer.status_code >= 400
     assert text in text_of(answer)
     assert not TemplateVersion.objects.exists()
 
 
-def test_a_script_gets_the_same_as_json(owner):
+def test_script_gets_json(owner):
     client = browser(owner)
     headers = {"accept": "application/json"}
     refused = client.post("/templates/new", {}, headers=headers).json()
@@ -153,24 +153,24 @@ def test_uploads_have_a_limit_of_size_and_rate(owner, settings):
     assert client.post("/templates/new", {"file": upload()}).status_code == 429
 
 
-def test_strangers_cannot_send_large_bodies(settings):
+def test_large_bodies_require_a_session(settings):
     make_user()
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1024
     client = Client(enforce_csrf_checks=True)
-    client.get("/login")  # gives a token: without one, nothing is read at all
+    client.get("/login")  # sets the CSRF cookie; without it the body is not read
     answer = client.post("/templates/new", {"file": upload(bytes(200_000))})
     assert answer.status_code == 413
     assert not File.objects.exists()
 
 
-def test_a_taken_name_is_said_at_its_field(owner, organization, web):
+def test_name_in_use_is_reported_at_the_field(owner, organization, web):
     version = make_version(user=owner, organization=organization, name="next")
     answer = browser(owner).post(f"/versions/{version.pk}/template", {"name": "WEB"})
     assert answer.status_code == 400
     assert "already in use" in text_of(answer)
 
 
-def test_a_new_version_leaves_the_active_one(owner, web):
+def test_new_version_does_not_change_the_active_one(owner, web):
     client = browser(owner)
     assert f"developers get {web.active_version.name} until" in text_of(client.get("/templates/acme/web/versions/new"))
     answer = client.post("/templates/acme/web/versions/new", {"file": upload()})
@@ -190,7 +190,7 @@ def test_a_name_is_suggested(file, name):
 
 
 # ---------------------------------------------------------------------- retrying
-def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
+def test_retry_uses_the_same_files_and_new_values(owner, organization, web):
     schemas = (ParameterSchema(name="region", description="Where it runs"), ParameterSchema("token", sensitive=True))
     old = make_version(
         user=owner,
@@ -215,10 +215,10 @@ def test_a_retry_takes_the_same_files_and_new_values(owner, organization, web):
     assert [(value.name, value.source_value) for value in values] == [("region", "eu"), ("token", "s3cr3t")]
 
 
-def test_a_retry_that_is_refused_keeps_what_was_typed(owner, organization, web, monkeypatch):
+def test_rejected_retry_keeps_the_input(owner, organization, web, monkeypatch):
     schemas = (ParameterSchema(name="region"), ParameterSchema(name="token"))
     make_version(user=owner, organization=organization, template=web, name="bad", schemas=schemas, error="no")
-    monkeypatch.setattr(versions, "random_name", lambda: "bad")  # every name that is tried is taken
+    monkeypatch.setattr(versions, "random_name", lambda: "bad")  # every generated name is in use
     given = {"value-region": "eu", "value-token": "s3cr3t"}
     answer = browser(owner).post("/templates/acme/web/versions/bad/retry", given)
     assert answer.status_code == 409
@@ -239,7 +239,7 @@ def test_a_retry_that_is_refused_keeps_what_was_typed(owner, organization, web, 
         ("cancel", {"error": "no"}),
     ],
 )
-def test_what_the_state_rules_out_does_not_exist(owner, organization, web, action, fields):
+def test_actions_excluded_by_the_state_answer_404(owner, organization, web, action, fields):
     make_version(user=owner, organization=organization, template=web, name="next", **fields)
     client = browser(owner)
     address = f"/templates/acme/web/versions/next/{action}"
@@ -256,7 +256,7 @@ def test_an_import_that_is_being_canceled_is_not_canceled_again(owner, organizat
     assert client.get("/templates/acme/web/versions/next/cancel").status_code == 404
 
 
-def test_the_names_of_a_starter_outlive_an_import_that_failed(owner):
+def test_starter_names_survive_a_failed_import(owner):
     client = browser(owner)
     address = client.post("/templates/new", {"starter": "docker"})["Location"]
     version = TemplateVersion.objects.get()
