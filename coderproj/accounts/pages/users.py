@@ -79,7 +79,7 @@ USER_LIST = Listing[User](
     Column("Site roles", role_tags, ("site_roles",)),
     Column("Status", lambda user: status(user.status, chip=True), ("status",)),
     Column("Last seen", lambda user: cells.ago_or_never(user.last_seen_at), ("last_seen_at",), "number"),
-    Column("Since", lambda user: ago(user.created_at), ("created_at",), "number muted not-on-phones"),
+    Column("Created", lambda user: ago(user.created_at), ("created_at",), "number muted not-on-phones"),
 )
 
 
