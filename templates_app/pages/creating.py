@@ -271,9 +271,7 @@ class CreateTemplate(VersionSection):
         if form.is_valid():
             try:
                 template = templates.create(
-                    self.actor,
-                    version.organization,
-                    templates.NewTemplate(version_id=version.pk, **form.cleaned_data),
+                    self.actor, version.organization, version_id=version.pk, fields=form.cleaned_data
                 )
             except DomainError as error:
                 form.show_error(error)

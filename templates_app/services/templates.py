@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,20 +18,6 @@ from templates_app.models import AccessRole, Template, TemplateAccess, TemplateV
 from templates_app.services import access
 
 
-@dataclass(frozen=True, slots=True)
-class NewTemplate:
-    """A template to create from a version without one. ``default_ttl_ms`` 0 means no automatic stop."""
-
-    name: str
-    version_id: uuid.UUID
-    display_name: str = ""
-    description: str = ""
-    icon: str = ""
-    default_ttl_ms: int = 0
-    allow_user_cancel_workspace_jobs: bool = True
-    values: Sequence[parameters.GivenValue] = ()
-
-
 class UnknownVersion(NotFound):
     message = "Template version not found."
 
@@ -40,37 +25,40 @@ class UnknownVersion(NotFound):
         super().__init__(problems=(Problem(field, f"Template version {version_id} does not exist."),))
 
 
-def create(actor: Actor, organization: Organization, new: NewTemplate) -> Template:
-    """Create a template from a version. Every member of the organization may use it.
+def create(
+    actor: Actor,
+    organization: Organization,
+    *,
+    version_id: uuid.UUID,
+    fields: dict[str, Any],
+    values: Sequence[parameters.GivenValue] = (),
+) -> Template:
+    """Create a template from a version without one. Every member of the organization may use it.
 
+    The keys of ``fields`` are field names of the template: its ``name``, and those that differ from their defaults.
     Raises Conflict for a taken name, NotFound on ``template_version_id`` for an unknown version, and Invalid for a
     version of another template.
     """
     access.authorize_in_organization(actor, Action.CREATE, organization)
     with audit.record(actor, AuditAction.CREATE) as entry:
-        if _name_taken(organization.pk, new.name):
-            raise Conflict.taken("template", new.name)
+        if _name_taken(organization.pk, fields["name"]):
+            raise Conflict.taken("template", fields["name"])
         version = (
             TemplateVersion.objects.visible(actor)
             .select_for_update(of=("self",))
             .select_related("job")
-            .filter(pk=new.version_id, organization=organization)
+            .filter(pk=version_id, organization=organization)
             .first()
         )
         if version is None:
-            raise UnknownVersion(new.version_id, "template_version_id")
+            raise UnknownVersion(version_id, "template_version_id")
         if version.template_id is not None:
             raise Invalid.field("template_version_id", "This version already belongs to a template.")
         template = Template(
+            **fields,
             organization=organization,
-            name=new.name,
-            display_name=new.display_name,
-            description=new.description,
-            icon=new.icon,
             provisioner=version.job.provisioner,
             active_version=version,
-            default_ttl_ms=new.default_ttl_ms,
-            allow_user_cancel_workspace_jobs=new.allow_user_cancel_workspace_jobs,
             created_by_id=actor.id,
         )
         _save_named(template)
@@ -79,7 +67,7 @@ def create(actor: Actor, organization: Organization, new: NewTemplate) -> Templa
             version.save(update_fields=["template", "updated_at"])
             attached.after = version
         TemplateAccess.objects.create(template=template, group_id=organization.pk, role=AccessRole.USE)
-        parameters.store(ParameterScope.TEMPLATE, template.pk, new.values)
+        parameters.store(ParameterScope.TEMPLATE, template.pk, values)
         entry.after, entry.status_code = template, 201
     return template
 

@@ -120,20 +120,8 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
         found = self.find_organization()
         access.authorize_in_organization(self.actor, Action.CREATE, found)
         body = self.read_body()
-        template = templates.create(
-            self.actor,
-            found,
-            templates.NewTemplate(
-                name=body["name"],
-                version_id=body["template_version_id"],
-                display_name=body["display_name"],
-                description=body["description"],
-                icon=body["icon"],
-                default_ttl_ms=body["default_ttl_ms"],
-                allow_user_cancel_workspace_jobs=body["allow_user_cancel_workspace_jobs"],
-                values=given_values(body["parameter_values"]),
-            ),
-        )
+        version_id, values = body.pop("template_version_id"), given_values(body.pop("parameter_values"))
+        template = templates.create(self.actor, found, version_id=version_id, fields=body, values=values)
         return self.respond(for_answer(template), status=template_created_status(self.dialect))
 
     @extend_schema(operation_id="organization_template")

@@ -124,7 +124,7 @@ class Command(ActingCommand):
         if version.job.status != JobStatus.SUCCEEDED:
             raise CommandError(f"The import {version.job.status}: {version.job.error}", returncode=JOB_FAILED)
         if template is None:
-            template = templates.create(actor, organization, templates.NewTemplate(name=name, version_id=version.pk))
+            template = templates.create(actor, organization, version_id=version.pk, fields={"name": name})
             self.write(f"Created template {name} with active version {version.name}.")
         elif options["activate"]:
             templates.promote(actor, template, version.pk)
