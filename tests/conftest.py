@@ -17,7 +17,7 @@ SLOW = (
     "test_demo_runs_only_on_a_server_of_this_installation",
     "test_nothing_stored_runs_on_any_page",
     "test_start_stop_and_restart_on_one_port",
-    "test_odd_values_in_every_field_of_every_body",
+    "test_odd_values_in_any_field_cause_no_failure",
 )
 
 

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.management import get_commands
 
 from coderproj.api.permissions import Public, SignedIn
+from tests.conftest import SLOW
 from tests.routes import PARAMETER, api_routes
 
 ROOT = Path(__file__).parent.parent
@@ -73,3 +74,9 @@ def test_every_setting_is_documented_once():
     documented = LINE.findall((ROOT / "docs" / "operating.md").read_text())
     assert len(read) > 25
     assert sorted(documented) == sorted(read | READ_ELSEWHERE)
+
+
+# ---------------------------------------------------------------------- tests
+@pytest.mark.parametrize("name", SLOW)
+def test_every_slow_test_exists(name):
+    assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
