@@ -22,6 +22,7 @@ def results(deployment) -> dict[str, str]:
     cli = CommandLine(deployment.url, deployment.token)
     cli.templates_create("existing", ARCHIVE)
     cli.close()
+    # The script imports dotenv (python-dotenv), which its package does not declare.
     script = distribution("coder-api").locate_file("tests/test_core.py")
     process = subprocess.run(
         (sys.executable, "-W", "ignore", str(script), "-v"),

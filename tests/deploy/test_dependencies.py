@@ -22,6 +22,7 @@ USED_BY_NAME = {
     "import-linter": ("deploy/check.sh", "importlinter"),
     "mypy": ("deploy/check.sh", "-m mypy"),
     "pip-audit": ("Makefile", "-m pip_audit"),
+    "python-dotenv": ("tests/contract/test_coder_api.py", "python-dotenv"),
     "ruff": ("deploy/check.sh", "-m ruff"),
     "uv": ("Makefile", "-m uv"),
     "uvloop": ("coderproj/**/server.py", "uvicorn"),  # uvicorn chooses it if it is installed
