@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -118,15 +119,8 @@ class TemplateSettings(TemplateSection):
         return self.show("templates_app/template_settings.html", self.frame("Settings") | context, status=status)
 
     def _initial(self) -> dict[str, Any]:
-        template = self.template
-        return {
-            "name": template.name,
-            "display_name": template.display_name,
-            "description": template.description,
-            "icon": template.icon,
-            "default_hours": hours_of(template),
-            "allow_user_cancel_workspace_jobs": template.allow_user_cancel_workspace_jobs,
-        }
+        stored = model_to_dict(self.template, TemplateForm.base_fields)
+        return stored | {"default_hours": hours_of(self.template)}
 
 
 class DeleteTemplate(TemplateSettings):
