@@ -10,3 +10,4 @@ class CoderprojConfig(AppConfig):
     def ready(self) -> None:
         from coderproj import checks  # noqa: F401 - registers the deploy checks
         from coderproj.base import lookups  # noqa: F401 - registers the lookups
+        from coderproj.reads import checks as reads_checks  # noqa: F401 - registers the check of compiled reads

@@ -9,6 +9,7 @@ class TemplatesConfig(AppConfig):
     contributions = {
         "audit_names": "templates_app.pages.audit_names.NAMES",
         "audit_policies": "templates_app.audit_policies.POLICIES",
+        "compiled_reads": "templates_app.reads.READS",
         "group_reach": "templates_app.pages.group_reach.FINDERS",
         "job_kinds": "templates_app.job_kinds.KINDS",
         "job_subjects": "templates_app.job_subjects.SUBJECTS",

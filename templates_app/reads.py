@@ -10,7 +10,7 @@ from coderproj.accounts.serializers.users import user_context
 from coderproj.identity.actor import Actor
 from coderproj.identity.organizations import organization_named
 from coderproj.reads.compiled import FinalRead, Read
-from coderproj.reads.json_sql import json_list, json_object
+from coderproj.reads.serializers import json_list, json_object
 from provisioning.log.reading import PageOfLog
 from provisioning.models import ParameterSchema, WorkspaceResource
 from provisioning.serializers.jobs import ParameterSchemaSerializer, ResourceSerializer
@@ -121,8 +121,23 @@ VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
 VERSION = Read(_version)
 JOB_OF_VERSION = Read(_job_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
-# What an import found and wrote does not change after its end: its lease is gone.
+# The results of an import never change after its end, because no lease allows it.
 LOG_OF_VERSION = FinalRead(_log_of_version, visible=JOB_OF_VERSION)
 RESOURCES = FinalRead(_resources, visible=JOB_OF_VERSION)
 SCHEMA = FinalRead(_schema, visible=JOB_OF_VERSION)
 RICH_PARAMETERS = FinalRead(_rich_parameters, visible=JOB_OF_VERSION)
+
+# Compiled by a system check (``reads.checks``).
+READS = [
+    TEMPLATE,
+    TEMPLATE_BY_NAME,
+    TEMPLATES_OF_ORGANIZATION,
+    VERSIONS_OF_TEMPLATE,
+    VERSION,
+    JOB_OF_VERSION,
+    VERSION_OF_TEMPLATE,
+    LOG_OF_VERSION,
+    RESOURCES,
+    SCHEMA,
+    RICH_PARAMETERS,
+]

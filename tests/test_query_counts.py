@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from coderproj.api.permissions import Public, SignedIn
-from coderproj.reads.kept import KEPT_ANSWERS
+from coderproj.reads.answer_cache import ANSWER_CACHE
 from tests.api import ApiClient
 from tests.routes import Route, api_routes
 from tests.shared_setup import computed_once
@@ -35,7 +35,7 @@ def queries_of(world: World, route: Route) -> list[str]:
     path = world.path(route.pattern)
     answer = api.get(path)
     assert answer.status_code == 200, answer.raw
-    KEPT_ANSWERS.clear()  # a cached answer would hide the queries
+    ANSWER_CACHE.clear()  # a cached answer would hide the queries
     with CaptureQueriesContext(connection) as captured:
         api.get(path)
     return [query["sql"] for query in captured.captured_queries]

@@ -8,8 +8,11 @@ from rest_framework import serializers
 
 from coderproj.base.identifiers import NIL, parse_uuid
 from coderproj.base.times import moment_text
+from coderproj.reads.fields import compiles_to, leaves_out_absent
+from coderproj.reads.json_sql import Timestamp
 
 
+@compiles_to(Timestamp, models.DateTimeField)
 class MomentField(serializers.DateTimeField):
     """A time in a response, formatted by ``moment_text``."""
 
@@ -17,6 +20,7 @@ class MomentField(serializers.DateTimeField):
         return moment_text(value)
 
 
+@leaves_out_absent
 class AnswerSerializer(serializers.ModelSerializer[models.Model]):
     """Describes a response. Fields have the order of the documented structures.
 

@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 KINDS = {
     "audit_names": "coderproj.accounts.pages.events.AuditNames",
     "audit_policies": "coderproj.identity.audit.Policy",
+    "compiled_reads": "coderproj.reads.compiled.Read",
     "group_reach": "(actor, group) -> Sequence[coderproj.accounts.pages.reach.Reachable]",
     "job_kinds": "provisioning.protocol.kinds.JobKind; the module must not import Django",
     "job_subjects": "provisioning.queue.subjects.SubjectSource",

@@ -36,20 +36,20 @@ SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
 """
 
 
-# The same with all of it as one text, by which it is recognized.
-REMEMBERED_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
-# As many actors are remembered at most; the one that was remembered first goes first.
-MEMORY = 4096
+# The same, and all of it as one text: an actor is unchanged while the text is equal.
+ACTOR_WITH_FACTS_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
+# The maximum number of cached actors; the oldest entry is removed first.
+CACHED_ACTORS = 4096
 
 
-# By statement, its parameters with those that follow from the actor.
+# By statement: its parameters, of which those that follow from the actor have their values.
 Parameters = dict[object, list[bytes | None]]
 
 
 @dataclass(slots=True)
 class Proof:
-    """``facts``: all that ACTOR_SQL found, as one text. ``given``: a statement of this request has found the same.
-    ``parameters`` are those that statements have made of these facts already."""
+    """``facts``: the row of ACTOR_SQL as one text. ``given``: a statement of this request has found the same facts.
+    ``parameters`` are those that statements have computed from these facts."""
 
     facts: str
     parameters: Parameters = field(default_factory=dict)
@@ -57,11 +57,11 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class RememberedActor(Actor):
-    """The actor that a token had at an earlier request, not yet to be trusted.
+class CachedActor(Actor):
+    """The actor of a token as an earlier request found it, not yet trusted.
 
-    Every statement of a ``compiled.Read`` for it finds a row only while ``proof.facts`` are still true, so that a
-    revoked key, a suspended user or a changed role counts at once. Nothing may be answered before ``proof.given``.
+    Every statement of a ``compiled.Read`` for it returns a row only while ``proof.facts`` are still true, so that a
+    revoked key, a suspended user or a changed role takes effect at once. No answer may be sent before ``proof.given``.
     It has no ``client``: such reads are not audited.
     """
 
@@ -69,9 +69,9 @@ class RememberedActor(Actor):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What is remembered of a token's actor: the times decide whether it may be used without a look at the key, which
-    is to be touched from ``touch_at`` on."""
+class CacheEntry:
+    """The cached actor of a token. The times decide whether the entry may be used without reading the key, whose use
+    must be noted from ``touch_at`` on."""
 
     actor: Actor
     facts: str
@@ -80,29 +80,29 @@ class Memory:
     parameters: Parameters
 
 
-class Memories:
+class ActorCache:
     """Actors by the SHA-256 of their token, for one process. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._memories: FIFOCache[bytes, Memory] = FIFOCache(MEMORY)
+        self._entries: FIFOCache[bytes, CacheEntry] = FIFOCache(CACHED_ACTORS)
         self._lock = threading.Lock()
 
-    def get(self, token: str) -> Memory | None:
+    def get(self, token: str) -> CacheEntry | None:
         try:
-            return self._memories[_digest(token)]  # without the lock: a FIFO cache does not change when it is read
+            return self._entries[_digest(token)]  # without the lock: a FIFO cache does not change when it is read
         except KeyError:
             return None
 
-    def put(self, token: str, memory: Memory) -> None:
+    def put(self, token: str, entry: CacheEntry) -> None:
         with self._lock:
-            self._memories[_digest(token)] = memory
+            self._entries[_digest(token)] = entry
 
     def clear(self) -> None:
         with self._lock:
-            self._memories.clear()
+            self._entries.clear()
 
 
-memories = Memories()
+actor_cache = ActorCache()
 
 
 def carried_token(request: HttpRequest) -> tuple[str, bool]:
@@ -132,7 +132,7 @@ def actor_for_token(token: str, client: Client) -> Actor:
     token."""
     key_id, secret = parse_token(token)
     with connection.cursor() as cursor:
-        cursor.execute(REMEMBERED_SQL, [key_id])
+        cursor.execute(ACTOR_WITH_FACTS_SQL, [key_id])
         row = cursor.fetchone()
     now = datetime.now(UTC)
     # Compare for an unknown id as well, so that both cases take the same time.
@@ -174,9 +174,9 @@ def actor_for_token(token: str, client: Client) -> Actor:
         client=client,
     )
     if last_used is not None:
-        known = memories.get(token)
+        known = actor_cache.get(token)
         parameters = known.parameters if known is not None and known.facts == facts else {}
-        memories.put(token, Memory(actor, facts, expires_at, touch_at, parameters))
+        actor_cache.put(token, CacheEntry(actor, facts, expires_at, touch_at, parameters))
     return actor
 
 
@@ -186,18 +186,18 @@ def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:
     return uuid.UUID(organization), frozenset(roles.split(",")) if roles else frozenset()
 
 
-def remembered_actor(request: HttpRequest) -> RememberedActor | None:
-    """The actor that the request's token had at its last use; None when that is unknown, or when its key has expired
-    or is to be touched."""
+def cached_actor(request: HttpRequest) -> CachedActor | None:
+    """The actor of the request's token as its last use found it; None when it is not cached, or when the key has
+    expired or its use must be noted."""
     token, _ = carried_token(request)
-    memory = memories.get(token) if token else None
-    if memory is None:
+    entry = actor_cache.get(token) if token else None
+    if entry is None:
         return None
     now = datetime.now(UTC)
-    if memory.expires_at <= now or memory.touch_at <= now:
+    if entry.expires_at <= now or entry.touch_at <= now:
         return None
-    actor = memory.actor
-    return RememberedActor(
+    actor = entry.actor
+    return CachedActor(
         id=actor.id,
         username=actor.username,
         email=actor.email,
@@ -206,7 +206,7 @@ def remembered_actor(request: HttpRequest) -> RememberedActor | None:
         group_ids=actor.group_ids,
         scope=actor.scope,
         key_id=actor.key_id,
-        proof=Proof(memory.facts, memory.parameters),
+        proof=Proof(entry.facts, entry.parameters),
     )
 
 

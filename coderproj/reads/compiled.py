@@ -1,15 +1,15 @@
-"""Reads that are one prepared statement, in which PostgreSQL builds the answer and sees to who may have it.
+"""Reads that are one prepared statement, in which PostgreSQL builds the answer and enforces access.
 
-A ``Read`` is a queryset function with an expression of ``json_sql``. It is compiled for each *shape* of its arguments
-(which of them are None, and the actor's site roles, on which the WHERE depends): no ORM and no serializer on the way.
+A ``Read`` is a queryset function with an expression of ``reads.serializers``. It is compiled for each *shape* of its
+arguments (which of them are None, and the actor's site roles, on which the WHERE depends), so that a request runs
+neither the ORM nor a serializer.
 
-For a remembered actor (``authentication.RememberedActor``) the same statement also proves that the actor is still who
-they were: it finds a row only if the key, the user, the memberships and the groups read now, in the same snapshot, are
-what is remembered, to the letter. So nothing of an actor is trusted for longer than a request, and authentication
-costs no query of its own.
+For a cached actor (``authentication.CachedActor``) the same statement also proves that the actor is unchanged: it
+returns a row only if the key, the user, the memberships and the groups, read in the same snapshot, are exactly what is
+cached. So nothing about an actor is trusted for longer than a request, and authentication needs no query of its own.
 
-A ``FinalRead`` is of what does not change any more: it is made once, and later only the proof and the right to see it
-are asked for.
+A ``FinalRead`` reads what never changes again: its answer is built once, and later statements only check the proof and
+the right to see it.
 """
 
 import uuid
@@ -26,22 +26,22 @@ from coderproj.base.errors import NotFound
 from coderproj.base.json_text import JSON_CONTENT_TYPE
 from coderproj.database.prepared import Prepared, as_text
 from coderproj.identity.actor import Actor
-from coderproj.identity.authentication import ACTOR_SQL, RememberedActor
-from coderproj.reads.kept import KEPT_ANSWERS
+from coderproj.identity.authentication import ACTOR_SQL, CachedActor
+from coderproj.reads.answer_cache import ANSWER_CACHE
 
-# Where the value of a parameter comes from: it follows from the actor, or is the argument of that index.
+# Where the value of a parameter comes from: a function of the actor, or the index of an argument.
 Source = Callable[[Actor], Any] | int
 Rows = Callable[..., QuerySet[Any, Any]]
 
-# The read's own statement goes in where the comment is. Its parameters stand between the key's id and what the actor is
-# remembered by.
+# The read's own statement replaces the comment. Its parameters are between the key's id and the cached facts.
 PROVEN_SQL = (
     f"SELECT answer_.* FROM ({ACTOR_SQL}) actor_ CROSS JOIN LATERAL (/* read */) answer_ WHERE actor_::text = %s"  # noqa: S608
 )
 
 
 class Marks:
-    """Stand-ins for arguments while a statement is compiled: each is unique, and found again among its parameters."""
+    """Placeholders for arguments while a statement is compiled. Each is unique, so that it can be found among the
+    statement's parameters."""
 
     def __init__(self) -> None:
         self.sources: dict[Any, Source] = {}
@@ -56,7 +56,8 @@ class Marks:
         return frozenset({self.of_id(source)})
 
     def of_argument(self, index: int, value: Any) -> Any:
-        """A stand-in of the argument's type. Django writes the numbers of LIMIT and OFFSET into the text."""
+        """A placeholder of the argument's type. Django writes the numbers of LIMIT and OFFSET into the text. Raises
+        TypeError."""
         match value:
             case None:
                 return None
@@ -78,7 +79,7 @@ class Marks:
 
 
 class MarkedActor(Actor):
-    """An actor whose ids are marks; scope and site roles are real, for the WHERE depends on them."""
+    """An actor whose ids are marks. Scope and site roles are real, because the WHERE depends on them."""
 
     __slots__ = ("marks",)
     marks: Marks
@@ -102,14 +103,14 @@ class MarkedActor(Actor):
 
 
 class Statement:
-    """SQL with, for each parameter, where its value comes from, or None for what is always sent."""
+    """SQL and, for each parameter, where its value comes from: None for a constant."""
 
     def __init__(self, sql: str, parameters: Sequence[Any], sources: Sequence[Source | None]) -> None:
         pairs = list(zip(parameters, sources, strict=True))
         self._constant = [as_text(value) if source is None else None for value, source in pairs]
         self._of_actor = [(place, source) for place, source in enumerate(sources) if callable(source)]
         self._of_arguments = [(place, source) for place, source in enumerate(sources) if isinstance(source, int)]
-        # Numbers that a request gives may be larger than those they were compiled with.
+        # A request's numbers can be larger than those that the statement was compiled with.
         examples = [int(value) if isinstance(value, int) and source is not None else value for value, source in pairs]
         self._prepared = Prepared(sql, examples)
 
@@ -117,20 +118,20 @@ class Statement:
         return self._prepared.first_row(self.parameters(actor, arguments))
 
     def parameters(self, actor: Actor, arguments: tuple[Any, ...]) -> list[bytes | None]:
-        """All parameters as texts. What follows from a remembered actor is kept with what is remembered: working it
-        out took longer than sending the statement."""
-        kept = actor.proof.parameters if isinstance(actor, RememberedActor) else {}
-        values = kept.get(self)
+        """All parameters as texts. Those that follow from a cached actor are cached with it: computing them took
+        longer than sending the statement."""
+        cached = actor.proof.parameters if isinstance(actor, CachedActor) else {}
+        values = cached.get(self)
         if values is None:
-            others = list(kept.values())  # at once: other threads may add to it
-            values = kept[self] = self._from_actor(actor, shared={text: text for other in others for text in other})
+            others = list(cached.values())  # a copy: other threads can add to it
+            values = cached[self] = self._from_actor(actor, shared={text: text for other in others for text in other})
         values = values.copy()
         for place, index in self._of_arguments:
             values[place] = as_text(arguments[index])
         return values
 
     def _from_actor(self, actor: Actor, shared: Mapping[bytes | None, bytes | None]) -> list[bytes | None]:
-        """Parameters without those of arguments. Most statements have the same texts: they are in memory once."""
+        """Parameters without those of arguments. Texts that most statements share are stored once."""
         values = self._constant.copy()
         for place, source in self._of_actor:
             text = as_text(source(actor))
@@ -140,27 +141,31 @@ class Statement:
 
 @dataclass(slots=True)
 class Read:
-    """One compiled read. ``rows(actor, *arguments)`` returns a queryset ``values_list`` of expressions, the first of
-    which is the JSON of the answer; the others are facts that the view decides by."""
+    """One compiled read. ``rows(actor, *arguments)`` returns a queryset ``values_list`` of expressions: the first is
+    the JSON of the answer, the others are facts for the view's decisions.
+
+    Every read is listed in the ``READS`` of its app, which ``contributions`` names as ``compiled_reads``: a system
+    check compiles them all (``reads.checks``). For that, the arguments of ``rows`` are annotated with their types.
+    """
 
     rows: Rows
     statements: dict[tuple[Any, ...], Statement] = field(default_factory=dict)
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
-        """The first row: JSON as bytes, then the other columns. Raises NotFound when there is none, or when a
-        remembered actor is no longer the same."""
-        proven = isinstance(actor, RememberedActor)
+        """The first row: JSON as bytes, then the other columns. Raises NotFound when there is none, or when a cached
+        actor has changed."""
+        proven = isinstance(actor, CachedActor)
         shape = (proven, actor.scope, actor.site_roles, *map(type, arguments))
         statement = self.statements.get(shape)
         if statement is None:
             try:
-                statement = self.statements[shape] = self._compile(actor, arguments, proven=proven)
+                statement = self.statements[shape] = self.compile(actor, arguments, proven=proven)
             except EmptyResultSet:  # an actor of this kind sees nothing
                 raise NotFound from None
         row = statement.row(actor, arguments)
         if row is None:
             raise NotFound
-        if isinstance(actor, RememberedActor):
+        if isinstance(actor, CachedActor):
             actor.proof.given = True
         return row
 
@@ -168,11 +173,13 @@ class Read:
         """The JSON of the first row as an answer. Raises NotFound."""
         return json_answer(self.row(actor, *arguments)[0])
 
-    def _compile(self, actor: Actor, arguments: tuple[Any, ...], *, proven: bool) -> Statement:
+    def compile(self, actor: Actor, arguments: tuple[Any, ...], *, proven: bool) -> Statement:
+        """The statement for actors and arguments of this shape; needs no database. Raises EmptyResultSet for actors
+        that see nothing; TypeError and Django's FieldError for what cannot be compiled."""
         marks = Marks()
         marked = [marks.of_argument(index, value) for index, value in enumerate(arguments)]
         query = self.rows(MarkedActor(actor, marks), *marked).query
-        query.clear_ordering()  # there is one row; sorting it would copy the answer
+        query.clear_ordering()  # one row needs no sorting, which would copy the answer
         sql, parameters = query.sql_with_params()
         sources = [_source(marks, parameter) for parameter in parameters]
         values = list(parameters)
@@ -186,33 +193,33 @@ class Read:
                     values.insert(before, int(number))
         if proven:
             sql = PROVEN_SQL.replace("/* read */", sql)
-            sources = [_key_id, *sources, _remembered]
+            sources = [_key_id, *sources, _cached_facts]
             values = ["", *values, ""]
         return Statement(sql, values, sources)
 
 
 @dataclass(slots=True)
 class FinalRead(Read):
-    """A read of what will never change again, and is the same for whoever may see it, once its last column says so.
+    """A read of what never changes again, and is the same for every actor who may see it, once its last column is true.
 
-    From then on the row is kept in memory, and ``visible``, a read with the first argument, says who may have it. Parts
-    of it, for which there are further arguments that are not None, are read each time.
+    From then on the row is cached, and ``visible``, a read with the first argument alone, checks that the actor may see
+    it. Parts, for which further arguments are not None, are read each time.
     """
 
     visible: Read = field(kw_only=True)
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
-        thing, *bounds = arguments
-        if not KEPT_ANSWERS.limit or any(bound is not None for bound in bounds):
-            return Read.row(self, actor, *arguments)  # ``super()`` does not know the class that ``slots`` makes
-        key = (self.rows, thing.int)  # the hash of a UUID is made in Python
-        kept = KEPT_ANSWERS.get(key)
-        if kept is not None:
-            self.visible.row(actor, thing)
-            return kept
+        subject, *bounds = arguments
+        if not ANSWER_CACHE.limit or any(bound is not None for bound in bounds):
+            return Read.row(self, actor, *arguments)  # ``slots`` makes another class, which ``super()`` does not know
+        key = (self.rows, subject.int)  # the hash of a UUID is computed in Python
+        cached = ANSWER_CACHE.get(key)
+        if cached is not None:
+            self.visible.row(actor, subject)
+            return cached
         row = Read.row(self, actor, *arguments)
         if row[-1]:
-            KEPT_ANSWERS.keep(key, row)
+            ANSWER_CACHE.put(key, row)
         return row
 
 
@@ -220,13 +227,13 @@ def _key_id(actor: Actor) -> str:
     return actor.key_id
 
 
-def _remembered(actor: Actor) -> str:
-    assert isinstance(actor, RememberedActor)
+def _cached_facts(actor: Actor) -> str:
+    assert isinstance(actor, CachedActor)
     return actor.proof.facts
 
 
 def _source(marks: Marks, parameter: Any) -> Source | None:
-    """Where the value of a parameter comes from; None for one that is always the same."""
+    """Where the value of a parameter comes from; None for a constant."""
     key = parameter[0] if isinstance(parameter, list) and len(parameter) == 1 else parameter
     try:
         return marks.sources.get(key)

@@ -38,10 +38,12 @@ An example. Of this serializer ::
 With ``Meta.omit_absent`` a member that may be NULL is ``',"age":' || …`` instead: NULL as a whole, and ``concat``
 leaves it out; so does a text of ``Meta.omit_empty`` that is empty. ``prefix`` is what leads from the query's rows to
 the serializer's: ``""`` here, and ``pet__`` where a ``VisitSerializer`` has ``pet = PetSerializer()``.
+
+Only serializers and fields on the allow-list of ``reads.fields`` are compiled; others raise TypeError.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.db.models import (
@@ -51,9 +53,6 @@ from django.db.models import (
     ForeignKey,
     Func,
     IntegerField,
-    Model,
-    OuterRef,
-    QuerySet,
     Subquery,
     TextField,
     UUIDField,
@@ -61,28 +60,43 @@ from django.db.models import (
 )
 from django.db.models.expressions import Col
 from django.db.models.sql.constants import LOUTER
-from rest_framework import serializers
 
 from coderproj.base.json_text import to_json
+from coderproj.reads.fields import (
+    Columns,
+    unsupported,
+)
 
 
 class Json(Func):
-    """An expression whose value is JSON text: it goes into an object as it is."""
+    """An expression whose value is JSON text, which is written into an object unchanged."""
 
     output_field = TextField()
 
 
 class JsonObject(Json):
-    """One JSON object of named expressions, put together by ``concat``.
+    """One JSON object of named expressions, joined by ``concat``.
 
-    How a value is written follows from its field: texts are escaped, ids quoted, numbers as they are. ``concat`` skips
+    The type of a value decides how it is written: texts are escaped, ids quoted, numbers unchanged. ``concat`` skips
     NULL: with ``omit_absent`` a member without a value is left out (the first one always has a value), else it is
     ``null``. An empty text of ``omit_empty`` is left out, too. Building text is several times cheaper than
     ``row_to_json`` with ``json_strip_nulls``.
+
+    ``owner`` is the serializer's name for errors; ``columns`` has, by key, the kinds of columns that a member may read.
     """
 
-    def __init__(self, members: dict[str, Any], *, omit_absent: bool = False, omit_empty: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        members: dict[str, Any],
+        *,
+        owner: str = "an object",
+        columns: Mapping[str, Columns] | None = None,
+        omit_absent: bool = False,
+        omit_empty: Collection[str] = (),
+    ) -> None:
         self.keys = list(members)
+        self.owner = owner
+        self.columns = columns or {}
         self.omit_absent = omit_absent
         self.omit_empty = omit_empty
         super().__init__(*members.values())
@@ -93,7 +107,7 @@ class JsonObject(Json):
         return text.sql(), text.parameters
 
     def add_to(self, text: "_Concatenation", compiler: Any) -> None:
-        """An object within an object is written into the same text, not put together by itself first."""
+        """Write the object into ``text``. A nested object shares the text of the outer one."""
         for key, expression in zip(self.keys, self.source_expressions, strict=True):
             is_first = key == self.keys[0]
             # Names come from serializers, never from a request.
@@ -103,9 +117,13 @@ class JsonObject(Json):
                 expression.add_to(text, compiler)
                 continue
             sql, parameters = compiler.compile(expression)
-            before, written, after = _written(expression, sql)
+            self._require_columns(key, expression)
+            try:
+                before, written, after = _written(expression, sql)
+            except TypeError as error:
+                raise unsupported(self.owner, key, str(error)) from None
             if is_first and (key in self.omit_empty or (self.omit_absent and _may_be_null(expression, compiler))):
-                raise TypeError(f"the first member, {key!r}, may be absent: nothing could follow it")
+                raise unsupported(self.owner, key, "the first member may be absent: nothing could follow it")
             if key in self.omit_empty:
                 escaped = _joined(name, text_sql(f"({sql})::text"), "")
                 text.add(f"CASE ({sql})::text WHEN '' THEN NULL ELSE {escaped} END", [*parameters, *parameters])
@@ -120,11 +138,22 @@ class JsonObject(Json):
                 text.add(f"coalesce({_joined(before, written, after)}, 'null')", parameters)
         text.add_text("}")
 
+    def _require_columns(self, key: str, expression: Any) -> None:
+        """Raise TypeError if the serializer field and the column hold different types, which would be written
+        differently."""
+        allowed = self.columns.get(key)
+        if allowed is None:
+            return
+        column = expression.source_expressions[0] if isinstance(expression, Timestamp | StoredJson) else expression
+        if not isinstance(column.output_field, allowed):
+            names = ", ".join(kind.__name__ for kind in allowed)
+            raise unsupported(self.owner, key, f"it reads a {type(column.output_field).__name__}, not {names}")
+
 
 class _Concatenation:
     """The arguments of ``concat``: constant text, adjacent pieces of it joined, and expressions."""
 
-    LIMIT = 90  # PostgreSQL takes 100 arguments
+    LIMIT = 90  # PostgreSQL accepts 100 arguments
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -152,14 +181,14 @@ class _Concatenation:
 
 
 def _written(expression: Any, sql: str) -> tuple[str, str, str]:
-    """What comes before the value, the value as ``concat`` takes it, what comes after it. Raises TypeError."""
+    """The text before a value, the value as an argument of ``concat``, the text after it. Raises TypeError."""
     match expression:
         case Json() | JsonList() | Constant():
             return "", sql, ""
         case Timestamp():
             return '"', sql, MOMENT_END + '"'
     match expression.output_field:
-        case UUIDField() | ForeignKey():  # foreign keys of ours hold UUIDs
+        case UUIDField() | ForeignKey():  # the foreign keys of compiled models hold UUIDs
             return '"', sql, '"'
         case IntegerField():
             return "", sql, ""
@@ -170,33 +199,33 @@ def _written(expression: Any, sql: str) -> tuple[str, str, str]:
     raise TypeError(f"do not know how to write a {type(expression.output_field).__name__} as JSON")
 
 
-# Comparing a text with so many known ones still takes less than an escape.
+# Comparing a text with this many known ones is still cheaper than escaping it.
 MOST_KNOWN = 6
 PLAIN_WORD = re.compile(r"[\w-]*", re.ASCII)
 
 
 def _known(field: "CharField[Any, Any] | TextField[Any, Any]") -> list[str]:
-    """What a column of text is likely to hold: one of its choices, or nothing."""
+    """The likely values of a text column: its choices, and the empty text where it may be blank."""
     choices = [str(word) for word, _ in field.flatchoices]
     words = [*([""] if field.blank else []), *(choices if len(choices) <= MOST_KNOWN else [])]
-    # A collation might find two spellings equal.
+    # With a collation, two spellings could be equal.
     return [word for word in words if PLAIN_WORD.fullmatch(word) and field.db_collation is None]
 
 
 def text_sql(text: str, known: Iterable[str] = ()) -> str:
-    """SQL for a text as JSON. These texts, which need no escapes, are known: that takes a third of an escape."""
+    """SQL for a text as JSON. ``known`` are likely texts without escapes: finding one costs a third of an escape."""
     words = "".join(f""" WHEN '{word}' THEN '"{word}"'::json""" for word in known)
     return f"CASE {text}{words} ELSE to_json({text}) END" if words else f"to_json({text})"
 
 
 def _joined(before: str, sql: str, after: str) -> str:
-    """The pieces as one text, NULL when the value is."""
+    """The pieces as one text, which is NULL if the value is."""
     pieces = (f"'{before}'" if before else "", f"({sql})::text", f"'{after}'" if after else "")
     return " || ".join(piece for piece in pieces if piece)
 
 
 def _may_be_null(expression: Any, compiler: Any) -> bool:
-    """Whether a value may be NULL, as far as one can tell: a column that may not be, of a row that must be there."""
+    """False only for a column that is not NULL, of a row that an inner join requires."""
     if isinstance(expression, Timestamp | StoredJson):
         (expression,) = expression.source_expressions
     elif isinstance(expression, Json | JsonList | Value):
@@ -215,19 +244,19 @@ class JsonList(Subquery):
 
 
 class ShortJsonList(JsonList):
-    """The same for a few rows within each of many: 3 % less for a version's resources, 4 % more for a list of 1,000."""
+    """The same for a few rows within each of many: 3 % cheaper for a version's resources, 4 % dearer for a list of
+    1,000."""
 
     template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
 
 
 class StoredJson(Json):
-    """A JSON column without the blanks that PostgreSQL puts into it. Nulls within it are left out: none of ours has
-    any."""
+    """A JSON column without PostgreSQL's blanks. Nulls within it are left out: no stored value has any."""
 
     template = "json_strip_nulls((%(expressions)s)::json)::text"
-    # What a column that is seldom filled mostly holds, by its default: it needs no parsing.
+    # By a column's default: its most frequent value, which needs no parsing.
     EMPTY: ClassVar[dict[Any, str]] = {list: "[]", dict: "{}"}
-    EMPTY_TEXT = ""  # what to write for it; blank: itself
+    EMPTY_TEXT = ""  # written instead of it; blank: itself
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         sql, parameters = super().as_sql(compiler, connection, **extra)
@@ -240,13 +269,13 @@ class StoredJson(Json):
 
 
 class FilledJson(StoredJson):
-    """The same, ``null`` instead of an empty object."""
+    """The same, with ``null`` instead of an empty object."""
 
     EMPTY_TEXT = "null"
 
 
 class StoredObjects(Json):
-    """A JSON column that holds a list of objects, with these members in this order: ``jsonb`` has one of its own."""
+    """A JSON column with a list of objects, whose members are written in this order: ``jsonb`` has its own order."""
 
     template = (
         "(SELECT concat('[', string_agg(concat({members}), ',' ORDER BY place_), ']')"
@@ -273,7 +302,7 @@ class Constant(Value):
         return f"{sql}::text", list(parameters)
 
 
-# What follows ``moment_sql``: among the constant texts it costs nothing.
+# The text after ``moment_sql``. Joined to other constant texts, it costs nothing.
 MOMENT_END = "Z"
 
 
@@ -288,48 +317,3 @@ class Timestamp(Func):
 
     template = moment_sql("%(expressions)s")
     output_field = TextField()
-
-
-def json_object(serializer: serializers.BaseSerializer[Any], prefix: str = "") -> JsonObject:
-    """The expression that builds what ``serializer`` answers, of the row that ``prefix`` (``job__``) leads to."""
-    members: dict[str, Any] = {}
-    for name, serializer_field in serializer.fields.items():  # type: ignore[attr-defined]
-        members[name] = _member(serializer, name, serializer_field, prefix)
-    meta = getattr(serializer, "Meta", None)
-    return JsonObject(
-        members, omit_absent=getattr(meta, "omit_absent", False), omit_empty=getattr(meta, "omit_empty", ())
-    )
-
-
-def _member(serializer: Any, name: str, member: Any, prefix: str) -> Any:
-    twin = getattr(serializer, f"sql_{name}", None)
-    if twin is not None:
-        return twin(prefix)
-    source = (member.source or name).replace(".", "__")
-    if isinstance(member, serializers.ListSerializer):
-        return _related_list(serializer.Meta.model, member, source, prefix)
-    if isinstance(member, serializers.BaseSerializer):
-        return json_object(member, prefix if source == "*" else f"{prefix}{source}__")
-    if isinstance(member, serializers.SerializerMethodField):
-        raise TypeError(f"{type(serializer).__name__}.{name} needs sql_{name}(prefix)")
-    if isinstance(member, serializers.DateTimeField):
-        return Timestamp(F(prefix + source))
-    if isinstance(member, serializers.JSONField):
-        return StoredJson(F(prefix + source))
-    return F(prefix + source)
-
-
-def _related_list(
-    model: type[Model], member: serializers.ListSerializer[Any], source: str, prefix: str
-) -> ShortJsonList:
-    relation: Any = model._meta.get_field(source)
-    child = relation.related_model
-    rows = child._default_manager.filter(**{relation.field.name: OuterRef(f"{prefix}pk")})
-    serializer: Any = member.child
-    order = getattr(serializer.Meta, "list_order", ("pk",))
-    return ShortJsonList(rows.order_by(*order).values_list(json_object(serializer), flat=True))
-
-
-def json_list(rows: QuerySet[Any], serializer: Any) -> JsonList:
-    """The rows, in their order, each as the serializer writes it."""
-    return JsonList(rows.values_list(json_object(serializer), flat=True))

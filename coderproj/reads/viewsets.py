@@ -14,7 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from coderproj.base import filtering
 from coderproj.base.errors import DomainError
-from coderproj.identity.authentication import remembered_actor
+from coderproj.identity.authentication import cached_actor
 from coderproj.reads.compiled import Read, json_answer
 from coderproj.web.bridge import WEBSOCKET
 
@@ -58,7 +58,7 @@ class CompiledReads(GenericViewSet[Any]):
         self.action = action = self.action_map.get("get", "")
         if action not in self.compiled_reads or request.META.get(WEBSOCKET) or self.is_filtered():
             return None
-        actor = remembered_actor(request)
+        actor = cached_actor(request)
         if actor is None or any("\0" in value for value in kwargs.values()):
             return None
         self.args, self.kwargs = args, kwargs

@@ -15,6 +15,7 @@ import uvicorn
 from django.conf import settings
 from django.core import signals
 from django.core.cache import close_caches
+from django.core.checks import run_checks
 from django.db import close_old_connections, reset_queries
 
 from coderproj.web import addresses
@@ -31,6 +32,8 @@ KEEP_ALIVE_SECONDS = 75
 # Seconds for running requests to finish when the server stops.
 GRACE_SECONDS = 10
 STARTUP_SECONDS = 30.0
+# Tags of the system checks that must pass before the server answers. They need no database.
+START_CHECKS = ("compiled_reads",)
 
 
 class Server(uvicorn.Server):
@@ -135,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=settings.PORT)
     options = parser.parse_args(arguments)
+    if errors := [message for message in run_checks(tags=START_CHECKS) if message.is_serious()]:
+        sys.exit("\n".join(map(str, errors)))
     disconnect_idle_receivers()
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from coderproj.identity.models import ApiKey
-from coderproj.reads.kept import ENTRY_BYTES, KeptAnswers
+from coderproj.reads.answer_cache import ENTRY_BYTES, AnswerCache
 from provisioning.engine.base import LogLevel, LogLine, LogSource
 from provisioning.log import writing
 from provisioning.log.reading import PAGE_LINES
@@ -139,20 +139,20 @@ def test_a_long_log_is_complete_when_its_first_page_is_cached(admin, organizatio
 
 def test_least_recently_used_answers_are_evicted():
     size = 10 + ENTRY_BYTES
-    kept = KeptAnswers(8 * size)
+    cache = AnswerCache(8 * size)
     for name in "abcdefgh":
-        kept.keep(name, (bytes(10), True))
-    assert kept.get("a") == (bytes(10), True)
-    kept.keep("i", (bytes(10), True))
-    assert [name for name in "abcdefghi" if kept.get(name) is None] == ["b"]
-    kept.clear()
-    assert kept.get("a") is None
+        cache.put(name, (bytes(10), True))
+    assert cache.get("a") == (bytes(10), True)
+    cache.put("i", (bytes(10), True))
+    assert [name for name in "abcdefghi" if cache.get(name) is None] == ["b"]
+    cache.clear()
+    assert cache.get("a") is None
 
 
-def test_large_answers_are_not_cached_and_nothing_is_without_capacity():
-    kept = KeptAnswers(8 * ENTRY_BYTES + 80)
-    kept.keep("large", (bytes(11), True))
-    assert kept.get("large") is None
-    nothing = KeptAnswers(0)
-    nothing.keep("small", (b"[]", True))
+def test_large_answers_are_not_cached_and_none_without_room():
+    cache = AnswerCache(8 * ENTRY_BYTES + 80)
+    cache.put("large", (bytes(11), True))
+    assert cache.get("large") is None
+    nothing = AnswerCache(0)
+    nothing.put("small", (b"[]", True))
     assert nothing.get("small") is None

@@ -158,13 +158,13 @@ def test_the_fast_path_answers_with_the_same_headers(world, name, settings):
     organization, admin, template = world
     path, _ = READS[name](organization, template)
     api = ApiClient(admin)
-    long, short = api.get(path), api.get(path)
+    regular, fast = api.get(path), api.get(path)
     changing = {"X-Coder-Request-Id", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    assert {k: v for k, v in long.headers.items() if k not in changing} == {
-        k: v for k, v in short.headers.items() if k not in changing
+    assert {k: v for k, v in regular.headers.items() if k not in changing} == {
+        k: v for k, v in fast.headers.items() if k not in changing
     }
-    assert set(long.headers) == set(short.headers)
-    assert int(short.headers["X-RateLimit-Remaining"]) == int(long.headers["X-RateLimit-Remaining"]) - 1
+    assert set(regular.headers) == set(fast.headers)
+    assert int(fast.headers["X-RateLimit-Remaining"]) == int(regular.headers["X-RateLimit-Remaining"]) - 1
 
 
 @pytest.mark.parametrize("roles", [[], ["owner"], ["auditor", "template-admin"], ["auditor", "no such role"]])

@@ -11,7 +11,8 @@ from django.db.models.functions import Cast, Concat, NullIf
 from coderproj.api.serializers import MomentField
 from coderproj.base.times import moment_text
 from coderproj.identity.models import Organization, User
-from coderproj.reads.json_sql import JsonObject, StoredJson, Timestamp, json_list
+from coderproj.reads.json_sql import JsonObject, StoredJson, Timestamp
+from coderproj.reads.serializers import json_list
 from provisioning.models import ProvisionerJob
 from provisioning.serializers.jobs import ProvisionerJobSerializer
 from templates_app.models import TemplateVersion

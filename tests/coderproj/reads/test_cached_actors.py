@@ -1,4 +1,4 @@
-"""A caller who is remembered is believed by no request: whatever changed counts with the next one."""
+"""No request trusts a cached actor: every change takes effect with the next request."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,10 +34,10 @@ def member(organization):
 
 @pytest.fixture
 def api(member, template):
-    """A member whose token is remembered."""
+    """A member whose token is in the actor cache."""
     api = ApiClient(member)
     assert api.get(f"templates/{template.pk}").status_code == 200
-    assert authentication.memories.get(api.headers["HTTP_CODER_SESSION_TOKEN"]) is not None
+    assert authentication.actor_cache.get(api.headers["HTTP_CODER_SESSION_TOKEN"]) is not None
     return api
 
 
@@ -59,7 +59,7 @@ CHANGES: dict[str, tuple[Callable[[User], Any], int]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_was_taken_is_gone_at_the_next_request(api, member, template, change):
+def test_a_lost_right_takes_effect_at_the_next_request(api, member, template, change):
     take, status = CHANGES[change]
     take(member)
     for _ in range(2):
@@ -70,14 +70,14 @@ def test_what_was_taken_is_gone_at_the_next_request(api, member, template, chang
 
 
 @pytest.mark.parametrize("change", [name for name, (_, status) in CHANGES.items() if status == 401])
-def test_who_is_signed_out_learns_nothing_on_the_way(api, member, change):
-    """What the remembered caller would be told of a wrong path is not said to somebody who is nobody any more."""
+def test_an_invalid_token_gives_401_whatever_the_path(api, member, change):
+    """Errors that depend on the path are only for callers with a valid token: others get 401."""
     CHANGES[change][0](member)
     for path in ("templates/nonsense", "templates/x/versions?limit=-1", "organizations/nowhere/templates"):
         assert api.get(path).status_code == 401
 
 
-def test_what_was_given_is_there_at_the_next_request(api, member, template, organization):
+def test_a_new_right_takes_effect_at_the_next_request(api, member, template, organization):
     TemplateAccess.objects.all().delete()
     path = f"templates/{template.pk}"
     assert api.get(path).status_code == 404
@@ -96,7 +96,7 @@ def test_what_was_given_is_there_at_the_next_request(api, member, template, orga
     assert api.get(path).status_code == 200
 
 
-def test_the_use_of_a_key_is_noted_as_ever(api, member, template):
+def test_the_use_of_a_key_is_noted(api, member, template):
     before = datetime.now(UTC) - timedelta(hours=2)
     key_of(member).update(last_used=before)
     for _ in range(2):
@@ -104,7 +104,7 @@ def test_the_use_of_a_key_is_noted_as_ever(api, member, template):
     assert key_of(member).get().last_used > before + timedelta(hours=1)
 
 
-def test_an_expiry_that_passes_counts(api, member, template, monkeypatch):
+def test_an_expired_key_gives_401(api, member, template, monkeypatch):
     class Later(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
@@ -114,7 +114,7 @@ def test_an_expiry_that_passes_counts(api, member, template, monkeypatch):
     assert api.get(f"templates/{template.pk}").status_code == 401
 
 
-def test_a_request_that_leaves_the_short_way_counts_once(api, member, template, settings):
+def test_a_request_that_leaves_the_fast_path_counts_once(api, member, template, settings):
     settings.RATELIMIT_API = 100
     counters.clear()
     path = f"templates/{template.pk}"
@@ -124,7 +124,7 @@ def test_a_request_that_leaves_the_short_way_counts_once(api, member, template, 
     assert left == [left[0] - n for n in range(4)]
 
 
-def test_the_rate_limit_holds_on_the_short_way(api, template, settings):
+def test_the_rate_limit_holds_on_the_fast_path(api, template, settings):
     settings.RATELIMIT_API = 2
     counters.clear()
     answers = [api.get(f"templates/{template.pk}") for _ in range(3)]
@@ -133,7 +133,7 @@ def test_the_rate_limit_holds_on_the_short_way(api, template, settings):
     assert "Retry-After" in answers[2].headers
 
 
-def test_nobody_but_an_owner_bypasses_the_limit(api, member, template, settings):
+def test_only_owners_bypass_the_limit(api, member, template, settings):
     settings.RATELIMIT_API = 100
     path, bypass = f"templates/{template.pk}", {"HTTP_X_CODER_BYPASS_RATELIMIT": "true"}
     assert api.get(path, **bypass).status_code == 428
@@ -150,33 +150,33 @@ def test_null_characters_find_nothing(api, organization, template):
         assert api.get(f"organizations/default%00/templates/{name}").status_code == 404
 
 
-def test_other_methods_take_the_long_way(api, template):
+def test_other_methods_take_the_regular_path(api, template):
     path = f"templates/{template.pk}"
     head = api.client.head(f"/api/v2/{path}", **api.headers)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Allow"] == api.get(path).headers["Allow"] == "GET, PATCH, DELETE, HEAD, OPTIONS"
 
 
-def test_only_so_many_are_remembered(monkeypatch):
-    monkeypatch.setattr(authentication, "MEMORY", 3)
-    memories = authentication.Memories()
-    memory = authentication.Memory(None, "", datetime.now(UTC), datetime.now(UTC), {})  # type: ignore[arg-type]
+def test_the_actor_cache_is_bounded(monkeypatch):
+    monkeypatch.setattr(authentication, "CACHED_ACTORS", 3)
+    cache = authentication.ActorCache()
+    entry = authentication.CacheEntry(None, "", datetime.now(UTC), datetime.now(UTC), {})  # type: ignore[arg-type]
     for n in range(5):
-        memories.put(f"token {n}", memory)
-    assert [memories.get(f"token {n}") is memory for n in range(5)] == [False, False, True, True, True]
+        cache.put(f"token {n}", entry)
+    assert [cache.get(f"token {n}") is entry for n in range(5)] == [False, False, True, True, True]
 
 
-def test_parameters_of_the_caller_are_kept_and_those_of_a_request_are_not(api, member, organization, template):
+def test_parameters_of_the_actor_are_cached_and_those_of_a_request_are_not(api, member, organization, template):
     token = api.headers["HTTP_CODER_SESSION_TOKEN"]
-    kept = authentication.memories.get(token).parameters
+    cached = authentication.actor_cache.get(token).parameters
     other = make_template(user=member, organization=organization, name="other")
     for one in (template, other, template):
         assert api.get(f"templates/{one.pk}").body["name"] == one.name
-    (values,) = kept.values()
+    (values,) = cached.values()
     assert values.count(None) == 1, "the place of the template's id"
     assert member.pk.hex.encode() in values
-    assert api.get("templates/nonsense").status_code == 400, "goes the long way, which remembers anew"
-    assert authentication.memories.get(token).parameters is kept
+    assert api.get("templates/nonsense").status_code == 400, "takes the regular path, which renews the entry"
+    assert authentication.actor_cache.get(token).parameters is cached
     Membership.objects.filter(user=member).update(roles=["organization-admin"])
     assert api.get(f"templates/{template.pk}").status_code == 200
-    assert authentication.memories.get(token).parameters is not kept
+    assert authentication.actor_cache.get(token).parameters is not cached

@@ -1,4 +1,4 @@
-"""Answers that will never change again, kept in memory: those used longest ago make room for new ones."""
+"""A cache of answers that never change again. The least recently used ones are removed when it is full."""
 
 import threading
 from collections.abc import Hashable
@@ -8,14 +8,14 @@ from cachetools import LRUCache
 from django.conf import settings
 
 Row = tuple[Any, ...]
-ENTRY_BYTES = 1024  # that an entry takes besides its JSON: key, row, places in the cache
+ENTRY_BYTES = 1024  # the size of an entry besides its JSON: key, row, places in the cache
 
 
-class KeptAnswers:
-    """Rows of final reads, whose first column is the answer's JSON, by what was asked. For all threads of a process."""
+class AnswerCache:
+    """Rows of final reads, whose first column is the JSON of the answer. Shared by all threads of a process."""
 
     def __init__(self, limit: int) -> None:
-        """``limit`` is the size of all together, in bytes; 0 keeps nothing."""
+        """``limit`` is the total size in bytes; 0 turns the cache off."""
         self.limit = limit
         self._rows: LRUCache[Hashable, Row] = LRUCache(limit, getsizeof=_size)
         self._lock = threading.Lock()
@@ -27,8 +27,8 @@ class KeptAnswers:
             except KeyError:
                 return None
 
-    def keep(self, key: Hashable, row: Row) -> None:
-        """One that is larger than an eighth of the limit is not kept: it would push out too many."""
+    def put(self, key: Hashable, row: Row) -> None:
+        """Store a row, unless it is larger than an eighth of the limit: it would push out too many others."""
         if _size(row) <= self.limit // 8:
             with self._lock:
                 self._rows[key] = row
@@ -42,4 +42,4 @@ def _size(row: Row) -> int:
     return ENTRY_BYTES + len(row[0])
 
 
-KEPT_ANSWERS = KeptAnswers(settings.WEB_KEPT_ANSWERS_MIB * 2**20)
+ANSWER_CACHE = AnswerCache(settings.WEB_KEPT_ANSWERS_MIB * 2**20)

@@ -1,0 +1,102 @@
+"""Serializers as expressions of ``json_sql``: whole ones, nested ones and lists."""
+
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import F, JSONField, Model, OuterRef, QuerySet
+from rest_framework import serializers
+
+from coderproj.reads.fields import (
+    FIELDS,
+    Columns,
+    Rule,
+    require_one_row,
+    require_supported,
+    rule_of,
+    unsupported,
+)
+from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList, StoredJson
+
+# Nulls within the stored value are left out.
+FIELDS[serializers.JSONField] = Rule((JSONField,), StoredJson, options=(("binary", False), ("encoder", None)))
+
+
+def json_object(
+    serializer: serializers.BaseSerializer[Any], prefix: str = "", model: type[Model] | None = None
+) -> JsonObject:
+    """The expression that builds what ``serializer`` answers, of the row that ``prefix`` (``job__``) leads to.
+
+    ``model`` is the row's, for serializers that do not name it. Raises TypeError for serializers and fields that are
+    not on the allow-list of ``reads.fields``.
+    """
+    leaves_out = require_supported(serializer)
+    meta = getattr(serializer, "Meta", None)
+    model = getattr(meta, "model", model)
+    members: dict[str, Any] = {}
+    columns: dict[str, Columns] = {}
+    for name, member in serializer.fields.items():  # type: ignore[attr-defined]
+        if member.write_only:
+            continue
+        twin = getattr(serializer, f"sql_{name}", None)
+        if twin is not None:
+            members[name] = twin(prefix)
+        elif leaves_out and name in getattr(meta, "keep_null", ()):
+            raise unsupported(serializer, name, f"a member of keep_null needs sql_{name}(prefix)")
+        elif isinstance(member, serializers.BaseSerializer):
+            members[name] = _nested(serializer, name, member, prefix, model)
+        elif isinstance(member, serializers.SerializerMethodField):
+            raise unsupported(serializer, name, f"it needs sql_{name}(prefix)")
+        else:
+            rule = rule_of(serializer, name, member)
+            path = (member.source or name).split(".")
+            require_one_row(serializer, name, model, path)
+            members[name] = rule.expression(F(prefix + "__".join(path)))
+            columns[name] = rule.columns
+    return JsonObject(
+        members,
+        owner=type(serializer).__name__,
+        columns=columns,
+        omit_absent=leaves_out and getattr(meta, "omit_absent", False),
+        omit_empty=getattr(meta, "omit_empty", ()) if leaves_out else (),
+    )
+
+
+def _nested(
+    serializer: Any, name: str, member: serializers.BaseSerializer[Any], prefix: str, model: type[Model] | None
+) -> Any:
+    """The object or list that a nested serializer writes. Raises TypeError."""
+    source = member.source or name
+    if isinstance(member, serializers.ListSerializer):
+        return _related_list(serializer, name, member, source, prefix, model)
+    if source == "*":
+        return json_object(member, prefix, model)
+    path = source.split(".")
+    require_one_row(serializer, name, model, path)
+    return json_object(member, f"{prefix}{'__'.join(path)}__")
+
+
+def _related_list(
+    serializer: Any,
+    name: str,
+    member: serializers.ListSerializer[Any],
+    source: str,
+    prefix: str,
+    model: type[Model] | None,
+) -> ShortJsonList:
+    if type(member) is not serializers.ListSerializer:
+        raise unsupported(serializer, name, f"it is a {type(member).__name__}")
+    try:
+        relation: Any = None if model is None else model._meta.get_field(source)
+    except FieldDoesNotExist:
+        relation = None
+    if relation is None or not relation.one_to_many:
+        raise unsupported(serializer, name, f"its source {source} is no relation of rows that point to this one")
+    rows = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef(f"{prefix}pk")})
+    child: Any = member.child
+    order = getattr(child.Meta, "list_order", ("pk",))
+    return ShortJsonList(rows.order_by(*order).values_list(json_object(child), flat=True))
+
+
+def json_list(rows: QuerySet[Any], serializer: Any) -> JsonList:
+    """The rows, in their order, each as the serializer writes it."""
+    return JsonList(rows.values_list(json_object(serializer), flat=True))
