@@ -89,7 +89,7 @@ def for_engine(values: Iterable[ComputedValue]) -> tuple[base.ParameterValue, ..
     )
 
 
-def missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | None:
+def first_missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | None:
     """Return the name of the job's first variable without a value, None if all have one."""
     names = {value.name for value in values}
     schemas = ParameterSchema.objects.filter(job_id=job_id).order_by("index").values_list("name", flat=True)
@@ -188,7 +188,7 @@ def _given(schema: ParameterSchema, text: str) -> ComputedValue:
     )
 
 
-def owner_of(job_input: Mapping[str, Any]) -> uuid.UUID | None:
+def template_id_of(job_input: Mapping[str, Any]) -> uuid.UUID | None:
     """Return the id of the template whose values apply to a job with this input, None if it names none."""
     template_id = job_input.get("template_id")
     return uuid.UUID(template_id) if template_id else None

@@ -159,7 +159,7 @@ class DaemonProcess:
     def runners(self) -> list[int]:
         """Return the pids of all runners, busy and idle. They are children of the fork server and share its command
         line."""
-        family = [pid for pid, command in processes() if f"provisioning.daemon.nursery {self.pid}" in command]
+        family = [pid for pid, command in processes() if f"provisioning.daemon.fork_server {self.pid}" in command]
         return [pid for pid in family if parent_of(pid) in family]
 
 
@@ -201,7 +201,7 @@ def run_remote_daemon(
 def running(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
     """Wait until the daemon claims jobs, yield it, and kill it after the block if it still runs."""
     try:
-        daemon.wait_for("takes up to")
+        daemon.wait_for("runs up to")
         yield daemon
     finally:
         if daemon.process.poll() is None:

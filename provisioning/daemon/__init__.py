@@ -1,5 +1,5 @@
-"""The provisioner daemon: takes jobs from the queue and runs each in a process of its own.
+"""The provisioner daemon: claims jobs from the queue and runs each in a separate process.
 
-``loop`` claims and keeps the leases alive, ``supervisor`` looks after one job, ``runner`` is the job's
-process, ``client`` is all that a daemon needs of the server; ``direct`` implements it on the database.
+``loop`` claims jobs and extends leases, ``supervisor`` watches one job, ``runner`` is the process that runs it, forked
+by the ``fork_server``. ``direct`` and ``remote`` implement ``protocol.client``, with the database and over HTTPS.
 """

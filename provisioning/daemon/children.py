@@ -1,4 +1,4 @@
-"""Processes for jobs as the daemon gets them: from a ``nursery``, which it starts when it needs the first."""
+"""Processes for jobs, forked by the fork server, which is started with the first of them."""
 
 import os
 import select
@@ -14,89 +14,88 @@ from pathlib import Path
 from provisioning.daemon import messages
 
 SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
-# For the nursery to import its engines, on a machine that has much else to do.
+# Enough for the fork server to import its engines on a busy machine.
 _FORK_SECONDS = 30.0
-_GOODBYE_SECONDS = 5.0
+_EXIT_SECONDS = 5.0
 
 
 class Child:
-    """A process that was forked for one job. ``close`` must be called when it has ended: until then the pid is its
-    own."""
+    """A process forked for one job. ``close`` must be called after it has ended: until then its pid is not reused."""
 
-    def __init__(self, pid: int, told: socket.socket) -> None:
+    def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
-        self._told = told
+        self._channel = channel
         self._status: int | None = None
-        self._asking = threading.Lock()
+        self._reading = threading.Lock()
 
     def wait(self, seconds: float) -> int | None:
-        """The exit status, negative for a signal, once it has ended; None when it still runs after so many seconds."""
+        """Return the exit status, negative for a signal; None when the process still runs after so many seconds."""
         until = time.monotonic() + seconds
         while self._status is None:
             left = max(0.0, until - time.monotonic())
-            if not select.select([self._told], [], [], left)[0]:
+            if not select.select([self._channel], [], [], left)[0]:
                 break
-            with self._asking:  # only one of those who wait hears it
+            with self._reading:  # only one of the waiting threads receives it
                 if self._status is None:
-                    self._status = self._hear()
+                    self._status = self._read_status()
         return self._status
 
-    def _hear(self) -> int:
+    def _read_status(self) -> int:
         try:
-            if said := self._told.recv(64):
-                return int(said)
+            if status := self._channel.recv(64):
+                return int(status)
         except OSError:
             pass
-        # The nursery was killed. Its children were told to go; now nobody knows whether they have.
+        # The fork server was killed. Its children were signaled to end, but their status is unknown.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         return -signal.SIGKILL
 
     def close(self) -> None:
-        self._told.close()
+        self._channel.close()
 
 
 class Children:
-    """Gives processes. The thread that calls ``fork`` must outlive them all: the kernel takes its end for the
+    """Forks processes. The thread that calls ``fork`` must outlive all of them: the kernel treats its end as the
     daemon's."""
 
     def __init__(self, environment: dict[str, str], prepare: messages.Prepare) -> None:
         self._environment = environment
         self._prepare = prepare
-        self._nursery: subprocess.Popen[bytes] | None = None
+        self._fork_server: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None
 
     def fork(self, folder: Path, *, stdin: int, stdout: int) -> Child:
-        """A process with these ends of pipes, whose working directory and TMPDIR is ``folder``. Raises OSError."""
+        """Fork a process with these pipe ends, and with ``folder`` as working directory and TMPDIR. Raises OSError."""
         try:
             return self._fork(folder, stdin, stdout)
         except OSError:
-            if self._nursery is not None and self._nursery.poll() is None:
-                raise  # it lives, and jobs with it
+            if self._fork_server is not None and self._fork_server.poll() is None:
+                raise  # the fork server is alive, with running jobs
             self.close()
             return self._fork(folder, stdin, stdout)
 
     def _fork(self, folder: Path, stdin: int, stdout: int) -> Child:
-        told, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
                 orders = self._orders or self._start()
                 socket.send_fds(orders, [os.fsencode(folder)], [stdin, stdout, theirs.fileno()])
-            told.settimeout(_FORK_SECONDS)
-            pid = told.recv(64)
+            channel.settimeout(_FORK_SECONDS)
+            pid = channel.recv(64)
             if not pid:
-                raise ConnectionResetError("it could not be forked")
+                raise ConnectionResetError("the process could not be forked")
         except OSError:
-            told.close()
+            channel.close()
             raise
-        told.settimeout(None)
-        return Child(int(pid), told)
+        channel.settimeout(None)
+        return Child(int(pid), channel)
 
     def _start(self) -> socket.socket:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._nursery = subprocess.Popen(
-                (sys.executable, "-m", "provisioning.daemon.nursery", str(os.getpid())),
+            self._fork_server = subprocess.Popen(
+                (sys.executable, "-m", "provisioning.daemon.fork_server", str(os.getpid())),
                 cwd=SOURCE_DIRECTORY,
                 env=self._environment,
                 stdin=theirs.fileno(),
@@ -107,14 +106,14 @@ class Children:
         return self._orders
 
     def close(self) -> None:
-        """Start no more. What still runs is told to go."""
+        """Stop the fork server; processes that still run are signaled to end."""
         if self._orders is not None:
             self._orders.close()
             self._orders = None
-        if self._nursery is not None:
+        if self._fork_server is not None:
             try:
-                self._nursery.wait(_GOODBYE_SECONDS)
+                self._fork_server.wait(_EXIT_SECONDS)
             except subprocess.TimeoutExpired:
-                self._nursery.kill()
-                self._nursery.wait()
-            self._nursery = None
+                self._fork_server.kill()
+                self._fork_server.wait()
+            self._fork_server = None

@@ -1,4 +1,4 @@
-"""The daemon's command line, and running one that reaches its server over HTTPS. No Django here."""
+"""The daemon's command line, and the start of a daemon that connects over HTTPS. No Django here."""
 
 import logging
 import signal
@@ -22,11 +22,11 @@ WRONG_USAGE = 2
 
 
 class WrongUsage(Exception):
-    """Options that do not go together."""
+    """The options are invalid or cannot be combined."""
 
 
 def tag(text: str) -> tuple[str, str]:
-    """``key=value``."""
+    """Parse ``key=value``. Raises ArgumentTypeError."""
     key, separator, value = text.partition("=")
     if not key or not separator:
         raise ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
@@ -34,39 +34,46 @@ def tag(text: str) -> tuple[str, str]:
 
 
 def positive(text: str) -> int:
-    """A whole number above zero."""
+    """Parse an integer above zero. Raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a whole number above zero, got {text!r}")
+        raise ArgumentTypeError(f"expected an integer above zero, got {text!r}")
     return int(text)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The options of ``manage.py provisionerd`` and of ``python -m provisioning.daemon``."""
-    parser.add_argument("--name", default="", help="durable name of this daemon (default: the host's name)")
-    parser.add_argument("--concurrency", type=positive, help="jobs at the same time (PROVISIONER_CONCURRENCY)")
+    """Add the options of ``manage.py provisionerd`` and ``python -m provisioning.daemon``."""
     parser.add_argument(
-        "--tag", type=tag, action="append", default=[], metavar="KEY=VALUE", help="what this daemon offers"
+        "--name", default="", help="name of this daemon, kept across restarts (default: the host's name)"
+    )
+    parser.add_argument("--concurrency", type=positive, help="jobs to run concurrently (PROVISIONER_CONCURRENCY)")
+    parser.add_argument(
+        "--tag",
+        type=tag,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="tag of this daemon, matched with tags of jobs",
     )
     parser.add_argument(
-        "--drain-seconds", type=positive, help="how long a stop waits for jobs (PROVISIONER_JOB_SECONDS)"
+        "--drain-seconds", type=positive, help="how long a stop waits for running jobs (PROVISIONER_JOB_SECONDS)"
     )
-    parser.add_argument("--once", action="store_true", help="run the jobs that wait, then stop")
+    parser.add_argument("--once", action="store_true", help="run the waiting jobs, then stop")
     remote = parser.add_argument_group("without database access")
-    remote.add_argument("--url", default="", help="the server, https://HOST (CODER_URL, when there is a key)")
+    remote.add_argument("--url", default="", help="URL of the server, https://HOST (CODER_URL, if there is a key)")
+    remote.add_argument("--key", default="", help="provisioner key; prefer --key-file or PROVISIONER_DAEMON_KEY[_FILE]")
+    remote.add_argument("--key-file", type=Path, help="file with the key")
     remote.add_argument(
-        "--key", default="", help="a provisioner key; better use --key-file or PROVISIONER_DAEMON_KEY[_FILE]"
+        "--allow-http", action="store_true", help="allow http:// to another machine: the key is sent unencrypted"
     )
-    remote.add_argument("--key-file", type=Path, help="a file that holds the key")
-    remote.add_argument("--allow-http", action="store_true", help="send the key unencrypted to another machine")
 
 
 def is_remote(options: Mapping[str, Any]) -> bool:
-    """Whether the options, or the environment, ask for a daemon without database access."""
+    """Return True if the options or the environment select a daemon without database access."""
     return bool(options["url"] or options["key"] or options["key_file"] or settings.PROVISIONER_DAEMON_KEY)
 
 
 def configure(given: Any, options: Mapping[str, Any], job_kinds: tuple[str, ...]) -> configuration.Configuration:
-    """What the options ask for."""
+    """Return the configuration of these options."""
     return configuration.from_settings(
         given,
         job_kinds=job_kinds,
@@ -78,11 +85,11 @@ def configure(given: Any, options: Mapping[str, Any], job_kinds: tuple[str, ...]
 
 
 def remote_client(options: Mapping[str, Any], chosen: configuration.Configuration) -> JobClient:
-    """The client that the options ask for. Raises WrongUsage."""
+    """Return the HTTPS client of these options. Raises WrongUsage."""
     from provisioning.daemon.remote import BadAddress, RemoteClient
 
     if options["tag"]:
-        raise WrongUsage("--tag: the tags of a daemon without database access are those of its key")
+        raise WrongUsage("--tag: a daemon without database access has the tags of its key")
     key = options["key"]
     if options["key_file"]:
         try:
@@ -94,7 +101,7 @@ def remote_client(options: Mapping[str, Any], chosen: configuration.Configuratio
     if not key or not url:
         raise WrongUsage("a daemon without database access needs --url and --key-file")
     if not key.isascii() or not key.isprintable():
-        raise WrongUsage("the key is none: it has other characters than letters, digits and hyphens")
+        raise WrongUsage("the key is invalid: it contains other characters than letters, digits and hyphens")
     try:
         return RemoteClient(
             url,
@@ -108,20 +115,20 @@ def remote_client(options: Mapping[str, Any], chosen: configuration.Configuratio
 
 
 def run(chosen: configuration.Configuration, client: JobClient, *, once: bool) -> int:
-    """Run a daemon until a signal ends it; returns the exit status."""
+    """Run a daemon until a signal stops it; return the exit status."""
     daemon = Daemon(chosen, client, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     try:
         daemon.run()
     except (NotAccepted, Refused) as error:
-        logger.error("The server refuses this daemon: %s", error)
+        logger.error("The server rejected this daemon: %s", error)
         return REFUSED
     return 0
 
 
 def run_remotely(options: Mapping[str, Any]) -> int:
-    """Run a daemon without database access; returns the exit status."""
+    """Run a daemon without database access; return the exit status."""
     try:
         chosen = configure(settings, options, settings.JOB_KINDS)
         client = remote_client(options, chosen)
@@ -132,7 +139,7 @@ def run_remotely(options: Mapping[str, Any]) -> int:
 
 
 def run_if_remote(arguments: Sequence[str]) -> int | None:
-    """The exit status of a daemon without database access; None when these arguments are not about one."""
+    """Run a daemon without database access if these arguments select one; return its exit status, else None."""
     parser = ArgumentParser(prog="manage.py provisionerd", add_help=False)
     add_arguments(parser)
     options: Namespace = parser.parse_known_args(arguments)[0]
@@ -143,10 +150,10 @@ def run_if_remote(arguments: Sequence[str]) -> int | None:
 
 
 def main() -> int:
-    """``python -m provisioning.daemon``: always without database access."""
+    """Run ``python -m provisioning.daemon``: always a daemon without database access."""
     parser = ArgumentParser(
         prog="python -m provisioning.daemon",
-        description="Take jobs from a server over HTTPS and run them. SIGTERM finishes the running jobs first.",
+        description="Claim jobs from a server over HTTPS and run them. SIGTERM: finish the running jobs and stop.",
     )
     parser.add_argument("--version", action="version", version=f"coderproj {__version__}")
     add_arguments(parser)

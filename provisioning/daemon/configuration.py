@@ -1,4 +1,4 @@
-"""What a daemon is told: by its command line, and by the settings for everything else. No Django here."""
+"""The configuration of a daemon, from its command line and the settings. No Django here."""
 
 import os
 import socket
@@ -8,8 +8,8 @@ from typing import Any
 
 from provisioning.protocol.leases import DEFAULT_TAGS, PROVISIONERS
 
-# Of our own environment a job's process gets what programs need to be found and to reach the internet, never the
-# database's address or another secret.
+# The variables of the daemon's environment that a runner inherits: what programs need to be found and to connect to the
+# internet. The database's address and other secrets are never among them.
 JOB_ENVIRONMENT = (
     "PATH",
     "LANG",
@@ -59,7 +59,7 @@ def from_settings(
     """The configuration that the settings (Django's, or ``provisioning.daemon.settings``) and these options ask
     for.
 
-    Tags are added to the default ones: a daemon with tags of its own takes only jobs that ask for some.
+    Tags are added to the default tags: a daemon with its own tags runs only jobs that have such tags.
     """
     grace = float(settings.PROVISIONER_CANCEL_GRACE_SECONDS)
     job_seconds = float(settings.PROVISIONER_JOB_SECONDS)
@@ -74,7 +74,7 @@ def from_settings(
         drain_seconds=job_seconds if drain_seconds is None else drain_seconds,
         engine={
             "binary": settings.TERRAFORM_BINARY or None,
-            # An interrupted Terraform is given up before its job is.
+            # An interrupted Terraform is killed before its job.
             "limits": {"wall_seconds": job_seconds, "grace_seconds": grace / 2},
             "sandbox": settings.PROVISIONER_SANDBOX,
             "extra_environment": list(settings.PROVISIONER_ENVIRONMENT),
@@ -92,8 +92,8 @@ def from_settings(
 
 
 def job_environment(environment: Mapping[str, str], extra: list[str]) -> dict[str, str]:
-    """The part of ``environment`` that a job's process gets."""
+    """Return the part of ``environment`` that a runner inherits."""
     allowed = {*JOB_ENVIRONMENT, *extra}
     found = {name: value for name, value in environment.items() if name in allowed}
-    # grpcio is made to survive forks by default, which costs time and log lines; a job's process never forks.
+    # grpcio's fork support, on by default, costs time and log lines; a runner never forks.
     return found | {"GRPC_ENABLE_FORK_SUPPORT": "false", "GRPC_VERBOSITY": "NONE"}

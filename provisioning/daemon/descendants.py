@@ -1,7 +1,6 @@
-"""Finding and ending every process of a job, whatever groups and sessions they made for themselves.
+"""Find and kill all processes of a job, in any process group or session.
 
-Reads ``/proc``; elsewhere than on Linux nothing is found and a process group is all that can be ended. No
-Django.
+Reads ``/proc``. On systems other than Linux nothing is found, and only the process group can be killed. No Django.
 """
 
 import os
@@ -13,13 +12,11 @@ from pathlib import Path
 from coderproj.base.processes import descendants, process_ids
 
 _PROC = Path("/proc")
-_ROUNDS = 20  # a process that forks faster than it is looked for
+_ROUNDS = 20  # a limit, in case a process forks faster than it is found
 
 
 def kill_descendants(pid: int) -> None:
-    """Kill all children of ``pid`` and theirs. It must adopt orphans (a subreaper) and not be forking
-    itself.
-    """
+    """Kill all descendants of ``pid``, which must be a subreaper (it adopts orphans) and must not fork meanwhile."""
     _kill_all(lambda: descendants(pid))
 
 

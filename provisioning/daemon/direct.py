@@ -1,4 +1,4 @@
-"""The daemon's client on the database itself."""
+"""The daemon's client with direct database access."""
 
 import os
 import select
@@ -17,16 +17,14 @@ from provisioning.protocol.client import Assignment, DaemonFacts, Lease, Registr
 from provisioning.protocol.leases import Worker
 from provisioning.queue.daemon_service import JobService
 
-# COPY and LISTEN go past Django, and so do their errors.
+# COPY and LISTEN use psycopg directly, so their errors are not Django's.
 UNREACHABLE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class DirectClient:
-    """Implements ``JobClient`` on the database. Calls may come from any thread, ``wait_for_work`` from one
-    only.
-    """
+    """Implements ``JobClient`` with the database. Thread-safe, but only one thread may call ``wait_for_jobs``."""
 
-    # Notifications can get lost with a connection; this is how long a job may wait for that reason.
+    # Notifications can be lost with a connection; a job then waits for at most this time.
     poll_seconds = 5.0
 
     def __init__(self, *, lease_seconds: float) -> None:
@@ -57,7 +55,7 @@ class DirectClient:
     # ------------------------------------------------------------------ a job
     def acquire(self) -> Assignment | None:
         if self._facts is None:
-            raise RuntimeError("register comes first")
+            raise RuntimeError("call register first")
         worker = Worker(self._id, self._facts.provisioners, self._facts.tags)
         with reachable():
             return self._service.acquire(worker, lease_seconds=self._lease_seconds)
@@ -95,18 +93,18 @@ class DirectClient:
             self._service.release(lease, reason)
 
     # ------------------------------------------------------------------ waiting
-    def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
+    def wait_for_jobs(self, timeout: float, *, has_slot: bool) -> Wakeup:
         try:
             if self._listener is None:
                 self._listener = listen(JOB_CHANNEL)
-                return Wakeup()  # whatever was told until now was missed
+                return Wakeup()  # earlier notifications were missed
             return self._wait(self._listener, timeout, has_slot)
         except (*UNREACHABLE, psycopg.Error, OSError) as error:
             self._drop_listener()
             raise Unreachable(str(error)) from error
 
     def _wait(self, listener: psycopg.Connection[Any], timeout: float, has_slot: bool) -> Wakeup:
-        """News of no interest, of jobs when no slot is free, do not end the wait: a claim in vain costs."""
+        """Wait. Notifications of jobs are ignored while no worker slot is free: a claim without effect costs time."""
         until = time.monotonic() + timeout
         while True:
             events = [event.partition(":") for event in _notifications(listener)]
@@ -121,7 +119,7 @@ class DirectClient:
             listener.pgconn.consume_input()
 
     def wake(self) -> None:
-        with suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: nobody waits
+        with suppress(BlockingIOError, OSError):  # full: a wakeup is pending; closed: no thread waits
             os.write(self._waker, b"!")
 
     def _drop_listener(self) -> None:
@@ -137,16 +135,16 @@ class DirectClient:
 
 
 def _notifications(listener: psycopg.Connection[Any]) -> list[str]:
-    """What was read from the server already."""
-    told = []
+    """Return the payloads received from the server so far."""
+    payloads = []
     while notification := listener.pgconn.notifies():
-        told.append(notification.extra.decode())
-    return told
+        payloads.append(notification.extra.decode())
+    return payloads
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Give the connection back to the pool after the block, and translate its errors."""
+    """Return the connection to the pool after the block; convert its errors to Unreachable."""
     try:
         yield
     except UNREACHABLE as error:
@@ -156,7 +154,7 @@ def reachable() -> Iterator[None]:
 
 
 def listen(channel: str) -> psycopg.Connection[Any]:
-    """A connection outside of the pool that is told of ``channel``."""
+    """Return a connection outside the pool that listens on ``channel``."""
     listener = psycopg.connect(autocommit=True, **({"connect_timeout": 10} | connection.get_connection_params()))
     listener.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
     return listener

@@ -1,7 +1,7 @@
-"""The engines by the names that jobs call them.
+"""The engines by their names in jobs.
 
-They are heavy and run templates, so the daemon itself never imports them: a job's process makes them, and
-``python -m provisioning.daemon.engines`` (settings on standard input) tells what this machine has. No Django.
+Engines are large and run templates, so the daemon itself never imports them. Runners create them, and ``python -m
+provisioning.daemon.engines`` (with the settings on standard input) detects what is installed. No Django.
 """
 
 import sys
@@ -17,8 +17,8 @@ from provisioning.engine.base import Engine, EngineError
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What Terraform jobs run with: ``engine`` is like ``terraform 1.11.4``, empty when there is none, and
-    ``problem`` says why. ``sandbox`` is a ``SandboxKind``.
+    """The engine and sandbox of Terraform jobs. ``engine`` is for example ``terraform 1.11.4``; when it is empty,
+    ``problem`` is the reason. ``sandbox`` is a ``SandboxKind``.
     """
 
     engine: str = ""
@@ -27,10 +27,9 @@ class Equipment:
 
 
 def make(provisioner: str, settings: dict[str, Any]) -> Engine:
-    """The engine of that name, ready for a job. ``settings`` are those of the Terraform engine, as JSON
-    types.
+    """Create the engine with this name. ``settings`` are those of the Terraform engine, as JSON types.
 
-    Raises EngineError when there is no such engine or it does not work on this machine.
+    Raises EngineError when the engine is unknown or does not work on this machine.
     """
     match provisioner:
         case "terraform":
@@ -48,7 +47,7 @@ def make(provisioner: str, settings: dict[str, Any]) -> Engine:
 
 
 def equipment(settings: dict[str, Any]) -> Equipment:
-    """Look for Terraform and a sandbox."""
+    """Detect Terraform and a sandbox."""
     from provisioning.engine.terraform import find
 
     kind = ""
@@ -63,7 +62,7 @@ def equipment(settings: dict[str, Any]) -> Equipment:
 def _path(wanted: type, value: object) -> object:
     if wanted is Path:
         return Path(str(value))
-    raise NotImplementedError(wanted.__name__)  # msgspec's way to hear that a hook knows no such type
+    raise NotImplementedError(wanted.__name__)  # tells msgspec that the hook does not support the type
 
 
 if __name__ == "__main__":

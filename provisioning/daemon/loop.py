@@ -1,4 +1,4 @@
-"""The daemon: claims jobs, has them run, keeps their leases alive, and stops without losing one."""
+"""The daemon's main loop: claim jobs, run them, extend their leases, and stop without losing one."""
 
 import logging
 import socket
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.05
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 2.0
 SPARES = 2
-LOOK_SECONDS = 60
+DETECT_SECONDS = 60
 
 
 class Daemon:
-    """``run`` works until ``stop``; with ``once`` only until no job waits."""
+    """A daemon. ``run`` returns after ``stop``; with ``once`` when no job is waiting any more."""
 
     def __init__(self, configuration: Configuration, client: JobClient, *, once: bool = False) -> None:
         self._configuration = configuration
@@ -45,10 +45,10 @@ class Daemon:
         )
         self._running: dict[Supervisor, threading.Thread] = {}
         self._registering = threading.Lock()
-        self._said_goodbye = False
+        self._deregistered = False
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._hurry = threading.Event()
+        self._stop_now = threading.Event()
         self._finished = threading.Event()
         self._facts = _facts(configuration)
         self._kinds = kinds.load(configuration.job_kinds)
@@ -56,36 +56,34 @@ class Daemon:
         self._children = Children(configuration.environment, prepare)
         self._spares = Spares(min(SPARES, configuration.concurrency), lambda: RunnerProcess(self._children, prepare))
 
-    # ------------------------------------------------------------------ from signal handlers and other threads
+    # ------------------------------------------------------------------ called from signal handlers and other threads
     def stop(self) -> None:
-        """Claim nothing more, end when the running jobs have ended. A second call gives those back at
-        once.
-        """
+        """Claim no more jobs and stop when the running ones have ended. A second call returns them to the queue."""
         if self._stopping.is_set():
-            self._hurry.set()
+            self._stop_now.set()
         self._stopping.set()
         self._client.wake()
 
     # ------------------------------------------------------------------ the main thread
     def run(self) -> None:
-        """Work. Returns when the daemon has stopped and none of its jobs runs any more.
+        """Run the daemon. Returns when it has stopped and none of its jobs is running.
 
-        Raises Refused and NotAccepted when the server will not have the daemon.
+        Raises Refused and NotAccepted when the server rejects the daemon.
         """
         try:
-            if not self._persist(self._register):
+            if not self._call_until_answered(self._register):
                 return
             logger.info(
-                "Daemon %s takes up to %d jobs at a time, tags %s",
+                "Daemon %s runs up to %d jobs concurrently, tags %s",
                 self._facts.name,
                 self._facts.concurrency,
                 " ".join(f"{key}={value}" for key, value in sorted(self._facts.tags.items())),
             )
             self._spares.start()
-            for work in (self._watch, self._beat, self._look_around):
+            for work in (self._watch, self._send_heartbeats, self._detect_engine):
                 threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
             self._work()
-            self._say_goodbye()
+            self._deregister()
         finally:
             for supervisor in self._supervisors():
                 supervisor.release()
@@ -109,14 +107,14 @@ class Daemon:
                     continue
                 if self._once and not self._supervisors():
                     return
-                wakeup = self._client.wait_for_work(
+                wakeup = self._client.wait_for_jobs(
                     self._client.poll_seconds if drain_until is None else 0.5,
                     has_slot=drain_until is None and self._has_slot(),
                 )
                 backoff.reset()
             except Unreachable as error:
                 if not backoff.failures:
-                    logger.warning("The server cannot be reached: %s. Trying again.", error)
+                    logger.warning("The server is unreachable: %s. Trying again.", error)
                 self._pause(backoff.fail())
                 continue
             for supervisor in self._supervisors():
@@ -124,17 +122,17 @@ class Daemon:
                     supervisor.cancel()
 
     def _drain(self, until: float | None) -> float:
-        """While stopping: give the jobs back when the time is up. Returns that time."""
+        """Return the jobs to the queue when the time to stop is over. Returns the deadline."""
         if until is None:
             until = time.monotonic() + self._configuration.drain_seconds
-            logger.info("Stopping: %d jobs still run", len(self._supervisors()))
-        if self._hurry.is_set() or time.monotonic() > until:
+            logger.info("Stopping: %d jobs are still running", len(self._supervisors()))
+        if self._stop_now.is_set() or time.monotonic() > until:
             for supervisor in self._supervisors():
                 supervisor.release()
         return until
 
     def _claim(self) -> bool:
-        """Take a job if there is one and have it run."""
+        """Claim a job and start it. Returns False if there is none."""
         claimed_at = time.monotonic()
         assignment = self._client.acquire()
         if assignment is None:
@@ -148,7 +146,7 @@ class Daemon:
             claimed_at=claimed_at,
         )
         if self._stopping.is_set():
-            self._give_back(assignment)
+            self._release(assignment)
             return False
         thread = threading.Thread(
             target=self._supervise, args=(supervisor,), name=f"job-{assignment.job_id}", daemon=True
@@ -158,10 +156,10 @@ class Daemon:
         thread.start()
         return True
 
-    def _give_back(self, assignment: Assignment) -> None:
-        """Stopping was asked for while the job was being taken."""
+    def _release(self, assignment: Assignment) -> None:
+        """Return a job to the queue that was claimed while the daemon was stopping."""
         try:
-            self._persist(lambda: self._client.release(assignment.lease, SHUTTING_DOWN))
+            self._call_until_answered(lambda: self._client.release(assignment.lease, SHUTTING_DOWN))
         except LeaseLost:
             logger.info("Job %s: dropped", assignment.job_id)
 
@@ -187,15 +185,15 @@ class Daemon:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _persist(self, call: Callable[[], object]) -> bool:
-        """Call the server until it answers; False when the daemon is in a hurry to stop before that."""
+    def _call_until_answered(self, call: Callable[[], object]) -> bool:
+        """Call the server until it answers. Returns False when the daemon must stop before that."""
         backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         while True:
             try:
                 call()
             except Unreachable as error:
                 if not backoff.failures:
-                    logger.warning("The server cannot be reached: %s. Trying again.", error)
+                    logger.warning("The server is unreachable: %s. Trying again.", error)
                 pause = backoff.fail()
                 if self._stopping.is_set() and backoff.full_pause >= 1:
                     return False
@@ -204,35 +202,35 @@ class Daemon:
                 return True
 
     def _pause(self, seconds: float) -> None:
-        """Wait, in short pieces: a signal handler does not end a wait for an event that is set already."""
+        """Sleep in short steps, because a signal handler cannot interrupt a wait for an event."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._hurry.is_set():
+        while (left := until - time.monotonic()) > 0 and not self._stop_now.is_set():
             time.sleep(min(left, 0.1))
 
-    def _say_goodbye(self) -> None:
+    def _deregister(self) -> None:
         with self._registering:
-            self._said_goodbye = True
+            self._deregistered = True
             try:
                 self._client.deregister()
             except (Unreachable, NotAccepted):
-                logger.warning("The server could not be told that the daemon stops")
+                logger.warning("Could not deregister the daemon: the server is unreachable")
 
-    # ------------------------------------------------------------------ threads of their own
+    # ------------------------------------------------------------------ separate threads
     def _watch(self) -> None:
-        """Hold jobs to their bounds. It never talks to the server, so that nothing can hold it up."""
+        """Enforce the time limits of jobs. Never calls the server, so that it cannot be delayed."""
         while not self._finished.wait(WATCH_SECONDS):
             for supervisor in self._supervisors():
                 supervisor.watch()
 
-    def _beat(self) -> None:
-        """Prolong the leases and tell that the daemon lives."""
+    def _send_heartbeats(self) -> None:
+        """Extend the leases and send the daemon's heartbeat."""
         interval = self._bounds.lease / 3
         while not self._finished.wait(interval):
             for supervisor in self._supervisors():
-                self._safely(partial(self._prolong, supervisor))
-            self._safely(self._client.refresh)
+                self._try(partial(self._extend_lease, supervisor))
+            self._try(self._client.refresh)
 
-    def _prolong(self, supervisor: Supervisor) -> None:
+    def _extend_lease(self, supervisor: Supervisor) -> None:
         began = time.monotonic()
         try:
             is_canceled = self._client.heartbeat(supervisor.assignment.lease)
@@ -243,36 +241,36 @@ class Daemon:
         if is_canceled:
             supervisor.cancel()
 
-    def _safely(self, call: Callable[[], object]) -> None:
+    def _try(self, call: Callable[[], object]) -> None:
         try:
             call()
         except Unreachable:
-            pass  # whoever needs an answer says so
+            pass  # the main loop logs this
         except NotAccepted:
-            self._client.wake()  # who waits for work finds out, too
+            self._client.wake()  # the main loop then receives the same error
         except Exception:
             logger.exception("A heartbeat failed")
 
-    def _look_around(self) -> None:
-        """Find out what this machine has, and tell."""
-        equipment = look(self._configuration)
+    def _detect_engine(self) -> None:
+        """Detect the engine and the sandbox of this machine, and register with them."""
+        equipment = detect(self._configuration)
         if equipment.problem:
             logger.warning("Terraform templates cannot be planned here: %s", equipment.problem)
         else:
             logger.info("Terraform templates are planned with %s, sandbox %s", equipment.engine, equipment.sandbox)
         self._facts = replace(self._facts, engine=equipment.engine[:128], sandbox=equipment.sandbox)
-        self._safely(self._register)
+        self._try(self._register)
 
     def _register(self) -> None:
         with self._registering:
-            if self._said_goodbye:  # who finds out about the machine only now is too late
+            if self._deregistered:  # the detection finished after the daemon had stopped
                 return
             registration = self._client.register(self._facts)
             self._facts = replace(self._facts, tags=registration.tags)
 
 
-def look(configuration: Configuration) -> Equipment:
-    """Ask a process like a job's what there is to plan Terraform templates with."""
+def detect(configuration: Configuration) -> Equipment:
+    """Detect Terraform and the sandbox in a process with the environment of a runner."""
     try:
         answer = subprocess.run(
             (sys.executable, "-m", "provisioning.daemon.engines"),
@@ -280,12 +278,12 @@ def look(configuration: Configuration) -> Equipment:
             stdout=subprocess.PIPE,
             cwd=SOURCE_DIRECTORY,
             env=configuration.environment,
-            timeout=LOOK_SECONDS,
+            timeout=DETECT_SECONDS,
             check=True,
         )
         return msgspec.json.decode(answer.stdout, type=Equipment)
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
-        return Equipment(problem=f"looking for Terraform failed: {type(error).__name__}")
+        return Equipment(problem=f"the detection of Terraform failed: {type(error).__name__}")
 
 
 def _facts(configuration: Configuration) -> DaemonFacts:

@@ -1,7 +1,6 @@
-"""What the daemon and a job's process say to each other: one JSON document a line, over the process's own
-pipes.
+"""The messages between the daemon and a runner: one JSON document per line, over the runner's pipes.
 
-No Django here: the job's process imports it.
+No Django here: the runner imports this module.
 """
 
 from pathlib import Path
@@ -16,7 +15,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
     """The base of all messages; the field ``is`` names the class."""
 
 
-# ------------------------------------------------------------------ to the job's process
+# ------------------------------------------------------------------ from the daemon to the runner
 class Prepare(Message, frozen=True, tag=True):
     """Said once at the start, before there is a job: import and set up the engines of these names.
     ``settings`` are those of ``engine.terraform.EngineSettings``, by name; ``job_kinds`` are the dotted paths of
@@ -29,7 +28,7 @@ class Prepare(Message, frozen=True, tag=True):
 
 
 class WarmUp(Message, frozen=True, tag=True):
-    """No job is in sight: do ahead what can be done ahead, at the cost of memory."""
+    """Prepare for a job in advance, while the daemon is idle. Costs memory."""
 
 
 class Start(Message, frozen=True, tag=True):
@@ -44,7 +43,7 @@ class Start(Message, frozen=True, tag=True):
 
 
 class Values(Message, frozen=True, tag=True):
-    """The computed values, in answer to ``SchemasFound``."""
+    """The computed values: the answer to ``SchemasFound``."""
 
     values: tuple[ParameterValue, ...]
 
@@ -56,7 +55,7 @@ class Cancel(Message, frozen=True, tag=True):
 Order = Prepare | WarmUp | Start | Values | Cancel
 
 
-# ------------------------------------------------------------------ from the job's process
+# ------------------------------------------------------------------ from the runner to the daemon
 class Logged(Message, frozen=True, tag=True):
     line: LogLine
 
@@ -66,13 +65,13 @@ class ReadmeFound(Message, frozen=True, tag=True):
 
 
 class SchemasFound(Message, frozen=True, tag=True):
-    """The variables of a template; the process waits for ``Values``."""
+    """The variables of a template; the runner waits for ``Values``."""
 
     schemas: tuple[ParameterSchema, ...]
 
 
 class Measured(Message, frozen=True, tag=True):
-    """How long the parts of a job took in its process, in seconds; comes right before the end of a job."""
+    """The durations of the parts of a job, in seconds; sent right before the end of a job."""
 
     seconds: dict[str, float]
 
@@ -84,40 +83,40 @@ class Finished(Message, frozen=True, tag=True):
 
 
 class Failed(Message, frozen=True, tag=True):
-    """The end of a job that cannot be carried out; the text is for users."""
+    """The end of a job that failed; the text is for users."""
 
     error: str
 
 
 class Interrupted(Message, frozen=True, tag=True):
-    """The end of a job that was told to stop."""
+    """The end of a job that was interrupted."""
 
 
 Event = Logged | ReadmeFound | SchemasFound | Measured | Finished | Failed | Interrupted
 
 
 class Unreadable(Exception):
-    """The other side sent something that is no message."""
+    """The other side sent an invalid message."""
 
 
 def raw(value: Any) -> msgspec.Raw:
-    """A payload or result as part of a message."""
+    """Encode a payload or result as part of a message."""
     return msgspec.Raw(msgspec.json.encode(value))
 
 
 def encode(message: Message) -> bytes:
-    """A message as one line."""
+    """Encode a message as one line."""
     return msgspec.json.encode(message, enc_hook=_encode_path) + b"\n"
 
 
 def decode_order(line: bytes) -> Order:
-    """Raises Unreadable."""
+    """Decode a line. Raises Unreadable."""
     order: Order = _decode(_orders, line)
     return order
 
 
 def decode_event(line: bytes) -> Event:
-    """Raises Unreadable."""
+    """Decode a line. Raises Unreadable."""
     event: Event = _decode(_events, line)
     return event
 
@@ -132,7 +131,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
 def _encode_path(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value).__name__)  # msgspec's way to hear that a hook knows no such type
+    raise NotImplementedError(type(value).__name__)  # tells msgspec that the hook does not support the type
 
 
 def _decode_path(wanted: type, value: object) -> object:

@@ -1,4 +1,4 @@
-"""Requests that wait at the server, and that can be given up at any moment. No Django here."""
+"""Long-polling requests that can be canceled at any time. No Django here."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ WOKEN, ANSWERED = b"!", b"."
 
 
 class LongPoll:
-    """Requests run on an event loop in a thread of their own, where one can be canceled: its connection is closed
-    then, whatever stands between us and the server. ``post`` and ``rest`` are for one thread.
+    """Runs requests on an event loop in a separate thread, where they can be canceled. Canceling closes the connection,
+    also through proxies. Only one thread may call ``post`` and ``sleep``.
     """
 
     def __init__(self, make_client: Callable[[], httpx.AsyncClient]) -> None:
@@ -28,32 +28,32 @@ class LongPoll:
         self._closed = False
 
     def post(self, path: str, body: bytes, seconds: float) -> httpx.Response | None:
-        """The answer; None when ``wake`` was called or the time is up. Raises httpx.HTTPError."""
+        """Return the answer; None when ``wake`` was called or the time is up. Raises httpx.HTTPError."""
         if not self._thread.is_alive():
             self._thread.start()
         request: Future[httpx.Response] = asyncio.run_coroutine_threadsafe(self._post(path, body), self._loop)
-        request.add_done_callback(lambda _: self._tell(ANSWERED))
+        request.add_done_callback(lambda _: self._signal(ANSWERED))
         deadline = time.monotonic() + seconds
         while not request.done():
-            if WOKEN in self._heard(deadline - time.monotonic()) or time.monotonic() >= deadline:
+            if WOKEN in self._wait(deadline - time.monotonic()) or time.monotonic() >= deadline:
                 request.cancel()
                 return None
         return request.result()
 
-    def rest(self, seconds: float) -> bool:
-        """Wait so long, or until ``wake`` is called; True then."""
+    def sleep(self, seconds: float) -> bool:
+        """Sleep; return True when ``wake`` was called before the time was up."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if WOKEN in self._heard(left):
+            if WOKEN in self._wait(left):
                 return True
         return False
 
     def wake(self) -> None:
-        """End a wait, or the next one. May be called from any thread and from a signal handler."""
-        self._tell(WOKEN)
+        """End the current or the next wait. Can be called from any thread and from a signal handler."""
+        self._signal(WOKEN)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Stop the thread and close all connections."""
         self._closed = True
         if self._thread.is_alive():
             if self._client is not None:
@@ -71,13 +71,13 @@ class LongPoll:
             self._client = self._make_client()
         return await self._client.post(path, content=body)
 
-    def _heard(self, seconds: float) -> bytes:
+    def _wait(self, seconds: float) -> bytes:
         select.select([self._read], [], [], max(0.0, seconds))
         with suppress(BlockingIOError):
             return os.read(self._read, 4096)
         return b""
 
-    def _tell(self, what: bytes) -> None:
+    def _signal(self, event: bytes) -> None:
         if not self._closed:
-            with suppress(BlockingIOError, OSError):  # full: it will wake anyway
-                os.write(self._write, what)
+            with suppress(BlockingIOError, OSError):  # full: a wakeup is pending
+                os.write(self._write, event)

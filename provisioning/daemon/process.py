@@ -1,4 +1,4 @@
-"""A job's process as the daemon sees it, and the stock of processes that wait for a job."""
+"""The daemon's side of a runner process, and the spare runners that wait for jobs."""
 
 import logging
 import os
@@ -21,19 +21,20 @@ from provisioning.protocol.wire import MAX_MESSAGE_BYTES
 logger = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024
-_LAST_WORDS_SECONDS = 5.0
-# A job that has just been given its process has the machine to itself until it ends, or for so long.
-_REST_SECONDS = 0.5
-# Only the next process to be taken is warmed up, and only when no job has begun or ended for so long: in a rush that
-# would cost more than it gains.
-_CALM_SECONDS = 0.25
-_STARTING_SECONDS = 1.0  # likewise, while the rest of the system starts
+_EXIT_SECONDS = 5.0
+# After a job has taken a runner, no spare is started for this time (or until the job ends), so that the job has the
+# processor.
+_PAUSE_SECONDS = 0.5
+# Only the next runner is warmed up, and only when no job has started or ended for this time: under load, warming up
+# costs more than it gains.
+_IDLE_SECONDS = 0.25
+_STARTING_SECONDS = 1.0  # likewise, while the daemon starts
 
 
 class RunnerProcess:
-    """One ``runner`` with a private folder of its own. ``end`` must be called whatever happens.
+    """A ``runner`` process with a private folder. ``end`` must always be called.
 
-    The thread that makes it must outlive it, see ``Children``. Raises OSError when there can be none.
+    The thread that creates it must outlive it, see ``Children``. Raises OSError when the process cannot be started.
     """
 
     def __init__(self, children: Children, prepare: messages.Prepare) -> None:
@@ -44,19 +45,19 @@ class RunnerProcess:
         self._is_warm = False
         self._rest: list[bytes] = []
         self._rest_bytes = 0
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        self._stdin, self._stdout = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb", 0)
+        child_in, own_out = os.pipe()
+        own_in, child_out = os.pipe()
+        self._stdin, self._stdout = os.fdopen(own_out, "wb", 0), os.fdopen(own_in, "rb", 0)
         try:
-            self._process = children.fork(self.directory, stdin=theirs_in, stdout=theirs_out)
+            self._process = children.fork(self.directory, stdin=child_in, stdout=child_out)
         except OSError:
             self._stdin.close()
             self._stdout.close()
             self._remove_directory()
             raise
         finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
+            os.close(child_in)
+            os.close(child_out)
         self.send(prepare)
 
     @property
@@ -68,18 +69,18 @@ class RunnerProcess:
         return self._process.wait(0) is None
 
     def warm_up(self) -> None:
-        """Have it do ahead what can be done ahead; once."""
+        """Let the process prepare for a job in advance; only once."""
         if not self._is_warm:
             self._is_warm = True
             self.send(messages.WarmUp())
 
     def send(self, order: messages.Order) -> None:
-        """Say something; a process that has gone is noticed when it is listened to."""
+        """Send a message. If the process has ended, ``events`` reports that."""
         with self._sending:
             self._write(messages.encode(order))
 
     def interrupt(self) -> bool:
-        """Tell the job to stop. False when that has to be tried again: something is just being said."""
+        """Send a request to stop. Returns False when it must be repeated, because another message is being sent."""
         if not self._sending.acquire(blocking=False):
             return False
         try:
@@ -95,7 +96,7 @@ class RunnerProcess:
                 view = view[self._stdin.write(view) :]
 
     def events(self, timeout: float) -> list[messages.Event] | None:
-        """What the process said, after at most so many seconds; None when it will say nothing more.
+        """Return the messages received within so many seconds; None when the process has closed its output.
 
         Raises Unreadable.
         """
@@ -120,34 +121,34 @@ class RunnerProcess:
         with self._ending:
             if self._ended or not self.is_alive:
                 return
-            self._signal(signal.SIGSTOP)  # it must not start anything while its children are looked for
+            self._signal(signal.SIGSTOP)  # so that it starts no processes while its descendants are searched
             kill_descendants(self.pid)
             self._signal(signal.SIGKILL)
 
     def end(self) -> None:
-        """See the process off, by force when it does not go, and remove its folder. May be called again."""
+        """End the process, by force if necessary, and remove its folder. Can be called again."""
         with self._ending:
             if self._ended:
                 return
             with suppress(OSError):
                 self._stdin.close()
-        status = self._process.wait(_LAST_WORDS_SECONDS)
+        status = self._process.wait(_EXIT_SECONDS)
         if status is None:
             self.kill()
-            while (status := self._process.wait(_LAST_WORDS_SECONDS)) is None:
+            while (status := self._process.wait(_EXIT_SECONDS)) is None:
                 pass
         with self._ending:
             self._ended = True
             self._process.close()
             if status < 0:
-                # It was killed and could not clean up: its children live on, in whatever group they are.
+                # It was killed without cleaning up: descendants can still run, in any process group.
                 kill_inside(self.directory)
             self._stdout.close()
             self._remove_directory()
 
-    def how_it_ended(self) -> str:
-        """``signal 9: possibly out of memory``, ``exit status 1``; waits for the end."""
-        status = self._process.wait(_LAST_WORDS_SECONDS)
+    def exit_reason(self) -> str:
+        """Wait for the end; return a text such as ``signal 9: possibly out of memory`` or ``exit status 1``."""
+        status = self._process.wait(_EXIT_SECONDS)
         if status is None:
             return "it closed its output"
         if status >= 0:
@@ -163,14 +164,14 @@ class RunnerProcess:
 
 
 class Spares:
-    """Keeps some processes ready. A thread of its own makes them, and lives as long as any of them."""
+    """Keeps spare runners ready. A separate thread creates them and lives as long as any of them."""
 
     def __init__(self, count: int, make: Callable[[], RunnerProcess]) -> None:
         self._count = count
         self._make = make
         self._ready: deque[RunnerProcess] = deque()
         self._wanted = 0
-        self._rest_until = self._busy_until = 0.0
+        self._pause_until = self._busy_until = 0.0
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
@@ -180,9 +181,7 @@ class Spares:
         self._thread.start()
 
     def take(self, given_up: Callable[[], bool]) -> RunnerProcess | None:
-        """A process for one job; the caller ends it. None when the caller has given up or there are no
-        more.
-        """
+        """Return a process, which the caller must end; None when ``given_up`` returns True, or after ``close``."""
         with self._changed:
             self._wanted += 1
             self._changed.notify_all()
@@ -191,7 +190,7 @@ class Spares:
                     while self._ready:
                         process = self._ready.popleft()
                         if process.is_alive:
-                            self._rest_until = self._busy_until = time.monotonic() + _REST_SECONDS
+                            self._pause_until = self._busy_until = time.monotonic() + _PAUSE_SECONDS
                             return process
                         process.end()
                     self._changed.wait(0.2)
@@ -200,15 +199,15 @@ class Spares:
                 self._wanted -= 1
                 self._changed.notify_all()
 
-    def hurry(self) -> None:
-        """A job has ended: make what is missing now."""
+    def refill(self) -> None:
+        """Create missing spares now, because a job has ended."""
         with self._changed:
-            self._rest_until = 0.0
-            self._busy_until = time.monotonic() + _CALM_SECONDS
+            self._pause_until = 0.0
+            self._busy_until = time.monotonic() + _IDLE_SECONDS
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the processes that nobody took, and make no more."""
+        """End the unused processes and create no more."""
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
@@ -226,14 +225,14 @@ class Spares:
                         self._ready[0].warm_up()
                     self._changed.wait(busy if busy > 0 else 1.0)
                     continue
-                rest = self._rest_until - time.monotonic()
-                if rest > 0 and not self._wanted:
-                    self._changed.wait(rest)
+                pause = self._pause_until - time.monotonic()
+                if pause > 0 and not self._wanted:
+                    self._changed.wait(pause)
                     continue
             try:
                 process = self._make()
             except OSError as error:
-                logger.error("No process for a job could be started: %s. Trying again.", error)
+                logger.error("Could not start a process for jobs: %s. Trying again.", error)
                 self._closed.wait(1.0)
                 continue
             with self._changed:
@@ -242,5 +241,5 @@ class Spares:
                     self._changed.notify_all()
                     continue
             process.end()
-        # Processes that still run a job belong to this thread.
+        # Processes that still run a job end with this thread, so it must not return.
         threading.Event().wait()

@@ -1,7 +1,7 @@
-"""The daemon's client over HTTPS: no database, no Django, a key instead.
+"""The daemon's client over HTTPS: without database and Django, with a key.
 
-Every call may be repeated: a claim is asked for by an id of ours, lines of the log are numbered, and the server
-remembers how a lease ended.
+Every call can be repeated: the client chooses the id of a claim, log lines are numbered, and the server stores how a
+lease ended.
 """
 
 import hashlib
@@ -37,46 +37,46 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TIMEOUT = httpx.Timeout(15.0, connect=5.0, write=30.0)
-# Storing the results of a large plan takes a while.
+# Storing the results of a large plan takes longer.
 STORE_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 POLL_TIMEOUT = httpx.Timeout(wire.MAX_WAIT + 10, connect=5.0)
-# Shorter than the server keeps idle connections, so that none breaks just when it is used.
+# Shorter than the server's limit for idle connections, so that none is closed just when it is used.
 LIMITS = httpx.Limits(keepalive_expiry=30.0)
-# What a proxy or a server says that will be back.
-AWAY = (429, 502, 503, 504)
-ARCHIVE_TRIES = 3
-# Of a call about a job at which the server failed.
+# Statuses of a server or proxy that is temporarily unavailable.
+UNAVAILABLE = (429, 502, 503, 504)
+ARCHIVE_ATTEMPTS = 3
+# Repetitions of a call about a job after an internal error of the server.
 RETRIES = 2
-# A server that answers an idle wait at once cannot hold it: no more than one question in so many seconds.
+# A server without streams answers a wait at once; the client then repeats it at most once in so many seconds.
 SHORTEST_WAIT = 1.0
-FIRST_REST, LONGEST_REST = 0.1, 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 AnswerT = TypeVar("AnswerT", bound=wire.Answer)
 
 
 class BadAddress(ValueError):
-    """No address of a server to give a key to."""
+    """The URL is not the address of a server to which a key can be sent safely."""
 
 
 class _NotRegistered(Exception):
-    """The server does not know the daemon (any more)."""
+    """The server does not know the daemon, or no longer."""
 
 
 class _Failed(Exception):
-    """The server failed at the request."""
+    """The server answered with an internal error."""
 
 
 class _Damaged(Exception):
-    """The archive is not what the server announced."""
+    """The archive does not have the announced SHA-256."""
 
 
 class RemoteClient:
-    """Implements ``JobClient`` over HTTPS. Calls may come from any thread, ``wait_for_work`` from one only."""
+    """Implements ``JobClient`` over HTTPS. Thread-safe, but only one thread may call ``wait_for_jobs``."""
 
     poll_seconds = wire.MAX_WAIT
 
     def __init__(self, url: str, key: str, *, lease_seconds: float, kinds: JobKinds, allow_http: bool = False) -> None:
-        """Raises BadAddress for a URL that is none, or whose answers anybody on the way could read and change."""
+        """Raises BadAddress for an invalid URL, and for an unencrypted connection to another machine."""
         parts = urlsplit(url)
         plain = parts.scheme == "http" and (allow_http or parts.hostname in LOOPBACK)
         if not parts.hostname or not (parts.scheme == "https" or plain):
@@ -88,8 +88,8 @@ class RemoteClient:
         self._claim = uuid.uuid4()
         self._canceling: frozenset[uuid.UUID] = frozenset()
         self._promised = False
-        self._vain_claims = Backoff(FIRST_REST, LONGEST_REST)
-        # The system's authorities, or those of SSL_CERT_FILE.
+        self._failed_claims = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        # The system's certificate authorities, or those of SSL_CERT_FILE.
         common: dict[str, Any] = {
             "base_url": url.rstrip("/"),
             "headers": {wire.KEY_HEADER: key, "Content-Type": "application/json", "User-Agent": "coderproj-daemon"},
@@ -129,19 +129,19 @@ class RemoteClient:
         self._call_as_daemon("deregister", wire.Done)
 
     def _call_as_daemon(self, path: str, wanted: type[AnswerT], body: wire.Body | None = None) -> AnswerT:
-        """A call about the daemon itself; one that the server has forgotten registers again."""
+        """Call an endpoint about the daemon itself. If the server does not know the daemon, register it again."""
         try:
             try:
                 return self._call(path, body or wire.Daemon(self._id), wanted)
             except _NotRegistered:
                 self._register_again()
-                raise Unreachable("the server had forgotten this daemon") from None
+                raise Unreachable("the server did not know this daemon; it was registered again") from None
         except _Failed as error:
             raise Unreachable(str(error)) from error
 
     def _register_again(self) -> None:
         if self._facts is None:
-            raise RuntimeError("register comes first")
+            raise RuntimeError("call register first")
         self.register(self._facts)
 
     # ------------------------------------------------------------------ a job
@@ -151,13 +151,13 @@ class RemoteClient:
             job = self._call_as_daemon("acquire", wire.acquired_type(self._kinds, lenient=True), request).job
             if job is None:
                 if self._promised:
-                    self._vain_claims.fail()
+                    self._failed_claims.fail()
                 else:
-                    self._vain_claims.reset()
+                    self._failed_claims.reset()
                 self._promised = False
                 return None
             self._promised = False
-            self._vain_claims.reset()
+            self._failed_claims.reset()
             lease = Lease(job.id, self._claim)
             payload = wire.payload_of(job, self._kinds)
             if payload is None:
@@ -188,8 +188,8 @@ class RemoteClient:
             )
 
     def _archive(self, job: wire.Job, lease: Lease) -> bytes:
-        """The job's source, complete and unchanged. Raises _Damaged when it does not come like that."""
-        for _ in range(ARCHIVE_TRIES):
+        """Return the job's source, verified by its SHA-256. Raises _Damaged when every attempt fails."""
+        for _ in range(ARCHIVE_ATTEMPTS):
             try:
                 archive = self._send("GET", f"jobs/{lease.job_id}/archive", lease=lease).content
             except _Failed as error:
@@ -197,7 +197,7 @@ class RemoteClient:
             if hashlib.sha256(archive).hexdigest() == job.archive_sha256:
                 return archive
             logger.warning("Job %s: its source arrived damaged (%d bytes)", job.id, len(archive))
-        raise _Damaged("the template's source arrived damaged: its SHA-256 is not the one that it was stored with")
+        raise _Damaged("the template's source arrived damaged: its SHA-256 differs from that of the stored file")
 
     def _give_up(self, lease: Lease, error: str) -> None:
         try:
@@ -206,10 +206,10 @@ class RemoteClient:
             logger.info("Job %s: dropped", lease.job_id)
 
     def heartbeat(self, lease: Lease) -> bool:
-        # Later than this another daemon may be about to get the job: there is no use in waiting for the answer.
+        # After this time another daemon could claim the job, so a later answer is useless.
         timeout = httpx.Timeout(min(15.0, max(1.0, self._lease_seconds / 3)))
         body = wire.Heartbeat(self._lease_seconds)
-        return self._call_for(lease, "heartbeat", body, wire.Beaten, timeout).canceling
+        return self._call_for(lease, "heartbeat", body, wire.HeartbeatReply, timeout).canceling
 
     def append_logs(self, lease: Lease, lines: Sequence[LogLine], *, after: int) -> int:
         return self._call_for(lease, "logs", wire.Logs(after, tuple(lines)), wire.Logged).last
@@ -235,8 +235,8 @@ class RemoteClient:
     def _call_for(
         self, lease: Lease, action: str, body: wire.Body, wanted: type[AnswerT], timeout: httpx.Timeout = TIMEOUT
     ) -> AnswerT:
-        """A call about a job. One at which the server fails is tried again a little: it must not hold the job up for
-        ever.
+        """Call an endpoint about a job. After an internal error of the server it is repeated, but only a few times, so
+        that the job is not delayed forever.
         """
         backoff = Backoff(0.2, 1.0, factor=5)
         while True:
@@ -250,9 +250,9 @@ class RemoteClient:
                 backoff.sleep()
 
     # ------------------------------------------------------------------ waiting
-    def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
-        # What was promised goes to others, again and again, or somebody holds its row.
-        if self._vain_claims.failures > 1 and self._poll.rest(self._vain_claims.full_pause):
+    def wait_for_jobs(self, timeout: float, *, has_slot: bool) -> Wakeup:
+        # Announced jobs were claimed by other daemons several times, or their rows are locked: pause.
+        if self._failed_claims.failures > 1 and self._poll.sleep(self._failed_claims.full_pause):
             return Wakeup()
         body = wire.Wait(self._id, min(timeout, wire.MAX_WAIT), has_slot, tuple(self._canceling)[:1000])
         began = time.monotonic()
@@ -260,7 +260,7 @@ class RemoteClient:
             response = self._poll.post(f"{wire.PATH}/wait", wire.encode(body), timeout + 10)
             if response is None:
                 return Wakeup()
-            answer = self._understand(response, wire.Waited)
+            answer = self._decode_answer(response, wire.WaitReply)
         except httpx.HTTPError as error:
             raise Unreachable(_reason(error)) from error
         except _Failed as error:
@@ -272,7 +272,7 @@ class RemoteClient:
         fresh = frozenset(answer.canceling) - self._canceling
         self._canceling = frozenset(answer.canceling)
         if not answer.work and not fresh:
-            self._poll.rest(min(timeout, SHORTEST_WAIT) - (time.monotonic() - began))
+            self._poll.sleep(min(timeout, SHORTEST_WAIT) - (time.monotonic() - began))
         return Wakeup(tuple(fresh))
 
     def wake(self) -> None:
@@ -310,22 +310,22 @@ class RemoteClient:
                 )
                 return self._checked(response)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-                if is_last:  # the first time it may have been an idle connection that had been closed
+                if is_last:  # on the first attempt, an idle connection may have been closed by the server
                     raise Unreachable(_reason(error)) from error
             except httpx.HTTPError as error:
                 raise Unreachable(_reason(error)) from error
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    def _understand(self, response: httpx.Response, wanted: type[AnswerT]) -> AnswerT:
+    def _decode_answer(self, response: httpx.Response, wanted: type[AnswerT]) -> AnswerT:
         return _decoded(self._checked(response), wanted)
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
-        """A good answer. Raises what another one means."""
+        """Return a successful answer; raise the error that another status means."""
         status = response.status_code
         if status == 200:
             return response
         message = _message_of(response)
-        if status in AWAY:
+        if status in UNAVAILABLE:
             raise Unreachable(f"{status}: {message}")
         match status:
             case 401:
@@ -343,11 +343,11 @@ def _decoded(response: httpx.Response, wanted: type[AnswerT]) -> AnswerT:
     try:
         return wire.decode_answer(response.content, wanted)
     except wire.Unreadable as error:
-        raise Refused(f"the server's answer is not understood: {error}") from error
+        raise Refused(f"the server's answer is invalid: {error}") from error
 
 
 def _message_of(response: httpx.Response) -> str:
-    """What the error envelope says."""
+    """Return the text of the error envelope."""
     try:
         envelope = msgspec.json.decode(response.content)
         return " ".join(filter(None, (str(envelope["message"]), str(envelope.get("detail", "")))))

@@ -1,4 +1,4 @@
-"""The process of one job, forked by the ``nursery`` and spoken to in ``messages``.
+"""The runner: the process of one job, forked by the fork server. ``messages`` is its protocol with the daemon.
 
 It is there before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no credentials
 and does not outlive its daemon. No Django.
@@ -39,20 +39,18 @@ _CHUNK = 64 * 1024
 
 
 class Pipes:
-    """Our ends of the two pipes, moved away from standard input and output so that nothing else gets at
-    them.
-    """
+    """The runner's ends of the two pipes, moved away from standard input and output so that no library uses them."""
 
     def __init__(self) -> None:
         self._incoming = os.dup(0)
         self._outgoing = os.dup(1)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        os.dup2(2, 1)  # what a library prints goes to the daemon's log
+        os.dup2(2, 1)  # output of libraries goes to the daemon's log
         self._lock = threading.Lock()
 
     def orders(self) -> Iterator[messages.Order]:
-        """What the daemon says, until it goes away."""
+        """Yield the daemon's messages until it closes the pipe."""
         rest = b""
         while chunk := os.read(self._incoming, _CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -60,7 +58,7 @@ class Pipes:
                 yield messages.decode_order(line)
 
     def send(self, event: messages.Event) -> None:
-        """Waits while the daemon does not read."""
+        """Send a message; blocks while the daemon does not read."""
         view = memoryview(messages.encode(event))
         with self._lock:
             while view:
@@ -68,7 +66,7 @@ class Pipes:
 
 
 class JobLog:
-    """Writes the job's log. Each stage opens with one line without output: clients show it as a heading."""
+    """Writes the job's log. Each stage starts with a line without output, which clients show as a heading."""
 
     def __init__(self, pipes: Pipes) -> None:
         self._pipes = pipes
@@ -77,7 +75,7 @@ class JobLog:
         self._lock = threading.Lock()
 
     def open(self, stage: str, level: LogLevel = LogLevel.INFO) -> None:
-        """Begin a stage, unless it was begun before."""
+        """Start a stage, unless it was started before."""
         with self._lock:
             self._stage = stage
             if stage not in self._opened:
@@ -85,11 +83,11 @@ class JobLog:
                 self._send(LogSource.DAEMON, level, stage, "")
 
     def note(self, level: LogLevel, output: str) -> None:
-        """A line of the daemon's own within the current stage."""
+        """Write a line of the daemon in the current stage."""
         self._send(LogSource.DAEMON, level, self._stage, output)
 
     def from_engine(self, level: LogLevel, stage: str, output: str) -> None:
-        """An engine's ``log``: a line of output is a line of the log, empty ones are left out."""
+        """Write output of an engine (its ``log``): a log line for each line of output that is not empty."""
         self.open(stage)
         for line in output.split("\n"):
             if line.strip():
@@ -100,7 +98,7 @@ class JobLog:
 
 
 class Clock:
-    """Adds up where the time of a job goes, in ``seconds`` by part."""
+    """Measures the parts of a job, in ``seconds`` by part."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -110,14 +108,14 @@ class Clock:
         self._since = time.monotonic()
 
     def lap(self, part: str) -> None:
-        """The time since the last call went into ``part``."""
+        """Add the time since the last call to ``part``."""
         now = time.monotonic()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
         self._since = now
 
 
 class Runner:
-    """Waits for a job, runs it and says how it ended."""
+    """Waits for a job, runs it and reports its end."""
 
     def __init__(self, pipes: Pipes, folder: Path) -> None:
         self._pipes = pipes
@@ -131,7 +129,7 @@ class Runner:
         self._clock = Clock()
 
     def listen(self) -> None:
-        """Sort the daemon's orders. Its end, or an order that is none, is the end of this process."""
+        """Dispatch the daemon's messages. Ends the process when the daemon ends or sends an invalid message."""
         try:
             for order in self._pipes.orders():
                 match order:
@@ -146,10 +144,10 @@ class Runner:
                         self._values.put(None)
         except (OSError, messages.Unreadable):
             traceback.print_exc()
-        self.vanish()
+        self.exit_without_daemon()
 
-    def vanish(self) -> None:
-        """The daemon is gone: leave nothing behind."""
+    def exit_without_daemon(self) -> None:
+        """Kill all descendants, remove the folder and exit: the daemon has ended."""
         kill_descendants(os.getpid())
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(1)
@@ -158,14 +156,14 @@ class Runner:
         """Run one job."""
         prepare = self._settings.get()
         self._set_up_engines(prepare)
-        # Where the job's template will be; an engine may already set up what runs there.
+        # The folder of the job's template; an engine can prepare processes there in advance.
         directory = self._folder / "template"
         directory.mkdir()
         while isinstance(start := self._starts.get(), messages.WarmUp):
             self._set_up_engines(prepare)
             for engine in self._engines.values():
                 engine.warm_up(directory, with_sample_plan=self._starts.empty())
-            gc.freeze()  # what is there by now stays, and need not be looked through again
+            gc.freeze()  # objects that exist now are permanent and need not be scanned
         self._clock.start()
         try:
             end = self._end_of(start, prepare)
@@ -177,12 +175,12 @@ class Runner:
             shutil.rmtree(start.directory, ignore_errors=True)
 
     def _set_up_engines(self, prepare: messages.Prepare) -> None:
-        """Make the engines that are missing, until there is something else to do: a job that came early needs one of
-        them, and importing the others can cost more than it does.
+        """Create the missing engines until a job arrives: a job needs only one of them, and importing the others can
+        take longer than the job.
         """
         for name in prepare.provisioners:
             if name not in self._engines and self._starts.empty():
-                with suppress(EngineError, ImportError, OSError):  # made again, and told, when a job wants it
+                with suppress(EngineError, ImportError, OSError):  # tried again, and reported, when a job needs it
                     self._engines[name] = engines.make(name, prepare.settings)
 
     def _end_of(self, start: messages.Start, prepare: messages.Prepare) -> messages.Event:
@@ -190,12 +188,12 @@ class Runner:
             engine = self._engines.get(start.provisioner) or engines.make(start.provisioner, prepare.settings)
             return self._work(start, engine, prepare.job_kinds)
         except (EngineError, DomainError) as error:
-            # After a request to stop, an error is most likely what the interruption caused.
+            # After a request to stop, an error was most likely caused by the interruption.
             return messages.Interrupted() if self._stop.is_set() else messages.Failed(_text(error))
         except OSError as error:
             traceback.print_exc()
             return messages.Failed(f"the job could not use its folder: {error.strerror}")
-        except Exception as error:  # noqa: BLE001 - a defect of ours must end the job, with a reason
+        except Exception as error:  # noqa: BLE001 - a defect of the runner must end the job, with a reason
             traceback.print_exc()
             return messages.Failed(f"internal error of the provisioner: {type(error).__name__}")
 
@@ -215,7 +213,7 @@ class Runner:
 
 
 class RunningJob:
-    """Implements ``protocol.kinds.RunningJob``: what the function of a job's kind works with."""
+    """Implements ``protocol.kinds.RunningJob``, the argument of a kind's ``run``."""
 
     def __init__(
         self,
@@ -258,9 +256,9 @@ def _text(error: EngineError | DomainError) -> str:
 
 
 def _belong_to(parent_pid: int) -> bool:
-    """End with the parent, adopt what Terraform leaves behind, and be the first to go when memory runs out.
+    """Let this process end with its parent, adopt orphans of Terraform, and be killed first when memory runs out.
 
-    False when the parent is gone already.
+    Returns False when the parent has ended already.
     """
     adopt_orphans()
     signal_at_parent_death(signal.SIGTERM)  # not SIGKILL: the children must be ended first
@@ -270,16 +268,16 @@ def _belong_to(parent_pid: int) -> bool:
 
 
 def run_job(parent_pid: int, folder: Path) -> NoReturn:
-    """Be the process of a job, with the ends of its pipes as standard input and output."""
+    """Run as the process of a job. Standard input and output are the ends of its pipes."""
     runner = Runner(Pipes(), folder)
-    signal.signal(signal.SIGTERM, lambda *_: runner.vanish())
+    signal.signal(signal.SIGTERM, lambda *_: runner.exit_without_daemon())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not _belong_to(parent_pid):
-        runner.vanish()
+        runner.exit_without_daemon()
     os.umask(0o022)
     threading.Thread(target=runner.listen, name="orders", daemon=True).start()
     try:
         runner.run()
     except BrokenPipeError:
-        runner.vanish()
-    os._exit(0)  # threads of an engine's libraries must not hold up the end
+        runner.exit_without_daemon()
+    os._exit(0)  # do not wait for threads of an engine's libraries

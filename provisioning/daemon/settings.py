@@ -1,6 +1,6 @@
-"""The settings of provisioner daemons, for those with Django and those without.
+"""The settings of provisioner daemons, with and without Django.
 
-``settings`` takes them over; a daemon on another machine reads them here, where no database is needed.
+``coderproj.settings`` imports them. A daemon on another machine reads them here, without a database.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ PROVISIONER_CLI_CONFIG = env.text("PROVISIONER_CLI_CONFIG")
 PROVISIONER_SANDBOX = env.choice("PROVISIONER_SANDBOX", "auto", ("auto", "landlock", "bubblewrap", "off"))
 PROVISIONER_ENVIRONMENT = env.words("PROVISIONER_ENVIRONMENT")
 TERRAFORM_BINARY = env.text("TERRAFORM_BINARY")
-# A daemon that has a key speaks to the server over HTTPS.
+# A daemon with a key connects to the server over HTTPS.
 CODER_URL = env.text("CODER_URL")
 PROVISIONER_DAEMON_KEY = env.text("PROVISIONER_DAEMON_KEY")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

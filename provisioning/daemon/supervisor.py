@@ -1,4 +1,4 @@
-"""The daemon's side of one job: feeds its process, stores what it finds, and ends it."""
+"""The daemon's side of one job: start its runner, store its results, and end it."""
 
 import logging
 import threading
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.02
 FLUSH_LINES = 500
-# Lines can be long: a batch is sent when it has so many characters.
+# Lines can be long, so a batch is also limited in characters.
 FLUSH_CHARACTERS = 1024 * 1024
 SHUTTING_DOWN = "the daemon was shut down"
 MASK = "********"
-# Shorter secrets are in every other word.
+# Shorter secrets would mask parts of ordinary words.
 SHORTEST_SECRET = 4
 
 _BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 
 
 class Reason(IntEnum):
-    """Why a job is ended before its process says how it went. A higher one overrides a lower one."""
+    """Why a job is ended before its runner reports a result. A higher reason overrides a lower one."""
 
     CANCELED = 1
     OUT_OF_TIME = 2
@@ -45,7 +45,7 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """In seconds: the wall clock of a job, how long it has after an interrupt, and the length of a lease."""
+    """In seconds: the time limit of a job, its grace period after an interrupt, and the duration of a lease."""
 
     job: float
     cancel_grace: float
@@ -53,9 +53,7 @@ class Bounds:
 
 
 class Supervisor:
-    """Runs one assignment to its end. ``run`` is a thread's work; everything else is called from other
-    threads.
-    """
+    """Runs one assignment to its end. ``run`` has its own thread; other threads call the other methods."""
 
     def __init__(
         self,
@@ -75,7 +73,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._process: RunnerProcess | None = None
         self._reason: Reason | None = None
-        self._given_up = threading.Event()  # the lease is lost or given back: no more waiting for the server
+        self._given_up = threading.Event()  # the lease is lost or released: stop retrying calls of the server
         self._is_interrupted = False
         self._kill_at: float | None = None
         self._started_at = time.monotonic()
@@ -85,30 +83,30 @@ class Supervisor:
         self._flushed_at = 0.0
         self._seconds = {"claim": self._started_at - claimed_at}
         self._secrets: tuple[str, ...] = ()
-        self._hide(kind.values(assignment.payload))
+        self._add_secrets(kind.values(assignment.payload))
 
-    # ------------------------------------------------------------------ from other threads
+    # ------------------------------------------------------------------ called from other threads
     def cancel(self) -> None:
-        """The job's cancellation was asked for."""
+        """Cancel the job: its cancellation was requested."""
         self._end_early(Reason.CANCELED)
 
     def release(self) -> None:
-        """Stop at once and give the job back."""
+        """Stop at once and return the job to the queue."""
         self._end_early(Reason.RELEASED)
 
     def abandon(self) -> None:
-        """The lease does not count any more: stop at once and write nothing."""
+        """Stop at once and write nothing: the lease is no longer valid."""
         self._end_early(Reason.LOST)
 
     def confirm(self, at: float) -> None:
-        """The lease was prolonged by a request that began at ``at`` (monotonic)."""
+        """Record that a request started at ``at`` (monotonic time) has extended the lease."""
         self._confirmed_at = at
 
     def watch(self) -> None:
-        """Hold the job to its bounds. Called every few hundredths of a second; never waits for the server."""
+        """Enforce the job's time limits. Called every few hundredths of a second; never waits for the server."""
         now = time.monotonic()
         if now > self._confirmed_at + self._bounds.lease * 2 / 3:
-            # Soon another daemon may run it: it must not run twice.
+            # Another daemon may claim the job soon, and it must not run twice.
             self.abandon()
         if now > self._started_at + self._bounds.job:
             self._end_early(Reason.OUT_OF_TIME)
@@ -140,18 +138,18 @@ class Supervisor:
 
     # ------------------------------------------------------------------ the job's own thread
     def run(self) -> None:
-        """Run the job; whatever happens, its process and folder are gone afterwards."""
+        """Run the job; its process and folder are always removed afterwards."""
         job_id, began = self.assignment.job_id, time.monotonic()
         logger.info("Job %s: started (%s, attempt %d)", job_id, self.assignment.job_type, self.assignment.attempt)
         try:
             how = self._run()
         except LeaseLost:
-            how = "dropped: it is not ours any more"
+            how = "dropped: the lease was lost"
         except Exception:
             logger.exception("Job %s", job_id)
             how = self._fail_after_defect()
         finally:
-            self._spares.hurry()
+            self._spares.refill()
             if self._process is not None:
                 self._process.end()
         logger.info("Job %s: %s after %.3f s", job_id, how, time.monotonic() - began)
@@ -178,18 +176,18 @@ class Supervisor:
         )
         try:
             end = self._follow(process)
-            crash = "" if end else process.how_it_ended()
+            crash = "" if end else process.exit_reason()
         except messages.Unreadable as error:
-            logger.warning("Job %s: its process is not understood: %s", self.assignment.job_id, error)
+            logger.warning("Job %s: its process sent an invalid message: %s", self.assignment.job_id, error)
             process.kill()
-            end, crash = messages.Failed("the job's process could not be understood"), ""
+            end, crash = messages.Failed("the job's process sent an invalid message"), ""
         except Refused as error:
             process.kill()
             end, crash = messages.Failed(str(error)), ""
         return self._finish(end, crash)
 
     def _follow(self, process: RunnerProcess) -> messages.Event | None:
-        """Pass on what the process says until it says how the job went; None when it ends without."""
+        """Process the runner's messages; return the one that ends the job, None when the runner ends without it."""
         while True:
             due = self._flushed_at + FLUSH_SECONDS - time.monotonic() if self._lines else _TICK
             events = process.events(max(0.0, due))
@@ -200,10 +198,10 @@ class Supervisor:
                     case messages.Logged():
                         self._lines.append(self._masked(event.line))
                     case messages.ReadmeFound():
-                        self._patiently(self._client.store_readme, self.assignment.lease, event.readme)
+                        self._retry(self._client.store_readme, self.assignment.lease, event.readme)
                     case messages.SchemasFound():
-                        values = self._patiently(self._client.store_schemas, self.assignment.lease, event.schemas)
-                        self._hide(values)
+                        values = self._retry(self._client.store_schemas, self.assignment.lease, event.schemas)
+                        self._add_secrets(values)
                         process.send(messages.Values(values))
                     case messages.Measured():
                         self._seconds |= event.seconds
@@ -213,13 +211,13 @@ class Supervisor:
                 self._flush()
 
     def _finish(self, end: messages.Event | None, crash: str) -> str:
-        """Write the end of the job; returns it in a word."""
+        """Write the end of the job; return it as a word."""
         client, lease = self._client, self.assignment.lease
         with self._lock:
             reason = self._reason
             if reason is Reason.LOST:
                 raise LeaseLost
-            self._given_up.clear()  # to give the job back is worth some patience again
+            self._given_up.clear()  # retry calls again, so that the job is released
         try:
             self._flush()
         except Refused as error:
@@ -229,35 +227,35 @@ class Supervisor:
         if isinstance(end, messages.Finished):
             try:
                 storing = time.monotonic()
-                self._patiently(client.complete, lease, self._result(end))
+                self._retry(client.complete, lease, self._result(end))
                 self._seconds["store"] = time.monotonic() - storing
             except Refused as error:
                 return self._fail(str(error))
             return "completed"
         if reason is Reason.RELEASED:
-            self._patiently(client.release, lease, SHUTTING_DOWN)
-            return "given back"
+            self._retry(client.release, lease, SHUTTING_DOWN)
+            return "returned to the queue"
         if isinstance(end, messages.Failed):
             return self._fail(end.error)
         if reason is Reason.CANCELED:
-            self._patiently(client.finish_canceled, lease)
+            self._retry(client.finish_canceled, lease)
             return "canceled"
         if reason is Reason.OUT_OF_TIME:
             return self._fail(f"the job took longer than {self._bounds.job:g} seconds")
         return self._fail(f"the job's process ended unexpectedly ({crash or 'interrupted'})")
 
     def _result(self, end: messages.Finished) -> Any:
-        """Raises Refused for a result that is not what the job's kind names."""
+        """Decode the result. Raises Refused if it does not have the type that the job's kind declares."""
         shape = self._kind.result
         try:
             if shape is not None:
                 return shape.decode(end.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            logger.warning("Job %s: its result is not understood: %s", self.assignment.job_id, error)
-        raise Refused("the job's process could not be understood")
+            logger.warning("Job %s: its result is invalid: %s", self.assignment.job_id, error)
+        raise Refused("the job's process sent an invalid message")
 
     def _fail(self, error: str) -> str:
-        self._patiently(self._client.fail, self.assignment.lease, self._mask(error))
+        self._retry(self._client.fail, self.assignment.lease, self._mask(error))
         return "failed"
 
     def _fail_after_defect(self) -> str:
@@ -273,26 +271,26 @@ class Supervisor:
         while self._lines:
             batch = first_batch(self._lines)
             append = partial(self._client.append_logs, self.assignment.lease, batch, after=self._log_count)
-            self._log_count = self._patiently(append)
+            self._log_count = self._retry(append)
             del self._lines[: len(batch)]
         self._flushed_at = time.monotonic()
 
-    def _patiently(self, call: Callable[..., Answer], *arguments: object) -> Answer:
-        """Call the server until it answers. Raises LeaseLost when the lease will not last that long."""
+    def _retry(self, call: Callable[..., Answer], *arguments: object) -> Answer:
+        """Call the server until it answers. Raises LeaseLost when the lease is lost or released before."""
         attempt = 0
         while True:
             try:
                 return call(*arguments)
             except Unreachable as error:
                 if attempt == 0:
-                    logger.warning("Job %s: the server cannot be reached: %s", self.assignment.job_id, error)
+                    logger.warning("Job %s: the server is unreachable: %s", self.assignment.job_id, error)
                 if self._given_up.wait(_BACK_OFF[min(attempt, len(_BACK_OFF) - 1)]):
                     raise LeaseLost from error
                 attempt += 1
 
     # ------------------------------------------------------------------ secrets
-    def _hide(self, values: Iterable[ParameterValue]) -> None:
-        """The engine masks already; a line of the daemon's own or of a library must not tell them either."""
+    def _add_secrets(self, values: Iterable[ParameterValue]) -> None:
+        """Mask these values in log lines and errors: the engine masks only its own output."""
         found = {
             part
             for value in values
@@ -314,7 +312,7 @@ class Supervisor:
 
 
 def first_batch(lines: list[LogLine]) -> list[LogLine]:
-    """The first lines that go together: at least one, at most FLUSH_LINES."""
+    """Return the first batch of lines: at least one and at most FLUSH_LINES."""
     size = 0
     for count, line in enumerate(lines[:FLUSH_LINES]):
         size += len(line.output)

@@ -1,7 +1,7 @@
-"""All that a daemon needs of the server.
+"""The operations of the server that a daemon uses.
 
-Every shape consists of JSON types, and every call may be repeated after ``Unreachable``, so that the same
-daemon can work on the database or over HTTPS.
+All types consist of JSON types, and every call can be repeated after ``Unreachable``, so that the same daemon works
+with the database or over HTTPS.
 """
 
 import uuid
@@ -27,20 +27,20 @@ __all__ = [
 
 
 class Unreachable(Exception):
-    """The server cannot be reached right now; whether the call had an effect is unknown."""
+    """The server is unavailable; it is unknown whether the call had an effect."""
 
 
 class Refused(Exception):
-    """The server cannot store what it was given; trying again is of no use. The text is for users."""
+    """The server cannot store the data; repeating the call does not help. The message is for users."""
 
 
 class NotAccepted(LeaseLost):
-    """The server does not accept the daemon (any more): its key was revoked or has expired."""
+    """The server does not accept the daemon's key: it is unknown, revoked or expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A daemon's id, and the tags by which it is given jobs."""
+    """A daemon's id, and the tags that are matched with those of jobs."""
 
     daemon_id: uuid.UUID
     tags: dict[str, str]
@@ -48,7 +48,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """What a daemon tells about itself. ``name`` is durable: a daemon keeps its id over restarts."""
+    """A daemon's description of itself. A daemon keeps its id across restarts as long as it keeps its name."""
 
     name: str
     tags: dict[str, str]
@@ -62,8 +62,8 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A job with all that it takes to run it. ``payload`` is of the type that the job's kind names; ``archive`` is a
-    plain tar, with its SHA-256 in hex; ``log_count`` is the number of lines that earlier attempts wrote.
+    """A claimed job with everything needed to run it. ``payload`` has the type that the job's kind declares;
+    ``archive`` is a plain tar, with its SHA-256 in hex; ``log_count`` is the number of log lines of earlier attempts.
     """
 
     lease: Lease
@@ -84,59 +84,59 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Wakeup:
-    """Why a wait ended: jobs whose cancellation was asked for. There may be work in any case."""
+    """The end of a wait. ``canceling`` are jobs whose cancellation was requested. Jobs may be waiting in any case."""
 
     canceling: tuple[uuid.UUID, ...] = ()
 
 
 class JobClient(Protocol):
-    """Every call raises Unreachable, and NotAccepted; those with a lease raise LeaseLost once the job is
-    another's or has ended. ``poll_seconds`` is how long to wait for work at a time.
+    """A connection of a daemon to the server. Every call raises Unreachable and NotAccepted; calls with a lease raise
+    LeaseLost when it is no longer valid. ``poll_seconds`` is the time limit of one wait for jobs.
     """
 
     @property
     def poll_seconds(self) -> float: ...
 
     def register(self, facts: DaemonFacts) -> Registration:
-        """Make the daemon known under its name. Raises Refused."""
+        """Register the daemon under its name. Raises Refused."""
         ...
 
     def refresh(self) -> None:
-        """Tell that the daemon lives. Also the moment to look for jobs whose daemons do not."""
+        """Send the daemon's heartbeat. The server also revokes expired leases of other daemons."""
         ...
 
     def deregister(self) -> None:
-        """Say good-bye."""
+        """Deregister the daemon."""
         ...
 
     def acquire(self) -> Assignment | None:
-        """Take the next job that fits, if there is one."""
+        """Claim the next matching job; None if there is none."""
         ...
 
     def heartbeat(self, lease: Lease) -> bool:
-        """Prolong the lease. True when the job is to be canceled."""
+        """Extend the lease. Returns True when the job must be canceled."""
         ...
 
     def append_logs(self, lease: Lease, lines: Sequence[LogLine], *, after: int) -> int:
-        """Add lines to the log; returns the number of the last. ``after`` is the number of the last line
-        before: with it a repeated call adds nothing twice. Raises Refused.
+        """Append lines to the log; return the number of the last line. ``after`` is the number of the line before them,
+        so that a repeated call adds no line twice. Raises Refused.
         """
         ...
 
     def store_readme(self, lease: Lease, readme: str) -> None:
-        """Raises Refused."""
+        """Store the template's readme. Raises Refused."""
         ...
 
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
-        """Store the variables of an import; returns their computed values. Raises Refused."""
+        """Store the variables of an import; return their computed values. Raises Refused."""
         ...
 
     def complete(self, lease: Lease, result: Any) -> None:
-        """End the job with the result that its kind names. Raises Refused, and the job has not ended then."""
+        """End the job with a result of the type that its kind declares. Raises Refused; then the job has not ended."""
         ...
 
     def fail(self, lease: Lease, error: str) -> None:
-        """End the job with a reason for users."""
+        """End the job as failed, with a reason for users."""
         ...
 
     def finish_canceled(self, lease: Lease) -> None:
@@ -144,19 +144,19 @@ class JobClient(Protocol):
         ...
 
     def release(self, lease: Lease, reason: str) -> None:
-        """Give the job back unfinished."""
+        """Return the unfinished job to the queue."""
         ...
 
-    def wait_for_work(self, timeout: float, *, has_slot: bool) -> Wakeup:
-        """Wait until there may be work (which is of interest with a free slot only), a job is to be canceled,
-        ``wake`` was called or the time (seconds) is up.
+    def wait_for_jobs(self, timeout: float, *, has_slot: bool) -> Wakeup:
+        """Wait until a job may be waiting (only with ``has_slot``, a free worker slot), a job must be canceled,
+        ``wake`` is called or the time (seconds) is up.
         """
         ...
 
     def wake(self) -> None:
-        """End a wait. May be called from any thread and from a signal handler."""
+        """End a wait. Can be called from any thread and from a signal handler."""
         ...
 
     def close(self) -> None:
-        """Give back connections."""
+        """Close the connections."""
         ...

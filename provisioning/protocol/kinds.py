@@ -1,13 +1,13 @@
-"""The job kinds: what each is given and returns, how it runs, and what follows from it.
+"""The job kinds: payload, result and functions of each.
 
-An app declares its kinds in a module without Django, which processes of jobs and daemons on other machines import, and
-names that list in its ``AppConfig`` ::
+An app declares its kinds in a module without Django, which runners and daemons on other machines import, and names that
+list in its ``AppConfig`` ::
 
     contributions = {"job_kinds": "templates_app.job_kinds.KINDS"}
 
-The server asks ``provisioning.queue.kinds``. A daemon gets the same dotted paths: from the ``AppConfig``s if it has
-Django, else from ``JOB_KINDS`` in ``provisioning.daemon.settings``; it passes them on to its processes of jobs.
-What only the server does is named by dotted path, so that the module of kinds needs no Django.
+The server reads them with ``provisioning.queue.kinds``. A daemon gets the same dotted paths from the ``AppConfig``s if
+it has Django, else from ``JOB_KINDS`` in ``provisioning.daemon.settings``; it passes them on to its runners. Functions
+that only the server calls are named by dotted path, so that the module of kinds needs no Django.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,11 +24,11 @@ from provisioning.engine.base import Engine, LogLevel, ParameterSchema, Paramete
 
 
 class RunningJob(Protocol):
-    """What a kind's ``run`` works with, in the job's own process."""
+    """The argument of a kind's ``run``, which runs in the runner."""
 
     @property
     def directory(self) -> Path:
-        """The unpacked source, which may be written to."""
+        """The folder of the unpacked source; it is writable."""
         ...
 
     @property
@@ -40,27 +40,27 @@ class RunningJob(Protocol):
         ...
 
     def open(self, stage: str, level: LogLevel = LogLevel.INFO) -> None:
-        """Begin a stage of the log."""
+        """Start a stage of the log."""
         ...
 
     def note(self, level: LogLevel, output: str) -> None:
-        """Write a line of the daemon within the current stage."""
+        """Write a line of the daemon in the current stage."""
         ...
 
     def log(self, level: LogLevel, stage: str, output: str) -> None:
-        """Write output of the engine; an engine's ``log``."""
+        """Write output of the engine (its ``log``)."""
         ...
 
     def measure(self, part: str) -> None:
-        """Count the time since the last call as spent on ``part``."""
+        """Add the time since the last call to ``part``."""
         ...
 
     def check_canceled(self) -> None:
-        """Raises Canceled when the job must end early."""
+        """Raise Canceled when the job must end early."""
         ...
 
     def store_readme(self, readme: str) -> None:
-        """Hand a readme to the kind's ``readme_found``."""
+        """Pass a readme to the kind's ``readme_found``."""
         ...
 
     def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
@@ -77,7 +77,7 @@ class Shape:
     type: type
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
-        """Raises msgspec.MsgspecError."""
+        """Decode JSON. Raises msgspec.MsgspecError."""
         return msgspec.json.decode(data, type=self.type)
 
 
@@ -94,17 +94,17 @@ class JobKind:
     """One job kind. Functions that are named by dotted path run on the server.
 
     type: the value in the database and the API.
-    label: what pages call a job of this kind; ``choice_label`` is its name in the API's document, when that differs.
-    stages: the stages of its log if nothing goes wrong, in their order.
-    payload: what a daemon is given besides the source; ``prepare(LeasedJob)`` makes it, and raises CannotRun.
-    run: runs the job in a process of its own and returns the result. Without it, daemons fail such jobs.
-    values: the values of variables in a payload; secret ones are masked in the log.
-    result: what the job returns; ``completed(job, result)`` stores it, in the transaction that ends the job.
-    has_followup: False for results for which ``completed`` has nothing to do: then the end is a single statement.
-    readme_found: ``readme_found(job, readme)`` stores the readme; readmes of other kinds are dropped.
-    cancelable: ``cancelable(actor, jobs)`` returns the ids of those jobs that the actor may cancel, of jobs that they
-    see; without it, all of them.
-    is_repeatable: whether a job may run again after its daemon was lost.
+    label: the name of the kind on pages; ``choice_label`` is its name in the API schema, if different.
+    stages: the stages of the log of a successful job, in order.
+    payload: the input of a daemon besides the source; ``prepare(LeasedJob)`` creates it, and raises CannotRun.
+    run: runs the job in a runner and returns the result. Without it, daemons fail such jobs.
+    values: returns the values of variables in a payload; sensitive values are masked in the log.
+    result: the type of the result; ``completed(job, result)`` stores it in the transaction that ends the job.
+    has_followup: returns False for results that ``completed`` need not store: then one statement ends the job.
+    readme_found: ``readme_found(job, readme)`` stores the readme; without it, readmes are dropped.
+    cancelable: ``cancelable(actor, jobs)`` returns the ids of those visible jobs that the actor may cancel; without it,
+    all of them.
+    is_repeatable: whether a job can run again after its daemon was lost.
     counts_as_run: whether a job counts as a developer's run in figures and statistics. The index
     ``provisioning_job_runs`` must name these types, too.
     """

@@ -1,16 +1,16 @@
-"""The words that the queue and its daemons share. No Django: a daemon on another machine imports them."""
+"""Types that the queue and its daemons share. No Django: daemons on other machines import this module."""
 
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PROVISIONERS = ("terraform", "echo")
-# What a job needs when nothing is asked for. It matches only daemons that have exactly these tags.
+# The tags of a job for which none are given. It runs only on daemons with exactly these tags.
 DEFAULT_TAGS = {"scope": "organization"}
 
 
 class LeaseLost(Exception):
-    """The job is not (any more) the caller's: it was taken over, ended or deleted. Drop the work."""
+    """The lease is not, or no longer, valid: the job was claimed by another daemon, ended or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A daemon that asks for work: what it can run, and whose jobs, when it is not everybody's."""
+    """A daemon that claims jobs: the engines it has, its tags, and its organization unless it serves all."""
 
     daemon_id: uuid.UUID
     provisioners: Sequence[str]

@@ -1,7 +1,7 @@
-"""What a daemon and the server say to each other over HTTPS: JSON bodies, decoded strictly.
+"""The HTTPS protocol between daemons and the server: JSON bodies, decoded strictly.
 
-No Django here: the daemon imports it. Below ``/api/v2/provisionerdaemons/`` every call is a POST but the archive's,
-a key travels in ``KEY_HEADER``, and a call about a job carries its lease in ``LEASE_HEADER``.
+No Django here: the daemon imports this module. All calls below ``/api/v2/provisionerdaemons/`` are POST requests,
+except the archive's GET. The key is in ``KEY_HEADER``; calls about a job have its lease in ``LEASE_HEADER``.
 """
 
 import uuid
@@ -18,12 +18,12 @@ KEY_HEADER = "Coder-Provisioner-Key"
 LEASE_HEADER = "Coder-Provisioner-Lease"
 PATH = "/api/v2/provisionerdaemons"
 
-# What the process of a job may send to its supervisor in one message.
+# Maximum size of a message from a runner to its supervisor.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-# Bodies about a job may be as large as what its process may say, and a little wrapping.
+# Bodies about a job contain such a message and some overhead.
 MAX_LARGE_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 MAX_SMALL_BYTES = 64 * 1024
-# How long the server holds a wait, in seconds.
+# The longest wait in seconds.
 MAX_WAIT = 25.0
 MAX_LINES = 10_000
 # Unix time of the year 9999.
@@ -36,16 +36,16 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of what daemons say."""
+    """The base of bodies from daemons."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The base of what the server says; a newer one may say more than we know."""
+    """The base of the server's answers. Unknown fields are ignored: a newer server may send more."""
 
 
 # ------------------------------------------------------------------ the daemon
 class Register(Body, frozen=True):
-    """Facts of a daemon; its tags are those of its key."""
+    """The description of a daemon. Its tags are those of its key."""
 
     name: Name
     provisioners: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=8)]
@@ -62,13 +62,13 @@ class Registered(Answer, frozen=True):
 
 
 class Daemon(Body, frozen=True):
-    """Which daemon it is."""
+    """The id of the daemon."""
 
     daemon_id: uuid.UUID
 
 
 class Acquire(Body, frozen=True):
-    """``claim`` is a fresh random id: asked again with the same one, the server answers with the same job."""
+    """``claim`` is a new random id. A repeated request with the same id returns the same job."""
 
     daemon_id: uuid.UUID
     claim: uuid.UUID
@@ -76,13 +76,13 @@ class Acquire(Body, frozen=True):
 
 
 class Job(Answer, frozen=True, kw_only=True):
-    """A job that was given out. Its lease is the claim."""
+    """A claimed job. The claim's id is its lease."""
 
     id: uuid.UUID
     job_type: str
     provisioner: str
     attempt: int
-    # Here ``job_type`` adds a field for each shape of payload.
+    # ``job_type`` adds a field here for each payload shape.
     archive_sha256: str
     archive_bytes: int
     log_count: int
@@ -94,8 +94,8 @@ class Acquired(Answer, frozen=True):
 
 
 class Wait(Body, frozen=True):
-    """Answered when there is a job for a daemon with a free slot, when one of its jobs is to be canceled that is
-    not among ``canceling``, or after ``seconds``.
+    """Answered when a job is waiting and the daemon has a free worker slot, when one of its jobs that is not among
+    ``canceling`` must be canceled, or after ``seconds``.
     """
 
     daemon_id: uuid.UUID
@@ -104,8 +104,8 @@ class Wait(Body, frozen=True):
     canceling: Annotated[tuple[uuid.UUID, ...], Meta(max_length=1000)] = ()
 
 
-class Waited(Answer, frozen=True):
-    """``canceling`` are all of the daemon's jobs that are to be canceled."""
+class WaitReply(Answer, frozen=True):
+    """``work``: a matching job is waiting. ``canceling``: all of the daemon's jobs that must be canceled."""
 
     work: bool = False
     canceling: tuple[uuid.UUID, ...] = ()
@@ -116,14 +116,14 @@ class Heartbeat(Body, frozen=True):
     lease_seconds: Seconds
 
 
-class Beaten(Answer, frozen=True):
-    """``canceling``: the job is to be canceled."""
+class HeartbeatReply(Answer, frozen=True):
+    """``canceling``: the job must be canceled."""
 
     canceling: bool
 
 
 class Logs(Body, frozen=True):
-    """Lines behind number ``after``. The same batch again adds nothing; one that leaves a gap is refused."""
+    """Lines after line number ``after``. A repeated batch adds nothing; a batch that leaves a gap is rejected."""
 
     after: Count
     lines: Annotated[tuple[LogLine, ...], Meta(max_length=MAX_LINES)]
@@ -148,7 +148,7 @@ class Values(Answer, frozen=True):
 
 
 class Complete(Body, frozen=True):
-    """One of the two, as the type of the job wants it."""
+    """The result of the job, in the field for its kind."""
 
     # ``complete_type`` adds a field for each shape of result.
 
@@ -158,7 +158,7 @@ class Fail(Body, frozen=True):
 
 
 class Cancel(Body, frozen=True):
-    """Nothing to say."""
+    """An empty object."""
 
 
 class Release(Body, frozen=True):
@@ -166,14 +166,14 @@ class Release(Body, frozen=True):
 
 
 class Done(Answer, frozen=True):
-    """Nothing to say."""
+    """An empty object."""
 
 
 # ------------------------------------------------------------------ shapes that follow from the job kinds
 @cache
 def job_type(kinds: JobKinds, *, lenient: bool = False) -> type[Any]:
-    """``Job`` for jobs of these kinds: their payload is in the field that its shape names, which is required where
-    it is the only one. ``lenient`` accepts jobs of unknown kinds, without their payload.
+    """Return ``Job`` for these kinds, with the payload in the field named by its shape. The field is required if it is
+    the only one. ``lenient`` accepts jobs of unknown kinds, without their payload.
     """
     payloads: list[Any] = list(kinds.payloads.items())
     if lenient or len(payloads) > 1:
@@ -189,7 +189,7 @@ def job_type(kinds: JobKinds, *, lenient: bool = False) -> type[Any]:
 
 @cache
 def acquired_type(kinds: JobKinds, *, lenient: bool = False) -> type[Acquired]:
-    """``Acquired`` with such a job."""
+    """Return ``Acquired`` for jobs of these kinds."""
     job: Any = job_type(kinds, lenient=lenient)
     made = msgspec.defstruct("Acquired", [("job", job | None, None)], bases=(Acquired,), frozen=True)
     return cast("type[Acquired]", made)
@@ -197,7 +197,7 @@ def acquired_type(kinds: JobKinds, *, lenient: bool = False) -> type[Acquired]:
 
 @cache
 def complete_type(kinds: JobKinds) -> type[Complete]:
-    """``Complete`` with the results of these kinds, one of which a daemon sends."""
+    """Return ``Complete`` with a field for each result of these kinds; a daemon sends one of them."""
     fields = [(name, shape | None, None) for name, shape in kinds.results.items()]
     doc = {"__doc__": Complete.__doc__}
     made = msgspec.defstruct("Complete", fields, bases=(Complete,), namespace=doc, frozen=True)
@@ -205,14 +205,14 @@ def complete_type(kinds: JobKinds) -> type[Complete]:
 
 
 def acquired(kinds: JobKinds, payload: Any, **facts: Any) -> Acquired:
-    """The answer to a daemon that gets a job. ``facts`` are the fields of ``Job``."""
+    """Return the answer with a claimed job. ``facts`` are the fields of ``Job``."""
     shape = kinds.of(facts["job_type"]).payload
     payloads = {shape.name: payload} if shape else {}
     return acquired_type(kinds)(job_type(kinds)(**facts, **payloads))
 
 
 def payload_of(job: Job, kinds: JobKinds) -> Any:
-    """The payload of an acquired job; None for one of a kind that this daemon does not run."""
+    """Return the payload of a claimed job; None for a kind that this daemon does not run."""
     kind = kinds.of(job.job_type)
     if kind.run is None or kind.payload is None:
         return None
@@ -221,7 +221,7 @@ def payload_of(job: Job, kinds: JobKinds) -> Any:
 
 
 def completion(result: Any, kinds: JobKinds) -> Complete:
-    """What a daemon sends to complete a job. Raises TypeError for a result of no kind."""
+    """Return the body that completes a job. Raises TypeError for a result of no kind."""
     for kind in kinds.returning(result):
         if kind.result is not None:
             return complete_type(kinds)(**{kind.result.name: result})
@@ -229,7 +229,7 @@ def completion(result: Any, kinds: JobKinds) -> Complete:
 
 
 def result_of(body: Complete, kinds: JobKinds) -> Any:
-    """The result that a daemon sent. Raises Unreadable unless there is exactly one."""
+    """Return the result that a daemon sent. Raises Unreadable unless there is exactly one."""
     given = [result for name in kinds.results if (result := getattr(body, name)) is not None]
     if len(given) != 1:
         raise Unreadable("expected one result")
@@ -237,7 +237,7 @@ def result_of(body: Complete, kinds: JobKinds) -> Any:
 
 
 class Unreadable(Exception):
-    """The bytes are not what was expected; the text says why."""
+    """The data does not have the expected form; the message is the reason."""
 
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -249,14 +249,14 @@ def encode(body: Body | Answer) -> bytes:
 
 
 def decode(data: bytes, wanted: type[BodyT]) -> BodyT:
-    """What a daemon says; a field that is not known, at any depth, is refused. Raises Unreadable."""
+    """Decode a body from a daemon. Raises Unreadable, also for an unknown field at any depth."""
     body: BodyT = _decode(data, wanted)
-    _refuse_unknown(msgspec.json.decode(data), msgspec.to_builtins(body), "$")
+    _reject_unknown(msgspec.json.decode(data), msgspec.to_builtins(body), "$")
     return body
 
 
 def decode_answer(data: bytes, wanted: type[AnswerT]) -> AnswerT:
-    """What the server says. Raises Unreadable."""
+    """Decode an answer of the server. Raises Unreadable."""
     answer: AnswerT = _decode(data, wanted)
     return answer
 
@@ -268,13 +268,13 @@ def _decode(data: bytes, wanted: type[Any]) -> Any:
         raise Unreadable(str(error)) from error
 
 
-def _refuse_unknown(given: Any, understood: Any, path: str) -> None:
-    """The shapes of the engine are plain dataclasses, which pass over fields that they do not know."""
+def _reject_unknown(given: Any, understood: Any, path: str) -> None:
+    """Reject unknown fields: msgspec ignores them in the engine's types, which are plain dataclasses."""
     if isinstance(given, dict):
         for name, value in given.items():
             if name not in understood:
                 raise Unreadable(f"unknown field - at `{path}.{name}`"[:200])
-            _refuse_unknown(value, understood[name], f"{path}.{name}")
+            _reject_unknown(value, understood[name], f"{path}.{name}")
     elif isinstance(given, list):
         for index, value in enumerate(given):
-            _refuse_unknown(value, understood[index], f"{path}[{index}]")
+            _reject_unknown(value, understood[index], f"{path}[{index}]")

@@ -1,4 +1,4 @@
-"""What people do with jobs of any kind: cancel them, or have them start again elsewhere. Both are in the audit log."""
+"""Actions of users on jobs of any kind: cancel and requeue. Both are recorded in the audit log."""
 
 import uuid
 from collections.abc import Collection, Iterable
@@ -13,13 +13,13 @@ from provisioning.queue.kinds import function, kinds
 
 
 def is_cancelable(job: ProvisionerJob) -> bool:
-    """Whether there is something to cancel."""
+    """Return True if the job has not ended and its cancellation was not requested."""
     return job.completed_at is None and job.canceled_at is None
 
 
 def cancelable(actor: Actor, rows: Iterable[ProvisionerJob]) -> Collection[uuid.UUID]:
-    """The ids of those jobs that the actor may cancel, of jobs that they see: all that have not ended, where the job's
-    kind has no rule of its own. The rule of a kind is asked once."""
+    """Return the ids of those visible jobs that the actor may cancel: of kinds without their own rule, all that have
+    not ended. Calls the rule of each kind once."""
     by_type: dict[str, list[ProvisionerJob]] = {}
     for job in rows:
         if is_cancelable(job):
@@ -32,10 +32,10 @@ def cancelable(actor: Actor, rows: Iterable[ProvisionerJob]) -> Collection[uuid.
 
 
 def cancel(actor: Actor, job: ProvisionerJob) -> None:
-    """Ask for the end of a job: of one's own, or as who manages the templates of its organization, unless the
-    job's kind has another rule.
+    """Request the cancellation of a job: the actor's own, or one of an organization whose templates the actor manages,
+    unless the job's kind has another rule.
 
-    Raises NotFound, Forbidden, and JobEnded when there is nothing to cancel.
+    Raises NotFound, Forbidden, and JobEnded when the job has ended or its cancellation was requested already.
     """
     _check(actor, job)
     rule = kinds().of(job.type).cancelable
@@ -45,20 +45,20 @@ def cancel(actor: Actor, job: ProvisionerJob) -> None:
 
 
 def stop(actor: Actor, job: ProvisionerJob) -> None:
-    """Ask for the end of a job that the caller has found the actor may end. Raises JobEnded."""
+    """Request the cancellation of a job without checking permissions: the caller has done so. Raises JobEnded."""
     with audit.record(actor, AuditAction.STOP, job) as entry:
         jobs.cancel(job.pk)
         entry.after = ProvisionerJob.objects.get(pk=job.pk)
 
 
 def requeue(actor: Actor, job: ProvisionerJob) -> None:
-    """Take a running job away from its daemon and queue it again. The same people may.
+    """Revoke the lease of a running job and queue it again. Every actor who sees the job may do so.
 
-    Raises NotFound, and NotRepeatable for a job that does not run or cannot be repeated.
+    Raises NotFound, and NotRepeatable for a job that is not running or cannot be repeated.
     """
     _check(actor, job)
     with audit.record(actor, AuditAction.START, job) as entry:
-        jobs.requeue(job.pk, f"{actor.username} took it away from its daemon")
+        jobs.requeue(job.pk, f"{actor.username} returned it to the queue")
         entry.after = ProvisionerJob.objects.get(pk=job.pk)
 
 

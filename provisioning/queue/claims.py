@@ -1,4 +1,4 @@
-"""The claim of a job for a daemon, with what it is run with: its source, and the payload of its kind."""
+"""Claim a job for a daemon, and load what it needs to run: its source, and the payload of its kind."""
 
 import json
 import uuid
@@ -11,20 +11,20 @@ from provisioning.protocol.client import Assignment
 from provisioning.protocol.kinds import cannot_run
 from provisioning.protocol.leases import Lease, Worker
 from provisioning.queue.kinds import function, kinds
-from provisioning.queue.matching import FITS_SQL, fitting
+from provisioning.queue.matching import MATCH_SQL, match_parameters
 
 NO_SOURCE = "no source: the template version was created without a file"
 
-# NO KEY: an insert that refers to the job (its version, in the same moment) must not make the claim skip it.
-# The commit does not wait for the disk: a claim that a crash of the database undoes leaves a job that waits and a
-# daemon without a lease, and whatever that daemon writes later is committed behind the claim.
+# NO KEY: a concurrent insert that refers to the job (such as its version) must not make the claim skip the job.
+# The commit does not wait for the disk. If a crash of the database undoes a claim, the job waits again and the daemon's
+# lease is invalid; everything that the daemon writes later is committed after the claim.
 CLAIM_SQL = f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
        lease = coalesce(%(token)s::uuid, gen_random_uuid()),
        lease_expires_at = now() + make_interval(secs => %(seconds)s::float)
  WHERE id = (SELECT id FROM provisioning_provisionerjob
-              {FITS_SQL}
+              {MATCH_SQL}
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id, lease, type, provisioner, attempts, input, log_count, initiator_id, file_id,
@@ -44,12 +44,12 @@ CLAIM = PreparedCommand(f"WITH claimed AS ({CLAIM_SQL}) {JOB_SQL.format(jobs='cl
 
 
 class CannotRun(Exception):
-    """A job whose input makes it impossible to run. The text is for users."""
+    """The job cannot run because of its input. The message is for users."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedJob:
-    """A job that was claimed, with what it is made of. ``archive_sha256`` is None when it has no source."""
+    """A claimed job with its data. ``archive_sha256`` is None when it has no source."""
 
     lease: Lease
     job_type: str
@@ -63,8 +63,8 @@ class LeasedJob:
     archive: bytes = field(repr=False)
 
     def assignment(self) -> Assignment:
-        """All that it takes to run it. Raises CannotRun; KeyError, TypeError, ValueError or AttributeError for an
-        input that is not understood."""
+        """Return what a daemon needs to run the job. Raises CannotRun, and KeyError, TypeError, ValueError or
+        AttributeError for an invalid input."""
         if self.archive_sha256 is None:
             raise CannotRun(NO_SOURCE)
         kind = kinds().of(self.job_type)
@@ -87,20 +87,20 @@ class LeasedJob:
 def claim(
     worker: Worker, *, lease_seconds: float, token: uuid.UUID | None = None, with_archive: bool = True
 ) -> LeasedJob | None:
-    """Take the first waiting job that fits, or None. ``token`` becomes the lease's, when given. One statement."""
+    """Claim the first waiting job that matches, or None. ``token`` becomes the lease's token. Runs one statement."""
     return _leased(
         CLAIM.row(
             daemon=worker.daemon_id,
             seconds=float(lease_seconds),
             token=token,
             with_archive=with_archive,
-            **fitting(worker),
+            **match_parameters(worker),
         )
     )
 
 
 def load(lease: Lease, *, with_archive: bool = True) -> LeasedJob | None:
-    """The same for a job that was claimed before; None when it is not that lease's any more."""
+    """Load a job that was claimed before; None when the lease is no longer valid."""
     return _leased(LOAD.row(job=lease.job_id, token=lease.token, with_archive=with_archive))
 
 

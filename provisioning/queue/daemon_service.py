@@ -1,4 +1,4 @@
-"""What the server does for daemons, whichever way they come: from the database's side or over HTTPS."""
+"""The server's operations for daemons, used by daemons with database access and by the HTTPS endpoints."""
 
 import logging
 import uuid
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class JobService:
-    """For a daemon with the key ``key_id`` for one organization, or, without, for a daemon with database access.
+    """The operations of a daemon: one with the key ``key_id``, for the key's organization, or one with database access.
 
-    Calls with a lease raise LeaseLost once the job is another's or has ended, and for a job of an organization that
-    is not the key's. Errors of the database are passed on.
+    Calls with a lease raise LeaseLost when the lease is no longer valid, or the job is of another organization than the
+    key. Database errors are not caught.
     """
 
     def __init__(self, *, key_id: uuid.UUID | None = None, organization_id: uuid.UUID | None = None) -> None:
@@ -40,9 +40,9 @@ class JobService:
     # ------------------------------------------------------------------ the daemon
     @transaction.atomic
     def register(self, facts: DaemonFacts) -> uuid.UUID:
-        """The daemon's id. With a key it raises Refused for the name of a daemon that is online with another."""
+        """Register a daemon; return its id. Raises Refused for the name of a daemon that is online with another key."""
         known = ProvisionerDaemon.objects.select_for_update().filter(name=facts.name).first()
-        if known and self._key_id is not None and known.key_id != self._key_id and _may_be_alive(known):
+        if known and self._key_id is not None and known.key_id != self._key_id and _may_be_online(known):
             raise Refused(f"a daemon named {facts.name!r} is online with another key: choose another --name")
         daemon, _ = ProvisionerDaemon.objects.update_or_create(
             name=facts.name,
@@ -62,7 +62,7 @@ class JobService:
         return daemon.pk
 
     def refresh(self, daemon_id: uuid.UUID) -> bool:
-        """Note that the daemon lives, and take jobs away from those that do not. False when it is not known."""
+        """Record the daemon's heartbeat and revoke all expired leases. Returns False for an unknown daemon."""
         seen = self._daemon(daemon_id).update(last_seen_at=Now())
         jobs.expire()
         return bool(seen)
@@ -71,7 +71,7 @@ class JobService:
         self._daemon(daemon_id).update(stopped_at=Now(), last_seen_at=Now())
 
     def find_worker(self, daemon_id: uuid.UUID, tags: Mapping[str, str]) -> Worker | None:
-        """The daemon as it has registered."""
+        """Return the registered daemon as a worker; None if it is unknown."""
         daemon = self._daemon(daemon_id).first()
         return Worker(daemon.pk, daemon.provisioners, tags, self._organization_id) if daemon else None
 
@@ -87,9 +87,9 @@ class JobService:
         token: uuid.UUID | None = None,
         with_archive: bool = True,
     ) -> Assignment | None:
-        """The next job that fits. ``token`` becomes its lease; asked again with it, the answer is the same job.
+        """Claim and return the next matching job. ``token`` becomes its lease; repeating the call returns the same job.
 
-        A job that cannot be loaded for want of the database is like one whose daemon died: its lease runs out.
+        If a claimed job cannot be loaded because the database is unavailable, its lease expires.
         """
         while job := self._lease(worker, token, lease_seconds, with_archive=with_archive):
             try:
@@ -97,25 +97,25 @@ class JobService:
             except CannotRun as error:
                 jobs.fail(job.lease, str(error))
             except (KeyError, TypeError, ValueError, AttributeError):
-                # Such a job must not come back to every daemon for ever.
-                logger.exception("Job %s: its input is not understood", job.lease.job_id)
-                jobs.fail(job.lease, "internal error: the job's input is not understood")
+                # Fail the job, or every daemon would claim it again.
+                logger.exception("Job %s: its input is invalid", job.lease.job_id)
+                jobs.fail(job.lease, "internal error: the job's input is invalid")
         return None
 
     def _lease(
         self, worker: Worker, token: uuid.UUID | None, lease_seconds: float, *, with_archive: bool
     ) -> LeasedJob | None:
-        """The job that was given with that token, else the next one that fits."""
+        """Return the job claimed with this token before, else claim the next matching one."""
         if token is None:
             return claims.claim(worker, lease_seconds=lease_seconds, with_archive=with_archive)
         with transaction.atomic():
-            given = self._given_before(worker, token, lease_seconds)
-            if given:
-                return claims.load(given, with_archive=with_archive)
+            lease = self._claimed_before(worker, token, lease_seconds)
+            if lease:
+                return claims.load(lease, with_archive=with_archive)
             return claims.claim(worker, lease_seconds=lease_seconds, token=token, with_archive=with_archive)
 
-    def _given_before(self, worker: Worker, token: uuid.UUID, lease_seconds: float) -> Lease | None:
-        """The lease of that token, prolonged. The lock keeps two calls with it from taking two jobs."""
+    def _claimed_before(self, worker: Worker, token: uuid.UUID, lease_seconds: float) -> Lease | None:
+        """Return and extend the lease with this token. The lock prevents concurrent calls from claiming two jobs."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(token)])
         rows = ProvisionerJob.objects.filter(lease=token, completed_at=None, worker_id=worker.daemon_id)
@@ -127,42 +127,42 @@ class JobService:
         return lease
 
     def archive(self, lease: Lease) -> bytes:
-        """The job's source, a plain tar."""
+        """Return the job's source, a plain tar. Raises LeaseLost."""
         job = self._jobs().filter(pk=lease.job_id, lease=lease.token).select_related("file").first()
         if job is None or job.file is None:
             raise LeaseLost
         return bytes(job.file.data)
 
     def heartbeat(self, lease: Lease, *, lease_seconds: float) -> bool:
-        """Prolong the lease. True when the job is to be canceled."""
+        """Extend the lease. Returns True when the job must be canceled."""
         self._guard(lease)
         return jobs.heartbeat(lease, lease_seconds=lease_seconds)
 
     def append_logs(self, lease: Lease, lines: Sequence[LogLine], *, after: int) -> int:
-        """The number of the last line. The same batch again adds nothing. Raises Refused when lines are missing."""
+        """Append lines; return the number of the last one. Repeating a batch adds nothing. Raises Refused for a gap."""
         self._guard(lease)
         try:
             with storable():
                 return writing.append(lease.job_id, lease.token, lines, after=after)
         except writing.LinesMissing as error:
-            raise Refused(f"lines of the log are missing: it ends at {error.last}, not at {after}") from None
+            raise Refused(f"log lines are missing: the log ends at {error.last}, not at {after}") from None
 
     def store_readme(self, lease: Lease, readme: str) -> None:
-        """Raises Refused."""
+        """Store the template's readme. Raises Refused."""
         self._guard(lease)
         with storable():
             jobs.store_readme(lease, readme)
 
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
-        """The computed values. Raises Refused."""
+        """Store the template's variables; return their computed values. Raises Refused."""
         self._guard(lease)
         with storable():
             job = jobs.store_schemas(lease, schemas)
-            computed = parameters.compute(job.pk, template_id=parameters.owner_of(job.input))
+            computed = parameters.compute(job.pk, template_id=parameters.template_id_of(job.input))
             return parameters.for_engine(computed)
 
     def complete(self, lease: Lease, result: Any) -> None:
-        """Raises Refused, and the job has not ended then."""
+        """End the job with its result. Raises Refused; then the job has not ended."""
         self._guard(lease)
         with storable():
             jobs.complete(lease, result)
@@ -185,13 +185,13 @@ class JobService:
         return ProvisionerJob.objects.filter(organization_id=self._organization_id)
 
     def _guard(self, lease: Lease) -> None:
-        """The lease alone gives the right; a leaked one must not lead out of the key's organization, though."""
+        """Check the job's organization: a leaked lease must not give access to jobs of other organizations."""
         if self._organization_id is not None and not self._jobs().filter(pk=lease.job_id).exists():
             raise LeaseLost
 
 
-def _may_be_alive(daemon: ProvisionerDaemon) -> bool:
-    """Whether the daemon runs, as far as is known; one whose key does not count does not matter."""
+def _may_be_online(daemon: ProvisionerDaemon) -> bool:
+    """Return True if the daemon is online and its key, if it has one, is valid."""
     if daemon.key_id and not ProvisionerKey.objects.live().filter(pk=daemon.key_id).exists():
         return False
     return ProvisionerDaemon.objects.online().filter(pk=daemon.pk).exists()
@@ -199,12 +199,12 @@ def _may_be_alive(daemon: ProvisionerDaemon) -> bool:
 
 @contextmanager
 def storable() -> Iterator[None]:
-    """Translate what the database refuses, and results of another type of job, to Refused."""
+    """Convert data errors of the database, and results of another kind of job, to Refused."""
     try:
         yield
     except (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError) as error:
-        logger.warning("The database refused what a job found: %s", error)
+        logger.warning("The database rejected the results of a job: %s", error)
         reason = str(error).strip().splitlines()[0]
-        raise Refused(f"what the job found cannot be stored: {reason}") from error
+        raise Refused(f"the job's results cannot be stored: {reason}") from error
     except jobs.WrongResult:
-        raise Refused("what the job found is not the result of such a job") from None
+        raise Refused("the result does not have the type of the job's kind") from None

@@ -1,4 +1,4 @@
-"""Figures about work: how many jobs run, wait and fail, and how many daemons there are for them."""
+"""Figures about jobs and daemons: numbers of running, waiting, succeeded and failed jobs, and of daemons."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ RECENT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """Jobs now; developers' runs of the last 24 hours by how they ended; ``users_today`` started one (UTC)."""
+    """Current jobs; developers' runs of the last 24 hours by outcome; ``users_today`` users started one today (UTC)."""
 
     running: int
     waiting: int
@@ -34,12 +34,12 @@ class JobFigures:
 
     @property
     def success_rate(self) -> float | None:
-        """Percent; None when none came to its end."""
+        """The percentage of successful runs; None when no run has ended."""
         return 100 * self.succeeded / self.ended if self.ended else None
 
 
 def job_figures(actor: Actor) -> JobFigures:
-    """Figures of the jobs that the actor may see. One query."""
+    """Return the figures of the jobs that the actor may see. Runs one query."""
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     active = Q(completed_at=None)
@@ -59,14 +59,14 @@ def job_figures(actor: Actor) -> JobFigures:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFigures:
-    """Daemons that are online, of all that did not say good-bye."""
+    """The numbers of daemons that are online, and of all that did not deregister."""
 
     online: int
     known: int
 
 
 def daemon_figures() -> DaemonFigures:
-    """One query."""
+    """Return the figures of all daemons. Runs one query."""
     fresh = Q(last_seen_at__gt=Now() - timedelta(seconds=ONLINE_SECONDS))
     daemons = ProvisionerDaemon.objects.filter(stopped_at=None)
     return DaemonFigures(**daemons.aggregate(online=Count("id", filter=fresh), known=Count("id")))

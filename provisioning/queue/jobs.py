@@ -1,7 +1,7 @@
-"""The life of a job. Nothing else writes its state but the claim (``assignments``), which starts it.
+"""The state transitions of a job. Besides this module, only ``claims``, which starts a job, writes its state.
 
-Every transition is a conditional UPDATE that must hit its row, or locks the row before it looks; what belongs to it is
-written in the same transaction; listeners are told after the commit. The automaton is drawn in the model.
+Every transition is a conditional UPDATE that must match its row, or locks the row before reading it. Dependent rows are
+written in the same transaction, and listeners are notified after the commit. The model has a diagram of the states.
 """
 
 import uuid
@@ -26,20 +26,20 @@ MAX_ERROR_CHARACTERS = 4000
 
 
 class JobEnded(DomainError):
-    """A cancel of a job that has completed, or whose cancellation was asked for already."""
+    """The job to cancel has completed, or its cancellation was requested already."""
 
     status_code = 400
 
 
 class NotRepeatable(DomainError):
-    """A job that cannot be queued again: it does not run, or doing it twice may do harm."""
+    """The job cannot be queued again: it is not running, or running it twice could do harm."""
 
     status_code = 409
     message = "The job cannot be queued again."
 
 
 class WrongResult(Exception):
-    """The result is not of the type that the job's kind names."""
+    """The result does not have the type that the job's kind declares."""
 
 
 # ---------------------------------------------------------------------- queue
@@ -55,7 +55,7 @@ def enqueue(
     priority: int = 0,
     job_id: uuid.UUID | None = None,
 ) -> ProvisionerJob:
-    """Add a job within the caller's transaction. Daemons are told when it commits."""
+    """Add a job within the caller's transaction. Daemons are notified after its commit."""
     job = ProvisionerJob.objects.create(
         id=job_id or uuid.uuid4(),
         type=job_type,
@@ -81,7 +81,7 @@ RETURNING canceled_at IS NOT NULL
 
 
 def heartbeat(lease: Lease, *, lease_seconds: float) -> bool:
-    """Prolong the lease. True when the job is to be canceled. Raises LeaseLost."""
+    """Extend the lease. Returns True when the job must be canceled. Raises LeaseLost."""
     row = HEARTBEAT.row(seconds=float(lease_seconds), job=lease.job_id, token=lease.token)
     if row is None:
         raise LeaseLost
@@ -90,7 +90,7 @@ def heartbeat(lease: Lease, *, lease_seconds: float) -> bool:
 
 @transaction.atomic
 def store_readme(lease: Lease, readme: str) -> None:
-    """Hand the readme to the app that owns the job's kind. Raises LeaseLost."""
+    """Pass the readme to the app that owns the job's kind. Raises LeaseLost."""
     job = _locked(lease)
     if path := kind_of(job).readme_found:
         function(path)(job, writing.printable(readme, keep_lines=True))
@@ -98,23 +98,23 @@ def store_readme(lease: Lease, readme: str) -> None:
 
 @transaction.atomic
 def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> ProvisionerJob:
-    """Store the variables of the template, in place of those an earlier attempt found. Raises LeaseLost."""
+    """Store the variables of the template, replacing those of an earlier attempt. Raises LeaseLost."""
     job = _locked(lease)
     results.store_schemas(job, schemas)
     return job
 
 
-# ---------------------------------------------------------------------- the end
+# ---------------------------------------------------------------------- end a job
 def complete(lease: Lease, result: Any) -> None:
-    """End a job with its result, and have its kind's ``completed`` store it in the same transaction. Raises LeaseLost
-    and WrongResult.
+    """End a job with its result, which its kind's ``completed`` stores in the same transaction. Raises LeaseLost and
+    WrongResult.
 
-    Here and below: the same end again by the same lease, as after a lost answer, is no error and changes nothing.
+    This and the functions below can be repeated with the same lease, as after a lost answer: this changes nothing.
     """
     expected = kinds().returning(result)
     types = [kind.type for kind in expected]
     if not any(kind.completed and kind.has_followup(result) for kind in expected):
-        _end(lease, JobEnd.COMPLETE, types=types)  # one statement is a transaction by itself
+        _end(lease, JobEnd.COMPLETE, types=types)  # a single statement is atomic
         return
     with transaction.atomic():
         ended = _end(lease, JobEnd.COMPLETE, types=types)
@@ -123,19 +123,19 @@ def complete(lease: Lease, result: Any) -> None:
 
 
 def fail(lease: Lease, error: str) -> None:
-    """End a job with the reason why it failed. Raises LeaseLost."""
+    """End a job as failed with a reason. Raises LeaseLost."""
     _end(lease, JobEnd.FAIL, error=_error_text(error))
 
 
 def finish_canceled(lease: Lease) -> None:
-    """End a job whose work was interrupted because its cancellation was asked for. Raises LeaseLost."""
+    """End a job that was interrupted because its cancellation was requested. Raises LeaseLost."""
     _end(lease, JobEnd.CANCEL)
 
 
 @transaction.atomic
 def release(lease: Lease, reason: str) -> None:
-    """Give a job back unfinished (a daemon shuts down). It waits for another daemon, or ends when it cannot be
-    repeated. Raises LeaseLost."""
+    """Return an unfinished job to the queue (its daemon shuts down). A job that cannot be repeated ends instead. Raises
+    LeaseLost."""
     job = ProvisionerJob.objects.select_for_update().filter(pk=lease.job_id, lease=lease.token).first()
     if job is None:
         _ended_before(lease, JobEnd.RELEASE)
@@ -145,12 +145,12 @@ def release(lease: Lease, reason: str) -> None:
 
 
 def cancel(job_id: uuid.UUID) -> None:
-    """Ask for the end of a job. A waiting one ends at once and never runs; a running one is interrupted.
+    """Request the cancellation of a job. A waiting job ends at once and never runs; a running job is interrupted.
 
     Raises JobEnded when it has completed or is being canceled already.
     """
     with transaction.atomic():
-        # The lock keeps the job from being queued again between the question and the answer.
+        # The lock prevents the job from being requeued between the check and the update.
         job = ProvisionerJob.objects.select_for_update().filter(pk=job_id).first()
         if job is None or job.completed_at is not None:
             raise JobEnded("The job has completed already.")
@@ -166,10 +166,9 @@ def cancel(job_id: uuid.UUID) -> None:
 
 
 def requeue(job_id: uuid.UUID, reason: str) -> None:
-    """Take a running job away from its daemon, whose lease counts no more, and queue it again. ``reason`` goes into its
-    log.
+    """Revoke the lease of a running job and queue it again. ``reason`` is written to its log.
 
-    Raises NotRepeatable for a job that does not run, is being canceled or cannot be repeated.
+    Raises NotRepeatable for a job that is not running, is being canceled or cannot be repeated.
     """
     with transaction.atomic():
         job = ProvisionerJob.objects.select_for_update().filter(pk=job_id).first()
@@ -178,14 +177,14 @@ def requeue(job_id: uuid.UUID, reason: str) -> None:
         if job.canceled_at is not None:
             raise NotRepeatable("The cancellation of this job was requested.")
         if not kind_of(job).is_repeatable:
-            raise NotRepeatable("What the job did so far is unknown: it cannot be repeated.")
+            raise NotRepeatable("The job cannot be repeated, because what it did so far is unknown.")
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} ended: {reason}. Queued again.")
         ProvisionerJob.objects.filter(pk=job_id).update(**WAITING)
         _notify(QUEUED, job_id)
 
 
 def expire() -> list[uuid.UUID]:
-    """Take every job whose lease ran out away from its daemon. Returns the ids of those jobs."""
+    """Revoke all expired leases: queue the jobs again, or end them. Returns the ids of these jobs."""
     expired: list[uuid.UUID] = []
     while True:
         with transaction.atomic():
@@ -213,14 +212,14 @@ WAITING: dict[str, Any] = {
 
 
 def _locked(lease: Lease) -> ProvisionerJob:
-    """The job's row, locked until the transaction ends."""
+    """Return the job's row, locked until the transaction ends. Raises LeaseLost."""
     job = ProvisionerJob.objects.select_for_update().filter(pk=lease.job_id, lease=lease.token).first()
     if job is None:
         raise LeaseLost
     return job
 
 
-# Only a job that is being canceled ends as canceled.
+# A job can end as canceled only after its cancellation was requested.
 END = PreparedCommand("""
 UPDATE provisioning_provisionerjob
    SET completed_at = now(), updated_at = now(), lease = NULL, lease_expires_at = NULL,
@@ -232,7 +231,7 @@ RETURNING type
 
 
 def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | None = None) -> str:
-    """Return the type of the job that this call has ended; empty when the same lease had ended it so before. Raises
+    """End a job; return its type, or an empty text when the same lease has ended it in this way before. Raises
     LeaseLost, and WrongResult for a job of none of the types.
     """
     row = END.row(job=lease.job_id, token=lease.token, error=error, how=how.value, types=types)
@@ -241,7 +240,7 @@ def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | N
         if types is not None and held.exclude(type__in=types).exists():
             raise WrongResult
         _ended_before(lease, how)
-        _notify_end(lease.job_id)  # the first call may have come to its end before it could
+        _notify_end(lease.job_id)  # the first call may have been interrupted before it notified
         return ""
     _notify_end(lease.job_id)
     job_type: bytes = row[0]
@@ -249,18 +248,18 @@ def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | N
 
 
 def _bare(lease: Lease) -> ProvisionerJob:
-    """The job with its id alone: other fields are read when they are looked at."""
+    """Return the job with its id only; Django loads other fields on access."""
     return ProvisionerJob.from_db(connection.alias, ("id",), (lease.job_id,))
 
 
 def _ended_before(lease: Lease, how: JobEnd) -> None:
-    """Return when that lease ended in that way. Raises LeaseLost."""
+    """Check that this lease has ended the job in this way before. Raises LeaseLost."""
     if not ProvisionerJob.objects.filter(pk=lease.job_id, ended_lease=lease.token, ended_as=how).exists():
         raise LeaseLost
 
 
 def _give_up(job: ProvisionerJob, reason: str) -> None:
-    """The locked job's work is lost: queue it again when that is safe and worth it, else end it."""
+    """Queue a locked job again whose attempt was lost, or end it when it cannot or must not be repeated."""
     rows = ProvisionerJob.objects.filter(pk=job.pk)
     is_repeatable = kind_of(job).is_repeatable
     if job.canceled_at is not None:
@@ -289,5 +288,5 @@ def _notify(event: str, job_id: uuid.UUID) -> None:
 
 
 def _notify_end(job_id: uuid.UUID) -> None:
-    """To those who follow the job's log; a daemon has nothing to do about it."""
+    """Notify the followers of the job's log; daemons do not need this event."""
     notify((LOG_CHANNEL, f"{job_id}{END_MARK}"))

@@ -1,4 +1,4 @@
-"""The table of job kinds on the server: what the installed apps declare."""
+"""The table of job kinds on the server, declared by the installed apps."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +12,7 @@ from provisioning.protocol.kinds import JobKind, JobKinds
 
 
 def kinds() -> JobKinds:
-    """Every kind of the installed apps. Raises ImportError, and ValueError for a type that is declared twice."""
+    """Return all kinds of the installed apps. Raises ImportError, and ValueError for a type that is declared twice."""
     return _table(contributions("job_kinds"))
 
 
@@ -23,7 +23,7 @@ def _table(declared: tuple[JobKind, ...]) -> JobKinds:
 
 @cache
 def function(path: str) -> Callable[..., Any]:
-    """The function that a kind names by dotted path. Raises ImportError."""
+    """Return the function that a kind names by dotted path. Raises ImportError."""
     found: Callable[..., Any] = import_string(path)
     return found
 
@@ -33,17 +33,17 @@ def kind_of(job: ProvisionerJob) -> JobKind:
 
 
 def is_run_sql(column: str) -> str:
-    """SQL for: the type in this column is that of a developer's run. In constants, since with parameters a prepared
-    statement would not use the index ``provisioning_job_runs``."""
+    """Return SQL that is true if the type in this column is that of a developer's run. It contains constants, because a
+    prepared statement with parameters would not use the index ``provisioning_job_runs``."""
     constants = ", ".join(f"'{job_type}'" for job_type in kinds().run_types)
     return f"{column} IN ({constants})"
 
 
 def labels() -> list[tuple[str, str]]:
-    """Types with what pages call them."""
+    """Return the types with their labels on pages."""
     return [(kind.type, kind.label) for kind in kinds()]
 
 
 def types() -> list[tuple[str, str]]:
-    """Types as choices of a filter."""
+    """Return the types as choices of a filter."""
     return [(kind.type, kind.type) for kind in kinds()]

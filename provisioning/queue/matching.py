@@ -1,4 +1,4 @@
-"""Which daemon takes which job, and why a waiting job cannot start: which of its tags no online daemon has."""
+"""Match jobs with daemons, and explain why a waiting job cannot start: the tags that no online daemon has."""
 
 import json
 import uuid
@@ -10,8 +10,8 @@ from typing import Any
 from provisioning.models import DEFAULT_TAGS, ProvisionerDaemon, ProvisionerJob
 from provisioning.protocol.leases import Worker
 
-# A job's tags must be a subset of the daemon's; a job with the default tags goes only to a daemon with exactly these.
-FITS_SQL = """
+# A job's tags must be a subset of the daemon's. A job with the default tags runs only on a daemon with exactly these.
+MATCH_SQL = """
  WHERE started_at IS NULL AND completed_at IS NULL AND canceled_at IS NULL
    AND provisioner = ANY(%(provisioners)s::text[])
    AND (%(organization)s::uuid IS NULL OR organization_id = %(organization)s::uuid)
@@ -20,8 +20,8 @@ FITS_SQL = """
 """
 
 
-def fitting(worker: Worker) -> dict[str, Any]:
-    """The parameters of FITS_SQL: the waiting jobs that the worker may claim."""
+def match_parameters(worker: Worker) -> dict[str, Any]:
+    """Return the parameters of MATCH_SQL for the waiting jobs that the worker may claim."""
     return {
         "organization": worker.organization_id,
         "provisioners": list(worker.provisioners),
@@ -32,22 +32,23 @@ def fitting(worker: Worker) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """``missing`` are the tags (``key=value``) that no online daemon has together with the engine that the job needs;
-    it is empty when no daemon of that kind is online at all. ``last_seen_at``: of the last daemon that would do."""
+    """Why a waiting job cannot start. ``missing`` are the tags (``key=value``) that no online daemon with the job's
+    engine has; it is empty when no daemon with the engine is online. ``last_seen_at`` is the time of the last heartbeat
+    of a daemon that could run the job."""
 
     missing: tuple[str, ...]
     last_seen_at: datetime | None
 
     @property
     def reason(self) -> str:
-        """In a few words."""
+        """The reason in a few words, for users."""
         if self.missing:
             return f"No online daemon has {', '.join(self.missing)}"
-        return "No daemon that could take it is online"
+        return "No matching daemon is online"
 
 
 def unmatched(jobs: Iterable[ProvisionerJob]) -> Mapping[uuid.UUID, Unmatched]:
-    """Those of the waiting jobs that no online daemon can take, and why. Two queries without regard to their number."""
+    """Return the waiting jobs that no online daemon can run, with the reasons. Runs two queries."""
     waiting = list(jobs)
     if not waiting:
         return {}
@@ -56,14 +57,14 @@ def unmatched(jobs: Iterable[ProvisionerJob]) -> Mapping[uuid.UUID, Unmatched]:
     online = [daemon for daemon in known if daemon.pk in online_ids]
     reasons = {}
     for job in waiting:
-        if not any(takes(daemon, job) for daemon in online):
-            before = next((daemon for daemon in known if takes(daemon, job)), None)
+        if not any(can_claim(daemon, job) for daemon in online):
+            before = next((daemon for daemon in known if can_claim(daemon, job)), None)
             reasons[job.pk] = Unmatched(_missing(job, online), before.last_seen_at if before else None)
     return reasons
 
 
-def takes(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
-    """Whether the daemon may claim the job: as FITS_SQL decides."""
+def can_claim(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
+    """Return True if the daemon may claim the job, by the same rules as MATCH_SQL."""
     if job.provisioner not in daemon.provisioners:
         return False
     if daemon.key and daemon.key.organization_id and daemon.key.organization_id != job.organization_id:
@@ -74,10 +75,10 @@ def takes(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
 
 
 def _missing(job: ProvisionerJob, online: Sequence[ProvisionerDaemon]) -> tuple[str, ...]:
-    """The job's tags that no online daemon has; when each of them is had by some, all but the default ones."""
-    fitting = [daemon for daemon in online if job.provisioner in daemon.provisioners]
-    if not fitting or job.tags == DEFAULT_TAGS:
+    """Return the job's tags that no online daemon has; if each is on some daemon, all tags but the default ones."""
+    candidates = [daemon for daemon in online if job.provisioner in daemon.provisioners]
+    if not candidates or job.tags == DEFAULT_TAGS:
         return ()
     pairs = [(key, value) for key, value in job.tags.items() if DEFAULT_TAGS.get(key) != value]
-    absent = [(key, value) for key, value in pairs if not any(daemon.tags.get(key) == value for daemon in fitting)]
+    absent = [(key, value) for key, value in pairs if not any(daemon.tags.get(key) == value for daemon in candidates)]
     return tuple(f"{key}={value}" for key, value in absent or pairs)

@@ -1,4 +1,4 @@
-"""How jobs have ended and how long they took, in SQL about a table called ``job``."""
+"""SQL expressions for the outcomes and durations of jobs, on a table named ``job``."""
 
 ENDED = "job.completed_at IS NOT NULL"
 SUCCEEDED = f"{ENDED} AND job.canceled_at IS NULL AND job.error = ''"
@@ -9,11 +9,11 @@ WAITED = "job.started_at - job.created_at"
 
 
 def seconds(interval: str) -> str:
-    """SQL for an interval's length in seconds. Aggregates are of intervals and turned into seconds at the end: turning
-    each value would take longer than all the rest."""
+    """Return SQL for an interval's length in seconds. Apply it to aggregates of intervals: converting each value takes
+    longer than the rest of the query."""
     return f"extract(epoch FROM {interval})::double precision"
 
 
 def percentile(share: float, length: str, condition: str = "") -> str:
-    """SQL for a percentile, in seconds, of the jobs for which the FILTER ``condition`` holds."""
+    """Return SQL for a percentile, in seconds, of the jobs that match the FILTER ``condition``."""
     return seconds(f"percentile_cont({share}) WITHIN GROUP (ORDER BY {length}){condition}")

@@ -1,4 +1,4 @@
-"""Where waiting jobs stand in the queue."""
+"""Positions of waiting jobs in the queue."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-# In the order of the claim. One pass over the waiting jobs, which have an index of their own.
+# In the order of claims. One pass over the waiting jobs, which have a partial index.
 POSITIONS_SQL = """
 SELECT id, position, size
   FROM (SELECT id, row_number() OVER (ORDER BY priority DESC, created_at) AS position, count(*) OVER () AS size
@@ -18,19 +18,19 @@ SELECT id, position, size
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How many jobs wait, and the positions of some of them, from 1."""
+    """The number of waiting jobs, and the positions of some of them, from 1."""
 
     size: int
     positions: Mapping[uuid.UUID, int]
 
     def position(self, job_id: uuid.UUID) -> int:
-        """The job's position; 0 for a job that does not wait."""
+        """Return the job's position; 0 for a job that is not waiting."""
         return self.positions.get(job_id, 0)
 
 
 def queue_of(job_ids: Collection[uuid.UUID]) -> Queue:
-    """Where these jobs stand. Daemons serve all organizations and take the first job whose tags fit, so a job may be
-    taken before those in front of it."""
+    """Return the positions of these jobs. Daemons serve all organizations and claim the first job whose tags match, so
+    a job can be claimed before jobs in front of it."""
     with connection.cursor() as cursor:
         cursor.execute(POSITIONS_SQL, [list(job_ids)])
         rows = cursor.fetchall()

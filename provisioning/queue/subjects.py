@@ -1,5 +1,7 @@
-"""What a job is about, in words and addresses, and which jobs are about a template. The apps that create jobs
-contribute it as ``job_subjects``. Pages and ``JobFilter`` use it."""
+"""The subject of a job: names and addresses of what it works on, and the jobs of a template.
+
+Apps that create jobs contribute this as ``job_subjects``. Pages and ``JobFilter`` use it.
+"""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +16,9 @@ from provisioning.models import ProvisionerJob
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a job is about. ``log_url`` is the API's address of its log, ``files_url`` the page of the files that it
-    works on, which not everybody who sees the job may read (``files.source_of``). Empty texts where there is nothing to
-    say or the actor may not see it."""
+    """Names and addresses of what a job works on. ``log_url`` is the API's address of its log. ``files_url`` is the
+    page of its source files, which not every user who sees the job may read (``files.source_of``). Fields are empty
+    when there is no value or the actor may not see it."""
 
     name: str = ""
     url: str = ""
@@ -28,16 +30,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SubjectSource:
-    """What an app knows of its jobs. ``find`` returns the subjects of jobs by their ids, ``about_template`` the
-    condition for jobs whose template has a text in its name or display name."""
+    """An app's contribution. ``find`` returns the subjects of jobs by job id, ``about_template`` the condition for jobs
+    whose template has a text in its name or display name."""
 
     find: Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
     about_template: Callable[[Actor, str], Q]
 
 
 def about_templates(actor: Actor, text: str) -> Q:
-    """The jobs that work for a template with the text in its name or display name, deleted ones included, of templates
-    that the actor may see. It says nothing of whether they may see the jobs."""
+    """Return the condition for jobs of templates, including deleted ones, that the actor may see and that have the text
+    in their name or display name. It does not check whether the actor may see the jobs."""
     found = Q(pk__in=[])
     for source in _sources():
         found |= source.about_template(actor, text)
@@ -45,7 +47,7 @@ def about_templates(actor: Actor, text: str) -> Q:
 
 
 def subjects_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID, Subject]:
-    """What these jobs are about, with an entry for each."""
+    """Return the subjects of these jobs by job id, with an entry for each job."""
     wanted = list(jobs)
     subjects = {job.pk: Subject() for job in wanted}
     for source in _sources():

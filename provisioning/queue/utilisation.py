@@ -1,4 +1,4 @@
-"""How busy daemons were, from the jobs that they finished. One grouped query each."""
+"""The utilisation of daemons, computed from the jobs that they finished. One grouped query each."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ from provisioning.models import ProvisionerDaemon
 from provisioning.queue.outcomes import FAILED, RAN, percentile
 
 DAY = timedelta(days=1)
-# What a job took of the time since a moment.
+# The part of a job's run time that lies after a given time.
 SECONDS = "extract(epoch FROM job.completed_at - greatest(job.started_at, %(since)s))"
 WORK_SQL = f"""
 SELECT job.worker_id, count(*), count(*) FILTER (WHERE {FAILED}), sum({SECONDS}),
@@ -19,19 +19,20 @@ SELECT job.worker_id, count(*), count(*) FILTER (WHERE {FAILED}), sum({SECONDS})
   FROM provisioning_provisionerjob job
  WHERE job.worker_id = ANY(%(daemons)s::uuid[]) AND job.completed_at >= %(since)s AND job.started_at IS NOT NULL
  GROUP BY 1
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 DAILY_WORK_SQL = f"""
 SELECT (job.completed_at AT TIME ZONE 'UTC')::date, count(*), count(*) FILTER (WHERE {FAILED})
   FROM provisioning_provisionerjob job
  WHERE job.worker_id = %(daemon)s AND job.completed_at >= %(since)s AND job.started_at IS NOT NULL
  GROUP BY 1
-"""  # noqa: S608 - of constants
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Jobs that a daemon finished since a moment, the seconds it spent on them since then, and their median length in
-    seconds. ``share`` is in percent of all that it could have done with its concurrency since it is known."""
+    """The jobs that a daemon finished in a period, the seconds it spent on them in the period, and their median
+    duration in seconds. ``share`` is the percentage of its capacity, which is the time since the start of the period,
+    or since it first registered, for each worker slot."""
 
     count: int = 0
     failed: int = 0
@@ -41,12 +42,12 @@ class Work:
 
     @property
     def success_rate(self) -> float | None:
-        """Percent; None when there were no jobs."""
+        """The percentage of successful jobs; None when there are no jobs."""
         return 100 * (self.count - self.failed) / self.count if self.count else None
 
 
 def work_of(daemons: Sequence[ProvisionerDaemon], period: timedelta = DAY) -> Mapping[uuid.UUID, Work]:
-    """What these daemons did in the period until now; one query, however many they are."""
+    """Return the work of these daemons in the period until now. Runs one query for any number of daemons."""
     now = datetime.now(UTC)
     since = now - period
     with connection.cursor() as cursor:
@@ -62,7 +63,7 @@ def work_of(daemons: Sequence[ProvisionerDaemon], period: timedelta = DAY) -> Ma
 
 
 def daily_jobs(daemon: ProvisionerDaemon, days: Collection[date]) -> list[tuple[int, int]]:
-    """How many jobs the daemon finished on each of the days (UTC), and how many of these failed. One query."""
+    """Return the numbers of jobs that the daemon finished on each day (UTC), and of failed ones. Runs one query."""
     first = min(days)
     since = datetime(first.year, first.month, first.day, tzinfo=UTC)
     with connection.cursor() as cursor:

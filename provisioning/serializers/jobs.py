@@ -1,4 +1,4 @@
-"""How jobs, their results and parameters look on the wire."""
+"""Serializers of jobs, their results and parameters."""
 
 from typing import Any
 
@@ -105,9 +105,9 @@ AGENT_STATUS = "connecting"
 
 
 class AgentSerializer(AnswerSerializer):
-    """Agents of imports and dry runs describe only: they never connect. The token is never shown.
+    """Agents of imports and dry runs are descriptions only: they never connect. The token is never shown.
 
-    ``environment_variables`` is null for one that declares none; who names no page for troubles gets the deployment's.
+    ``environment_variables`` is null for an agent without any. ``troubleshooting_url`` defaults to the deployment's.
     """
 
     status = serializers.SerializerMethodField()
@@ -191,7 +191,7 @@ class ResourceSerializer(AnswerSerializer):
 
 
 class ParameterSchemaSerializer(AnswerSerializer):
-    """A variable. The default of a sensitive one is not shown."""
+    """A variable. The default of a sensitive variable is not shown."""
 
     default_source_value = serializers.SerializerMethodField()
     validation_contains = serializers.ListField(child=serializers.CharField())
@@ -231,7 +231,7 @@ class ParameterSchemaSerializer(AnswerSerializer):
 
 
 class ComputedValueSerializer(serializers.Serializer[Any]):
-    """The value that wins for a variable. A sensitive one's value is not shown."""
+    """The effective value of a variable. The value of a sensitive variable is not shown."""
 
     id = serializers.UUIDField()
     created_at = MomentField()
@@ -251,7 +251,7 @@ class ComputedValueSerializer(serializers.Serializer[Any]):
 
 # ---------------------------------------------------------------------- bodies
 class LiteralValueBody(BodySerializer):
-    """A value of a variable for a dry run: only its name and text count, and a copy is none (contract, E18)."""
+    """A value of a variable for a dry run. Only name and text are used; copies are ignored (contract, E18)."""
 
     copy_from_parameter = BodyUUIDField(required=False)
     name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
@@ -264,7 +264,7 @@ class LiteralValueBody(BodySerializer):
 
 
 class ParameterValueBody(LiteralValueBody):
-    """A value of a variable, given literally or copied from a stored one."""
+    """A value of a variable, either literal or copied from a stored value."""
 
     source_scheme = serializers.ChoiceField(choices=SourceScheme.choices, required=False, default="data")
     destination_scheme = serializers.ChoiceField(
@@ -272,7 +272,7 @@ class ParameterValueBody(LiteralValueBody):
     )
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):  # the Go SDK sends blanks for what it does not set
+        if isinstance(data, dict):  # the Go SDK sends empty texts for unset fields
             data = {name: value for name, value in data.items() if value != "" or name.endswith("value")}
         return super().to_internal_value(data)
 
@@ -283,7 +283,7 @@ class RichParameterValueBody(BodySerializer):
 
 
 def given_values(values: list[dict[str, Any]]) -> tuple[GivenValue, ...]:
-    """Validated ``parameter_values`` in the services' shape."""
+    """Convert validated ``parameter_values`` to the services' type."""
     return tuple(
         GivenValue(
             name=value["name"],

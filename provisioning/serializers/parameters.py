@@ -1,4 +1,4 @@
-"""Stored parameter values on the wire."""
+"""Serializers of stored parameter values."""
 
 from rest_framework import serializers
 
@@ -7,7 +7,7 @@ from provisioning.models import DestinationScheme, ParameterValue, SourceScheme
 
 
 class StoredParameterSerializer(AnswerSerializer):
-    """A stored value without the value."""
+    """A stored parameter value, without the value itself."""
 
     class Meta:
         model = ParameterValue

@@ -1,4 +1,4 @@
-"""Which provisioner daemons there are."""
+"""Endpoints of provisioner daemons."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from provisioning.models import ProvisionerDaemon
 
 
 class OptionalTimeSerializer(serializers.Serializer[Any]):
-    """A time as the Go SDK decodes it here: not a text but an object."""
+    """A time as the Go SDK decodes it here: an object instead of a text."""
 
     Time = MomentField()
     Valid = serializers.BooleanField()
 
 
 class ProvisionerDaemonSerializer(AnswerSerializer):
-    """A daemon; ``updated_at`` is its last sign of life."""
+    """A daemon; ``updated_at`` is the time of its last heartbeat."""
 
     updated_at = serializers.SerializerMethodField()
     provisioners = serializers.ListField(child=serializers.CharField())
@@ -39,7 +39,7 @@ class ProvisionerDaemonSerializer(AnswerSerializer):
 
 
 class DaemonAnswer(ProvisionerDaemonSerializer):
-    """The same for the schema."""
+    """The daemon as the API schema describes it."""
 
     updated_at = OptionalTimeSerializer()  # type: ignore[assignment]
 
@@ -56,11 +56,11 @@ class ProvisionerDaemonViewSet(ApiViewSet):
 
     @extend_schema(operation_id="provisioner_daemons", responses={200: DaemonAnswer(many=True)})
     def list(self, request: Request) -> Response:
-        """The daemons that are online. They serve every organization."""
+        """List the daemons that are online. They serve every organization."""
         return self.respond(self.get_queryset(), many=True)
 
     @extend_schema(operation_id="organization_provisioner_daemons", responses={200: DaemonAnswer(many=True)})
     def of_organization(self, request: Request, organization: str) -> Response:
-        """The same daemons, below an organization."""
+        """List the daemons that are online. The organization must be visible."""
         find_organization(self.actor, organization)
         return self.respond(self.get_queryset(), many=True)

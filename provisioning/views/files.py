@@ -23,7 +23,7 @@ ARCHIVE_TYPES = ("application/x-tar", "application/zip")
 
 
 class FileViewSet(ApiViewSet):
-    """Archives."""
+    """Uploaded archives."""
 
     serializer_class = UploadAnswer
     action_throttles = {"create": (ApiThrottle, UploadThrottle)}
@@ -34,7 +34,7 @@ class FileViewSet(ApiViewSet):
         responses={200: UploadAnswer, 201: UploadAnswer},
     )
     def create(self, request: Request) -> Response:
-        """Uploading an archive. Nothing of the body is read before the caller is known."""
+        """Upload an archive. The body is read only after the caller is authenticated."""
         if not stored.may_upload(self.actor):
             raise Forbidden
         content_type = request.content_type.partition(";")[0].strip().lower()
@@ -51,16 +51,16 @@ class FileViewSet(ApiViewSet):
 
     @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
     def retrieve(self, request: Request, file: str) -> HttpResponse:
-        """Downloading an archive, for those who may read it."""
+        """Download an archive. Others' archives are not found without the right to read them."""
         found = stored.find(self.actor, path_uuid("fileID", file))
         response = HttpResponse(bytes(found.data))
-        # Exactly this, without a charset: the command line compares the text.
+        # Without a charset: the command line compares the exact text.
         response.headers["Content-Type"] = found.mimetype
         return response
 
 
 def body_stream(request: HttpRequest) -> Any:
-    """The raw body, also of a chunked request, which has no Content-Length for Django to trust."""
+    """Return the raw body, also of a chunked request, which has no Content-Length that Django could use."""
     environ = getattr(request, "environ", {})
     if environ.get("wsgi.input_terminated"):
         return environ["wsgi.input"]

@@ -1,4 +1,4 @@
-"""The jobs of an organization."""
+"""Endpoints of the jobs of an organization."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -16,7 +16,7 @@ from provisioning.serializers.jobs import ProvisionerJobSerializer
 
 
 class QueuedJobSerializer(ProvisionerJobSerializer):
-    """A job with its place in the queue: ``queue_position`` counts from 1 and is 0 for a job that does not wait.
+    """A job with its position in the queue: ``queue_position`` counts from 1 and is 0 for a job that is not waiting.
     Needs ``queue`` in the context."""
 
     queue_position = serializers.SerializerMethodField()
@@ -41,7 +41,7 @@ class QueuedJobSerializer(ProvisionerJobSerializer):
         return self._queue.size
 
     def get_input(self, job: ProvisionerJob) -> dict[str, str]:
-        """What the job is about; the values that it was given are nobody's business here."""
+        """Return the ids of version and template from the job's input, without parameter values."""
         names = ("template_version_id", "template_id")
         return {name: job.input[name] for name in names if job.input.get(name)}
 
@@ -52,10 +52,10 @@ class QueuedJobSerializer(ProvisionerJobSerializer):
 
 
 class JobPagination(OffsetPagination):
-    """Jobs only grow in number: a list without ``limit`` is not given whole."""
+    """The number of jobs only grows, so a list without ``limit`` is limited."""
 
     default_limit = 50
-    no_cursor = "Jobs have pages by limit and offset only."
+    no_cursor = "Lists of jobs are paged by limit and offset only."
 
 
 class OrganizationJobViewSet(ApiViewSet):
@@ -72,8 +72,8 @@ class OrganizationJobViewSet(ApiViewSet):
 
     @extend_schema(operation_id="organization_provisioner_jobs")
     def list(self, request: Request, organization: str) -> Response:
-        """The jobs that one may see, newest first, 50 unless ``limit`` says otherwise: one's own, and all of them for
-        whoever may manage the organization's templates."""
+        """List the visible jobs, newest first, 50 by default (``limit``): the caller's own, or all jobs of the
+        organization if the caller may manage its templates."""
         jobs = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         context = {**self.get_serializer_context(), "queue": queue_of([job.pk for job in jobs])}
         return self.get_paginated_response(self.get_serializer(jobs, many=True, context=context).data)

@@ -1,4 +1,4 @@
-"""How daemons without database access are known: by a key in a header of its own, and by nothing else."""
+"""Authentication of daemons without database access: by a key in its own header, and by nothing else."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ from coderproj.api.throttling import ApiThrottle
 from provisioning.keys import KeyHolder, authenticate
 from provisioning.protocol.wire import KEY_HEADER
 
-if TYPE_CHECKING:  # importing it here would be circular: it loads these classes
+if TYPE_CHECKING:  # a runtime import would be circular
     from rest_framework.views import APIView
 
 KEY_META = f"HTTP_{KEY_HEADER.upper().replace('-', '_')}"
 
 
 class KeyAuthentication(BaseAuthentication):
-    """Reads the header; session tokens and cookies are not looked at."""
+    """Authenticates by the key's header. Session tokens and cookies are ignored."""
 
     def authenticate(self, request: Request) -> tuple[KeyHolder, None]:
         return authenticate(request.META.get(KEY_META, "")), None
@@ -27,14 +27,14 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class WithDaemonKey(BasePermission):
-    """Any daemon whose key counts."""
+    """Allows every daemon with a valid key."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         return isinstance(request.user, KeyHolder)
 
 
 class WrongKeyThrottle(ApiThrottle):
-    """Daemons may say as much as their jobs do; only who shows no key that counts is limited, by address."""
+    """Limits requests without a valid key, by address. Requests of authenticated daemons are not limited."""
 
     name = "provisioner-key"
 

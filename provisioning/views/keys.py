@@ -1,4 +1,4 @@
-"""The keys with which daemons of an organization reach us. A key is shown once, when it is made."""
+"""Endpoints of the keys of an organization's daemons. A key is shown once, when it is created."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from provisioning.models import ProvisionerKey
 
 
 class ProvisionerKeySerializer(AnswerSerializer):
-    """A key, without the key."""
+    """A key's name, tags and times, without the secret."""
 
     tags = serializers.DictField(child=serializers.CharField())
 
@@ -29,7 +29,7 @@ class ProvisionerKeySerializer(AnswerSerializer):
 
 
 class ProvisionerKeyBody(BodySerializer):
-    """``lifetime_seconds`` 0 has no end; tags are added to the default ones."""
+    """``lifetime_seconds`` 0 means unlimited; tags are added to the default tags."""
 
     name = StrictTextField()
     tags = serializers.DictField(child=StrictTextField(), default=dict)
@@ -53,12 +53,12 @@ class ProvisionerKeyViewSet(ApiViewSet):
 
     @extend_schema(operation_id="provisioner_keys")
     def list(self, request: Request, organization: str) -> Response:
-        """The keys of an organization."""
+        """List the keys of an organization."""
         return self.respond(keys.keys_of(self.actor, self.find_organization()), many=True)
 
     @extend_schema(operation_id="create_provisioner_key")
     def create(self, request: Request, organization: str) -> Response:
-        """The keys of an organization."""
+        """Create a key for daemons of an organization."""
         found = self.find_organization()
         body = self.read_body()
         if body["lifetime_seconds"] > settings.TOKEN_MAX_LIFETIME_SECONDS:
@@ -71,6 +71,6 @@ class ProvisionerKeyViewSet(ApiViewSet):
 
     @extend_schema(operation_id="revoke_provisioner_key", responses={204: None})
     def destroy(self, request: Request, organization: str, name: str) -> Response:
-        """A key by its name."""
+        """Revoke a key by its name."""
         keys.revoke(self.actor, self.find_organization(), name)
         return Response(status=204)

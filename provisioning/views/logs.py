@@ -1,4 +1,4 @@
-"""The views of logs: read them, or follow them."""
+"""Views of logs: read or follow."""
 
 import uuid
 from itertools import chain
@@ -24,27 +24,27 @@ EVENT_STREAM = "text/event-stream"
 class FollowableLogs(APIView):
     """Mixed into a viewset whose ``list`` answers the log of one job; put it before ``ApiViewSet``.
 
-    Answers the window of ``after`` and ``before`` as a JSON array, or, with ``follow``, hands over to a stream that
-    ends with the job. Where no streams are served, ``follow`` answers what there is.
+    Answers with the window of ``after`` and ``before`` as a JSON array or, with ``follow``, with a stream that ends
+    with the job. A server without streams answers ``follow`` with the log as it is now.
     """
 
     def get_job_id(self) -> uuid.UUID:
-        """The job, for a caller who may read its log. Every view defines it. Raises DomainError."""
-        raise NotImplementedError  # abstract: the view's own
+        """Return the job's id if the caller may read its log. Raises DomainError. Every view defines this."""
+        raise NotImplementedError  # abstract
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Take the session token from the query where a browser has no other way: on a WebSocket."""
+        """Accept the session token in the query of a WebSocket: browsers cannot set its headers."""
         if request.META.get(WEBSOCKET) and not request.COOKIES.get(SESSION_COOKIE):
             token = request.META.get(SESSION_HEADER) or request.GET.get(SESSION_COOKIE, "")
             request.META[SESSION_HEADER] = token
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse WebSockets that another site's page opens: they carry our cookie."""
+        """Reject WebSockets from pages of other sites: the browser sends the session cookie with them."""
         origin = request.META.get("HTTP_ORIGIN")
         foreign = origin is not None and not same_origin(origin, request.META.get("HTTP_HOST", ""))
         if request.META.get(WEBSOCKET) and foreign:
-            raise Forbidden("A page of another site may not open this WebSocket.")
+            raise Forbidden("Pages of other sites may not open this WebSocket.")
         super().initial(request, *args, **kwargs)
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -52,14 +52,14 @@ class FollowableLogs(APIView):
         try:
             window = log_window(query)
         except Invalid:
-            self.get_job_id()  # of a log that one may not read nothing is said, whatever the query
+            self.get_job_id()  # check access first: an unreadable log is not revealed by other errors
             raise
         websocket = bool(request.META.get(WEBSOCKET))
         if not (websocket or (window.follow and request.META.get(STREAMS))):
             return self.read_log(window)
         job_id = self.get_job_id()
         if not window.follow:
-            raise DomainError("A WebSocket follows the log: add ?follow to the address.")
+            raise DomainError("WebSockets can only follow the log. Add ?follow to the URL.")
         return Handover(self._stream(request, job_id, window, websocket))
 
     def read_log(self, window: LogWindow) -> HttpResponseBase:
@@ -79,8 +79,8 @@ class FollowableLogs(APIView):
 
 
 def log_response(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> HttpResponseBase:
-    """The window of the job's log as a JSON array; in one piece when it is short, else as it is read. ``first`` is the
-    first page, if that was read already."""
+    """Return the window of the job's log as a JSON array, streamed unless it is short. ``first`` is the first page, if
+    it was read already."""
     chunks = log_chunks(job_id, window, first)
     head = next(chunks) + next(chunks)
     if head.endswith(b"]\n"):

@@ -26,8 +26,8 @@ class ParameterViewSet(ApiViewSet):
     body_classes = {"create": StoreParameterBody}
 
     def find_scope(self, action: Action) -> tuple[ParameterScope, uuid.UUID]:
-        """The scope, once the caller may do that in it. Raises Invalid naming ``scope`` or ``id``, NotFound and
-        Forbidden."""
+        """Return the scope if the caller may do ``action`` in it. Raises Invalid, naming ``scope`` or ``id``, NotFound
+        and Forbidden."""
         scope, scope_id = self.kwargs["scope"], parse_uuid(self.kwargs["id"])
         if scope not in ParameterScope.values:
             raise Invalid.field("scope", f"Must be one of {', '.join(ParameterScope.values)}.")
@@ -38,12 +38,12 @@ class ParameterViewSet(ApiViewSet):
 
     @extend_schema(operation_id="parameters", parameters=PATH)
     def list(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002 - the path's name for it
-        """The stored values of a template or an import job, by name, and storing one."""
+        """List the stored values of a template or an import job, by name."""
         return self.respond(parameters.stored(*self.find_scope(Action.READ)), many=True)
 
     @extend_schema(operation_id="create_parameter", parameters=PATH)
     def create(self, request: Request, scope: str, id: str) -> Response:  # noqa: A002
-        """The stored values of a template or an import job, by name, and storing one."""
+        """Store a value for a template or an import job."""
         found, scope_id = self.find_scope(Action.UPDATE)
         return self.respond(parameters.create(self.actor, found, scope_id, **self.read_body()), status=201)
 

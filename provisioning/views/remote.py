@@ -1,4 +1,4 @@
-"""What daemons without database access ask of us. The services behind it are those of the daemons beside us."""
+"""Endpoints for daemons without database access. They use the same service as daemons with database access."""
 
 import uuid
 from typing import Any, ClassVar, TypeVar
@@ -32,31 +32,32 @@ LEASE_META = f"HTTP_{wire.LEASE_HEADER.upper().replace('-', '_')}"
 
 
 class NotYourJob(DomainError):
-    """A lease that does not count (any more)."""
+    """The lease is not, or no longer, valid."""
 
     status_code = 409
-    message = "The job is not this daemon's: it was taken over, ended or deleted."
+    message = "The lease is not valid: the job was claimed by another daemon, ended or deleted."
 
 
 class NotStorable(DomainError):
-    """Content that no repetition makes acceptable."""
+    """The content cannot be stored; repeating the request does not help."""
 
     status_code = 422
 
 
 class TryAgain(DomainError):
     status_code = 503
-    message = "The database cannot be reached right now: please try again."
+    message = "The database is unavailable. Try again."
 
 
 class UnknownDaemon(NotFound):
-    message = "There is no such daemon with this key: it has to register (again)."
+    message = "There is no such daemon with this key. It must register again."
 
 
 class KeyedViewSet(ApiViewSet):
-    """A resource for daemons, which authenticate with a provisioner key. Its bodies are those of ``protocol.wire``.
+    """The base of endpoints for daemons, which authenticate with a provisioner key. Bodies are those of
+    ``protocol.wire``.
 
-    ``LARGE`` names the actions whose body may have ``wire.MAX_LARGE_BYTES``."""
+    ``LARGE`` names the actions whose body can have up to ``wire.MAX_LARGE_BYTES``."""
 
     authentication_classes = (KeyAuthentication,)
     permission_classes = (WithDaemonKey,)
@@ -87,7 +88,7 @@ class KeyedViewSet(ApiViewSet):
         return JobService(key_id=self.holder.key_id, organization_id=self.holder.organization_id)
 
     def read(self, wanted: type[BodyT]) -> BodyT:
-        """The body. Raises TooLarge, and DomainError for one that is not exactly of that shape."""
+        """Read and decode the body. Raises TooLarge, and DomainError for a body of another form."""
         limit = wire.MAX_LARGE_BYTES if self.action in self.LARGE else wire.MAX_SMALL_BYTES
         data = self.request._request.read(limit + 1)
         if len(data) > limit:
@@ -95,10 +96,10 @@ class KeyedViewSet(ApiViewSet):
         try:
             return wire.decode(data, wanted)
         except wire.Unreadable as error:
-            raise DomainError("The request body is not what was expected.", detail=str(error)) from None
+            raise DomainError("The request body is invalid.", detail=str(error)) from None
 
     def worker(self, daemon_id: uuid.UUID) -> Worker:
-        """The key's daemon of that id, with the key's tags. Raises UnknownDaemon."""
+        """Return the key's daemon with this id, with the key's tags. Raises UnknownDaemon."""
         worker = self.service.find_worker(daemon_id, self.holder.tags)
         if worker is None:
             raise UnknownDaemon
@@ -110,14 +111,14 @@ def reply(answer: wire.Answer) -> HttpResponse:
 
 
 class RemoteDaemonViewSet(KeyedViewSet):
-    """A daemon without database access, and its next job."""
+    """Registration, heartbeats and claims of a daemon without database access."""
 
     @describe("register_provisioner_daemon", wire.Register, wire.Registered)
     def register(self, request: Request) -> HttpResponse:
-        """A daemon makes itself known under its durable name; the answer says which tags its key gives it."""
+        """Register a daemon by its name. The answer has its id and the tags of its key."""
         body = self.read(wire.Register)
         if not body.name.isprintable():
-            raise NotStorable("A daemon's name must be printable.")
+            raise NotStorable("The daemon's name must be printable.")
         facts = DaemonFacts(
             name=body.name,
             tags=self.holder.tags,
@@ -132,20 +133,20 @@ class RemoteDaemonViewSet(KeyedViewSet):
 
     @describe("refresh_provisioner_daemon", wire.Daemon, wire.Done)
     def refresh(self, request: Request) -> HttpResponse:
-        """A daemon lives."""
+        """Record a daemon's heartbeat."""
         if not self.service.refresh(self.read(wire.Daemon).daemon_id):
             raise UnknownDaemon
         return reply(wire.Done())
 
     @describe("deregister_provisioner_daemon", wire.Daemon, wire.Done)
     def deregister(self, request: Request) -> HttpResponse:
-        """A daemon says good-bye."""
+        """Deregister a daemon."""
         self.service.deregister(self.read(wire.Daemon).daemon_id)
         return reply(wire.Done())
 
     @describe("acquire_provisioner_job", wire.Acquire, lambda: wire.acquired_type(kinds()))
     def acquire(self, request: Request) -> HttpResponse:
-        """The next job that fits, at once; the source is fetched by itself."""
+        """Claim the next matching job, without waiting. The source is fetched by a separate request."""
         body = self.read(wire.Acquire)
         found = self.service.acquire(
             self.worker(body.daemon_id), lease_seconds=body.lease_seconds, token=body.claim, with_archive=False
@@ -166,12 +167,12 @@ class RemoteDaemonViewSet(KeyedViewSet):
         )
         return reply(answer)
 
-    @describe("wait_for_provisioner_job", wire.Wait, wire.Waited)
+    @describe("wait_for_provisioner_job", wire.Wait, wire.WaitReply)
     def wait(self, request: Request) -> HttpResponseBase:
-        """Wait until a job can be taken or is to be canceled.
+        """Wait until a job can be claimed or must be canceled.
 
-        The wait changes nothing, so that losing it costs nothing, and it holds neither a thread nor a connection of the
-        database. Where no streams are served, it answers at once, and the daemon asks again a second later.
+        The wait changes nothing, so it can be repeated, and it occupies neither a thread nor a database connection. A
+        server without streams answers at once; the daemon then repeats the request after a second.
         """
         body = self.read(wire.Wait)
         waiting = WaitRequest(
@@ -187,13 +188,13 @@ class RemoteDaemonViewSet(KeyedViewSet):
 
 # ---------------------------------------------------------------------- a job
 class RemoteJobViewSet(KeyedViewSet):
-    """About a job that the daemon has a lease of."""
+    """Requests about a job for which the daemon has a lease."""
 
     LARGE = frozenset({"logs", "readme", "schemas", "complete", "fail"})
 
     @property
     def lease(self) -> Lease:
-        """Raises LeaseLost for ids that are none."""
+        """The lease of the request. Raises LeaseLost for invalid ids."""
         job_id, token = parse_uuid(self.kwargs["job"]), parse_uuid(self.request.META.get(LEASE_META, ""))
         if job_id is None or token is None:
             raise LeaseLost
@@ -201,18 +202,18 @@ class RemoteJobViewSet(KeyedViewSet):
 
     @describe_archive("provisioner_job_archive")
     def archive(self, request: Request, job: str) -> HttpResponse:
-        """The job's source, a plain tar; its SHA-256 was told with the job."""
+        """Return the job's source, a plain tar. The answer of the claim has its SHA-256."""
         return HttpResponse(self.service.archive(self.lease), content_type=TAR)
 
-    @describe("provisioner_job_heartbeat", wire.Heartbeat, wire.Beaten)
+    @describe("provisioner_job_heartbeat", wire.Heartbeat, wire.HeartbeatReply)
     def heartbeat(self, request: Request, job: str) -> HttpResponse:
-        """Prolongs the lease."""
+        """Extend the lease."""
         body = self.read(wire.Heartbeat)
-        return reply(wire.Beaten(self.service.heartbeat(self.lease, lease_seconds=body.lease_seconds)))
+        return reply(wire.HeartbeatReply(self.service.heartbeat(self.lease, lease_seconds=body.lease_seconds)))
 
     @describe("provisioner_job_logs", wire.Logs, wire.Logged)
     def logs(self, request: Request, job: str) -> HttpResponse:
-        """Adds lines to the log, all or none of them; a batch that was written already is not written again."""
+        """Append lines to the log, all or none of them. A batch that was written already is not written again."""
         body = self.read(wire.Logs)
         if any(not 0 <= line.created_at <= wire.MAX_TIME for line in body.lines):
             raise NotStorable("The time of a line is not between the years 1970 and 9999.")
@@ -220,42 +221,42 @@ class RemoteJobViewSet(KeyedViewSet):
 
     @describe("provisioner_job_readme", wire.Readme, wire.Done)
     def readme(self, request: Request, job: str) -> HttpResponse:
-        """Stores the template's readme."""
+        """Store the template's readme."""
         self.service.store_readme(self.lease, self.read(wire.Readme).readme)
         return reply(wire.Done())
 
     @describe("provisioner_job_schemas", wire.Schemas, wire.Values)
     def schemas(self, request: Request, job: str) -> HttpResponse:
-        """Stores the template's variables; answers the values they get."""
+        """Store the template's variables; return their computed values."""
         return reply(wire.Values(self.service.store_schemas(self.lease, self.read(wire.Schemas).schemas)))
 
     @describe("complete_provisioner_job", lambda: wire.complete_type(kinds()), wire.Done)
     def complete(self, request: Request, job: str) -> HttpResponse:
-        """Ends the job with its results. Here and below, the same again by the same lease is answered alike."""
+        """End the job with its result. This and the requests below can be repeated with the same lease."""
         known = kinds()
         body = self.read(wire.complete_type(known))
         try:
             result = wire.result_of(body, known)
         except wire.Unreadable as error:
-            raise DomainError("The request body is not what was expected.", detail=str(error)) from None
+            raise DomainError("The request body is invalid.", detail=str(error)) from None
         self.service.complete(self.lease, result)
         return reply(wire.Done())
 
     @describe("fail_provisioner_job", wire.Fail, wire.Done)
     def fail(self, request: Request, job: str) -> HttpResponse:
-        """Ends the job with the reason why it failed."""
+        """End the job as failed, with a reason."""
         self.service.fail(self.lease, self.read(wire.Fail).error)
         return reply(wire.Done())
 
     @describe("finish_canceled_provisioner_job", wire.Cancel, wire.Done)
     def canceled(self, request: Request, job: str) -> HttpResponse:
-        """Ends the job as canceled."""
+        """End the job as canceled."""
         self.read(wire.Cancel)
         self.service.finish_canceled(self.lease)
         return reply(wire.Done())
 
     @describe("release_provisioner_job", wire.Release, wire.Done)
     def release(self, request: Request, job: str) -> HttpResponse:
-        """Gives the job back unfinished."""
+        """Return the unfinished job to the queue."""
         self.service.release(self.lease, self.read(wire.Release).reason)
         return reply(wire.Done())

@@ -1,4 +1,4 @@
-"""How the API's document describes what daemons say: made from the very types that decode it."""
+"""The API schema of the daemons' requests, generated from the types that decode them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,13 +19,13 @@ LEASE = OpenApiParameter(
 JOB = OpenApiParameter("job", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 Described = type[wire.Body] | type[wire.Answer]
-# A type, or a function that returns it: some follow from the job kinds.
+# A type, or a function that returns it: some types depend on the job kinds.
 Description = Described | Callable[[], Described]
 _described: set[Description] = set()
 
 
 def describe(operation_id: str, request: Description, answer: Description) -> Callable[[ViewT], ViewT]:
-    """Describes a call of daemons."""
+    """Describe an endpoint for daemons."""
     _described.update((request, answer))
     return extend_schema(
         operation_id=operation_id,
@@ -36,7 +36,7 @@ def describe(operation_id: str, request: Description, answer: Description) -> Ca
 
 
 def describe_archive(operation_id: str) -> Callable[[ViewT], ViewT]:
-    """Describes the call that answers a job's source."""
+    """Describe the endpoint of a job's source."""
     return extend_schema(
         operation_id=operation_id,
         parameters=_parameters(operation_id),
@@ -45,9 +45,9 @@ def describe_archive(operation_id: str) -> Callable[[ViewT], ViewT]:
 
 
 def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: adds the shapes to the document."""
+    """Add the types to the schema (a hook of drf-spectacular)."""
     types = sorted(map(_type_of, _described), key=lambda described: described.__name__)
-    # The library's type gives both values of the answer the same.
+    # msgspec's annotation declares the same type for both returned values.
     made: Any = msgspec.json.schema_components(types, ref_template=f"{REFERENCE}{PREFIX}{{name}}")
     components: dict[str, Any] = made[1]
     schemas = result["components"]["schemas"]
@@ -57,7 +57,7 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def as_openapi(schema: Any) -> Any:
-    """JSON Schema in the words of OpenAPI 3.0, which has no type ``null``."""
+    """Convert JSON Schema to OpenAPI 3.0, which has no type ``null``."""
     if isinstance(schema, list):
         return [as_openapi(item) for item in schema]
     if not isinstance(schema, dict):
@@ -87,11 +87,15 @@ def _parameters(operation_id: str) -> list[OpenApiParameter]:
 
 
 def _responses(operation_id: str, media_type: str, answer: Any) -> dict[Any, Any]:
-    errors = {400: "Not what was expected.", 401: "No key that counts.", 422: "It cannot be stored."}
+    errors = {
+        400: "The request body is invalid.",
+        401: "The key is missing, unknown, expired or revoked.",
+        422: "The content cannot be stored.",
+    }
     if _is_about_a_job(operation_id):
-        errors[409] = "The job is not this daemon's (any more)."
+        errors[409] = "The lease is not valid."
     else:
-        errors[404] = "The daemon has to register."
+        errors[404] = "The daemon must register."
     described = {status: OpenApiResponse(ErrorSerializer, text) for status, text in sorted(errors.items())}
     return {(200, media_type): answer, **described}
 

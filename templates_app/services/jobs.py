@@ -38,9 +38,9 @@ def dry_run_input(job: LeasedJob) -> PlanInput:
     if import_job := given.get("import_job_id"):
         import_job_id = uuid.UUID(import_job)
         own = {value["name"]: value["value"] for value in given.get("parameter_values") or ()}
-        computed = parameters.compute(import_job_id, template_id=parameters.owner_of(given), given=own)
+        computed = parameters.compute(import_job_id, template_id=parameters.template_id_of(given), given=own)
         values = parameters.for_engine(computed)
-        if name := parameters.missing(import_job_id, values):
+        if name := parameters.first_missing(import_job_id, values):
             raise CannotRun(f"missing parameter: {name}")
     context = WorkspaceContext(
         transition=Transition.START,

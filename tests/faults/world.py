@@ -177,7 +177,7 @@ def _is_forked(pid: int) -> bool:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        return b"provisioning.daemon.nursery" in command and Path(f"/proc/{parent}/cmdline").read_bytes() == command
+        return b"provisioning.daemon.fork_server" in command and Path(f"/proc/{parent}/cmdline").read_bytes() == command
     except OSError:
         return False
 

@@ -36,7 +36,7 @@ class JobWait:
         reply += [(b"content-type", JSON_CONTENT_TYPE.encode()), (b"content-length", b"%d" % len(body))]
         await send_whole(send, Reply(200, reply, body))
 
-    async def _answer(self, hub: Hub, receive: Receive) -> wire.Waited | None:
+    async def _answer(self, hub: Hub, receive: Receive) -> wire.WaitReply | None:
         waiting = asyncio.ensure_future(hub.waiters.wait(self.request))
         leaving = asyncio.ensure_future(wait_for_disconnect(receive))
         try:

@@ -11,14 +11,14 @@ from django.db import connection
 from provisioning.notifications import CANCELING, QUEUED
 from provisioning.protocol import wire
 from provisioning.protocol.leases import Worker
-from provisioning.queue.matching import FITS_SQL, fitting
+from provisioning.queue.matching import MATCH_SQL, match_parameters
 
 if TYPE_CHECKING:
     from provisioning.log.following.store import Store
 
 # The query reads state rather than events, so a change between two waits is not lost.
 WAIT_SQL = f"""
-SELECT %(has_slot)s AND EXISTS (SELECT FROM provisioning_provisionerjob {FITS_SQL}),
+SELECT %(has_slot)s AND EXISTS (SELECT FROM provisioning_provisionerjob {MATCH_SQL}),
        ARRAY(SELECT id FROM provisioning_provisionerjob
               WHERE worker_id = %(daemon)s AND canceled_at IS NOT NULL AND completed_at IS NULL
                 AND lease IS NOT NULL
@@ -37,16 +37,16 @@ class WaitRequest:
 
     def query(self) -> dict[str, Any]:
         """Return the parameters of WAIT_SQL."""
-        return fitting(self.worker) | {"has_slot": self.has_slot, "daemon": self.worker.daemon_id}
+        return match_parameters(self.worker) | {"has_slot": self.has_slot, "daemon": self.worker.daemon_id}
 
-    def check(self) -> wire.Waited:
+    def check(self) -> wire.WaitReply:
         """Return the current state without waiting. Runs on a thread of Django's."""
         with connection.cursor() as cursor:
             cursor.execute(WAIT_SQL, self.query())
             has_job, canceling = cursor.fetchone()
-        return wire.Waited(has_job, tuple(canceling))
+        return wire.WaitReply(has_job, tuple(canceling))
 
-    def ends_with(self, answer: wire.Waited) -> bool:
+    def ends_with(self, answer: wire.WaitReply) -> bool:
         """Return True if the answer ends the wait: there is a job, or a cancellation new to the daemon."""
         return answer.work or bool(set(answer.canceling) - self.canceling)
 
@@ -68,11 +68,11 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._waiters)
 
-    async def wait(self, request: WaitRequest) -> wire.Waited:
+    async def wait(self, request: WaitRequest) -> wire.WaitReply:
         """Return when there is a job or a cancellation, the time is up or the server stops."""
         waiter = Waiter(request.has_slot)
         query = request.query()
-        answer = wire.Waited()
+        answer = wire.WaitReply()
         self._waiters.add(waiter)
         try:
             with suppress(TimeoutError):
@@ -80,7 +80,7 @@ class Waiters:
                     while not self._stopping.is_set():
                         waiter.event.clear()
                         (row,) = await self._store.rows(WAIT_SQL, query)
-                        answer = wire.Waited(row[0], tuple(row[1]))
+                        answer = wire.WaitReply(row[0], tuple(row[1]))
                         if request.ends_with(answer):
                             break
                         await waiter.event.wait()

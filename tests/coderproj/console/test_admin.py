@@ -63,7 +63,7 @@ def test_running_jobs_are_queued_again_and_their_daemon_is_fenced(owner, organiz
     assert (job.status, job.attempts) == ("pending", 1)
     with pytest.raises(jobs.LeaseLost):
         jobs.heartbeat(lease, lease_seconds=60)
-    assert "ada took it away from its daemon" in ProvisionerJobLog.objects.get(job=job).output
+    assert "ada returned it to the queue" in ProvisionerJobLog.objects.get(job=job).output
     claim()
     jobs.cancel(job.pk)
     assert "The cancellation of this job was requested." in act(owner, "provisioning_provisionerjob", "requeue", job)

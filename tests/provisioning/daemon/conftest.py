@@ -1,4 +1,4 @@
-"""Daemons on the database and daemons that have only a key: the same tests for both."""
+"""Fixtures that run the same tests with daemons that have database access and with daemons that have a key."""
 
 import pytest
 
@@ -14,13 +14,13 @@ SETTINGS = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_JOB_SECONDS": 30
 
 @pytest.fixture(params=KINDS, scope="module")
 def daemon_kind(request):
-    """The tests of a module run kind by kind: a daemon of the other kind would take their jobs."""
+    """The tests of a module run for one kind after the other: a daemon of the other kind would claim the jobs."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def _direct_daemon(daemon_kind, django_db_setup, django_db_blocker, tmp_path_factory):
-    """One for all tests of a module that do not hurt it; gone when the tests with a remote one begin."""
+    """A daemon shared by tests that do not disturb it; stopped before the tests with a remote daemon."""
     log = tmp_path_factory.mktemp("daemon") / "log"
     with django_db_blocker.unblock(), run_daemon(log, "--name", "shared", **SETTINGS) as daemon:
         yield daemon
@@ -28,13 +28,13 @@ def _direct_daemon(daemon_kind, django_db_setup, django_db_blocker, tmp_path_fac
 
 @pytest.fixture
 def daemon(daemon_kind, transactional_db, request):
-    """A daemon with two slots that runs throughout; do not hurt it."""
+    """A running daemon with two worker slots, which tests must not disturb."""
     if daemon_kind == "direct":
         running = request.getfixturevalue("_direct_daemon")
         yield running
         assert running.process.poll() is None
         return
-    # Its key goes with the other rows after each test, and so does it.
+    # Its key is deleted with the other rows after each test, so it is started for each test.
     live_api, tmp_path = request.getfixturevalue("live_api"), request.getfixturevalue("tmp_path")
     with run_remote_daemon(tmp_path / "log", live_api.url, **SETTINGS) as running:
         yield running
@@ -43,7 +43,7 @@ def daemon(daemon_kind, transactional_db, request):
 
 @pytest.fixture
 def start_daemon(daemon_kind, transactional_db, request):
-    """``run_daemon`` of either kind."""
+    """``run_daemon`` for the kind of daemon under test."""
     if daemon_kind == "direct":
         return run_daemon
     live_api = request.getfixturevalue("live_api")
@@ -57,7 +57,7 @@ def log(tmp_path):
 
 @pytest.fixture
 def client_of(live_api):
-    """A client with a key; closed after the test."""
+    """Return clients with a key, which are closed after the test."""
     clients = []
 
     def make(key, url=live_api.url, lease_seconds=30.0):
@@ -72,7 +72,7 @@ def client_of(live_api):
 
 @pytest.fixture
 def client(client_of):
-    """A registered daemon that may take every job."""
+    """The client of a registered daemon that may claim every job."""
     client = client_of(make_provisioner_key())
     client.register(FACTS)
     return client

@@ -1,4 +1,4 @@
-"""What stands between a daemon and its server: a TCP proxy that can lose connections, and that speaks TLS."""
+"""A TCP proxy between a daemon and its server that can drop connections and terminate TLS."""
 
 import selectors
 import socket
@@ -12,7 +12,7 @@ CHUNK = 64 * 1024
 
 
 class Proxy:
-    """Passes connections on to ``target`` (``http://host:port``); with ``tls`` it speaks HTTPS itself."""
+    """Forwards connections to ``target`` (``http://host:port``); with ``tls`` it terminates HTTPS."""
 
     def __init__(self, target: str, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(target)
@@ -31,14 +31,14 @@ class Proxy:
         return f"{'https' if self._tls else 'http'}://{'localhost' if self._tls else self._host}:{self._port}"
 
     def drop(self) -> None:
-        """Cut every connection, in whatever state it is."""
+        """Close every connection, in any state."""
         with self._lock:
             for end in self._open:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Take no more connections, and cut those that there are."""
+        """Accept no more connections, and close the existing ones."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -46,7 +46,7 @@ class Proxy:
         self.drop()
 
     def reopen(self) -> None:
-        """Take connections again, at the same address."""
+        """Accept connections again, at the same address."""
         self._listener = socket.create_server((self._host, self._port))
         self._accept()
 
@@ -61,9 +61,9 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _pass_on(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         try:
             if self._tls:
                 client = self._tls.wrap_socket(client, server_side=True)

@@ -1,4 +1,4 @@
-"""What tests of daemons without database access share."""
+"""Shared code of the tests of daemons without database access."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ FACTS = DaemonFacts(
     engine="",
     sandbox="",
 )
-# One job at a time: every slot costs a process that waits for a job.
+# One worker slot: every slot costs a spare runner.
 QUICK = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_CONCURRENCY": 1}
 LINE = LogLine(LogSource.ENGINE, LogLevel.INFO, "s", "x", 0)
 

@@ -1,4 +1,4 @@
-"""Daemons that are killed, frozen, cut off or told to stop: no job is lost, run twice at once or left hanging."""
+"""Daemons that are killed, frozen, disconnected or stopped: no job is lost, run twice concurrently or left hanging."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from tests.vocabulary import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TWO_SLOTS = {"PROVISIONER_LEASE_SECONDS": 2, "PROVISIONER_CANCEL_GRACE_SECONDS": 1}
-# Where one job at a time will do: every slot costs a process that waits for a job.
+# For tests with one job at a time: every worker slot costs a spare runner.
 SHORT_LEASE = TWO_SLOTS | {"PROVISIONER_CONCURRENCY": 1}
 RUNNING = {"stage": "Detecting persistent resources"}
 
@@ -39,7 +39,7 @@ def outputs(job):
 
 
 def runner_of(job, daemon):
-    """The process that runs the job: the one that has unpacked something."""
+    """Return the pid of the runner with the job: the one that has unpacked an archive."""
     wait_for_log(job, **RUNNING)
 
     def busy():
@@ -71,7 +71,7 @@ def test_a_killed_process_fails_its_job_only(log, start_daemon):
         assert daemon.end() == 0
 
 
-def test_without_what_forks_them_jobs_fail_and_there_is_another(log, start_daemon):
+def test_a_killed_fork_server_fails_its_jobs_and_is_replaced(log, start_daemon):
     with start_daemon(log, **SHORT_LEASE) as daemon:
         version = queue_import(echo({"hang": True, "ignore_stop": True}))
         pid = runner_of(version.job, daemon)
@@ -86,7 +86,7 @@ def test_without_what_forks_them_jobs_fail_and_there_is_another(log, start_daemo
         assert daemon.end() == 0
 
 
-def test_a_jobs_process_holds_no_credentials(log, start_daemon):
+def test_a_runner_has_no_credentials(log, start_daemon):
     with start_daemon(log, CODERPROJ_SECRET_KEY="very secret", **SHORT_LEASE) as daemon:
         pid = wait_until(daemon.runners)[0]
         names = set(environment(pid))
@@ -95,7 +95,7 @@ def test_a_jobs_process_holds_no_credentials(log, start_daemon):
         assert daemon.end() == 0
 
 
-def test_a_killed_daemon_leaves_nothing_and_another_takes_its_job(log, tmp_path, start_daemon):
+def test_a_killed_daemon_leaves_no_processes_and_another_runs_its_job(log, tmp_path, start_daemon):
     with start_daemon(log, "--name", "first", **SHORT_LEASE) as first:
         version = queue_import(echo({"sleep": 3}))
         folder = folder_of(runner_of(version.job, first))
@@ -121,7 +121,7 @@ def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path, start_daem
             job = wait_for_job(version.job, 20)
             before = outputs(job)
             frozen.signal(signal.SIGCONT)
-            frozen.wait_for("dropped: it is not ours any more")
+            frozen.wait_for("dropped: the lease was lost")
             job.refresh_from_db()
             assert (job.status, job.attempts, outputs(job)) == (JobStatus.SUCCEEDED, 2, before)
             assert before.count("line 5") == 2
@@ -129,7 +129,7 @@ def test_a_frozen_daemon_that_wakes_up_changes_nothing(log, tmp_path, start_daem
         assert frozen.end() == 0
 
 
-def test_a_hung_plan_ends_at_the_wall_clock(log, start_daemon):
+def test_a_hung_plan_ends_at_the_time_limit(log, start_daemon):
     with start_daemon(log, PROVISIONER_JOB_SECONDS=1, **TWO_SLOTS) as daemon:
         polite, deaf = queue_import(echo({"hang": True})), queue_import(echo({"hang": True, "ignore_stop": True}))
         for version in (polite, deaf):
@@ -138,7 +138,7 @@ def test_a_hung_plan_ends_at_the_wall_clock(log, start_daemon):
         assert daemon.end() == 0
 
 
-def test_sigterm_finishes_what_runs_and_takes_nothing_more(log, start_daemon):
+def test_sigterm_finishes_running_jobs_and_claims_no_more(log, start_daemon):
     with start_daemon(log, "--concurrency", "1", **SHORT_LEASE) as daemon:
         running, waiting = queue_import(echo({"sleep": 3})), queue_import(echo())
         wait_for_log(running.job, **RUNNING)
@@ -151,7 +151,7 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_more(log, start_daemon):
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["second signal", "time is up"])
-def test_a_stop_in_a_hurry_gives_jobs_back(log, again, start_daemon):
+def test_a_second_stop_returns_jobs_to_the_queue(log, again, start_daemon):
     with start_daemon(log, "--drain-seconds", "600" if again else "1", **SHORT_LEASE) as daemon:
         version = queue_import(echo({"hang": True, "ignore_stop": True}))
         wait_for_log(version.job, **RUNNING)
@@ -177,7 +177,7 @@ def test_cancel_during_a_drain_still_works(log, start_daemon):
         assert wait_for_job(version.job, 1).status == JobStatus.CANCELED
 
 
-def test_once_runs_what_waits_and_stops(log, start_daemon):
+def test_once_runs_the_waiting_jobs_and_stops(log, start_daemon):
     versions = [queue_import(echo()) for _ in range(3)]
     with start_daemon(log, "--once", **TWO_SLOTS) as daemon:
         assert daemon.process.wait(20) == 0
@@ -194,7 +194,7 @@ def test_dropped_connections_lose_no_line_and_no_job(log):
         job = wait_for_job(version.job)
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
         lines = list(job.logs.filter(source="provisioner").order_by("id").values_list("output", flat=True))
-        assert "cannot be reached" in log.read_text()
+        assert "is unreachable" in log.read_text()
         assert lines == [f"line {number}" for number in range(1, 10_001)]
         drop_connections()
         assert wait_for_job(queue_import(echo()).job, 10).status == JobStatus.SUCCEEDED
@@ -202,7 +202,7 @@ def test_dropped_connections_lose_no_line_and_no_job(log):
 
 
 def drop_connections():
-    """End every connection of the daemon, as a restart of the server does."""
+    """Terminate every connection of the daemon, as a restart of the database server does."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -214,7 +214,7 @@ def test_a_daemon_that_cannot_heartbeat_ends_its_jobs_first(log, start_daemon):
     with start_daemon(log, **SHORT_LEASE | {"PROVISIONER_LEASE_SECONDS": 3}) as daemon:
         version = queue_import(echo({"hang": True}))
         pid = runner_of(version.job, daemon)
-        # Nobody but us may write: every heartbeat waits, as behind a server that does not answer.
+        # The lock blocks other writers: every heartbeat waits, as with a server that does not answer.
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("LOCK TABLE provisioning_provisionerjob IN EXCLUSIVE MODE")
             began = time.monotonic()
@@ -231,7 +231,7 @@ def is_running(pid):
     return pid in dict(processes())
 
 
-def test_a_daemon_keeps_its_id_and_tells_what_it_has(log, tmp_path, start_daemon):
+def test_a_daemon_keeps_its_id_and_reports_its_engine(log, tmp_path, start_daemon):
     with start_daemon(log, "--name", "durable", "--tag", "gpu=true", "--concurrency", "3") as daemon:
         row = wait_until(ProvisionerDaemon.objects.online().exclude(sandbox="").first, 30, "a described daemon")
         assert (row.name, row.concurrency) == ("durable", 3)
@@ -255,7 +255,7 @@ def test_tags_keep_jobs_away(log, start_daemon):
 
 
 @pytest.mark.parametrize("options", [("--tag", "gpu"), ("--concurrency", "0"), ("--concurrency", "x")])
-def test_bad_options_are_refused(options):
+def test_invalid_options_are_rejected(options):
     from django.core.management import CommandError, call_command
 
     with pytest.raises(CommandError):

@@ -1,4 +1,4 @@
-"""A daemon on what is as good as another machine: a network namespace with a wire to the web server alone."""
+"""A daemon in a network namespace connected only to the web server, like a daemon on another machine."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ def ip(*arguments: str) -> None:
 
 @pytest.fixture
 def namespace():
-    """The name of a network namespace whose only way out leads to us, at OURS."""
+    """The name of a network namespace that can reach only the test's machine, at OURS."""
     if os.geteuid() != 0:
         pytest.skip("making a network namespace needs root")
     name, wire = f"coderproj-{os.getpid()}", f"cp{os.getpid() % 100_000}"
@@ -52,7 +52,7 @@ def namespace():
 
 
 class IsolatedDaemonProcess(RemoteDaemonProcess):
-    """Within a network namespace, and in a file system view without the folder of the database's socket."""
+    """A daemon in a network namespace, and in a mount namespace without the folder of the database's socket."""
 
     def __init__(self, namespace: str, hidden: str, *arguments: str, **environment: object) -> None:
         self._prefix = ("ip", "netns", "exec", namespace, "unshare", "--mount", "sh", "-c")
@@ -65,13 +65,13 @@ class IsolatedDaemonProcess(RemoteDaemonProcess):
 
 
 def reaches(namespace: str, host: str, port: int) -> bool:
-    """Whether a connection from within the namespace comes about."""
+    """Return True if a connection from within the namespace succeeds."""
     program = f"import socket; socket.create_connection(({host!r}, {port}), 1)"
     command = ("ip", "netns", "exec", namespace, sys.executable, "-c", program)
     return subprocess.run(command, check=False, capture_output=True, timeout=10).returncode == 0
 
 
-def test_a_daemon_without_a_way_to_the_database_does_its_work(namespace, live_api, tmp_path):
+def test_a_daemon_without_a_route_to_the_database_runs_jobs(namespace, live_api, tmp_path):
     from django.db import connection
 
     proxy = Proxy(live_api.url, host=OURS)

@@ -1,4 +1,4 @@
-"""What jobs do in a healthy daemon: real processes, the real database, the scripted engine."""
+"""Jobs in a healthy daemon: real processes, a real database, the scripted engine."""
 
 import pytest
 from django.db import transaction
@@ -42,7 +42,7 @@ def log_of(job):
     return [(row.source, row.level, row.stage, row.output) for row in job.logs.order_by("id")]
 
 
-def test_an_import_stores_what_it_found(daemon):
+def test_an_import_stores_its_results(daemon):
     source = {
         "README.md": "# Hello\x00 \N{SNOWMAN}",
         **echo(PLAN, {"variables": [{"name": "region", "default_source_value": "eu"}]}),
@@ -61,7 +61,7 @@ def test_an_import_stores_what_it_found(daemon):
     assert RichParameter.objects.get(template_version=version).name == "size"
 
 
-def test_the_log_of_an_import_has_every_stage_once_and_opened_by_an_empty_line(daemon):
+def test_every_stage_of_a_log_starts_with_one_empty_line(daemon):
     job, _ = run_import({"readme.MD": "x", "terraform.tfstate": "{}", **echo(PLAN)})
     by_daemon, by_engine = "provisioner_daemon", "provisioner"
     assert log_of(job) == [
@@ -78,7 +78,7 @@ def test_the_log_of_an_import_has_every_stage_once_and_opened_by_an_empty_line(d
     assert list(job.logs.order_by("id").values_list("id", flat=True)) == list(range(1, 10))
 
 
-def test_a_template_without_a_readme_says_so(daemon):
+def test_a_missing_readme_is_logged(daemon):
     job, version = run_import(echo())
     assert ("provisioner_daemon", "debug", "No README.md provided", "") in log_of(job)
     assert version.readme == ""
@@ -89,20 +89,20 @@ def test_a_template_without_a_readme_says_so(daemon):
     [(b"\xff\xfeok", "\ufffd\ufffdok"), (b"x" * (1024 * 1024 + 1), "")],
     ids=["no UTF-8", "too large"],
 )
-def test_odd_readmes_do_no_harm(daemon, readme, stored):
+def test_unusual_readmes_are_handled(daemon, readme, stored):
     job, version = run_import({"README.md": readme, **echo()})
     assert job.status == JobStatus.SUCCEEDED
     assert version.readme == stored
 
 
-def test_thousands_of_lines_arrive_in_order_and_complete(daemon):
+def test_thousands_of_lines_are_complete_and_in_order(daemon):
     job, _ = run_import(echo({"lines": 5000}))
     outputs = job.logs.filter(source="provisioner").order_by("id").values_list("output", flat=True)
     assert list(outputs) == [f"line {number}" for number in range(1, 5001)]
     assert job.log_count == ProvisionerJobLog.objects.filter(job=job).count()
 
 
-def test_a_line_break_in_output_makes_another_line(daemon):
+def test_a_line_break_in_output_starts_another_line(daemon):
     script = {"logs": [["warn", "Detecting persistent resources", "one\ntwo\r\n\n\x1b[31mthree"]]}
     job, _ = run_import(echo(script))
     assert [output for source, level, _, output in log_of(job) if source == "provisioner" and level == "warn"] == [
@@ -134,7 +134,7 @@ def test_values_of_the_import_reach_the_plan(daemon):
 
 
 def release_held(job):
-    """Let the daemon have a job that was queued with tags it does not take."""
+    """Let the daemon claim a job that was queued with tags that the daemon does not have."""
     held = type(job).objects.get(pk=job.pk)
     held.tags = {"scope": "organization"}
     with transaction.atomic():
@@ -159,8 +159,8 @@ def test_sensitive_values_are_masked_in_log_and_error(daemon):
         ({"main.tf": ""}, "echo.json cannot be read: No such file or directory"),
         (tar_of({"../up.tf": "x"}), "The archive member '../up.tf' points outside the archive."),
         (b"testing", "The file is not an archive or is broken. No member can be read: it ends within a header."),
-        (echo({"start": {"resources": [{"name": "n" * 65, "type": "vm"}]}}), "what the job found cannot be stored"),
-        (echo(parse={"variables": [{"name": "v" * 65}]}), "what the job found cannot be stored"),
+        (echo({"start": {"resources": [{"name": "n" * 65, "type": "vm"}]}}), "the job's results cannot be stored"),
+        (echo(parse={"variables": [{"name": "v" * 65}]}), "the job's results cannot be stored"),
     ],
 )
 def test_failures_end_the_job_with_their_reason(daemon, source, error):
@@ -178,13 +178,13 @@ def test_an_import_without_a_file_fails(daemon):
     assert (job.status, job.error) == (JobStatus.FAILED, "no source: the template version was created without a file")
 
 
-def test_a_builds_job_is_refused_with_a_reason(daemon):
+def test_a_build_job_fails_with_a_reason(daemon):
     job = wait_for_job(make_job(job_type="workspace_build"))
     assert (job.status, job.error) == (JobStatus.FAILED, "this daemon cannot run jobs of type workspace_build")
 
 
 # ---------------------------------------------------------------------- dry runs
-def test_a_dry_run_plans_with_the_values_it_was_given(daemon):
+def test_a_dry_run_plans_with_the_given_values(daemon):
     variables = [{"name": "echo.exec", "default_source_value": "success="}, {"name": "region"}]
     version = queue_import(echo(PLAN, {"variables": variables}))
     wait_for_job(version.job)
@@ -207,10 +207,10 @@ def test_a_dry_run_without_a_value_fails_before_it_starts(daemon):
     assert log_of(job) == []
 
 
-def test_a_job_whose_input_makes_no_sense_fails_once(daemon):
+def test_a_job_with_an_invalid_input_fails_once(daemon):
     job = wait_for_job(make_job(job_input={"rich_parameter_values": ["x"]}))
     assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
-    assert job.error == "internal error: the job's input is not understood"
+    assert job.error == "internal error: the job's input is invalid"
 
 
 # ---------------------------------------------------------------------- cancel
@@ -232,7 +232,7 @@ def test_a_job_that_ignores_its_cancellation_is_killed(daemon):
     assert 0.9 < (job.completed_at - job.canceled_at).total_seconds() < 5
 
 
-def test_cancel_while_pending_never_runs(daemon):
+def test_a_job_canceled_while_pending_never_runs(daemon):
     hanging = [queue_import(echo({"hang": True})) for _ in range(2)]
     for version in hanging:
         wait_for_log(version.job, stage="Detecting persistent resources")
@@ -246,13 +246,13 @@ def test_cancel_while_pending_never_runs(daemon):
     assert (job.status, job.started_at, log_of(job)) == (JobStatus.CANCELED, None, [])
 
 
-# ---------------------------------------------------------------------- a process that goes wrong
-def test_a_process_that_ends_without_a_word_fails_the_job(daemon):
+# ---------------------------------------------------------------------- failing runners
+def test_a_runner_that_ends_without_a_result_fails_the_job(daemon):
     job, _ = run_import(echo({"crash": True}))
     assert (job.status, job.error) == (JobStatus.FAILED, "the job's process ended unexpectedly (exit status 70)")
 
 
-def test_nothing_is_left_of_finished_jobs(daemon):
+def test_finished_jobs_leave_no_processes_or_folders(daemon):
     for _ in range(3):
         run_import(echo())
     wait_until(lambda: len(daemon.runners()) == 2, what="no more than the two spares")
@@ -294,7 +294,7 @@ def test_a_terraform_template_goes_through_all_stages(daemon):
 
 @pytest.mark.terraform
 def test_a_running_terraform_can_be_canceled(daemon):
-    """The plan of a million things takes a while."""
+    """The plan of a million resources takes a while."""
     slow = 'resource "terraform_data" "x" {\n  count = 200000\n  input = sha512(count.index)\n}\n'
     version = queue_import({"main.tf": slow}, provisioner="terraform")
     wait_for_log(version.job, stage="Detecting persistent resources")

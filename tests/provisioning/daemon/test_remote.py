@@ -1,4 +1,4 @@
-"""Daemons without database access: what they load, hear and are given."""
+"""Daemons without database access: imports, repeated calls, waiting and sources."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 # ---------------------------------------------------------------------- no database, no Django
-def test_without_a_database_nothing_of_django_but_its_errors_is_loaded():
+def test_a_daemon_without_a_database_loads_no_django():
     program = (
         "import sys, provisioning.daemon.remote, provisioning.daemon.command_line\n"
         "print([m for m in sys.modules if m in ('psycopg', 'django.db', 'django.conf', 'rest_framework')])"
@@ -39,7 +39,7 @@ def test_without_a_database_nothing_of_django_but_its_errors_is_loaded():
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_a_daemon_knows_no_database_and_writes_no_data_folder(live_api, log):
+def test_a_daemon_opens_no_database_and_writes_no_data_folder(live_api, log):
     with run_remote_daemon(log, live_api.url, **QUICK) as daemon:
         names = Path(f"/proc/{daemon.pid}/environ").read_text().split("\0")
         assert not [name for name in names if name.startswith(("DATABASE", "PG"))]
@@ -62,7 +62,7 @@ def test_a_daemon_knows_no_database_and_writes_no_data_folder(live_api, log):
     ],
 )
 @pytest.mark.parametrize("program", [("manage.py", "provisionerd"), ("-m", "provisioning.daemon")])
-def test_options_that_do_not_go_together_are_refused(program, options, complaint):
+def test_invalid_combinations_of_options_are_rejected(program, options, complaint):
     environment = {"PATH": os.environ["PATH"]}
     done = subprocess.run(
         (sys.executable, *program, *options), cwd=ROOT, check=False, capture_output=True, text=True, env=environment
@@ -70,7 +70,7 @@ def test_options_that_do_not_go_together_are_refused(program, options, complaint
     assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
 
 
-def test_the_key_may_be_in_a_file(live_api, log, tmp_path):
+def test_the_key_can_be_in_a_file(live_api, log, tmp_path):
     path = tmp_path / "key"
     path.write_text(make_provisioner_key() + "\n")
     daemon = RemoteDaemonProcess(log, "--url", live_api.url, "--key-file", str(path), "--once")
@@ -78,7 +78,7 @@ def test_the_key_may_be_in_a_file(live_api, log, tmp_path):
 
 
 # ---------------------------------------------------------------------- calls that are repeated
-def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(client):
+def test_a_repeated_claim_returns_the_same_job(client):
     jobs_made = [make_job(), make_job()]
     claim = client._claim
     first = client.acquire()
@@ -89,7 +89,7 @@ def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(client):
     assert sorted(ProvisionerJob.objects.values_list("attempts", flat=True)) == [1, 1]
 
 
-def test_every_end_may_be_told_twice(client):
+def test_every_end_of_a_job_can_be_repeated(client):
     for end, status in (
         (lambda lease: client.complete(lease, PlanResult()), JobStatus.SUCCEEDED),
         (lambda lease: client.fail(lease, "no"), JobStatus.FAILED),
@@ -106,7 +106,7 @@ def test_every_end_may_be_told_twice(client):
             client.heartbeat(lease)
 
 
-def test_a_repeated_batch_is_written_once_and_a_gap_is_refused(client):
+def test_a_repeated_batch_is_written_once_and_a_gap_is_rejected(client):
     job = make_job()
     lease = client.acquire().lease
     assert [client.append_logs(lease, [LINE, LINE], after=0) for _ in range(3)] == [2, 2, 2]
@@ -117,20 +117,20 @@ def test_a_repeated_batch_is_written_once_and_a_gap_is_refused(client):
 
 
 # ---------------------------------------------------------------------- waiting
-def test_a_waiting_daemon_is_told_of_work_at_once(client):
+def test_a_waiting_daemon_is_notified_of_a_job_at_once(client):
     import threading
 
     timer = threading.Timer(0.5, make_job)
     timer.start()
     began = time.monotonic()
-    client.wait_for_work(10, has_slot=True)
+    client.wait_for_jobs(10, has_slot=True)
     assert 0.4 < time.monotonic() - began < 8
     timer.join()
     assert client.acquire() is not None
 
 
-def test_a_wait_holds_neither_a_thread_nor_a_connection(live_api, client_of):
-    """More daemons wait than the server has threads, and it still answers."""
+def test_a_wait_occupies_neither_a_thread_nor_a_connection(live_api, client_of):
+    """The server still answers while more daemons wait than it has threads."""
     import threading
 
     from django.conf import settings
@@ -139,7 +139,7 @@ def test_a_wait_holds_neither_a_thread_nor_a_connection(live_api, client_of):
     for number in range(settings.WEB_THREADS + 4):
         client = client_of(make_provisioner_key())
         client.register(DaemonFacts(**{**fields(FACTS), "name": f"d{number}"}))
-        thread = threading.Thread(target=client.wait_for_work, args=(20,), kwargs={"has_slot": True})
+        thread = threading.Thread(target=client.wait_for_jobs, args=(20,), kwargs={"has_slot": True})
         thread.start()
         waiting.append((client, thread))
     wait_until(lambda: len(live_api.hub.waiters) == len(waiting))
@@ -176,7 +176,7 @@ def test_a_damaged_source_fails_the_job_with_the_reason(client, caplog):
     assert "arrived damaged (9 bytes)" in caplog.text
 
 
-def test_a_large_source_arrives_whole(client):
+def test_a_large_source_arrives_complete(client):
     data = tar_of({"big": os.urandom(8 * 1024 * 1024)})
     make_job(file=make_file(make_user(), data))
     assert client.acquire().archive == data

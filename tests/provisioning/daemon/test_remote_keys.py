@@ -1,4 +1,4 @@
-"""Daemons without database access: what their keys open, and what they do not."""
+"""Daemons without database access: the rights of their keys."""
 
 import time
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", f"pdk-{'0' * 32}-{'a' * 43}", f"pdk-{'5' * 32}-{'a' * 43}"])
-def test_a_wrong_key_ends_the_daemon_with_a_reason(live_api, log, key):
+def test_a_wrong_key_stops_the_daemon_with_a_reason(live_api, log, key):
     daemon = RemoteDaemonProcess(log, "--url", live_api.url, "--key", key or "x")
     assert daemon.process.wait(20) == 1
-    assert "refuses this daemon: The daemon's key is missing, unknown, expired or revoked." in log.read_text()
+    assert "rejected this daemon: The daemon's key is missing, unknown, expired or revoked." in log.read_text()
 
 
-def test_a_revoked_key_ends_the_daemon_and_another_takes_its_job(live_api, log, tmp_path):
+def test_a_revoked_key_stops_the_daemon_and_another_runs_its_job(live_api, log, tmp_path):
     with run_remote_daemon(log, live_api.url, PROVISIONER_LEASE_SECONDS=3, **QUICK) as daemon:
         version = queue_import(echo({"sleep": 4}))
         wait_for_log(version.job, stage="Detecting persistent resources")
@@ -40,7 +40,7 @@ def test_a_revoked_key_ends_the_daemon_and_another_takes_its_job(live_api, log, 
             assert other.end() == 0
 
 
-def test_a_revoked_key_may_do_nothing_from_the_next_request_on(client):
+def test_a_revoked_key_is_rejected_from_the_next_request(client):
     make_job()
     lease = client.acquire().lease
     revoke_all()
@@ -53,29 +53,29 @@ def test_a_revoked_key_may_do_nothing_from_the_next_request_on(client):
         lambda: client.append_logs(lease, [LINE], after=0),
         lambda: client.complete(lease, PlanResult()),
         lambda: client.fail(lease, "x"),
-        lambda: client.wait_for_work(1, has_slot=True),
+        lambda: client.wait_for_jobs(1, has_slot=True),
     ):
         with pytest.raises(NotAccepted):
             call()
     assert ProvisionerJob.objects.get().status == JobStatus.RUNNING
 
 
-def test_jobs_of_other_organizations_are_never_handed_out(client_of):
+def test_jobs_of_other_organizations_are_never_claimed(client_of):
     ours, theirs = make_organization(), make_organization()
     foreign = make_job(organization=theirs)
     client = client_of(make_provisioner_key(ours))
     client.register(FACTS)
     assert client.acquire() is None
     began = time.monotonic()
-    assert client.wait_for_work(1.5, has_slot=True).canceling == ()
-    assert time.monotonic() - began > 1.4  # there is work, but none for this key
+    assert client.wait_for_jobs(1.5, has_slot=True).canceling == ()
+    assert time.monotonic() - began > 1.4  # there are jobs, but none for this key
     own = make_job(organization=ours)
     assert client.acquire().job_id == own.pk
     foreign.refresh_from_db()
     assert foreign.status == JobStatus.PENDING
 
 
-def test_a_leaked_lease_does_not_lead_into_another_organization(client, client_of):
+def test_a_leaked_lease_gives_no_access_to_another_organization(client, client_of):
     job = make_job()
     lease = client.acquire().lease
     stranger = client_of(make_provisioner_key(make_organization()))
@@ -114,7 +114,7 @@ def test_a_name_belongs_to_the_key_that_uses_it(client, client_of):
         client.refresh()
 
 
-def test_a_forgotten_daemon_registers_again(client):
+def test_an_unknown_daemon_registers_again(client):
     ProvisionerDaemon.objects.all().delete()
     with pytest.raises(Unreachable):
         client.acquire()

@@ -1,4 +1,4 @@
-"""The job's process and the small things around it."""
+"""The runner, its messages, and the spare runners."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def start(process, source, *, job_type=JobType.IMPORT, provisioner="echo"):
 
 
 def events_until(process, *kinds):
-    """All events up to the first of one of these kinds."""
+    """Return all events up to the first of one of these types."""
     events = []
     while not events or not isinstance(events[-1], kinds):
         more = process.events(10)
@@ -47,9 +47,9 @@ def events_until(process, *kinds):
     return events
 
 
-def test_the_process_of_a_job_knows_no_django():
+def test_a_runner_imports_no_django():
     program = (
-        "import sys, provisioning.daemon.nursery\n"
+        "import sys, provisioning.daemon.fork_server\n"
         f"from provisioning.protocol import kinds; kinds.load({settings.JOB_KINDS!r})\n"
         "sys.exit('django' in sys.modules or 'psycopg' in sys.modules)"
     )
@@ -57,7 +57,7 @@ def test_the_process_of_a_job_knows_no_django():
     assert subprocess.run((sys.executable, "-c", program), cwd=root, check=False).returncode == 0
 
 
-def test_messages_survive_the_pipe():
+def test_messages_are_decoded_as_they_were_encoded():
     line = LogLine(LogSource.ENGINE, LogLevel.WARN, "Stage", "a\nb \N{SNOWMAN}", 1.5)
     result = ImportResult(PlanResult((Resource("dev", "vm"),)), PlanResult(), ("registry.terraform.io/x/y",))
     for event in (
@@ -74,7 +74,7 @@ def test_messages_survive_the_pipe():
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"[" * 100_000, b'{"is":"Other"}', b'{"is":"Failed"}', b"\xff"])
-def test_what_is_no_message_is_told(line):
+def test_invalid_messages_are_rejected(line):
     with pytest.raises(messages.Unreadable):
         messages.decode_event(line)
 
@@ -91,20 +91,20 @@ def test_an_unknown_engine_fails_the_job(process):
     assert events_until(process, messages.Failed)[-1].error == "this daemon has no provisioner 'pulumi'"
 
 
-def test_a_cancel_while_values_are_waited_for_interrupts(process):
+def test_a_cancel_interrupts_the_wait_for_values(process):
     start(process, echo())
     events_until(process, messages.SchemasFound)
     assert process.interrupt()
     assert isinstance(events_until(process, messages.Failed, messages.Interrupted)[-1], messages.Interrupted)
 
 
-def test_a_process_that_says_nonsense_is_not_believed(process):
+def test_an_invalid_message_from_a_runner_is_rejected(process):
     os.kill(process.pid, signal.SIGKILL)
-    assert process.how_it_ended() == "signal 9: possibly out of memory"
+    assert process.exit_reason() == "signal 9: possibly out of memory"
     assert process.events(5) is None
 
 
-def test_kill_ends_children_in_sessions_of_their_own(process):
+def test_kill_ends_children_in_separate_sessions(process):
     start(process, echo({"hang": True, "ignore_stop": True}), job_type=JobType.DRY_RUN)
     events_until(process, messages.Logged)
     child = subprocess.Popen(("sleep", "60"), cwd=process.directory, start_new_session=True)
@@ -113,7 +113,7 @@ def test_kill_ends_children_in_sessions_of_their_own(process):
     assert child.wait(5) == -signal.SIGKILL
 
 
-def test_processes_are_forked_from_one_and_reaped_when_they_have_been_seen_off():
+def test_runners_are_forked_by_the_fork_server_and_reaped_after_their_end():
     children = Children(ENVIRONMENT, PREPARE)
     first, second = RunnerProcess(children, PREPARE), RunnerProcess(children, PREPARE)
     assert parent_of(first.pid) == parent_of(second.pid) != os.getpid()
@@ -132,7 +132,7 @@ def test_processes_are_forked_from_one_and_reaped_when_they_have_been_seen_off()
     children.close()
 
 
-def test_spares_replace_what_was_taken_and_what_died():
+def test_used_and_dead_spares_are_replaced():
     children = Children(ENVIRONMENT, PREPARE)
     spares = Spares(1, lambda: RunnerProcess(children, PREPARE))
     spares.start()
@@ -150,7 +150,7 @@ def test_spares_replace_what_was_taken_and_what_died():
     children.close()
 
 
-def test_secrets_of_the_daemon_stay_with_it():
+def test_runners_do_not_inherit_secrets_of_the_daemon():
     environment = {"PATH": "/bin", "DATABASE_URL": "x", "CODERPROJ_SECRET_KEY": "x", "AWS_REGION": "eu"}
     found = job_environment(environment, ["AWS_REGION"])
     assert {"PATH", "AWS_REGION"} <= set(found)

@@ -1,4 +1,4 @@
-"""How a job's supervisor ends it when the server refuses, or when its lease goes while it ends."""
+"""How a supervisor ends a job when the server rejects its results or the lease is lost meanwhile."""
 
 import threading
 import uuid
@@ -15,7 +15,7 @@ from tests.vocabulary import echo, queue_import, wait_for_job, wait_for_log
 
 
 @pytest.mark.django_db(transaction=True)
-def test_lines_that_the_server_refuses_fail_the_job_with_the_reason(tmp_path, start_daemon):
+def test_rejected_log_lines_fail_the_job_with_the_reason(tmp_path, start_daemon):
     with start_daemon(tmp_path / "log") as daemon:
         job = queue_import(echo({"sleep": 1.5})).job
         wait_for_log(job, stage="Detecting persistent resources")
@@ -23,13 +23,13 @@ def test_lines_that_the_server_refuses_fail_the_job_with_the_reason(tmp_path, st
         ProvisionerJob.objects.filter(pk=job.pk).update(log_count=0)
         job = wait_for_job(job)
         assert job.status == JobStatus.FAILED
-        assert job.error.startswith("lines of the log are missing: it ends at 0")
+        assert job.error.startswith("log lines are missing: the log ends at 0")
         assert daemon.end() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 class AwayClient:
-    """A server that cannot be reached, asked a few times at most."""
+    """A client of an unreachable server that allows only a few calls."""
 
     asked = 0
 
@@ -40,7 +40,7 @@ class AwayClient:
 
 
 class Interleaved(threading.Event):
-    """Before it is cleared, another thread does ``first``, unless a lock keeps it from that."""
+    """An event: before it is cleared, another thread runs ``first``, unless a lock prevents it."""
 
     def __init__(self, first):
         super().__init__()
@@ -53,7 +53,7 @@ class Interleaved(threading.Event):
 
 
 @pytest.mark.parametrize("ended_by", ["abandon", "release"])
-def test_a_lease_that_goes_while_the_job_ends_is_noticed(ended_by):
+def test_a_lease_lost_while_the_job_ends_is_noticed(ended_by):
     supervisor = Supervisor(
         Assignment(
             lease=Lease(uuid.uuid4(), uuid.uuid4()),

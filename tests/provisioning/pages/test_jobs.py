@@ -179,7 +179,7 @@ def test_waiting_job_shows_position_and_reason(owner, organization):
     job = make_job(user=owner, organization=organization, tags={"gpu": "a100"})
     text = text_of(browser(owner).get(f"/jobs/{job.pk}"))
     assert "Position in queue 2 of 2" in text
-    assert "Cannot start No daemon that could take it is online" in text
+    assert "Cannot start No matching daemon is online" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The life of a job: queue, lease, fencing, cancel, expiry."""
+"""State transitions of a job: queue, lease, fencing, cancel, expiry."""
 
 import uuid
 from datetime import timedelta
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def claim(tags=DEFAULT_TAGS, provisioners=("echo",), lease_seconds=30.0, organization_id=None, token=None):
-    """The lease of the next job that fits such a daemon, or None."""
+    """Claim the next job that matches such a daemon; return its lease, or None."""
     worker = Worker(uuid.uuid4(), provisioners, tags, organization_id)
     job = claims.claim(worker, lease_seconds=lease_seconds, token=token)
     return job and job.lease
@@ -31,7 +31,7 @@ def status(job):
     return row.status
 
 
-def test_jobs_are_taken_by_priority_then_age_and_only_once():
+def test_jobs_are_claimed_by_priority_then_age_and_only_once():
     old, new = make_job(), make_job()
     urgent = make_job(priority=10)
     assert [claim().job_id for _ in range(3)] == [urgent.pk, old.pk, new.pk]
@@ -48,12 +48,12 @@ def test_jobs_are_taken_by_priority_then_age_and_only_once():
         ({"scope": "user", "owner": "a"}, {"scope": "user", "owner": "b"}, False),
     ],
 )
-def test_tags_decide_which_daemon_takes_a_job(job_tags, daemon_tags, fits):
+def test_tags_decide_which_daemon_claims_a_job(job_tags, daemon_tags, fits):
     make_job(tags=job_tags)
     assert (claim(daemon_tags) is not None) is fits
 
 
-def test_a_daemon_takes_only_jobs_of_engines_it_has():
+def test_a_daemon_claims_only_jobs_of_its_engines():
     make_job(provisioner="echo")
     assert claim(provisioners=("terraform",)) is None
 
@@ -65,7 +65,7 @@ def test_complete_ends_the_job_once():
     jobs.complete(lease, PlanResult())
     assert status(job) == JobStatus.SUCCEEDED
     completed = ProvisionerJob.objects.get(pk=job.pk)
-    jobs.complete(lease, PlanResult(resources=(Resource("again", "vm"),)))  # the answer had got lost
+    jobs.complete(lease, PlanResult(resources=(Resource("again", "vm"),)))  # as after a lost answer
     for other in (lambda: jobs.fail(lease, "too late"), lambda: jobs.release(lease, "x"), lambda: jobs.cancel(job.pk)):
         with pytest.raises((jobs.LeaseLost, jobs.JobEnded)):
             other()
@@ -74,7 +74,7 @@ def test_complete_ends_the_job_once():
     assert not job.resources.exists()
 
 
-def test_every_end_may_be_told_twice_by_the_lease_that_told_it():
+def test_every_end_can_be_repeated_with_the_same_lease():
     make_job()
     lease = claim()
     for _ in range(2):
@@ -93,7 +93,7 @@ def test_every_end_may_be_told_twice_by_the_lease_that_told_it():
         jobs.fail(third, "no")
 
 
-def test_a_result_of_another_type_of_job_is_refused():
+def test_a_result_of_another_kind_of_job_is_rejected():
     job = make_job()
     lease = claim()
     with pytest.raises(jobs.WrongResult):
@@ -101,14 +101,14 @@ def test_a_result_of_another_type_of_job_is_refused():
     assert status(job) == JobStatus.RUNNING
 
 
-def test_a_claim_can_be_held_to_an_organization():
+def test_a_claim_can_be_limited_to_an_organization():
     job = make_job()
     assert claim(organization_id=uuid.uuid4()) is None
     token = uuid.uuid4()
     assert claim(organization_id=job.organization_id, token=token) == Lease(job.pk, token)
 
 
-def test_a_batch_is_written_once_and_never_behind_a_gap():
+def test_a_batch_is_written_once_and_never_after_a_gap():
     job = make_job()
     lease = claim()
     line = LogLine(LogSource.ENGINE, LogLevel.INFO, "s", "x", 0)
@@ -136,7 +136,7 @@ def test_an_empty_reason_still_fails():
     assert status(job) == JobStatus.FAILED
 
 
-def test_canceled_while_pending_never_runs():
+def test_a_job_canceled_while_pending_never_runs():
     job = make_job()
     jobs.cancel(job.pk)
     assert status(job) == JobStatus.CANCELED
@@ -164,15 +164,15 @@ def test_only_a_canceled_job_can_finish_as_canceled():
         jobs.finish_canceled(claim())
 
 
-def let_lease_run_out(job):
+def expire_lease(job):
     ProvisionerJob.objects.filter(pk=job.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
 
 
-def test_a_job_with_an_expired_lease_is_queued_again_and_the_old_daemon_can_write_nothing():
+def test_an_expired_lease_requeues_the_job_and_rejects_the_old_daemons_writes():
     job = make_job()
     lease = claim()
     assert jobs.expire() == []
-    let_lease_run_out(job)
+    expire_lease(job)
     assert jobs.expire() == [job.pk]
     assert status(job) == JobStatus.PENDING
     second = claim()
@@ -198,7 +198,7 @@ def test_after_three_lost_attempts_a_job_fails_with_the_reason():
     job = make_job()
     for _ in range(jobs.MAX_ATTEMPTS):
         assert claim() is not None
-        let_lease_run_out(job)
+        expire_lease(job)
         jobs.expire()
     job.refresh_from_db()
     assert job.status == JobStatus.FAILED
@@ -209,7 +209,7 @@ def test_after_three_lost_attempts_a_job_fails_with_the_reason():
 def test_a_lost_build_is_never_run_again():
     job = make_job(job_type=JobType.BUILD)
     claim()
-    let_lease_run_out(job)
+    expire_lease(job)
     jobs.expire()
     assert status(job) == JobStatus.FAILED
 
@@ -218,7 +218,7 @@ def test_a_canceled_job_whose_daemon_died_ends_as_canceled():
     job = make_job()
     claim()
     jobs.cancel(job.pk)
-    let_lease_run_out(job)
+    expire_lease(job)
     jobs.expire()
     assert status(job) == JobStatus.CANCELED
 
@@ -229,16 +229,16 @@ def test_released_jobs_wait_for_another_daemon():
     assert status(job) == JobStatus.PENDING
 
 
-def places(*waiting):
+def positions(*waiting):
     return [queue_of([job.pk for job in waiting]).position(job.pk) for job in waiting]
 
 
-def test_queue_position_counts_from_one():
+def test_queue_positions_count_from_one():
     first, second = make_job(), make_job()
-    assert places(first, second) == [1, 2]
+    assert positions(first, second) == [1, 2]
     claim()
     first.refresh_from_db()
-    assert places(first, second) == [0, 1]
+    assert positions(first, second) == [0, 1]
 
 
 def test_log_lines_are_numbered_without_a_gap_and_long_ones_are_split():

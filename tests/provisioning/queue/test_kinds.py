@@ -1,4 +1,4 @@
-"""The table of job kinds, and a kind of its own from enqueue to its page: ``toy``, an app like any other."""
+"""The table of job kinds, and a kind of a test app, ``toy``, from enqueue to its page."""
 
 import sys
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ def _toys(contribute):
 
 
 class RemoteToyDaemon(RemoteDaemonProcess):
-    """A daemon without Django, whose settings name the kinds of toys."""
+    """A daemon without Django, whose settings name the test app's kinds."""
 
     def command(self, *options):
         program = (
@@ -68,16 +68,16 @@ def make_toy(owner, organization, **job_input):
 
 
 @pytest.mark.parametrize("way", ["direct", "remote"])
-def test_a_new_kind_runs_to_its_end(way, tmp_path, request, owner, organization):
+def test_jobs_of_a_new_kind_run(way, tmp_path, request, owner, organization):
     good, bad = make_toy(owner, organization), make_toy(owner, organization, times=2)
     wrong = make_toy(owner, organization, state="")
     with daemon_of(way, tmp_path / "log", request):
         good, bad, wrong = wait_for_job(good), wait_for_job(bad), wait_for_job(wrong)
     assert (good.status, good.error) == (JobStatus.SUCCEEDED, "")
-    # The state of the first is stored; that of the second was, in the transaction that did not end the job.
+    # The state of the first is stored; the transaction that stored that of the second was rolled back.
     assert bad.status == JobStatus.FAILED
-    assert bad.error.startswith("what the job found cannot be stored")
-    assert (wrong.status, wrong.error) == (JobStatus.FAILED, "the job's process could not be understood")
+    assert bad.error.startswith("the job's results cannot be stored")
+    assert (wrong.status, wrong.error) == (JobStatus.FAILED, "the job's process sent an invalid message")
     (stored,) = File.objects.exclude(pk=good.file_id)
     assert (bytes(stored.data), stored.size) == (STATE[::-1], 1)
     lines = list(good.logs.order_by("id").values_list("stage", "output"))
@@ -106,7 +106,7 @@ def test_a_new_kind_runs_to_its_end(way, tmp_path, request, owner, organization)
     assert (job_figures(Actor.of(owner)).succeeded, job_figures(Actor.of(owner)).failed) == (1, 2)
 
 
-def test_a_remote_daemon_fails_jobs_of_kinds_that_it_does_not_know(live_api, owner, organization):
+def test_a_remote_daemon_fails_jobs_of_unknown_kinds(live_api, owner, organization):
     job = make_toy(owner, organization)
     client = RemoteClient(live_api.url, make_provisioner_key(), lease_seconds=30, kinds=load(settings.JOB_KINDS))
     client.register(FACTS)
@@ -129,7 +129,7 @@ def test_the_kinds_rule_decides_who_may_cancel(owner, organization):
     assert statuses == [JobStatus.PENDING, JobStatus.CANCELED]
 
 
-def test_a_kind_that_may_not_be_repeated_ends_with_its_daemon(owner, organization):
+def test_a_job_that_is_not_repeatable_ends_with_its_daemon(owner, organization):
     job = make_toy(owner, organization)
     jobs.release(claim(), "the daemon was shut down")
     job.refresh_from_db()
@@ -152,7 +152,7 @@ def test_every_function_that_a_kind_names_exists():
             assert callable(function(path))
 
 
-def test_no_module_of_provisioning_knows_a_kind_by_name():
+def test_no_module_of_provisioning_names_a_kind():
     """All but migrations, and the index of runs, whose condition is part of one."""
     root = Path(provisioning.__file__).parent
     sources = [path for path in root.rglob("*") if path.suffix in {".py", ".html"} and "migrations" not in path.parts]
@@ -163,13 +163,13 @@ def test_no_module_of_provisioning_knows_a_kind_by_name():
 
 
 def test_the_index_of_runs_names_every_kind_of_run():
-    """A kind that is added to the runs has to be added to the index as well, by a migration."""
+    """A new kind that counts as a run must be added to the index by a migration."""
     index = next(index for index in ProvisionerJob._meta.indexes if index.name == "provisioning_job_runs")
     ((_, indexed),) = index.condition.children
     assert {*indexed, TOY.type} == set(kinds().run_types)
 
 
-def test_a_type_that_no_app_declares_has_nothing_but_its_name(owner, organization):
+def test_an_undeclared_type_has_only_its_name(owner, organization):
     job = make_job(user=owner, organization=organization, job_type="gone")
     kind = kind_of(job)
     assert (kind.label, kind.stages, kind.run, kind.is_repeatable) == ("gone", (), None, False)
@@ -190,12 +190,12 @@ def test_a_type_that_no_app_declares_has_nothing_but_its_name(owner, organizatio
         ),
     ],
 )
-def test_a_wrong_declaration_is_rejected(declare, message):
+def test_an_invalid_declaration_is_rejected(declare, message):
     with pytest.raises(ValueError, match=message):
         declare()
 
 
-def test_a_list_that_does_not_exist_is_reported():
+def test_a_missing_list_of_kinds_is_reported():
     with pytest.raises(ImportError, match=r"templates_app\.job_kinds has no NONE"):
         load(("templates_app.job_kinds.NONE",))
 
@@ -204,6 +204,6 @@ def test_daemons_with_and_without_django_run_the_same_kinds(contribute):
     assert contribution_paths("job_kinds") == (ToyConfig.contributions["job_kinds"], *settings.JOB_KINDS)
 
 
-def test_members_see_no_toys_of_others(owner, organization):
+def test_members_do_not_see_toy_jobs_of_others(owner, organization):
     make_toy(owner, organization)
     assert ApiClient(make_user(organizations=(organization,))).get("organizations/acme/provisionerjobs").body == []

@@ -1,4 +1,4 @@
-"""Why a job cannot start. The same rule as that of the claim."""
+"""Why a job cannot start. The rules are those of the claim."""
 
 import uuid
 from datetime import timedelta
@@ -9,7 +9,7 @@ from django.utils import timezone
 from provisioning.models import ProvisionerDaemon, ProvisionerKey
 from provisioning.protocol.leases import Worker
 from provisioning.queue import claims
-from provisioning.queue.matching import takes, unmatched
+from provisioning.queue.matching import can_claim, unmatched
 from tests.factories import make_job, make_organization, make_provisioner_key
 
 pytestmark = pytest.mark.django_db
@@ -27,13 +27,13 @@ def make_daemon(tags=None, *, age_seconds=0, provisioners=("echo",), **fields) -
     )
 
 
-def test_a_job_that_a_daemon_takes_is_not_named():
+def test_a_job_that_a_daemon_can_run_is_not_listed():
     make_daemon()
     job = make_job()
     assert unmatched([job]) == {}
 
 
-def test_the_missing_tag_and_who_had_it_last_are_named():
+def test_the_missing_tag_and_the_last_daemon_with_it_are_reported():
     make_daemon()
     gone = make_daemon(GPU, age_seconds=600)
     job = make_job(tags=GPU)
@@ -43,7 +43,7 @@ def test_the_missing_tag_and_who_had_it_last_are_named():
     assert found.reason == "No online daemon has gpu=a100"
 
 
-def test_tags_that_no_daemon_has_together_are_all_named():
+def test_tags_that_no_daemon_has_together_are_all_reported():
     make_daemon(DEFAULT | {"gpu": "a100"})
     make_daemon(DEFAULT | {"region": "eu"})
     job = make_job(tags=DEFAULT | {"gpu": "a100", "region": "eu"})
@@ -51,31 +51,31 @@ def test_tags_that_no_daemon_has_together_are_all_named():
 
 
 @pytest.mark.parametrize("daemon", [None, {"provisioners": ("terraform",)}, {"age_seconds": 90}])
-def test_without_any_such_daemon_it_is_said_so(daemon):
+def test_without_a_matching_daemon_no_tag_is_reported(daemon):
     if daemon is not None:
         make_daemon(**daemon)
     job = make_job()
     found = unmatched([job])[job.pk]
-    assert (found.missing, found.reason) == ((), "No daemon that could take it is online")
+    assert (found.missing, found.reason) == ((), "No matching daemon is online")
 
 
 @pytest.mark.parametrize("job_tags", [DEFAULT, GPU, {}])
 @pytest.mark.parametrize("daemon_tags", [DEFAULT, GPU])
-def test_it_agrees_with_the_claim(job_tags, daemon_tags):
+def test_can_claim_agrees_with_the_claim(job_tags, daemon_tags):
     daemon = make_daemon(daemon_tags)
     job = make_job(tags=job_tags)
     claimed = claims.claim(Worker(daemon.pk, daemon.provisioners, daemon.tags), lease_seconds=30)
-    assert takes(daemon, job) == (claimed is not None)
+    assert can_claim(daemon, job) == (claimed is not None)
 
 
-def test_a_daemon_with_a_key_of_another_organization_does_not_count():
+def test_daemons_with_a_key_of_another_organization_are_ignored():
     make_provisioner_key(make_organization())
     make_daemon(key=ProvisionerKey.objects.get())
     job = make_job()
     assert job.pk in unmatched([job])
 
 
-def test_it_takes_two_queries_however_many_jobs_wait(django_assert_num_queries):
+def test_the_number_of_queries_is_independent_of_the_jobs(django_assert_num_queries):
     make_daemon()
     waiting = [make_job() for _ in range(3)]
     with django_assert_num_queries(2):

@@ -53,7 +53,7 @@ def ids(user, query="", organization="acme"):
     return [row["id"] for row in listed(user, query, organization)]
 
 
-def test_a_job_looks_as_clients_expect(member, org):
+def test_a_job_has_the_shape_that_clients_expect(member, org):
     version_id = str(uuid.uuid4())
     secret = {"template_version_id": version_id, "rich_parameter_values": [{"name": "a", "value": "s3cr3t"}]}
     job = make_job(user=member, organization=org, job_input=secret)
@@ -65,7 +65,7 @@ def test_a_job_looks_as_clients_expect(member, org):
     assert "s3cr3t" not in str(row)
 
 
-def test_whose_jobs_one_sees(member, admin, org):
+def test_which_jobs_users_see(member, admin, org):
     other = make_organization("other")
     both = make_user(organizations=(org, other))
     mine = make_job(user=member, organization=org)
@@ -81,7 +81,7 @@ def test_whose_jobs_one_sees(member, admin, org):
     assert stranger.get("organizations/acme/provisionerjobs").status_code == 404
 
 
-def test_the_queue_is_counted_in_the_order_of_the_claim(member, admin, org):
+def test_queue_positions_have_the_order_of_claims(member, admin, org):
     done = make_job(user=member, organization=org)
     finish(done)
     first, second = (make_job(user=member, organization=org) for _ in range(2))
@@ -93,11 +93,11 @@ def test_the_queue_is_counted_in_the_order_of_the_claim(member, admin, org):
         str(second.pk): (3, 3),
         str(done.pk): (0, 3),
     }
-    # Somebody who does not see the jobs in front has the same place.
+    # The position is the same for a user who does not see the jobs in front.
     assert [row["queue_position"] for row in listed(member)] == [3, 2, 0]
 
 
-def test_pages(member, org):
+def test_lists_are_paged(member, org):
     made = [str(make_job(user=member, organization=org).pk) for _ in range(3)][::-1]
     assert ids(member, "limit=2") == made[:2]
     assert ids(member, "limit=2&offset=2") == made[2:]
@@ -105,7 +105,7 @@ def test_pages(member, org):
     assert (answer.status_code, fields_of(answer)) == (400, ["after_id"])
 
 
-def test_filters(member, admin, org):
+def test_filters_narrow_the_list(member, admin, org):
     good, bad = (make_job(user=member, organization=org, job_type=JobType.IMPORT) for _ in range(2))
     lease = claim()
     jobs.cancel(bad.pk)
@@ -154,21 +154,21 @@ def test_jobs_are_found_by_display_names_and_for_deleted_templates(member, admin
     assert ids(admin, "template=machi") == [str(web.active_version.job_id)]
 
 
-def test_an_initiator_is_somebody_whom_one_sees_or_whose_job_one_sees(member, admin, org):
+def test_an_initiator_is_a_visible_user_or_the_initiator_of_a_visible_job(member, admin, org):
     gone = make_user("gone", organizations=(org,))
     job = make_job(user=gone, organization=org)
     stranger = make_user("stranger", organizations=(make_organization("other"),))
     User.objects.filter(pk=gone.pk).update(deleted=True)
     assert ids(admin, "initiator=GONE") == ids(admin, f"initiator={gone.pk}") == [str(job.pk)]
     assert ids(admin, "initiator=mel") == []
-    # Whether they exist is none of the business of somebody who sees neither them nor their job.
+    # Other users are not revealed.
     hidden = {(user, name) for user in (admin, member) for name in ("stranger", str(stranger.pk), "nobody")}
     for user, name in hidden | {(member, "gone"), (member, str(gone.pk))}:
         answer = ApiClient(user).get("organizations/acme/provisionerjobs", QUERY_STRING=f"initiator={name}")
         assert (answer.status_code, fields_of(answer)) == (400, ["initiator"])
 
 
-def test_other_filters_do_not_decide_whose_names_are_known(member, admin, org):
+def test_other_filters_do_not_change_which_initiators_are_known(member, admin, org):
     gone = make_user("gone", organizations=(org,))
     make_job(user=gone, organization=org)
     User.objects.filter(pk=gone.pk).update(deleted=True)

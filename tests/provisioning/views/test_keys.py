@@ -1,4 +1,4 @@
-"""Keys of daemons: who makes, sees and revokes them, and what is kept of them."""
+"""Keys of daemons: create, list and revoke, and the stored data."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def path(org):
     return f"organizations/{org.pk}/provisionerkeys"
 
 
-def test_a_key_is_shown_once_and_only_its_hash_is_kept(owner, org, path):
+def test_a_key_is_shown_once_and_only_its_hash_is_stored(owner, org, path):
     api = ApiClient(owner)
     answer = api.post(path, {"name": "builder-1", "tags": {"gpu": "true"}, "lifetime_seconds": 3600})
     assert answer.status_code == 201
@@ -59,7 +59,7 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(owner, org, path):
         ({}, 403),
     ],
 )
-def test_who_may_make_keys(org, path, roles, status):
+def test_which_users_may_create_keys(org, path, roles, status):
     api = ApiClient(make_user(organizations=(org,), **roles))
     assert api.post(path, {"name": "key"}).status_code == status
     assert api.get(path).status_code == (200 if status == 201 else status)
@@ -70,7 +70,7 @@ def test_who_may_make_keys(org, path, roles, status):
         assert api.delete(f"{path}/other").status_code == status
 
 
-def test_strangers_learn_nothing(org, path):
+def test_keys_are_not_revealed_to_other_users(org, path):
     elsewhere = make_organization()
     api = ApiClient(make_user(organizations=(elsewhere,), organization_roles=("organization-admin",)))
     make_provisioner_key(org, name="other")
@@ -94,12 +94,12 @@ def test_strangers_learn_nothing(org, path):
         ({"name": "a", "lifetime_seconds": 10**12}, ["lifetime_seconds"]),
     ],
 )
-def test_bad_bodies_are_refused(owner, path, body, fields):
+def test_invalid_bodies_are_rejected(owner, path, body, fields):
     answer = ApiClient(owner).post(path, body)
     assert (answer.status_code, fields_of(answer)) == (400, fields)
 
 
-def test_names_are_unique_among_keys_that_count(owner, org, path):
+def test_names_are_unique_among_valid_keys(owner, org, path):
     api = ApiClient(owner)
     assert api.post(path, {"name": "key"}).status_code == 201
     assert api.post(path, {"name": "KEY"}).status_code == 409
@@ -109,7 +109,7 @@ def test_names_are_unique_among_keys_that_count(owner, org, path):
     assert ProvisionerKey.objects.count() == 2
 
 
-def test_revoked_and_expired_keys_do_not_count(owner, org, path):
+def test_revoked_and_expired_keys_are_rejected(owner, org, path):
     key = make_provisioner_key(org, name="key")
     assert keys.authenticate(key).organization_id == org.pk
     assert ProvisionerKey.objects.get().last_used is not None
@@ -122,7 +122,7 @@ def test_revoked_and_expired_keys_do_not_count(owner, org, path):
         keys.authenticate(key)
 
 
-def test_making_and_revoking_is_in_the_audit_log(owner, path):
+def test_creating_and_revoking_is_in_the_audit_log(owner, path):
     api = ApiClient(owner)
     api.post(path, {"name": "key"})
     api.delete(f"{path}/key")
@@ -146,7 +146,7 @@ def test_a_session_is_no_key_and_a_key_no_session(owner):
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Coder-Provisioner-Key")
 
 
-def test_the_admin_revokes(client, owner):
+def test_the_admin_revokes_keys(client, owner):
     make_provisioner_key(name="key")
     client.force_login(owner)
     row = ProvisionerKey.objects.get()
@@ -169,7 +169,7 @@ def run(*arguments):
     return output.getvalue()
 
 
-def test_the_command_makes_lists_and_revokes(owner, org, tmp_path):
+def test_the_command_creates_lists_and_revokes(owner, org, tmp_path):
     key = run("create", "builder", "--tag", "gpu=true", "--lifetime", "30d").strip()
     assert keys.authenticate(key).tags == {"scope": "organization", "gpu": "true"}
     path = tmp_path / "key"
@@ -183,7 +183,7 @@ def test_the_command_makes_lists_and_revokes(owner, org, tmp_path):
         keys.authenticate(key)
 
 
-def test_the_command_obeys_the_same_rules(owner, org, tmp_path):
+def test_the_command_has_the_same_rules_as_the_api(owner, org, tmp_path):
     make_user("admin", organizations=(org,), organization_roles=("organization-admin",))
     with pytest.raises(CommandError, match="Only owners"):
         run("--as", "admin", "create", "key", "--all-organizations")

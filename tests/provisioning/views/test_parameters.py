@@ -70,7 +70,7 @@ def test_values_are_stored_and_never_shown(api, path):
     assert "top secret" not in str(list(AuditLog.objects.values()))
 
 
-def test_who_may_read_and_write(path, org):
+def test_which_users_may_read_and_write(path, org):
     elsewhere = make_organization()
     people = {
         "member": (make_user(organizations=(org,)), 200, 403, 403),
@@ -98,13 +98,13 @@ def test_who_may_read_and_write(path, org):
         ({"name": None, "source_scheme": None}, ["name", "source_scheme"]),
     ],
 )
-def test_bad_values_are_refused_by_field(api, template, change, fields):
+def test_invalid_values_are_rejected_by_field(api, template, change, fields):
     answer = api.post(f"parameters/template/{template.pk}", {**VALUE, **change})
     assert (answer.status_code, fields_of(answer)) == (400, fields)
     assert not ParameterValue.objects.exists()
 
 
-def test_scopes_and_ids(api, template):
+def test_invalid_scopes_and_ids_are_rejected(api, template):
     for path, field in ((f"parameters/user/{template.pk}", "scope"), ("parameters/template/nonsense", "id")):
         for answer in (api.get(path), api.post(path, VALUE), api.delete(f"{path}/x")):
             assert (answer.status_code, fields_of(answer)) == (400, [field])
@@ -120,7 +120,7 @@ def test_scopes_and_ids(api, template):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_listing_values_takes_the_same_number_of_queries(api, template, django_assert_num_queries, rows):
+def test_the_queries_of_a_list_are_independent_of_its_length(api, template, django_assert_num_queries, rows):
     for number in range(rows):
         api.post(f"parameters/template/{template.pk}", {**VALUE, "name": f"v{number}"})
     with django_assert_num_queries(3):  # actor, template, values

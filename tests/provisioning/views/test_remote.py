@@ -1,4 +1,4 @@
-"""What the daemons' endpoints refuse, and what they keep out of the database."""
+"""Requests that the daemons' endpoints reject, and data that they do not store."""
 
 import json
 import uuid
@@ -17,7 +17,7 @@ LINE = {"source": "provisioner", "level": "info", "stage": "s", "output": "x", "
 
 
 class Daemon:
-    """Calls as a daemon does; ``take`` claims a job, and calls about it carry its lease then."""
+    """Sends requests like a daemon. ``take`` claims a job; later requests about it have its lease."""
 
     def __init__(self, key: str, name: str = "tester") -> None:
         self.api = ApiClient()
@@ -83,19 +83,19 @@ def test_without_the_lease_nothing_is_written(daemon, action, lease):
         b'{"lines": [{"source": "x"}], "after": 0}', b'{"readme": "\\ud800"}',
     ],
 )  # fmt: skip
-def test_bodies_that_are_not_exactly_right_are_refused(daemon, action, raw):
+def test_invalid_bodies_are_rejected(daemon, action, raw):
     make_job()
     daemon.take()
     if action == "canceled" and raw == b"":
         raw = b" "
     answer = daemon.raw(f"{daemon.job}/{action}", raw)
     assert answer.status_code == 400, answer.raw
-    assert answer.body["message"] == "The request body is not what was expected."
+    assert answer.body["message"] == "The request body is invalid."
     job = ProvisionerJob.objects.get()
     assert (job.status, job.log_count) == (JobStatus.RUNNING, 0)
 
 
-def test_an_unknown_field_is_refused_however_deep_it_is(daemon):
+def test_unknown_fields_are_rejected_at_any_depth(daemon):
     make_job()
     daemon.take()
     agent = {"name": "main", "environment": {"ANY": "name"}}
@@ -125,7 +125,7 @@ def test_a_daemon_decides_neither_its_tags_nor_its_id(daemon, body):
     assert ProvisionerDaemon.objects.count() == 1
 
 
-def test_bodies_may_not_be_too_large(daemon):
+def test_large_bodies_are_rejected(daemon):
     make_job()
     daemon.take()
     assert daemon.raw(f"{daemon.job}/heartbeat", b" " * (64 * 1024 + 1)).status_code == 413
@@ -160,7 +160,7 @@ def test_control_characters_do_not_reach_the_database(daemon):
         ("schemas", {"schemas": [{"name": "v"}, {"name": "v"}]}),
     ],
 )
-def test_what_cannot_be_stored_is_refused_for_good(daemon, action, body):
+def test_content_that_cannot_be_stored_is_rejected_for_good(daemon, action, body):
     make_job()
     daemon.take()
     answer = daemon.about(action, body)
@@ -176,7 +176,7 @@ def test_a_complete_has_one_result(daemon):
     assert daemon.about("complete", {"planned": {}, "imported": {"start": {}, "stop": {}}}).status_code == 400
 
 
-def test_a_daemon_acts_for_itself_alone(daemon):
+def test_a_daemon_acts_only_for_itself(daemon):
     other = Daemon(make_provisioner_key(), "other")
     make_job()
     claim = {"claim": str(uuid.uuid4()), "lease_seconds": 30}
@@ -199,14 +199,14 @@ def test_a_wait_without_streams_answers_at_once(daemon):
     assert daemon.post("wait", body | {"has_slot": False}).body["work"] is False
 
 
-def test_a_key_for_one_organization_hears_nothing_of_others():
+def test_a_key_of_one_organization_gets_no_jobs_of_others():
     ours = Daemon(make_provisioner_key(make_organization()), "ours")
     make_job()
     answer = ours.post("wait", {"daemon_id": ours.id, "seconds": 0, "has_slot": True})
     assert answer.body == {"work": False, "canceling": []}
 
 
-def test_wrong_keys_are_limited_and_good_ones_are_not(daemon, settings):
+def test_only_requests_with_invalid_keys_are_rate_limited(daemon, settings):
     settings.RATELIMIT_API = 5
     nobody = ApiClient()
     statuses = [nobody.post(f"{BASE}/refresh", {}).status_code for _ in range(7)]
@@ -214,7 +214,7 @@ def test_wrong_keys_are_limited_and_good_ones_are_not(daemon, settings):
     assert {daemon.post("refresh", {"daemon_id": daemon.id}).status_code for _ in range(12)} == {200}
 
 
-def test_the_archive_comes_as_it_was_stored(daemon):
+def test_the_archive_is_sent_as_stored(daemon):
     file = queue_import(echo()).job.file
     job = daemon.take()
     answer = daemon.api.get(f"{BASE}/{daemon.job}/archive", **daemon.extra)
@@ -222,8 +222,8 @@ def test_the_archive_comes_as_it_was_stored(daemon):
     assert (job["archive_sha256"], job["archive_bytes"]) == (file.hash, file.size)
 
 
-def test_secrets_of_a_job_go_to_its_daemon_alone(daemon):
-    """An owner's session does not open these paths either."""
+def test_secrets_of_a_job_are_sent_only_to_its_daemon(daemon):
+    """An owner's session has no access to these endpoints either."""
     make_job(job_input={"rich_parameter_values": [{"name": "token", "value": "hunter2"}]})
     job = daemon.take()
     assert job["plan_input"]["rich_parameter_values"] == {"token": "hunter2"}
@@ -232,7 +232,7 @@ def test_secrets_of_a_job_go_to_its_daemon_alone(daemon):
     assert owner.get(f"{BASE}/{daemon.job}/archive", **lease).status_code == 401
 
 
-def test_the_document_describes_every_call():
+def test_the_schema_describes_every_endpoint():
     from drf_spectacular.generators import SchemaGenerator
 
     document = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))

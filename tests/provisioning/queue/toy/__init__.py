@@ -1,1 +1,1 @@
-"""An app that adds a job kind of its own: what it takes is what is here, and its name in two settings."""
+"""A test app with its own job kind. Besides this package it needs only an entry in two settings."""

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class ToyConfig(AppConfig):
-    """Applies toys."""
+    """The test app."""
 
     name = "tests.provisioning.queue.toy"
     contributions = {"job_kinds": "tests.provisioning.queue.toy.job_kinds.KINDS"}

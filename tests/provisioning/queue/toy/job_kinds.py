@@ -1,4 +1,4 @@
-"""The jobs of toys: like a workspace build, one gets a state and returns another."""
+"""The job kind of the test app: like a workspace build, a job gets a state and returns another one."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class ToyState:
 
 
 def run_toy(job: RunningJob, given: ToyInput) -> object:
-    """Plan with the engine, then reverse the state. Without a state, return what the kind does not declare."""
+    """Plan with the engine, then reverse the state. Without a state, return a result of an undeclared type."""
     job.open(STAGE)
     job.note(LogLevel.INFO, f"{len(given.state)} bytes, the secrets are {[value.value for value in given.values]}")
     plan = job.engine.plan(job.directory, PlanInput(), log=job.log, stop=job.stop)

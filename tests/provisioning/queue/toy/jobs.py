@@ -1,4 +1,4 @@
-"""The server's part of the jobs of toys."""
+"""The server's part of the test app's jobs."""
 
 import hashlib
 import uuid
@@ -19,7 +19,7 @@ def toy_input(job: LeasedJob) -> ToyInput:
 
 
 def toy_completed(job: ProvisionerJob, result: ToyState) -> None:
-    """Store the state; a second time where the input asks for it, which the database refuses."""
+    """Store the state ``times`` times, as the input says; the database rejects the second."""
     assert connection.in_atomic_block
     for _ in range(job.input.get("times", 1)):
         File.objects.create(

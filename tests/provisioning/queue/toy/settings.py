@@ -1,4 +1,4 @@
-"""The settings of an installation with toys."""
+"""The settings of an installation with the test app."""
 
 from coderproj.settings import *  # noqa: F403
 from coderproj.settings import INSTALLED_APPS

@@ -1,13 +1,13 @@
-"""The process that the processes of jobs are forked from: ``python -m provisioning.daemon.nursery DAEMON_PID``.
+"""The fork server, which forks the runners: ``python -m provisioning.daemon.fork_server DAEMON_PID``.
 
-It imports the engines once, which takes longer than many a job; a job's process then begins with them in a few
-milliseconds, and shares the memory that they take. It runs no job itself, has one thread, and holds no credentials.
-It ends with its daemon, and so do its children. No Django.
+It imports the engines once, which takes longer than many jobs. A forked runner starts with them in a few milliseconds
+and shares their memory. The fork server runs no jobs, has one thread, and holds no credentials. It ends with its
+daemon, and so do its children. No Django.
 
-The daemon's orders come over a socket on standard input: first a ``messages.Prepare``, then for each child its folder
-with three descriptors, the ends of its two pipes and a socket. On that socket the child's pid is told, and its end as
-an exit status as in ``subprocess``. The child is reaped when the daemon has closed its end: until then the pid is the
-child's and nobody else's.
+The daemon sends orders over a socket on standard input: first a ``messages.Prepare``, then for each child its folder
+with three descriptors, the ends of its two pipes and a socket. The fork server sends the child's pid on that socket,
+and later its exit status as in ``subprocess``. It reaps the child after the daemon has closed its end of the socket, so
+that the pid is not reused before.
 """
 
 import gc
@@ -34,13 +34,13 @@ DESCRIPTORS = 3
 @dataclass(slots=True)
 class _Child:
     pid: int
-    told: socket.socket
+    channel: socket.socket
     has_ended: bool = False
-    may_go: bool = False
+    released: bool = False
 
 
-class Nursery:
-    """Forks children on request and tells of their ends."""
+class ForkServer:
+    """Forks children on request and reports their exit statuses."""
 
     def __init__(self, orders: socket.socket) -> None:
         self._pid = os.getpid()
@@ -48,91 +48,99 @@ class Nursery:
         self._children: dict[int, _Child] = {}  # by the descriptor of its socket
         self._poll = select.poll()
         self._poll.register(orders, select.POLLIN)
-        # A child's end ends the wait.
+        # SIGCHLD ends the poll.
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._poll.register(self._woken, select.POLLIN)
 
     def run(self) -> None:
-        """Until the daemon goes away."""
+        """Serve requests until the daemon closes its socket."""
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._orders.fileno():
-                    if not self._obey():
+                    if not self._fork_child():
                         return
                 elif descriptor == self._woken:
                     with suppress(BlockingIOError):
                         os.read(self._woken, 4096)
                 elif child := self._children.get(descriptor):
-                    child.may_go = True
+                    child.released = True
                     self._poll.unregister(descriptor)
-            self._look_around()
+            self._reap()
 
-    def _obey(self) -> bool:
-        """Fork one child. False when there will be no more orders."""
+    def _fork_child(self) -> bool:
+        """Fork one child. Returns False when the daemon has closed its socket."""
         folder, descriptors, _, _ = socket.recv_fds(self._orders, ORDER_BYTES, DESCRIPTORS)
         if not folder:
             return False
-        stdin, stdout, told = descriptors
+        stdin, stdout, channel = descriptors
         try:
             pid = os.fork()
-        except OSError as error:  # the daemon notices, and tries again
-            print(f"no process for a job: {error}", file=sys.stderr, flush=True)
+        except OSError as error:  # the daemon notices and tries again
+            print(f"cannot fork a process for a job: {error}", file=sys.stderr, flush=True)
             for descriptor in descriptors:
                 os.close(descriptor)
             return True
         if pid == 0:
-            self._become_job(Path(os.fsdecode(folder)), stdin, stdout, told)
+            self._become_job(Path(os.fsdecode(folder)), stdin, stdout, channel)
         _lead_group(pid)
         os.close(stdin)
         os.close(stdout)
-        child = _Child(pid, socket.socket(fileno=told))
-        self._children[told] = child
-        self._poll.register(told, 0)  # its closing is told without being asked for
-        self._tell(child, pid)
+        child = _Child(pid, socket.socket(fileno=channel))
+        self._children[channel] = child
+        self._poll.register(channel, 0)  # poll always reports that the other end was closed
+        self._send(child, pid)
         return True
 
-    def _become_job(self, folder: Path, stdin: int, stdout: int, told: int) -> None:
-        """What the child does; does not return."""
+    def _become_job(self, folder: Path, stdin: int, stdout: int, channel: int) -> None:
+        """Run a job in the child process. Does not return."""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _lead_group(0)
             os.dup2(stdin, 0)
             os.dup2(stdout, 1)
-            for descriptor in (stdin, stdout, told, self._woken, self._waker, self._orders.fileno(), *self._children):
+            for descriptor in (
+                stdin,
+                stdout,
+                channel,
+                self._woken,
+                self._waker,
+                self._orders.fileno(),
+                *self._children,
+            ):
                 os.close(descriptor)
             os.chdir(folder)
             os.environ["TMPDIR"] = str(folder)
             tempfile.tempdir = None
             runner.run_job(self._pid, folder)
-        except BaseException:  # noqa: BLE001 - whatever it is must not go on as a second nursery
+        except BaseException:  # noqa: BLE001 - the child must never continue as a second fork server
             traceback.print_exc()
         finally:
             os._exit(1)
 
-    def _look_around(self) -> None:
-        """Tell of the children that have ended; reap those that the daemon has done with."""
+    def _reap(self) -> None:
+        """Report the exit statuses of ended children; reap those that the daemon has released."""
         for descriptor, child in list(self._children.items()):
             if not child.has_ended:
                 ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 if ended is not None:
                     child.has_ended = True
-                    self._tell(child, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
-            if child.has_ended and child.may_go:
+                    self._send(child, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
+            if child.has_ended and child.released:
                 os.waitpid(child.pid, 0)
-                child.told.close()
+                child.channel.close()
                 del self._children[descriptor]
 
-    def _tell(self, child: _Child, number: int) -> None:
-        with suppress(OSError):  # the daemon does not want to know any more
-            child.told.send(b"%d" % number)
+    def _send(self, child: _Child, number: int) -> None:
+        with suppress(OSError):  # the daemon has closed the socket
+            child.channel.send(b"%d" % number)
 
 
 def _lead_group(pid: int) -> None:
-    """Make a child, or with 0 this process, the leader of a group, which can be killed whole. Both sides do so: from
-    the moment on that its pid is told there is such a group."""
+    """Make a child (or, with 0, this process) the leader of a process group, which can be killed as a whole. Parent and
+    child both do so, so that the group exists when the pid is reported."""
     with suppress(OSError):
         os.setpgid(pid, 0)
 
@@ -140,10 +148,10 @@ def _lead_group(pid: int) -> None:
 def _import_engines(prepare: messages.Prepare) -> None:
     kinds.load(prepare.job_kinds)
     for name in prepare.provisioners:
-        with suppress(EngineError, ImportError, OSError):  # told when a job wants it
+        with suppress(EngineError, ImportError, OSError):  # reported when a job needs it
             engines.make(name, prepare.settings)
     gc.collect()
-    gc.freeze()  # what is there by now stays: children need neither look through it nor copy it
+    gc.freeze()  # objects that exist now are permanent: children neither scan nor copy them
 
 
 def main() -> None:
@@ -156,7 +164,7 @@ def main() -> None:
     order = messages.decode_order(orders.recv(ORDER_BYTES))
     assert isinstance(order, messages.Prepare)
     _import_engines(order)
-    Nursery(orders).run()
+    ForkServer(orders).run()
 
 
 if __name__ == "__main__":
