@@ -1,4 +1,4 @@
-"""The jobs of templates: imports and dry runs of versions. No Django: processes of jobs import this module."""
+"""The job kinds of templates: imports and dry runs of versions. No Django: runners import this module."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -28,7 +28,7 @@ class JobType(StrEnum):
 
 
 def run_import(job: RunningJob, given: PlanInput) -> ImportResult:
-    """Read the template's variables, then plan it with their values for start and for stop."""
+    """Read the template's variables, then plan with their values for start and for stop."""
     _add_readme(job)
     job.open(Stage.PARSING)
     schemas = job.engine.parse(job.directory, log=job.log)
@@ -101,7 +101,7 @@ DRY_RUN = JobKind(
     is_repeatable=True,
     counts_as_run=True,
 )
-# Documented by the API; no daemon runs one yet. One that may have applied something never runs again by itself.
+# In the API's documentation; no daemon runs builds yet. A build is not repeatable: it may have applied changes.
 BUILD = JobKind(
     type=JobType.BUILD,
     label="Workspace build",

@@ -1,7 +1,7 @@
 """The runner: the process of one job, forked by the fork server. ``messages`` is its protocol with the daemon.
 
-It is there before there is a job for it, sets up the engines, waits, runs one job and ends. It holds no credentials
-and does not outlive its daemon. No Django.
+It is started before there is a job for it, creates the engines, waits, runs one job and ends. It has no credentials and
+ends with its daemon. No Django.
 """
 
 import gc

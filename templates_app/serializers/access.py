@@ -37,7 +37,7 @@ class AccessListAnswer(serializers.Serializer[Any]):
 
 # ---------------------------------------------------------------------- bodies
 class UpdateAccessListBody(BodySerializer):
-    """Roles by id: ``admin``, ``use``, or blank to take it away."""
+    """Roles by id: ``admin``, ``use``, or an empty text to remove the entry."""
 
     user_perms = serializers.DictField(
         child=StrictTextField(max_length=64, allow_blank=True), required=False, default=dict
@@ -48,7 +48,7 @@ class UpdateAccessListBody(BodySerializer):
 
 
 class CheckedObject(BodySerializer):
-    """What a check is about: all objects of a type, narrowed by owner (an id or ``me``), organization or id."""
+    """The objects of a check: all objects of a type, narrowed by owner (an id or ``me``), organization or id."""
 
     resource_type = StrictTextField(max_length=64)
     owner_id = StrictTextField(max_length=64, required=False, default="", allow_blank=True)

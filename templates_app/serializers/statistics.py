@@ -1,4 +1,4 @@
-"""How figures about use look on the wire."""
+"""Serializers of figures about usage."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How templates and versions look on the wire."""
+"""Serializers of templates and versions."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ NO_STATISTICS = {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
 
 
 class TemplateSerializer(AnswerSerializer):
-    """Needs a queryset ``with_statistics()``. ``active_user_count`` is -1 until it was counted."""
+    """Needs a queryset ``with_statistics()``. ``active_user_count`` is -1 if it is unknown."""
 
     workspace_owner_count = serializers.IntegerField()
     active_user_count = serializers.IntegerField()
@@ -90,8 +90,8 @@ class TemplateSerializer(AnswerSerializer):
 
 
 class TemplateVersionSerializer(AnswerSerializer):
-    """``unverified_providers`` and ``unverified_modules`` name what a stub answered for; such a version is never
-    applied.
+    """``unverified_providers`` and ``unverified_modules`` name the providers and modules replaced by stubs; such a
+    version is never applied.
     """
 
     job = ProvisionerJobSerializer()
@@ -125,7 +125,7 @@ class RichParameterOptionSerializer(serializers.Serializer[Any]):
 
 
 class RichParameterSerializer(AnswerSerializer):
-    """The union of the documented computed value and what real clients read."""
+    """The documented fields of a computed value, and those that clients read."""
 
     updated_at = MomentField(source="created_at")
     scope = serializers.SerializerMethodField()
@@ -267,11 +267,11 @@ class CreateTemplateBody(BodySerializer):
 
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TTL_MS})
 class LifetimeField(StrictIntegerField):
-    """Milliseconds. That they are not negative is for the service to say: its message is by contract (E11)."""
+    """Milliseconds. The service rejects negative values, with the contract's message (E11)."""
 
 
 class UpdateTemplateBody(BodySerializer):
-    """Every field is optional; what an absent one means is the dialect's."""
+    """Every field is optional; the dialect decides the meaning of absent fields."""
 
     name = StrictTextField(required=False, allow_blank=True)
     display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
@@ -307,7 +307,7 @@ class DryRunBody(BodySerializer):
 
 
 class TagsField(serializers.DictField):
-    """Texts by name; a name is held to the same rules as a text."""
+    """Texts by name. Names are validated like texts."""
 
     child = StrictTextField(max_length=256, allow_blank=True)
 
@@ -319,7 +319,7 @@ class TagsField(serializers.DictField):
 
 
 class CreateVersionBody(DryRunBody):
-    """Both shapes in one: what real clients send, and the documented dry-run request."""
+    """The fields that clients send, and those of the documented request."""
 
     parameter_values = ParameterValueBody(many=True, required=False, default=())
     name = StrictTextField(required=False, default="", allow_blank=True)

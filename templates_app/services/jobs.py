@@ -1,4 +1,4 @@
-"""The server's part of imports and dry runs: what their daemon is given, and what is stored of their results."""
+"""The server's part of imports and dry runs: create their payload, and store their results."""
 
 import uuid
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ DRY_RUN_NAME = "dryrun"
 
 # ---------------------------------------------------------------------- before a job
 def import_input(job: LeasedJob) -> PlanInput:
-    """What an import plans with. The values of its variables follow once these are known."""
+    """Return the plan input of an import. The values of its variables are computed once the variables are known."""
     name = job.job_input.get("workspace_name") or ""
     context = WorkspaceContext(access_url=settings.ACCESS_URL, workspace_name=name)
     return PlanInput(context=context, rich_parameter_values=_rich_values(job.job_input))
 
 
 def dry_run_input(job: LeasedJob) -> PlanInput:
-    """What a dry run plans with: its initiator as owner, values of the import. Raises CannotRun for a missing one."""
+    """Return the plan input of a dry run, with its initiator as owner. Raises CannotRun for a missing value."""
     given = job.job_input
     values: tuple[ParameterValue, ...] = ()
     if import_job := given.get("import_job_id"):
@@ -68,7 +68,7 @@ def plan_completed(job: ProvisionerJob, result: PlanResult) -> None:
 
 
 def import_completed(job: ProvisionerJob, result: ImportResult) -> None:
-    """Store the resources of both plans, the rich parameters and what was replaced by stubs."""
+    """Store the resources of both plans, the rich parameters, and the providers and modules replaced by stubs."""
     plans = ((Transition.START, result.start), (Transition.STOP, result.stop))
     found = ((transition, resource) for transition, plan in plans for resource in plan.resources)
     results.store_resources(job, found)

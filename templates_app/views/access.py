@@ -28,14 +28,14 @@ MAX_CHECKS = 200
 
 
 class AccessListViewSet(OfTemplate):
-    """Who may use or administer a template, besides the roles that may anyway."""
+    """The access list of a template."""
 
     serializer_class = AccessListAnswer
     body_classes = {"partial_update": UpdateAccessListBody}
 
     @extend_schema(operation_id="template_acl", parameters=TEMPLATE_ID)
     def retrieve(self, request: Request, template: str) -> Response:
-        """Who may use or administer a template, besides the roles that may anyway."""
+        """List the users and groups with a role on the template. Other users may have access by their roles."""
         listed = access.access_list(self.actor, self.find_template())
         context = user_context(self.actor)
         return Response(
@@ -47,7 +47,7 @@ class AccessListViewSet(OfTemplate):
 
     @extend_schema(operation_id="update_template_acl", parameters=TEMPLATE_ID, responses={200: ConfirmationSerializer})
     def partial_update(self, request: Request, template: str) -> Response:
-        """Who may use or administer a template, besides the roles that may anyway."""
+        """Change the roles of users and groups on the template."""
         found = self.find_template()
         with audit.refused(self.actor, AuditAction.WRITE, found):
             access.authorize(self.actor, Action.CREATE, found)
@@ -57,7 +57,7 @@ class AccessListViewSet(OfTemplate):
 
 
 class AuthCheckViewSet(ApiViewSet):
-    """Checks of what the caller may do."""
+    """Checks of the caller's permissions."""
 
     body_classes = {"create": AuthCheckBody}
 
@@ -66,16 +66,16 @@ class AuthCheckViewSet(ApiViewSet):
         responses={200: {"type": "object", "additionalProperties": {"type": "boolean"}}},
     )
     def create(self, request: Request) -> Response:
-        """What the caller may do: each check by its name, true or false. Types that we do not have are false."""
+        """Check the caller's permissions. The answer has true or false for each check; unknown types give false."""
         checks = self.read_body()["checks"]
         if len(checks) > MAX_CHECKS:
-            raise Invalid.field("checks", f"At most {MAX_CHECKS} checks at a time.")
+            raise Invalid.field("checks", f"Must be at most {MAX_CHECKS} checks.")
         parsed = {name: check_of(self.actor, name, check) for name, check in checks.items()}
         return Response({name: may(self.actor, check) for name, check in parsed.items()})
 
 
 def check_of(actor: Actor, name: str, body: dict[str, Any]) -> Check:
-    """The check that a validated body describes. Raises Invalid for an id that is none."""
+    """Return the check of a validated body. Raises Invalid for an invalid id."""
     given = body["object"]
     ids: dict[str, uuid.UUID | None] = {}
     for field in ("owner_id", "organization_id", "resource_id"):

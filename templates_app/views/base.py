@@ -1,4 +1,4 @@
-"""The bases of viewsets below an organization, a template or a version: what the actor cannot see does not exist."""
+"""Base classes of viewsets below an organization, a template or a version. Hidden objects are not found."""
 
 import uuid
 from typing import Any
@@ -20,11 +20,11 @@ class InOrganization(ApiViewSet):
     """A resource below ``/organizations/{organization}``."""
 
     def find_organization(self) -> Organization:
-        """The visible organization. Raises NotFound."""
+        """Return the visible organization. Raises NotFound."""
         return find_organization(self.actor, self.kwargs["organization"])
 
     def find_organization_of_templates(self) -> Organization:
-        """The organization, also for an actor who is only in a template's access list. Raises NotFound."""
+        """Return the organization, also for an actor who is only on a template's access list. Raises NotFound."""
         return access.find_organization(self.actor, self.kwargs["organization"])
 
 
@@ -35,11 +35,11 @@ class OfTemplate(ApiViewSet):
 
     @property
     def template_id(self) -> uuid.UUID:
-        """Raises DomainError for an id that is none."""
+        """The id in the path. Raises DomainError for an invalid id."""
         return path_uuid("template", self.kwargs["template"])
 
     def find_template(self) -> Template:
-        """The visible template. Raises NotFound."""
+        """Return the visible template. Raises NotFound."""
         template = visible_templates(self.actor).filter(pk=self.template_id).first()
         if template is None:
             raise NotFound
@@ -47,7 +47,7 @@ class OfTemplate(ApiViewSet):
 
 
 class AnswersVersions(ApiViewSet):
-    """A resource whose actions answer versions outside of the compiled reads."""
+    """A resource whose actions answer with versions by the regular serializer."""
 
     serializer_class: SerializerClass | None = TemplateVersionSerializer
 
@@ -62,7 +62,7 @@ class OfVersion(AnswersVersions):
 
     @property
     def version_id(self) -> uuid.UUID:
-        """Raises DomainError for an id that is none."""
+        """The id in the path. Raises DomainError for an invalid id."""
         return path_uuid("templateversion", self.kwargs["templateversion"])
 
     def get_queryset(self) -> TemplateVersionQuerySet:
@@ -70,15 +70,15 @@ class OfVersion(AnswersVersions):
 
 
 def visible_templates(actor: Actor) -> TemplateQuerySet:
-    """Visible templates with everything that ``TemplateSerializer`` reads."""
+    """Return the visible templates with everything that ``TemplateSerializer`` reads."""
     return Template.objects.visible(actor).with_statistics().select_related("created_by")
 
 
 def versions_for_answers(versions: TemplateVersionQuerySet) -> TemplateVersionQuerySet:
-    """With everything that ``TemplateVersionSerializer`` reads."""
+    """Return the versions with everything that ``TemplateVersionSerializer`` reads."""
     return versions.select_related("job", "created_by").prefetch_related("created_by__memberships")
 
 
 def version_for_answer(version: TemplateVersion) -> TemplateVersion:
-    """A version that was just written, as a read would find it."""
+    """Load a version again after a write, as a read would."""
     return versions_for_answers(TemplateVersion.objects.filter(pk=version.pk)).get()

@@ -1,4 +1,4 @@
-"""Dry runs: plans of a version with values of the caller's."""
+"""Endpoints of dry runs: plans of a version with the caller's values."""
 
 import uuid
 
@@ -21,7 +21,7 @@ class OfDryRun(OfVersion):
     """A resource at or below ``/templateversions/{templateversion}/dry-run``."""
 
     def find_dry_run(self) -> ProvisionerJob:
-        """The job of the dry run that the path names. Raises NotFound and Forbidden."""
+        """Return the job of the dry run in the path. Raises NotFound and Forbidden."""
         return versions.find_dry_run(self.actor, self.get_object(), path_uuid("jobID", self.kwargs["job_id"]))
 
 
@@ -38,7 +38,7 @@ class DryRunViewSet(OfDryRun):
         version = self.get_object()
         versions.authorize_dry_run(self.actor, version)
         if not self.has_body:
-            raise DomainError("Request body must be valid JSON.", detail="It is empty.")
+            raise DomainError("Request body must be valid JSON.", detail="The body is empty.")
         body = self.read_body()
         job = versions.start_dry_run(
             self.actor,
@@ -53,18 +53,18 @@ class DryRunViewSet(OfDryRun):
 
     @extend_schema(operation_id="template_version_dry_run")
     def retrieve(self, request: Request, templateversion: str, job_id: str) -> Response:
-        """The job of a dry run."""
+        """Return the job of a dry run."""
         return self.respond(self.find_dry_run())
 
     @extend_schema(operation_id="cancel_template_version_dry_run", responses={200: ConfirmationSerializer})
     def cancel(self, request: Request, templateversion: str, job_id: str) -> Response:
-        """Cancel a dry run. One that waits ends at once, one that runs is interrupted."""
+        """Cancel a dry run. A waiting one ends at once, a running one is interrupted."""
         versions.cancel_dry_run(self.actor, self.find_dry_run())
         return self.confirm("Job has been marked as canceled...")
 
     @extend_schema(operation_id="template_version_dry_run_resources", responses={200: ResourceSerializer(many=True)})
     def resources(self, request: Request, templateversion: str, job_id: str) -> Response:
-        """The resources that a dry run found, with agents and apps."""
+        """Return the resources of a dry run, with agents and apps."""
         job = self.find_dry_run()
         versions.require_completed(job, versions.DryRunUnfinished)
         rows = WorkspaceResource.objects.filter(job=job).prefetch_related("metadata", "agents__apps")

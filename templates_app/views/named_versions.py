@@ -1,4 +1,4 @@
-"""Versions that are named below an organization, and creating one."""
+"""Endpoints of versions by name below an organization, and of creating versions."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -13,14 +13,14 @@ from templates_app.views.base import AnswersVersions, InOrganization, version_fo
 
 
 class NamedVersions(AnswersVersions, InOrganization):
-    """The base of viewsets that find a version by names."""
+    """The base of viewsets that find a version by name."""
 
     def get_object(self) -> TemplateVersion:
-        """The version that the path names. Every viewset defines it. Raises NotFound."""
+        """Return the version in the path. Every viewset defines this. Raises NotFound."""
         raise NotImplementedError
 
     def find_previous(self) -> TemplateVersion:
-        """The version of the same template that was created just before. Raises NotFound."""
+        """Return the previous version of the same template. Raises NotFound."""
         earlier = versions.previous(self.get_object())
         if earlier is None:
             raise NotFound("No previous template version found.")
@@ -33,7 +33,7 @@ class OrganizationVersionViewSet(NamedVersions):
     body_classes = {"create": CreateVersionBody}
 
     def get_object(self) -> TemplateVersion:
-        """The newest visible version of that exact name. Raises NotFound."""
+        """Return the newest visible version with exactly this name. Raises NotFound."""
         name = self.kwargs["templateversionname"]
         found = self.find_organization_of_templates()
         rows = TemplateVersion.objects.visible(self.actor).filter(organization=found, name=name)
@@ -44,7 +44,7 @@ class OrganizationVersionViewSet(NamedVersions):
 
     @extend_schema(operation_id="create_template_version")
     def create(self, request: Request, organization: str) -> Response:
-        """Creating a version, which queues its import."""
+        """Create a version and queue its import."""
         found = self.find_organization_of_templates()
         body = self.read_body()
         version = versions.create(
@@ -62,24 +62,24 @@ class OrganizationVersionViewSet(NamedVersions):
                 workspace_name=body["workspace_name"],
             ),
         )
-        return self.respond(version, status=201)  # as it was queued: a daemon may have claimed it meanwhile
+        return self.respond(version, status=201)  # not reloaded: a daemon may have claimed the job meanwhile
 
     @extend_schema(operation_id="organization_template_version")
     def retrieve(self, request: Request, organization: str, templateversionname: str) -> Response:
-        """A version by its name, the newest of the organization where several templates have it."""
+        """Return a version by its name; the newest if several templates have versions of this name."""
         return self.respond(self.get_object())
 
     @extend_schema(operation_id="previous_template_version")
     def previous(self, request: Request, organization: str, templateversionname: str) -> Response:
-        """The version of the same template that was created just before the named one."""
+        """Return the version that precedes the named one in its template."""
         return self.respond(self.find_previous())
 
 
 class NamedVersionViewSet(NamedVersions):
-    """Versions by the names of their template and their own, as later clients ask for them."""
+    """Versions by the names of template and version, as later clients request them."""
 
     def get_object(self) -> TemplateVersion:
-        """The version of that exact name. Raises NotFound."""
+        """Return the version with exactly this name. Raises NotFound."""
         templates = Template.objects.visible(self.actor).filter(organization=self.find_organization_of_templates())
         template = templates.filter(name__iexact=self.kwargs["templatename"]).first()
         if template is None:
@@ -92,10 +92,10 @@ class NamedVersionViewSet(NamedVersions):
 
     @extend_schema(operation_id="named_template_version")
     def retrieve(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
-        """A version by the names of its template and its own."""
+        """Return a version by the names of template and version."""
         return self.respond(self.get_object())
 
     @extend_schema(operation_id="previous_named_template_version")
     def previous(self, request: Request, organization: str, templatename: str, templateversionname: str) -> Response:
-        """The version of the same template that was created just before the named one."""
+        """Return the version that precedes the named one in its template."""
         return self.respond(self.find_previous())

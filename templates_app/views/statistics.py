@@ -1,4 +1,4 @@
-"""Figures about use."""
+"""Endpoints of figures about usage."""
 
 from django.db.models import Sum
 from drf_spectacular.utils import extend_schema
@@ -24,17 +24,17 @@ class StatisticsViewSet(ApiViewSet):
 
     @extend_schema(operation_id="deployment_daus")
     def daily_users(self, request: Request) -> Response:
-        """Daily active users of the deployment. There are no workspaces yet, so nobody was active."""
+        """Return the daily active users of the deployment: none, because there are no workspaces yet."""
         return self.respond({"entries": []})
 
     @extend_schema(operation_id="workspaces")
     def workspaces(self, request: Request) -> Response:
-        """The workspaces that the caller may see. There are none: workspaces cannot be made yet."""
+        """List the visible workspaces: none, because workspaces cannot be created yet."""
         return self.respond({"workspaces": [], "count": 0})
 
     @extend_schema(operation_id="workspace_quota")
     def workspace_quota(self, request: Request, user: str) -> Response:
-        """What a user's groups allow them, ``Everyone`` included. Nothing is consumed while there are no workspaces."""
+        """Return the quota of a user: the sum of the groups', including ``Everyone``. Nothing is consumed yet."""
         found = find_user(self.actor, user)
         authorize(self.actor, Action.READ, Resource.WORKSPACE, owner_id=found.pk)
         organizations = [row.organization_id for row in found.memberships.all()]

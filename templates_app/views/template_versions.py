@@ -1,4 +1,4 @@
-"""The versions of a template."""
+"""Endpoints of the versions of a template."""
 
 import uuid
 
@@ -40,14 +40,14 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
         return versions_for_answers(versions).order_by("created_at", "id")
 
     def rows_after(self, rows: TemplateVersionQuerySet, after_id: uuid.UUID) -> TemplateVersionQuerySet:
-        """The rows behind that version. Raises DomainError when the actor sees no such version."""
+        """Return the rows after a version. Raises DomainError when no such version is visible."""
         if not TemplateVersion.objects.visible(self.actor).filter(pk=after_id).exists():
             raise unknown_cursor(after_id)
         return rows.after_id(after_id)
 
     @extend_schema(operation_id="template_versions")
     def list(self, request: Request, template: str) -> HttpResponseBase:
-        """The versions of a template, oldest first, and promoting one of them."""
+        """List the versions of a template, oldest first."""
         try:
             page = page_of(request.query_params)
         except Invalid:
@@ -64,7 +64,7 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
 
     @extend_schema(operation_id="promote_template_version", responses={200: ConfirmationSerializer})
     def promote(self, request: Request, template: str) -> Response:
-        """The versions of a template, oldest first, and promoting one of them."""
+        """Make a version the template's active version."""
         found = self.find_template()
         with audit.refused(self.actor, AuditAction.WRITE, found):
             access.authorize(self.actor, Action.UPDATE, found)
@@ -74,7 +74,7 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
 
     @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
     def retrieve(self, request: Request, template: str, templateversionname: str) -> HttpResponse:
-        """A version of a template by its exact name: an array of one as documented."""
+        """Return a version of a template by its exact name, as documented in an array of one."""
         (array,) = self.compiled_row(self.template_id, templateversionname)
         if array == b"[]":
             raise NotFound(f"No template version found by name {templateversionname[:64]!r}.")

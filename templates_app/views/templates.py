@@ -1,4 +1,4 @@
-"""Templates: by id, and those of an organization."""
+"""Endpoints of templates: by id, and those of an organization."""
 
 from contextlib import suppress
 from typing import Any
@@ -45,42 +45,42 @@ class TemplateViewSet(CompiledReads, ListModelMixin, OfTemplate):
     filterset_class = TemplateFilter
 
     def get_queryset(self) -> TemplateQuerySet:
-        if self.action == "list":  # deleted ones as well: the filter decides
+        if self.action == "list":  # including deleted templates, which the filter excludes by default
             return Template.objects.readable(self.actor).most_used_first()
         return visible_templates(self.actor)
 
     @extend_schema(operation_id="templates")
     def list(self, request: Request) -> Response:
-        """The templates one may see, in all organizations."""
+        """List the visible templates of all organizations."""
         return super().list(request)
 
     @extend_schema(operation_id="template")
     def retrieve(self, request: Request, template: str) -> HttpResponse:
-        """A template."""
+        """Return a template."""
         return self.compiled_answer(self.template_id)
 
     @extend_schema(operation_id="update_template")
     def partial_update(self, request: Request, template: str) -> Response:
-        """Change a template's names, description, icon or rules; fields that are left out stay."""
+        """Update a template's names, description, icon or rules. Omitted fields keep their values."""
         found = self.get_object()
         with audit.refused(self.actor, AuditAction.WRITE, found):
             access.authorize(self.actor, Action.UPDATE, found)
             changes = self.read_body()
         if self.has_body:
             changes = {**absent_template_fields(self.dialect), **changes}
-        # A blank name or description means "keep" to the clients that send one.
+        # Clients send an empty name or description to keep the stored one.
         changes = {name: value for name, value in changes.items() if value or name not in {"name", "description"}}
         return self.respond(for_answer(templates.update(self.actor, found, changes)))
 
     @extend_schema(operation_id="delete_template", responses={200: ConfirmationSerializer})
     def destroy(self, request: Request, template: str) -> Response:
-        """Delete a template. Its name can be used again."""
+        """Delete a template and free its name."""
         templates.delete(self.actor, self.get_object())
         return self.confirm("Template has been deleted!")
 
     @extend_schema(operation_id="template_daus")
     def daily_users(self, request: Request, template: str) -> Response:
-        """Daily active users of a template."""
+        """Return the daily active users of a template."""
         self.get_object()
         return self.respond({"entries": []})
 
@@ -95,13 +95,13 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
     filterset_class = TemplateFilter
 
     def get_queryset(self) -> TemplateQuerySet:
-        """Templates of the organization, deleted ones included: the filter decides. Raises NotFound."""
+        """Return the templates of the organization, including deleted ones for the filter. Raises NotFound."""
         found = self.find_organization_of_templates()
         return Template.objects.readable(self.actor).filter(organization=found).most_used_first()
 
     @extend_schema(operation_id="organization_templates")
     def list(self, request: Request, organization: str) -> HttpResponseBase:
-        """The templates of an organization, and creating one from a version."""
+        """List the visible templates of an organization."""
         if not self.is_filtered():
             with suppress(NotFound):
                 return self.compiled_answer(organization_reference(organization))
@@ -116,7 +116,7 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
 
     @extend_schema(operation_id="create_template", responses={200: TemplateSerializer, 201: TemplateSerializer})
     def create(self, request: Request, organization: str) -> Response:
-        """The templates of an organization, and creating one from a version."""
+        """Create a template from a version."""
         found = self.find_organization()
         access.authorize_in_organization(self.actor, Action.CREATE, found)
         body = self.read_body()
@@ -126,16 +126,16 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
 
     @extend_schema(operation_id="organization_template")
     def retrieve(self, request: Request, organization: str, templatename: str) -> HttpResponse:
-        """A template by its name, in any case."""
+        """Return a template by its name, case-insensitive."""
         return self.compiled_answer(organization_reference(organization), templatename)
 
     @extend_schema(operation_id="organization_template_examples", responses={200: StarterSerializer(many=True)})
     def examples(self, request: Request, organization: str) -> Response:
-        """The starter templates that come with the product, for any member of the organization."""
+        """List the bundled starters. Every member of the organization may read them."""
         self.find_organization()
         return self.respond(starters.starters(), many=True)
 
 
 def for_answer(template: Template) -> Any:
-    """A template that was just written, as a read would find it."""
+    """Load a template again after a write, as a read would."""
     return Template.objects.with_statistics().select_related("created_by").get(pk=template.pk)

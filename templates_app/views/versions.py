@@ -1,4 +1,4 @@
-"""Template versions, what their imports found, and their logs."""
+"""Endpoints of template versions, the results of their imports, and their logs."""
 
 import uuid
 
@@ -35,7 +35,7 @@ VERSION_ID = [path_id("templateversion")]
 
 
 class VersionViewSet(CompiledReads, OfVersion):
-    """Versions by their id, and what their imports found."""
+    """Versions by their id, and the results of their imports."""
 
     serializer_classes = {
         "parameters": ComputedValueSerializer,
@@ -53,7 +53,7 @@ class VersionViewSet(CompiledReads, OfVersion):
 
     @extend_schema(operation_id="template_version")
     def retrieve(self, request: Request, templateversion: str) -> HttpResponse:
-        """A version with the state of its import."""
+        """Return a version with the status of its import."""
         return self.compiled_answer(self.version_id)
 
     @extend_schema(operation_id="update_template_version")
@@ -68,7 +68,7 @@ class VersionViewSet(CompiledReads, OfVersion):
 
     @extend_schema(operation_id="cancel_template_version", responses={200: ConfirmationSerializer})
     def cancel(self, request: Request, templateversion: str) -> Response:
-        """Cancel a version's import. One that waits ends at once, one that runs is interrupted."""
+        """Cancel a version's import. A waiting one ends at once, a running one is interrupted."""
         versions.cancel(self.actor, self.get_object())
         return self.confirm("Job has been marked as canceled...")
 
@@ -76,7 +76,7 @@ class VersionViewSet(CompiledReads, OfVersion):
         operation_id="archive_template_version", parameters=VERSION_ID, responses={200: ConfirmationSerializer}
     )
     def archive(self, request: Request, templateversion: str) -> Response:
-        """Archive a version that is out of use. The active one stays."""
+        """Archive a version. The active version cannot be archived."""
         set_archived(self.actor, self.get_object(), archived=True)
         return self.confirm("Template version archived.")
 
@@ -84,7 +84,7 @@ class VersionViewSet(CompiledReads, OfVersion):
         operation_id="unarchive_template_version", parameters=VERSION_ID, responses={200: ConfirmationSerializer}
     )
     def unarchive(self, request: Request, templateversion: str) -> Response:
-        """Take a version out of the archive."""
+        """Unarchive a version."""
         set_archived(self.actor, self.get_object(), archived=False)
         return self.confirm("Template version unarchived.")
 
@@ -94,34 +94,34 @@ class VersionViewSet(CompiledReads, OfVersion):
         responses={200: serializers.ListSerializer(child=serializers.DictField())},
     )
     def presets(self, request: Request, templateversion: str) -> Response:
-        """Versions have no presets of parameters."""
+        """Return an empty list: versions have no parameter presets."""
         self.get_object()
         return Response([])
 
     @extend_schema(operation_id="template_version_parameters", responses={200: ComputedValueSerializer(many=True)})
     def parameters(self, request: Request, templateversion: str) -> Response:
-        """The values of the version's variables, as its import computed them."""
+        """Return the values of the version's variables, as computed by its import."""
         version = self.get_object()
         versions.require_completed(version.job)
         return self.respond(parameters.compute(version.job_id), many=True)
 
     @extend_schema(operation_id="template_version_rich_parameters", responses={200: RichParameterSerializer(many=True)})
     def rich_parameters(self, request: Request, templateversion: str) -> HttpResponse:
-        """What the template asks whoever makes a workspace of it. 412 during the import (contract)."""
+        """Return the parameters that users set for a workspace. 412 during the import (contract)."""
         return self.results(Unfinished)
 
     @extend_schema(operation_id="template_version_resources", responses={200: ResourceSerializer(many=True)})
     def resources(self, request: Request, templateversion: str) -> HttpResponse:
-        """What the version creates, on start and on stop."""
+        """Return the resources of the version's plans for start and stop."""
         return self.results()
 
     @extend_schema(operation_id="template_version_schema", responses={200: ParameterSchemaSerializer(many=True)})
     def variables(self, request: Request, templateversion: str) -> HttpResponse:
-        """The variables of the version's root module."""
+        """Return the variables of the version's root module."""
         return self.results()
 
     def results(self, unfinished: type[DomainError] = versions.JobUnfinished) -> HttpResponse:
-        """The action's read of what the import found. Raises ``unfinished`` before the import has ended."""
+        """Return the action's read of the import's results. Raises ``unfinished`` before the import has ended."""
         body, has_ended = self.compiled_row(self.version_id)
         if not has_ended:
             raise unfinished

@@ -72,7 +72,7 @@ def test_running_jobs_are_queued_again_and_their_daemon_is_fenced(owner, organiz
 def test_a_build_is_not_queued_again(owner, organization):
     job = make_job(user=owner, organization=organization, job_type="workspace_build")
     claim()
-    assert "it cannot be repeated" in act(owner, "provisioning_provisionerjob", "requeue", job)
+    assert "cannot be repeated" in act(owner, "provisioning_provisionerjob", "requeue", job)
     job.refresh_from_db()
     assert job.status == "running"
 

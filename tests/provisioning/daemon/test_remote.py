@@ -58,7 +58,7 @@ def test_a_daemon_opens_no_database_and_writes_no_data_folder(live_api, log):
         (("--url", "https://coder.example.com"), "needs --url and --key-file"),
         (("--key", "k"), "needs --url and --key-file"),
         (("--url", "https://x", "--key-file", "/no/such/file"), "cannot read /no/such/file"),
-        (("--url", "https://x", "--key", "k", "--tag", "a=b"), "the tags of a daemon without database access"),
+        (("--url", "https://x", "--key", "k", "--tag", "a=b"), "a daemon without database access has the tags"),
     ],
 )
 @pytest.mark.parametrize("program", [("manage.py", "provisionerd"), ("-m", "provisioning.daemon")])
@@ -110,7 +110,7 @@ def test_a_repeated_batch_is_written_once_and_a_gap_is_rejected(client):
     job = make_job()
     lease = client.acquire().lease
     assert [client.append_logs(lease, [LINE, LINE], after=0) for _ in range(3)] == [2, 2, 2]
-    with pytest.raises(Refused, match="it ends at 2, not at 5"):
+    with pytest.raises(Refused, match="the log ends at 2, not at 5"):
         client.append_logs(lease, [LINE], after=5)
     assert client.append_logs(lease, [LINE], after=2) == 3
     assert job.logs.count() == 3
