@@ -1,4 +1,4 @@
-"""Prepared statements past the cursors: the same rows, whatever state the connection is in."""
+"""Prepared statements return the same rows as cursors, in every state of the connection."""
 
 import json
 import uuid
@@ -25,15 +25,15 @@ def row_of(statement: Prepared, *values: object) -> tuple[object, ...] | None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_row_comes_back_whatever_the_connection_is_doing(django_assert_num_queries):
+def test_rows_are_returned_in_every_state_of_the_connection(django_assert_num_queries):
     statement = Prepared(SQL, VALUES)
     connection.close()
     assert row_of(statement, *VALUES) == ROW
-    assert connection.connection is None  # it was borrowed for the statement
+    assert connection.connection is None  # the statement borrowed one
     connection.ensure_connection()
     for _ in range(3):
         assert row_of(statement, *VALUES) == ROW
-    with django_assert_num_queries(1):  # watched
+    with django_assert_num_queries(1):  # the queries are logged
         assert row_of(statement, *VALUES) == ROW
     with transaction.atomic():
         assert row_of(statement, *VALUES) == ROW  # begins the transaction
@@ -41,7 +41,7 @@ def test_a_row_comes_back_whatever_the_connection_is_doing(django_assert_num_que
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_prepared_again_when_it_is_gone():
+def test_a_dropped_statement_is_re_prepared():
     statement = Prepared("SELECT %s", [1])
     connection.ensure_connection()
     assert row_of(statement, 1) == (1,)
@@ -50,14 +50,14 @@ def test_it_is_prepared_again_when_it_is_gone():
     assert row_of(statement, 2) == (2,)
     with transaction.atomic():
         row_of(statement, 1)
-        transaction.set_rollback(True)  # psycopg forgets its statements, and ours with them
+        transaction.set_rollback(True)  # psycopg drops all prepared statements
     assert row_of(statement, 3) == (3,)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("fresh", "uses"), [(600.0, 7), (0.0, 1)])
-def test_it_is_prepared_anew_after_a_while(monkeypatch, fresh, uses):
-    """PostgreSQL chooses between the kept plan and planning every time by what it saw since then."""
+def test_statements_are_re_prepared_after_a_while(monkeypatch, fresh, uses):
+    """PostgreSQL chooses between a generic plan and planning every time by the uses since then."""
     monkeypatch.setattr(prepared, "FRESH", fresh)
     statement = Prepared(f"SELECT %s AS after_{uses}", [1])
     connection.ensure_connection()
@@ -74,7 +74,7 @@ def test_it_is_prepared_anew_after_a_while(monkeypatch, fresh, uses):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("fresh", [600.0, 0.0])
-def test_it_is_prepared_again_when_its_columns_have_changed(monkeypatch, fresh):
+def test_a_statement_with_changed_columns_is_re_prepared(monkeypatch, fresh):
     monkeypatch.setattr(prepared, "FRESH", fresh)
     statement = Prepared("SELECT * FROM (SELECT * FROM pets) pets", [])
     try:
@@ -90,7 +90,7 @@ def test_it_is_prepared_again_when_its_columns_have_changed(monkeypatch, fresh):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_wrong_is_raised_as_django_does():
+def test_errors_are_those_of_django():
     with pytest.raises(ProgrammingError):
         row_of(Prepared("SELECT nothing FROM nowhere", []))
     with pytest.raises(DataError):
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_raised_as_django_does():
     assert row_of(Prepared("SELECT 1", [])) == (1,)
 
 
-def test_values_that_cannot_be_sent():
+def test_values_that_cannot_be_encoded():
     with pytest.raises(DataError):
         as_text("a\0b")
     with pytest.raises(DataError):
@@ -114,7 +114,7 @@ TEXTS = ["plain", 'quo"ted', "back\\slash", "a,b {c}", "", "NULL", "ä"]
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("in_transaction", [False, True])
-def test_a_command_takes_named_parameters_of_the_types_that_its_text_tells(in_transaction):
+def test_commands_take_named_parameters_of_the_types_in_their_sql(in_transaction):
     command = PreparedCommand(
         "SELECT array_to_json(%(texts)s::text[]), %(seconds)s::float * 2, %(missing)s::uuid, %(seconds)s::float::int"
     )
@@ -153,6 +153,6 @@ class Colour(TextChoices):
         (None, None),
     ],
 )
-def test_values_of_derived_classes_are_written_as_those_of_their_bases(value, text):
+def test_values_of_derived_classes_are_encoded_like_their_base_class(value, text):
     assert as_text(value) == text
     assert as_text(value) == text

@@ -21,7 +21,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def used() -> Iterator[Path]:
-    """A root whose database was made before, for the many tests that are not about making one."""
+    """A root with an existing database, for tests that are not about creating one."""
     folder = new_home()
     with EmbeddedPostgres(folder / "pg"):
         pass
@@ -31,7 +31,7 @@ def used() -> Iterator[Path]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., EmbeddedPostgres]]:
-    """Servers that are stopped when the test ends, whatever happened in it."""
+    """Creates servers that are stopped when the test ends, even if it fails."""
     made: list[EmbeddedPostgres] = []
 
     def make_one(root: Path, *, fast_and_unsafe: bool = True) -> EmbeddedPostgres:

@@ -1,4 +1,4 @@
-"""What tests of the embedded database share."""
+"""Shared functions of the tests of the embedded database."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ server.stop()
 
 
 def new_home() -> Path:
-    """A folder with a short name that the server's account can pass through; pytest's own is closed to it."""
+    """A folder with a short path that the server's account can enter, unlike pytest's temporary folders."""
     folder = Path(tempfile.mkdtemp(prefix="coderproj-pg-", dir=places.short_temporary_folder()))
     if IS_ROOT:
         folder.chmod(0o711)
@@ -39,14 +39,14 @@ def new_home() -> Path:
 
 
 def copy_of(used: Path, root: Path) -> Path:
-    """`root`, which now has the same database: that is quicker than to make one."""
+    """Copy a database to `root`, which is faster than creating one, and return `root`."""
     places.make_folder(root.parent)
     subprocess.run(["cp", "-a", used, root], check=True)
     return root
 
 
 def run(server: EmbeddedPostgres, *statements: str) -> list[tuple[object, ...]]:
-    """The last statement's rows."""
+    """Run statements and return the rows of the last one."""
     with psycopg.connect(server.url, autocommit=True) as connection:
         for statement in statements:
             cursor = connection.execute(statement)
@@ -54,7 +54,7 @@ def run(server: EmbeddedPostgres, *statements: str) -> list[tuple[object, ...]]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> float:
-    """The seconds it took."""
+    """Wait and return the seconds it took."""
     begin = time.monotonic()
     while not condition():
         assert time.monotonic() - begin < seconds, "this took too long"
@@ -63,7 +63,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> float:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether the process ended; one that nobody waited for counts as ended."""
+    """Return True if the process has ended. A zombie has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

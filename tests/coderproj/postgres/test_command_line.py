@@ -1,4 +1,4 @@
-"""``python -m coderproj.postgres``: a command beside the embedded database."""
+"""``python -m coderproj.postgres``: a command with the embedded database."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ def command_line(*arguments: "str | Path", **options: object) -> "subprocess.Com
     )
 
 
-def test_a_command_finds_the_database_and_its_status_is_passed_on(used: Path) -> None:
+def test_the_command_gets_the_database_and_its_status_is_returned(used: Path) -> None:
     script = 'command -v initdb && pg_dump "$DATABASE_URL" >/dev/null && echo "$DATABASE_URL"; exit 3'
     done = command_line("--data", used, "--", "sh", "-c", script)
     assert done.returncode == 3, done.stderr
@@ -31,7 +31,7 @@ def test_a_command_finds_the_database_and_its_status_is_passed_on(used: Path) ->
     assert server_processes(used / "data") == []
 
 
-def test_a_throw_away_database_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_database_is_removed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(home))
     left = home / "coderproj-test-killed"
     (left / "data").mkdir(parents=True)
@@ -42,7 +42,7 @@ def test_a_throw_away_database_leaves_nothing(home: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 5), (signal.SIGKILL, -9)])
-def test_the_command_ends_with_the_command_line(used: Path, ending: signal.Signals, status: int) -> None:
+def test_signals_end_the_command(used: Path, ending: signal.Signals, status: int) -> None:
     script = "trap 'exit 5' TERM; echo $$; while :; do sleep 0.05; done"
     with subprocess.Popen(
         [sys.executable, "-m", "coderproj.postgres", "--data", used, "--", "sh", "-c", script],
@@ -58,7 +58,7 @@ def test_the_command_ends_with_the_command_line(used: Path, ending: signal.Signa
         wait_until(lambda: not server_processes(used / "data"), seconds=5)
 
 
-def test_a_missing_command_and_a_refused_start_are_told_in_one_line(used: Path, home: Path) -> None:
+def test_a_missing_command_and_a_failed_start_print_one_line(used: Path, home: Path) -> None:
     done = command_line("--data", used, "--", "no-such-program")
     assert (done.returncode, done.stderr) == (
         127,

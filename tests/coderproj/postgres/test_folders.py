@@ -1,4 +1,4 @@
-"""The embedded database: the folders and programs that it takes, and those that it refuses."""
+"""The embedded database: accepted and rejected folders and programs."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def test_two_supervisors_cannot_share_a_folder(used: Path, make: Callable[..., E
     assert run(first, "SELECT 1") == [(1,)]
 
 
-def test_the_data_of_another_major_version_is_refused_with_the_way_out(
+def test_data_of_another_major_version_is_rejected_with_instructions(
     home: Path, make: Callable[..., EmbeddedPostgres]
 ) -> None:
     (home / "pg" / "data").mkdir(parents=True)
@@ -65,7 +65,7 @@ def test_programs_that_fit_the_data_are_preferred(home: Path, monkeypatch: pytes
         binaries.choose(13)
 
 
-def test_a_machine_without_a_server_is_told_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_with_instructions(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "DISTRIBUTION_ROOT", home)
     monkeypatch.setattr(binaries, "WHEEL", "no_such_package")
     monkeypatch.setenv("PATH", str(home))
@@ -86,7 +86,7 @@ def fake_programs(folder: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["long/" * 30 + "name", "one, two"])
-def test_a_folder_whose_name_no_socket_can_have(
+def test_a_path_that_a_socket_cannot_have_gets_a_temporary_folder(
     name: str, used: Path, home: Path, make: Callable[..., EmbeddedPostgres]
 ) -> None:
     server = make(copy_of(used, home / name)).start()
@@ -106,9 +106,7 @@ def test_a_folder_with_quotes_and_spaces(used: Path, home: Path, make: Callable[
 
 
 @only_root
-def test_another_user_runs_the_server_and_root_goes_on_with_it(
-    home: Path, make: Callable[..., EmbeddedPostgres]
-) -> None:
+def test_root_continues_with_the_server_of_another_user(home: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     user = "65534"
     theirs = home / "theirs"
     theirs.mkdir()
@@ -126,7 +124,7 @@ def test_another_user_runs_the_server_and_root_goes_on_with_it(
 
 
 @only_root
-def test_a_folder_that_the_account_cannot_reach_is_replaced_by_one_it_can(
+def test_an_unreachable_folder_is_replaced_by_a_reachable_one(
     home: Path, make: Callable[..., EmbeddedPostgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(places, "SYSTEM_ROOT", home / "system")
@@ -144,7 +142,7 @@ def test_a_folder_that_the_account_cannot_reach_is_replaced_by_one_it_can(
 
 @only_root
 @pytest.mark.parametrize(("statuses", "reached"), [([-9, 0], True), ([143, 1], False), ([-9, 137, 2], None)])
-def test_a_look_that_was_cut_short_is_taken_again(
+def test_a_killed_check_is_repeated(
     home: Path, monkeypatch: pytest.MonkeyPatch, statuses: list[int], reached: bool | None
 ) -> None:
     account = places.server_account(home / "data")
@@ -159,7 +157,7 @@ def test_a_look_that_was_cut_short_is_taken_again(
 
 
 @only_root
-def test_a_database_that_was_shut_in_later_is_not_replaced(
+def test_a_database_that_became_unreachable_is_not_replaced(
     used: Path, home: Path, make: Callable[..., EmbeddedPostgres]
 ) -> None:
     root = copy_of(used, home / "shut" / "pg")
@@ -169,7 +167,7 @@ def test_a_database_that_was_shut_in_later_is_not_replaced(
 
 
 @only_root
-def test_programs_that_the_account_cannot_reach_are_copied(
+def test_unreachable_programs_are_copied(
     home: Path, make: Callable[..., EmbeddedPostgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = binaries.choose()

@@ -1,4 +1,4 @@
-"""The embedded database: start, stop and crashes, with real servers in folders of their own."""
+"""The embedded database: start, stop and crashes, with real servers in separate folders."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from tests.coderproj.postgres.servers import (
 # ------------------------------------------------------------------ start and stop
 
 
-def test_a_new_server_has_the_database_and_listens_on_a_private_socket_alone(
+def test_a_new_server_has_the_database_and_listens_only_on_a_private_socket(
     home: Path,
     make: Callable[..., EmbeddedPostgres],
 ) -> None:
@@ -44,7 +44,7 @@ def test_a_new_server_has_the_database_and_listens_on_a_private_socket_alone(
     assert not list((server.root / "run").iterdir())
 
 
-def test_the_second_start_is_quick_and_finds_the_data(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_the_second_start_is_fast_and_keeps_the_data(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     with make(used) as server:
         run(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 7 AS n")
     begin = time.monotonic()
@@ -54,7 +54,7 @@ def test_the_second_start_is_quick_and_finds_the_data(used: Path, make: Callable
     assert taken < 2
 
 
-def test_a_dropped_database_is_made_again(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_a_dropped_database_is_created_again(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     with make(used) as server:
         with psycopg.connect(server.dsn, dbname="postgres", autocommit=True) as connection:
             connection.execute("DROP DATABASE coderproj")
@@ -63,7 +63,7 @@ def test_a_dropped_database_is_made_again(used: Path, make: Callable[..., Embedd
         assert run(server, "SELECT current_database()") == [("coderproj",)]
 
 
-def test_it_must_be_started_from_the_main_thread(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_starting_outside_the_main_thread_raises(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     errors: list[BaseException] = []
 
     def start() -> None:
@@ -95,7 +95,7 @@ def test_killing_the_supervisor_ends_the_server_and_loses_nothing(
     assert run(server, "SELECT n FROM kept") == [(7,)]
 
 
-def test_a_killed_server_is_started_again(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_a_killed_server_is_restarted(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     server = make(used, fast_and_unsafe=False).start()
     run(server, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 7 AS n")
     assert server.poll() is False
@@ -108,7 +108,7 @@ def test_a_killed_server_is_started_again(used: Path, make: Callable[..., Embedd
     assert run(server, "SELECT n FROM kept") == [(7,)]
 
 
-def test_a_server_that_keeps_dying_is_given_up(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_a_server_that_ends_too_often_is_not_restarted(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     server = make(used).start()
 
     def die() -> bool:
@@ -122,7 +122,7 @@ def test_a_server_that_keeps_dying_is_given_up(used: Path, make: Callable[..., E
         die()
 
 
-def test_a_stale_pid_file_with_a_living_process_does_not_stop_the_start(
+def test_a_stale_pid_file_of_a_running_process_does_not_prevent_the_start(
     used: Path,
     make: Callable[..., EmbeddedPostgres],
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_stale_pid_file_with_a_living_process_does_not_stop_the_start(
         stranger.kill()
 
 
-def test_the_reason_of_a_failed_start_is_told(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
+def test_the_error_contains_the_reason_of_a_failed_start(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:
     server = make(used)
     settings = server.data / "postgresql.conf"
     good = settings.read_text()
