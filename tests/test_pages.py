@@ -80,7 +80,7 @@ def addresses(world: World) -> dict[str, str]:
     }
 
 
-NOWHERE = {
+MISSING_VALUES = {
     "organization": "no-such-one",
     "template": "no-such-one",
     "name": "no-such-one",
@@ -111,12 +111,12 @@ def test_every_page_declares_its_access(route: PageRoute):
 def test_pages_require_a_session(route: PageRoute):
     make_user()
     for method in ("get", "post"):
-        answer = getattr(browser(), method)(route.path(NOWHERE))
-        assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/login")
+        response = getattr(browser(), method)(route.path(MISSING_VALUES))
+        assert (response.status_code, response["Location"].partition("?")[0]) == (302, "/login")
 
 
 @pytest.mark.django_db
-def test_a_token_of_narrow_scope_opens_no_page():
+def test_a_token_with_a_limited_scope_opens_no_page():
     client = browser()
     _, token = tokens.issue(user=make_user(site_roles=("owner",)), scope=KeyScope.APPLICATION_CONNECT)
     client.cookies[SESSION_COOKIE] = token
@@ -135,7 +135,7 @@ def test_hidden_objects_look_like_missing_ones(route: PageRoute):
             if not hasattr(route.view, method):
                 continue
             seen = getattr(outsider, method)(route.path(hidden))
-            missing = getattr(outsider, method)(route.path(NOWHERE))
+            missing = getattr(outsider, method)(route.path(MISSING_VALUES))
             assert (seen.status_code, missing.status_code) == (404, 404)
             assert _without_id(text_of(seen)) == _without_id(text_of(missing))
 
@@ -144,7 +144,7 @@ def _without_id(text: str) -> str:
     return re.sub(r"request [0-9a-f-]{36}", "", text)
 
 
-# ---------------------------------------------------------------------- how many queries
+# ---------------------------------------------------------------------- queries
 @pytest.fixture(scope="module")
 def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[int, dict[str, list[str]]]:
     """The SQL statements of every page, by the number of rows of each kind."""
@@ -158,15 +158,15 @@ def measure(count: int) -> dict[str, list[str]]:
     with rolled_back_world(count) as world:
         client = browser(world.owner)
         where = addresses(world)
-        # Pages with a question need an object in a matching state.
+        # Confirmation pages need an object in a matching state.
         states = {"/cancel": _version(world), "/retry": _version(world, canceled=True)}
         for route in SHOWN:
             state = next((state for action, state in states.items() if route.pattern.endswith(action)), {})
             path = route.path(where | state)
             client.get(path)
             with CaptureQueriesContext(connection) as captured:
-                answer = client.get(path)
-            assert answer.status_code in {200, 302}, (path, answer.status_code)
+                response = client.get(path)
+            assert response.status_code in {200, 302}, (path, response.status_code)
             found[route.pattern] = [query["sql"] for query in captured.captured_queries]
     return found
 
@@ -200,7 +200,7 @@ def test_content_security_policy_forbids_inline_and_foreign_content():
 
 @pytest.mark.django_db
 def test_api_responses_have_no_page_headers():
-    answer = browser().get("/api/v2/buildinfo")
-    assert answer.status_code == 200
-    assert "Content-Security-Policy" not in answer
-    assert answer.cookies == {}
+    response = browser().get("/api/v2/buildinfo")
+    assert response.status_code == 200
+    assert "Content-Security-Policy" not in response
+    assert response.cookies == {}

@@ -1,4 +1,4 @@
-"""A real browser. A console error or a failed request of the page fails the test: that is the test of the policy."""
+"""A real browser. A console error or a failed request fails the test, so violations of the content policy do, too."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -45,8 +45,10 @@ OTHER_RULES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """An installed Chromium. Not for the session: while it runs, this thread has a running event loop, which makes
-    tests of other modules fail."""
+    """The installed Chromium, started for each module.
+
+    Playwright runs an event loop in this thread, which would make tests of other modules fail.
+    """
     program = chromium.program()
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright runs an event loop in this thread
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import PHONE, WIDE
-from tests.e2e.test_looks import PAGES, PAGES_OF_ONE, add_one_of_each
+from tests.e2e.test_looks import OBJECT_PAGES, PAGES, add_one_of_each
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))
@@ -36,7 +36,7 @@ def test_take_pictures(page, scene, sign_in, problems):
         "finished": str(scene.dry_run.pk),
         "failed": str(scene.failed.job_id),
     }
-    for name, path in (PAGES | PAGES_OF_ONE | MORE).items():
+    for name, path in (PAGES | OBJECT_PAGES | MORE).items():
         take(page, name, path.format_map(parts))
     assert problems == []
     take(page, "missing page", "/templates/acme/nothing-like-it")

@@ -111,7 +111,7 @@ def _parameters(older: TemplateVersion, active: TemplateVersion) -> None:
                 default_value="codercom/enterprise-base:ubuntu",
                 icon="/icon/docker.png",
                 validation_regex="^[a-z0-9./-]+(:[a-z0-9.-]+)?$",
-                validation_error="That is no image reference.",
+                validation_error="Not an image reference.",
             ),
             RichParameter(name="dotfiles", type="bool", mutable=True, default_value="true"),
             RichParameter(name="packages", type="list(string)", mutable=True, default_value='["git", "curl"]'),
@@ -138,7 +138,7 @@ def _parameters(older: TemplateVersion, active: TemplateVersion) -> None:
             (
                 ("docker_socket", "Where the daemon listens.", "unix:///var/run/docker.sock", False, "string", None),
                 ("registry_token", "For the private registry.", "hunter2-token", True, "string", None),
-                ("arch", "Of the nodes.", "amd64", False, "string", ["amd64", "arm64"]),
+                ("arch", "Architecture of the nodes.", "amd64", False, "string", ["amd64", "arm64"]),
             )
         )
     )

@@ -30,7 +30,7 @@ def group(scene, owner) -> Group:
     return made
 
 
-# ---------------------------------------------------------------------- looks
+# ---------------------------------------------------------------------- accessibility
 def test_lists_without_rows_are_accessible(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
     for path, says in (("/tokens", "Create your first token"), ("/daemons/keys", "Create the first key")):
@@ -119,7 +119,7 @@ def test_a_group_gets_members(page, scene, sign_in):
     expect(page.get_by_text("night-shift is deleted.")).to_be_visible()
 
 
-# ---------------------------------------------------------------------- keys of daemons
+# ---------------------------------------------------------------------- provisioner keys
 def test_daemon_key_is_created_and_revoked(page, scene, sign_in, looks_right):
     sign_in(scene.owner)
     page.goto("/daemons")

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 TEMPLATE = "/templates/acme/docker"
 
 
-# ---------------------------------------------------------------------- signing in and out
+# ---------------------------------------------------------------------- sign in and out
 def test_user_signs_in_and_out(page, scene):
     page.goto(TEMPLATE)
     page.get_by_label("Email").fill(scene.owner.email)
@@ -55,7 +55,7 @@ def test_list_is_searched_while_typing(page, scene, sign_in):
     expect(page.locator("#list tbody tr")).to_have_count(1)
 
 
-def test_rolling_back_asks_first(page, scene, sign_in):
+def test_rollback_requires_a_confirmation(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(TEMPLATE)
     page.get_by_role("link", name="Roll back to frosty_kepler1").click()

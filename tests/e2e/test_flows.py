@@ -19,7 +19,7 @@ from tests.vocabulary import run_daemon, tar_of
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 ASKS_FOR_A_TOKEN = """
 variable "token" {
-  description = "Whom the machine belongs to."
+  description = "The owner of the machine."
 }
 
 resource "terraform_data" "machine" {
@@ -56,7 +56,7 @@ def test_followed_log_continues_after_a_server_restart(browser: Browser, scene: 
     _, token = tokens.issue(user=scene.owner)
 
     def write(*texts: str) -> int:
-        """The number of the last line."""
+        """Write lines and return the number of the last."""
         return writing.append(scene.lease.job_id, scene.lease.token, [line(Stage.PERSISTENT, text) for text in texts])
 
     first = Server()

@@ -12,7 +12,7 @@ from tests.vocabulary import tar_of
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 TEMPLATE = "/templates/acme/docker"
 NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
-REFUSED = """
+CLIPBOARD_REJECTS = """
 Object.defineProperty(navigator, 'clipboard', {value: {writeText: () => Promise.reject(new Error('refused'))}});
 Document.prototype.execCommand = () => false;
 """
@@ -86,8 +86,7 @@ def test_one_click_clears_the_filters_of_the_audit_log(page: Page, scene, sign_i
     [("/jobs", "Template", "docker", "template=docker"), ("/audit", "User", "ada", "username=ada")],
 )
 def test_back_from_a_filter_restores_the_unfiltered_page(page: Page, scene, sign_in, address, label, typed, filtered):
-    """Enter changes the field and submits the form, with one request; the button submits it again, and all of that
-    is one step."""
+    """Enter changes the field and submits the form with one request. Both submits are one step of the history."""
     sign_in(scene.owner)
     page.goto(address)
     asked: list[str] = []
@@ -192,7 +191,7 @@ def test_copying_is_announced_and_shown(page: Page, scene, sign_in, script):
 
 
 def test_failed_copy_selects_the_text(page: Page, scene, sign_in):
-    page.add_init_script(REFUSED)
+    page.add_init_script(CLIPBOARD_REJECTS)
     sign_in(scene.owner)
     page.goto("/tokens/new")
     page.get_by_label("Name", exact=True).fill("pipeline")
@@ -222,7 +221,7 @@ def test_upload_without_session_links_to_sign_in_and_back(page: Page, scene, sig
 
 
 def test_restored_page_accepts_another_upload(page: Page, scene, sign_in):
-    """Back can restore the page from the cache, in the middle of an upload."""
+    """The browser's back button can restore the page from its cache, in the middle of an upload."""
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/new")
     button = page.get_by_role("button", name="Upload and import")
@@ -234,7 +233,7 @@ def test_restored_page_accepts_another_upload(page: Page, scene, sign_in):
 
 
 # ---------------------------------------------------------------------- access
-def test_removing_access_asks_first(page: Page, scene, sign_in, looks_right):
+def test_removal_of_access_requires_a_confirmation(page: Page, scene, sign_in, looks_right):
     TemplateAccess.objects.get_or_create(template=scene.docker, user=scene.member, defaults={"role": AccessRole.USE})
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/permissions")

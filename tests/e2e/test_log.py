@@ -78,7 +78,7 @@ def test_new_stages_are_added_to_the_row_and_linked(page, scene, sign_in):
         expect(page.locator(f"#stage-{number} .meta")).to_have_text(f"1 line, {said}")
 
 
-# ---------------------------------------------------------------------- reading while it runs
+# ---------------------------------------------------------------------- reading a running log
 def test_reading_and_searching_work_while_lines_arrive(page, scene, sign_in):
     write(scene, line(Stage.PERSISTENT), *(line(Stage.PERSISTENT, f"line {number}") for number in range(300)))
     sign_in(scene.owner)
@@ -161,8 +161,8 @@ def test_log_shows_a_lost_connection_and_can_be_reloaded(page, scene, sign_in, p
     expect(page.get_by_text("Hello there")).to_be_visible()
 
 
-# ---------------------------------------------------------------------- jobs that wait
-def test_the_page_of_a_waiting_job_follows_it_through_the_queue(page, scene, sign_in):
+# ---------------------------------------------------------------------- pending jobs
+def test_the_page_of_a_pending_job_shows_its_start(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto(f"/jobs/{scene.waiting.pk}")
     facts = page.locator("#job-facts")

@@ -22,7 +22,7 @@ from tests.factories import make_version
 from tests.live import LiveApi
 from tests.world import fast_settings
 
-# Without this mark there is no test database if no other test runs.
+# The mark creates the test database, also when only these tests run.
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
 TEMPLATE = "/templates/acme/docker"
 PAGES = {
@@ -79,7 +79,7 @@ PAGES = {
     "nothing found": "/search?q=nothing-like-it",
 }
 # Pages of one object; the parts in braces come from the shared scene.
-PAGES_OF_ONE = {
+OBJECT_PAGES = {
     "job": "/jobs/{waiting}",
     "user": "/users/{member}",
     "suspended user": "/users/{suspended}",
@@ -117,7 +117,7 @@ def shared(django_db_setup, django_db_blocker, _running_server: LiveApi) -> Iter
 
 
 def add_one_of_each(scene: Scene) -> dict[str, str]:
-    """Create tokens, keys and groups; return the values for the braces in ``PAGES_OF_ONE``."""
+    """Create tokens, keys and groups; return the values for the braces in ``OBJECT_PAGES``."""
     owner = Actor.of(scene.owner)
     group = groups.create_group(owner, scene.organization, name="data-science", quota_allowance=40)
     groups.update_group(owner, group, GroupChange(add_users=[str(scene.member.pk)]))
@@ -170,12 +170,12 @@ def test_a_page_is_accessible(name, look):
     look(PAGES[name], says=SAYS.get(name))
 
 
-@pytest.mark.parametrize("name", PAGES_OF_ONE)
-def test_a_page_of_one_is_accessible(name, look, shared):
-    look(PAGES_OF_ONE[name].format_map(shared[1]), says=SAYS.get(name))
+@pytest.mark.parametrize("name", OBJECT_PAGES)
+def test_a_page_of_one_object_is_accessible(name, look, shared):
+    look(OBJECT_PAGES[name].format_map(shared[1]), says=SAYS.get(name))
 
 
-def test_signing_in_is_accessible(look, tab):
+def test_the_login_page_is_accessible(look, tab):
     context = tab[0]
     cookies = context.cookies()
     context.clear_cookies()
@@ -187,7 +187,7 @@ def test_signing_in_is_accessible(look, tab):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_menu_of_phones_is_accessible(tab, scheme):
+def test_the_menu_on_phones_is_accessible(tab, scheme):
     _, page, problems = tab
     problems.clear()
     page.emulate_media(color_scheme=scheme)

@@ -24,7 +24,7 @@ def sign_in(page: Page, url: str, user, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_an_owner_signs_in_and_looks_at_a_template_and_its_job(page, live_api, owner):
+def test_an_owner_opens_a_template_and_its_job_in_the_admin(page, live_api, owner):
     sign_in(page, live_api.url, owner)
     expect(page.get_by_role("heading", name="Site administration")).to_be_visible()
     page.get_by_role("link", name="Templates", exact=True).last.click()
@@ -41,7 +41,7 @@ def test_wrong_password_is_reported(page, live_api, owner, problems):
     problems.clear()  # a browser reports the status itself
 
 
-def test_setting_up_is_accessible(page, live_api, looks_right):
+def test_the_setup_page_is_accessible(page, live_api, looks_right):
     page.goto("/setup")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     looks_right(page)

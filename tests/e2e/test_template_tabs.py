@@ -63,11 +63,11 @@ def test_parameters_are_checked_while_typing_and_used_in_a_dry_run(page, scene, 
     expect(page.locator("#job-side").get_by_text("docker_volume")).to_be_visible()
 
 
-def test_an_incomplete_form_comes_back_with_its_values(page, scene, sign_in, problems):
+def test_an_incomplete_form_keeps_its_values(page, scene, sign_in, problems):
     sign_in(scene.owner)
     page.goto(f"{TEMPLATE}/versions/{scene.active.name}/parameters")
     page.get_by_label("image").fill("NO IMAGE")
-    expect(page.get_by_text("That is no image reference.")).to_be_visible()
+    expect(page.get_by_text("Not an image reference.")).to_be_visible()
     page.get_by_label("registry_token").fill(HIDDEN)
     page.get_by_label("dotfiles").uncheck()
     page.get_by_role("button", name="Start a dry run").click()
