@@ -1,4 +1,4 @@
-"""A cache of answers that never change again. The least recently used ones are removed when it is full."""
+"""A cache of final responses. When it is full, the least recently used ones are removed."""
 
 import threading
 from collections.abc import Hashable
@@ -8,11 +8,11 @@ from cachetools import LRUCache
 from django.conf import settings
 
 Row = tuple[Any, ...]
-ENTRY_BYTES = 1024  # the size of an entry besides its JSON: key, row, places in the cache
+ENTRY_BYTES = 1024  # bytes of an entry besides its JSON: key, row, overhead of the cache
 
 
 class AnswerCache:
-    """Rows of final reads, whose first column is the JSON of the answer. Shared by all threads of a process."""
+    """Rows of final reads, whose first column is the JSON of the response. Shared by all threads of a process."""
 
     def __init__(self, limit: int) -> None:
         """``limit`` is the total size in bytes; 0 turns the cache off."""
@@ -28,7 +28,7 @@ class AnswerCache:
                 return None
 
     def put(self, key: Hashable, row: Row) -> None:
-        """Store a row, unless it is larger than an eighth of the limit: it would push out too many others."""
+        """Store a row, unless it is larger than an eighth of the limit and would evict too many others."""
         if _size(row) <= self.limit // 8:
             with self._lock:
                 self._rows[key] = row

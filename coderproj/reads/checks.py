@@ -1,5 +1,5 @@
-"""The system check that compiles every read, so that a serializer that cannot be compiled is reported before a request
-needs it. It needs no database."""
+"""The system check that compiles every read. It reports a serializer that cannot be compiled before a request needs it.
+It needs no database."""
 
 import types
 import typing
@@ -18,7 +18,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.roles import SiteRole
 from coderproj.reads.compiled import Read
 
-# The tag of the check, by which the web server runs it when it starts.
+# The tag of this check. The web server runs the checks with this tag when it starts.
 TAG = "compiled_reads"
 EXAMPLES: dict[Any, Any] = {
     uuid.UUID: uuid.UUID(int=1),
@@ -35,11 +35,11 @@ def reads_compile(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
     try:
         reads = contributions("compiled_reads")
     except ImportError:
-        return []  # the check of contributions reports it
+        return []  # reported by the check of contributions
     return [
         checks.Error(
             f"The compiled read {name_of(read)} cannot be compiled: {problem}",
-            hint="docs/compiled-reads.md says which serializer fields are supported, and what to do about others.",
+            hint="docs/compiled-reads.md lists the supported serializer fields, and the alternatives for others.",
             id="coderproj.E020",
         )
         for read in reads
@@ -48,7 +48,7 @@ def reads_compile(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
 
 
 def problems_of(read: Read) -> list[str]:
-    """What prevents the read from being compiled, for an actor without and one with a site role."""
+    """Return the reasons why the read cannot be compiled, for an actor without and for one with a site role."""
     actors = [
         Actor(id=uuid.UUID(int=1), username="check", site_roles=frozenset(roles)) for roles in ((), (SiteRole.OWNER,))
     ]
@@ -57,27 +57,27 @@ def problems_of(read: Read) -> list[str]:
         try:
             read.compile(actor, arguments, proven=True)
         except EmptyResultSet:
-            continue  # this actor sees nothing
-        except Exception as error:  # noqa: BLE001 - whatever it is, the read cannot be compiled
+            continue  # nothing is visible to this actor
+        except Exception as error:  # noqa: BLE001 - any error means that the read cannot be compiled
             found[f"{type(error).__name__}: {error}"] = None
     return list(found)
 
 
 def shapes_of(read: Read) -> Iterator[tuple[Any, ...]]:
-    """Arguments of every shape: one for each combination of the types that ``rows`` declares. Raises KeyError for a
-    type without an example."""
+    """Yield arguments of every shape: one tuple for each combination of the types that ``rows`` declares. Raises
+    KeyError for a type without an example."""
     hints = typing.get_type_hints(read.rows)
     hints.pop("return", None)
     _, *arguments = hints.values()
-    choices = [[EXAMPLES[one] for one in _members(hint)] for hint in arguments]
+    choices = [[EXAMPLES[type_] for type_ in _members(hint)] for hint in arguments]
     yield from product(*choices)
 
 
 def name_of(read: Read) -> str:
-    """The function that selects the rows."""
+    """Return the dotted name of the function that selects the rows."""
     return f"{read.rows.__module__}.{getattr(read.rows, '__qualname__', read.rows)}"
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, else the type."""
+    """Return the types of a union, or the type itself."""
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

@@ -1,15 +1,15 @@
-"""Reads that are one prepared statement, in which PostgreSQL builds the answer and enforces access.
+"""Reads that are one prepared statement, in which PostgreSQL builds the JSON of the response and enforces access.
 
 A ``Read`` is a queryset function with an expression of ``reads.serializers``. It is compiled for each *shape* of its
-arguments (which of them are None, and the actor's site roles, on which the WHERE depends), so that a request runs
-neither the ORM nor a serializer.
+arguments: which of them are None, and the actor's site roles, which determine the WHERE. A request then runs neither
+the ORM nor a serializer.
 
 For a cached actor (``authentication.CachedActor``) the same statement also proves that the actor is unchanged: it
-returns a row only if the key, the user, the memberships and the groups, read in the same snapshot, are exactly what is
-cached. So nothing about an actor is trusted for longer than a request, and authentication needs no query of its own.
+returns a row only if the key, the user, the memberships and the groups, read in the same snapshot, equal the cached
+ones. An actor is therefore never trusted beyond one request, and authentication needs no separate query.
 
-A ``FinalRead`` reads what never changes again: its answer is built once, and later statements only check the proof and
-the right to see it.
+A ``FinalRead`` reads rows that are final. Its response is built once; later statements only check the proof, and that
+the actor may see the rows.
 """
 
 import uuid
@@ -29,7 +29,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.authentication import ACTOR_SQL, CachedActor
 from coderproj.reads.answer_cache import ANSWER_CACHE
 
-# Where the value of a parameter comes from: a function of the actor, or the index of an argument.
+# The source of a parameter's value: a function of the actor, or the index of an argument.
 Source = Callable[[Actor], Any] | int
 Rows = Callable[..., QuerySet[Any, Any]]
 
@@ -40,7 +40,7 @@ PROVEN_SQL = (
 
 
 class Marks:
-    """Placeholders for arguments while a statement is compiled. Each is unique, so that it can be found among the
+    """Placeholders for arguments during the compilation of a statement. Each is unique, so it can be found among the
     statement's parameters."""
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class Marks:
         return frozenset({self.of_id(source)})
 
     def of_argument(self, index: int, value: Any) -> Any:
-        """A placeholder of the argument's type. Django writes the numbers of LIMIT and OFFSET into the text. Raises
-        TypeError."""
+        """Return a placeholder of the argument's type. Numbers are stored as text as well, because Django writes those
+        of LIMIT and OFFSET into the SQL. Raises TypeError."""
         match value:
             case None:
                 return None
@@ -103,7 +103,7 @@ class MarkedActor(Actor):
 
 
 class Statement:
-    """SQL and, for each parameter, where its value comes from: None for a constant."""
+    """SQL, and the source of each parameter's value: None for a constant."""
 
     def __init__(self, sql: str, parameters: Sequence[Any], sources: Sequence[Source | None]) -> None:
         pairs = list(zip(parameters, sources, strict=True))
@@ -118,7 +118,7 @@ class Statement:
         return self._prepared.first_row(self.parameters(actor, arguments))
 
     def parameters(self, actor: Actor, arguments: tuple[Any, ...]) -> list[bytes | None]:
-        """All parameters as texts. Those that follow from a cached actor are cached with it: computing them took
+        """Return all parameters as texts. Those that follow from a cached actor are cached with it: computing them took
         longer than sending the statement."""
         cached = actor.proof.parameters if isinstance(actor, CachedActor) else {}
         values = cached.get(self)
@@ -131,7 +131,7 @@ class Statement:
         return values
 
     def _from_actor(self, actor: Actor, shared: Mapping[bytes | None, bytes | None]) -> list[bytes | None]:
-        """Parameters without those of arguments. Texts that most statements share are stored once."""
+        """Return the parameters that do not come from arguments. Texts that most statements share are stored once."""
         values = self._constant.copy()
         for place, source in self._of_actor:
             text = as_text(source(actor))
@@ -141,18 +141,18 @@ class Statement:
 
 @dataclass(slots=True)
 class Read:
-    """One compiled read. ``rows(actor, *arguments)`` returns a queryset ``values_list`` of expressions: the first is
-    the JSON of the answer, the others are facts for the view's decisions.
+    """A compiled read. ``rows(actor, *arguments)`` returns a queryset ``values_list`` of expressions: the first is the
+    JSON of the response, the others are facts for the view's decisions.
 
-    Every read is listed in the ``READS`` of its app, which ``contributions`` names as ``compiled_reads``: a system
-    check compiles them all (``reads.checks``). For that, the arguments of ``rows`` are annotated with their types.
+    Every read is listed in the ``READS`` of its app, contributed as ``compiled_reads``. A system check compiles them
+    all (``reads.checks``); it needs type annotations on the arguments of ``rows``.
     """
 
     rows: Rows
     statements: dict[tuple[Any, ...], Statement] = field(default_factory=dict)
 
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
-        """The first row: JSON as bytes, then the other columns. Raises NotFound when there is none, or when a cached
+        """Return the first row: JSON as bytes, then the other columns. Raises NotFound if there is none, or if a cached
         actor has changed."""
         proven = isinstance(actor, CachedActor)
         shape = (proven, actor.scope, actor.site_roles, *map(type, arguments))
@@ -160,7 +160,7 @@ class Read:
         if statement is None:
             try:
                 statement = self.statements[shape] = self.compile(actor, arguments, proven=proven)
-            except EmptyResultSet:  # an actor of this kind sees nothing
+            except EmptyResultSet:  # nothing is visible to this kind of actor
                 raise NotFound from None
         row = statement.row(actor, arguments)
         if row is None:
@@ -170,16 +170,16 @@ class Read:
         return row
 
     def answer(self, actor: Actor, *arguments: Any) -> HttpResponse:
-        """The JSON of the first row as an answer. Raises NotFound."""
+        """Return the JSON of the first row as a response. Raises NotFound."""
         return json_answer(self.row(actor, *arguments)[0])
 
     def compile(self, actor: Actor, arguments: tuple[Any, ...], *, proven: bool) -> Statement:
-        """The statement for actors and arguments of this shape; needs no database. Raises EmptyResultSet for actors
-        that see nothing; TypeError and Django's FieldError for what cannot be compiled."""
+        """Return the statement for actors and arguments of this shape; needs no database. Raises EmptyResultSet if
+        nothing is visible to the actor; TypeError or Django's FieldError if the read cannot be compiled."""
         marks = Marks()
         marked = [marks.of_argument(index, value) for index, value in enumerate(arguments)]
         query = self.rows(MarkedActor(actor, marks), *marked).query
-        query.clear_ordering()  # one row needs no sorting, which would copy the answer
+        query.clear_ordering()  # one row needs no sorting, which would copy the JSON
         sql, parameters = query.sql_with_params()
         sources = [_source(marks, parameter) for parameter in parameters]
         values = list(parameters)
@@ -200,10 +200,10 @@ class Read:
 
 @dataclass(slots=True)
 class FinalRead(Read):
-    """A read of what never changes again, and is the same for every actor who may see it, once its last column is true.
+    """A read whose row is final once its last column is true, and the same for every actor who may see it.
 
-    From then on the row is cached, and ``visible``, a read with the first argument alone, checks that the actor may see
-    it. Parts, for which further arguments are not None, are read each time.
+    A final row is cached; ``visible``, a read with the first argument only, then checks that the actor may see it.
+    Reads of a part, where further arguments are not None, are not cached.
     """
 
     visible: Read = field(kw_only=True)
@@ -211,8 +211,8 @@ class FinalRead(Read):
     def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
         subject, *bounds = arguments
         if not ANSWER_CACHE.limit or any(bound is not None for bound in bounds):
-            return Read.row(self, actor, *arguments)  # ``slots`` makes another class, which ``super()`` does not know
-        key = (self.rows, subject.int)  # the hash of a UUID is computed in Python
+            return Read.row(self, actor, *arguments)  # ``slots`` makes a new class, unknown to ``super()``
+        key = (self.rows, subject.int)  # hashing a UUID runs Python code
         cached = ANSWER_CACHE.get(key)
         if cached is not None:
             self.visible.row(actor, subject)
@@ -233,7 +233,7 @@ def _cached_facts(actor: Actor) -> str:
 
 
 def _source(marks: Marks, parameter: Any) -> Source | None:
-    """Where the value of a parameter comes from; None for a constant."""
+    """Return the source of a parameter's value; None for a constant."""
     key = parameter[0] if isinstance(parameter, list) and len(parameter) == 1 else parameter
     try:
         return marks.sources.get(key)
@@ -242,5 +242,5 @@ def _source(marks: Marks, parameter: Any) -> Source | None:
 
 
 def json_answer(body: bytes) -> HttpResponse:
-    """A body that the database built, as an answer of the API."""
+    """Return a body that the database built as a response of the API."""
     return HttpResponse(body + b"\n", content_type=JSON_CONTENT_TYPE)

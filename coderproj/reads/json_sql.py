@@ -1,10 +1,10 @@
 """Serializers compiled to SQL expressions that build the JSON of an answer.
 
-The serializers stay the one description of an answer's shape: they make the schema and the answers to writes, and
-every compiled read is tested against them. What a serializer computes in Python (a ``SerializerMethodField``) has a
-twin ``sql_<name>(prefix)`` beside its ``get_<name>``, which returns a Django expression.
+The serializers remain the only description of a response's shape: the schema and the responses to writes use them, and
+every compiled read is tested against them. A value that a serializer computes in Python (a ``SerializerMethodField``)
+has a twin ``sql_<name>(prefix)`` beside its ``get_<name>``, which returns a Django expression.
 
-An example. Of this serializer ::
+For example, with this serializer ::
 
     class PetSerializer(AnswerSerializer):
         owner_name = serializers.CharField(source="owner.username")   # another row's column
@@ -21,9 +21,9 @@ An example. Of this serializer ::
         def sql_age(self, prefix: str) -> Any:
             return Value(THIS_YEAR) - F(f"{prefix}year")
 
-``Pet.objects.values_list(json_object(PetSerializer()))`` is one column of text, in PostgreSQL's words ::
+``Pet.objects.values_list(json_object(PetSerializer()))`` is one column of text, in SQL ::
 
-    SELECT concat('{"id":"', pet.id,                                   -- UUIDField: quoted as it is
+    SELECT concat('{"id":"', pet.id,                                   -- UUIDField: quoted unchanged
                   '","born_at":"', replace((pet.born_at AT TIME ZONE 'UTC')::text, ' ', 'T'),
                   'Z","name":', to_json(pet.name::text),               -- text: escaped; by CASE if it may be blank
                   ',"owner_name":', to_json(owner.username::text),     -- F("owner__username") made the join
@@ -35,9 +35,9 @@ An example. Of this serializer ::
                   '}')
       FROM pet JOIN owner ON …
 
-With ``Meta.omit_absent`` a member that may be NULL is ``',"age":' || …`` instead: NULL as a whole, and ``concat``
-leaves it out; so does a text of ``Meta.omit_empty`` that is empty. ``prefix`` is what leads from the query's rows to
-the serializer's: ``""`` here, and ``pet__`` where a ``VisitSerializer`` has ``pet = PetSerializer()``.
+With ``Meta.omit_absent``, a member that can be NULL is ``',"age":' || …`` instead: NULL as a whole, which ``concat``
+omits. Empty texts of ``Meta.omit_empty`` are omitted in the same way. ``prefix`` is the lookup from the query's rows to
+the serializer's: ``""`` here, and ``pet__`` if a ``VisitSerializer`` has ``pet = PetSerializer()``.
 
 Only serializers and fields on the allow-list of ``reads.fields`` are compiled; others raise TypeError.
 """
@@ -77,9 +77,9 @@ class Json(Func):
 class JsonObject(Json):
     """One JSON object of named expressions, joined by ``concat``.
 
-    The type of a value decides how it is written: texts are escaped, ids quoted, numbers unchanged. ``concat`` skips
-    NULL: with ``omit_absent`` a member without a value is left out (the first one always has a value), else it is
-    ``null``. An empty text of ``omit_empty`` is left out, too. Building text is several times cheaper than
+    The type of a value determines how it is written: texts are escaped, ids quoted, numbers unchanged. ``concat`` skips
+    NULL: with ``omit_absent`` a member without a value is omitted (the first one always has a value), else it is
+    ``null``. An empty text of ``omit_empty`` is omitted as well. Building text is several times cheaper than
     ``row_to_json`` with ``json_strip_nulls``.
 
     ``owner`` is the serializer's name for errors; ``columns`` has, by key, the kinds of columns that a member may read.
@@ -181,7 +181,8 @@ class _Concatenation:
 
 
 def _written(expression: Any, sql: str) -> tuple[str, str, str]:
-    """The text before a value, the value as an argument of ``concat``, the text after it. Raises TypeError."""
+    """Return the text before a value, the value as an argument of ``concat``, and the text after it. Raises
+    TypeError."""
     match expression:
         case Json() | JsonList() | Constant():
             return "", sql, ""
@@ -205,7 +206,7 @@ PLAIN_WORD = re.compile(r"[\w-]*", re.ASCII)
 
 
 def _known(field: "CharField[Any, Any] | TextField[Any, Any]") -> list[str]:
-    """The likely values of a text column: its choices, and the empty text where it may be blank."""
+    """Return the likely values of a text column: its choices, and the empty text if it may be blank."""
     choices = [str(word) for word, _ in field.flatchoices]
     words = [*([""] if field.blank else []), *(choices if len(choices) <= MOST_KNOWN else [])]
     # With a collation, two spellings could be equal.
@@ -213,19 +214,20 @@ def _known(field: "CharField[Any, Any] | TextField[Any, Any]") -> list[str]:
 
 
 def text_sql(text: str, known: Iterable[str] = ()) -> str:
-    """SQL for a text as JSON. ``known`` are likely texts without escapes: finding one costs a third of an escape."""
+    """Return SQL for a text as JSON. ``known`` are likely texts without escapes: finding one costs a third of an
+    escape."""
     words = "".join(f""" WHEN '{word}' THEN '"{word}"'::json""" for word in known)
     return f"CASE {text}{words} ELSE to_json({text}) END" if words else f"to_json({text})"
 
 
 def _joined(before: str, sql: str, after: str) -> str:
-    """The pieces as one text, which is NULL if the value is."""
+    """Return the pieces as one text, which is NULL if the value is."""
     pieces = (f"'{before}'" if before else "", f"({sql})::text", f"'{after}'" if after else "")
     return " || ".join(piece for piece in pieces if piece)
 
 
 def _may_be_null(expression: Any, compiler: Any) -> bool:
-    """False only for a column that is not NULL, of a row that an inner join requires."""
+    """Return False only for a column that is not NULL, of a row that an inner join requires."""
     if isinstance(expression, Timestamp | StoredJson):
         (expression,) = expression.source_expressions
     elif isinstance(expression, Json | JsonList | Value):
@@ -244,19 +246,19 @@ class JsonList(Subquery):
 
 
 class ShortJsonList(JsonList):
-    """The same for a few rows within each of many: 3 % cheaper for a version's resources, 4 % dearer for a list of
-    1,000."""
+    """The same, for a few rows within each of many: 3 % cheaper for a version's resources, 4 % more expensive for a
+    list of 1,000."""
 
     template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
 
 
 class StoredJson(Json):
-    """A JSON column without PostgreSQL's blanks. Nulls within it are left out: no stored value has any."""
+    """A JSON column without PostgreSQL's whitespace. Nulls within it are omitted; no stored value has any."""
 
     template = "json_strip_nulls((%(expressions)s)::json)::text"
     # By a column's default: its most frequent value, which needs no parsing.
     EMPTY: ClassVar[dict[Any, str]] = {list: "[]", dict: "{}"}
-    EMPTY_TEXT = ""  # written instead of it; blank: itself
+    EMPTY_TEXT = ""  # the replacement of that value, if not blank
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         sql, parameters = super().as_sql(compiler, connection, **extra)
@@ -275,7 +277,8 @@ class FilledJson(StoredJson):
 
 
 class StoredObjects(Json):
-    """A JSON column with a list of objects, whose members are written in this order: ``jsonb`` has its own order."""
+    """A JSON column with a list of objects. Members are written in the order of ``names``, because ``jsonb`` has its
+    own order."""
 
     template = (
         "(SELECT concat('[', string_agg(concat({members}), ',' ORDER BY place_), ']')"
@@ -307,13 +310,13 @@ MOMENT_END = "Z"
 
 
 def moment_sql(moment: str) -> str:
-    """SQL for a time as the API writes it (``moments.moment_text``), without quotes and MOMENT_END. Less than half
-    of the price of ``to_char``. Like psycopg it counts on an ISO ``DateStyle``."""
+    """Return SQL for a time as the API writes it (``times.moment_text``), without quotes and MOMENT_END. It costs less
+    than half of ``to_char``. Like psycopg, it requires an ISO ``DateStyle``."""
     return f"replace(({moment} AT TIME ZONE 'UTC')::text, ' ', 'T')"
 
 
 class Timestamp(Func):
-    """A time: ``moment_sql``. As a member it gets MOMENT_END; within another expression it would have none."""
+    """A time: ``moment_sql``. Only as a member does it get MOMENT_END, not within another expression."""
 
     template = moment_sql("%(expressions)s")
     output_field = TextField()

@@ -17,17 +17,17 @@ from coderproj.reads.fields import (
 )
 from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList, StoredJson
 
-# Nulls within the stored value are left out.
+# Nulls within the stored value are omitted.
 FIELDS[serializers.JSONField] = Rule((JSONField,), StoredJson, options=(("binary", False), ("encoder", None)))
 
 
 def json_object(
     serializer: serializers.BaseSerializer[Any], prefix: str = "", model: type[Model] | None = None
 ) -> JsonObject:
-    """The expression that builds what ``serializer`` answers, of the row that ``prefix`` (``job__``) leads to.
+    """Return the expression that builds the JSON of ``serializer`` for the row at ``prefix`` (``job__``).
 
-    ``model`` is the row's, for serializers that do not name it. Raises TypeError for serializers and fields that are
-    not on the allow-list of ``reads.fields``.
+    ``model`` is the row's model, for serializers that do not name it. Raises TypeError for serializers and fields that
+    are not on the allow-list of ``reads.fields``.
     """
     leaves_out = require_supported(serializer)
     meta = getattr(serializer, "Meta", None)
@@ -64,7 +64,7 @@ def json_object(
 def _nested(
     serializer: Any, name: str, member: serializers.BaseSerializer[Any], prefix: str, model: type[Model] | None
 ) -> Any:
-    """The object or list that a nested serializer writes. Raises TypeError."""
+    """Return the object or list of a nested serializer. Raises TypeError."""
     source = member.source or name
     if isinstance(member, serializers.ListSerializer):
         return _related_list(serializer, name, member, source, prefix, model)
@@ -90,7 +90,7 @@ def _related_list(
     except FieldDoesNotExist:
         relation = None
     if relation is None or not relation.one_to_many:
-        raise unsupported(serializer, name, f"its source {source} is no relation of rows that point to this one")
+        raise unsupported(serializer, name, f"its source {source} is not a relation of rows that point to this one")
     rows = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef(f"{prefix}pk")})
     child: Any = member.child
     order = getattr(child.Meta, "list_order", ("pk",))
@@ -98,5 +98,5 @@ def _related_list(
 
 
 def json_list(rows: QuerySet[Any], serializer: Any) -> JsonList:
-    """The rows, in their order, each as the serializer writes it."""
+    """Return the rows as a JSON array, in their order, each as the serializer writes it."""
     return JsonList(rows.values_list(json_object(serializer), flat=True))

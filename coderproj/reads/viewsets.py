@@ -1,4 +1,4 @@
-"""Viewsets whose reads are answered by compiled statements."""
+"""A mixin for viewsets with compiled reads."""
 
 import logging
 from collections.abc import Mapping
@@ -20,32 +20,32 @@ from coderproj.web.bridge import WEBSOCKET
 
 logger = logging.getLogger(__name__)
 
-# Outcomes for which the regular path has an answer: not found, not allowed, rate-limited, a bad query and so on.
+# Outcomes that the regular path reports: not found, not allowed, rate-limited, a bad query and so on.
 EXPECTED = (DomainError, APIException, Http404, PermissionDenied)
 
 
 class CompiledReads(GenericViewSet[Any]):
-    """Mixed into a viewset some of whose GET actions answer from a ``compiled.Read``; put it before ``ApiViewSet``.
+    """A mixin for viewsets with GET actions that use a ``compiled.Read``; put it before ``ApiViewSet``.
 
-    ``compiled_reads`` names these actions, each with its read. For a cached caller they take the fast path: the
-    viewset's own throttles and permissions, then the action, whose statement also proves the caller. Every outcome but
-    a proven answer goes to the regular path, Django REST framework's full cycle, which authenticates the caller and
-    reports errors. So these actions must be safe to call twice.
+    ``compiled_reads`` maps these actions to their reads. For a cached caller they take the fast path: the viewset's own
+    throttles and permissions, then the action, whose statement also proves the caller. Every outcome but a proven
+    response goes to the regular path, Django REST framework's full cycle, which authenticates the caller and reports
+    errors. These actions must therefore be safe to call twice.
     """
 
     compiled_reads: ClassVar[Mapping[str, Read]] = {}
 
     def compiled_answer(self, *arguments: Any) -> HttpResponse:
-        """The answer of the action's read. Raises NotFound."""
+        """Return the JSON of the action's read as a response. Raises NotFound."""
         return json_answer(self.compiled_row(*arguments)[0])
 
     def compiled_row(self, *arguments: Any) -> tuple[Any, ...]:
-        """The row of the action's read: JSON as bytes, then its other columns. Raises NotFound."""
+        """Return the row of the action's read: JSON as bytes, then its other columns. Raises NotFound."""
         actor: Any = self.request.user
         return self.compiled_reads[self.action].row(actor, *arguments)
 
     def is_filtered(self) -> bool:
-        """Whether the request asks for some rows of a list by ``filterset_class``; no read is compiled for these."""
+        """Return True if ``filterset_class`` filters the list; no read is compiled for filtered lists."""
         filter_set = getattr(self, "filterset_class", None) if self.action == "list" else None
         return filter_set is not None and filtering.is_filtered(filter_set, self.request.GET)
 
@@ -54,7 +54,7 @@ class CompiledReads(GenericViewSet[Any]):
         return super().dispatch(request, *args, **kwargs) if response is None else response
 
     def _fast_path(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        """The answer of a compiled read to a cached caller; None where the regular path has to answer."""
+        """Return the response of a compiled read to a cached caller; None if the regular path must respond."""
         self.action = action = self.action_map.get("get", "")
         if action not in self.compiled_reads or request.META.get(WEBSOCKET) or self.is_filtered():
             return None
