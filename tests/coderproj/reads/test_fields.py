@@ -89,8 +89,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "method without a twin": (serializers.SerializerMethodField(), "it needs sql_member(prefix)"),
     "source over several rows": (serializers.CharField(source="groups.name"), "goes through groups"),
     "object of several rows": (GroupSerializer(source="groups"), "goes through groups"),
-    "list of one row": (GroupSerializer(many=True, source="name"), "no relation of rows that point to this one"),
-    "list over a dot": (GroupSerializer(many=True, source="groups.name"), "no relation of rows"),
+    "list of one row": (GroupSerializer(many=True, source="name"), "not a relation of rows that point to this one"),
+    "list over a dot": (GroupSerializer(many=True, source="groups.name"), "not a relation of rows"),
     "own list": (ListedSerializer(many=True, source="groups"), "it is a OwnList"),
 }
 
