@@ -4,16 +4,16 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-# Without bytecode files every process compiles all that it imports, which takes longer than the rest of its start.
+# Without bytecode files every process compiles all its imports, which takes longer than the rest of its startup.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The environment's own interpreter starts quickest; if it is broken or missing, the system's Python creates it again.
+# The environment's own interpreter starts fastest. If it is broken or missing, the system's Python recreates it.
 PYTHON ?= $(shell .venv/bin/python -I -S -c '' 2>/dev/null && echo .venv/bin/python || echo python3)
 BOOTSTRAP := $(PYTHON) -I -S deploy/bootstrap.py
 VENV := .venv/bin/python
 ARGS ?=
 SECTION ?=
-# One more than the two cores that the suite is made for: tests wait for a third of their time.
+# One more than the two cores that the suite is tuned for: tests spend a third of their time waiting.
 WORKERS ?= 3
 
 # The server in DATABASE_URL if it is set, else a fast temporary one.
@@ -24,7 +24,7 @@ WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
 MIGRATIONS = $(wildcard */migrations */*/migrations)
-# Versions and hashes without addresses: an installation uses the package index that pip is set up for.
+# Versions and hashes without addresses: an installation uses the package index that pip is configured for.
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -50,7 +50,7 @@ test: ## run the tests; ARGS="tests/provisioning -x" for some of them
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-coverage: ## run the tests and list uncovered lines; fail below the bound in pyproject.toml
+coverage: ## run the tests and list uncovered lines; fail below the threshold in pyproject.toml
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m pytest -n 2 --cov $(ARGS)
 

@@ -4,7 +4,7 @@ Creates `.venv`, installs the uv that requirements.lock pins, and lets uv make `
 checked by its hash. The optional parts in deploy/locks/ are added where the machine lacks them. When nothing has
 changed since the last run, it returns within milliseconds and needs no network. It installs nothing outside `.venv`.
 
-Uses the standard library alone; an older Python gets as far as the message that it is too old.
+Uses only the standard library. An older Python can run it up to the error message that says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def require_python() -> None:
         return
     for minor in range(20, OLDEST_PYTHON[1] - 1, -1):
         found = shutil.which(f"python3.{minor}")
-        # A version manager puts a stand-in on PATH even for versions that are switched off.
+        # Version managers put shims on PATH even for disabled versions.
         if found and run([found, "-c", ""], capture_output=True).returncode == 0:
             os.execv(found, [found, *sys.argv])  # noqa: S606 - no shell is involved
     sys.exit(
@@ -121,7 +121,7 @@ def digest(part: str) -> str:
 
 
 def read_stamp() -> dict[str, str]:
-    """Return what the last run left, by part: its lock's digest, `failed:` and that digest, or the path of the
+    """Return the record of the last run, by part: its lock's digest, `failed:` and that digest, or the path of the
     machine's own programs."""
     try:
         stamp = json.loads(STAMP.read_text())

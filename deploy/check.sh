@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that is checked without running the product; called by `make check`. The first failure ends it.
+# The checks of `make check`, which do not run the tests. Stops at the first failure.
 set -eu
 python=.venv/bin/python
 
@@ -19,7 +19,7 @@ schema_is_current() {
     }
 }
 
-# What a deployment would set, so that Django's deployment checks judge our settings and not an example's gaps.
+# The settings of a real deployment: Django's deployment checks then find problems of the product, not missing settings.
 deployment_settings() {
     CODERPROJ_DEBUG=false \
     CODERPROJ_ACCESS_URL=https://coderproj.example.com \

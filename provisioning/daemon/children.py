@@ -29,7 +29,7 @@ class Child:
         self._reading = threading.Lock()
 
     def wait(self, seconds: float) -> int | None:
-        """Return the exit status, negative for a signal; None when the process still runs after so many seconds."""
+        """Return the exit status, negative for a signal; None when the process still runs after ``seconds``."""
         until = time.monotonic() + seconds
         while self._status is None:
             left = max(0.0, until - time.monotonic())

@@ -101,7 +101,7 @@ def remote_client(options: Mapping[str, Any], chosen: configuration.Configuratio
     if not key or not url:
         raise WrongUsage("a daemon without database access needs --url and --key-file")
     if not key.isascii() or not key.isprintable():
-        raise WrongUsage("the key is invalid: it contains other characters than letters, digits and hyphens")
+        raise WrongUsage("the key is invalid: it can contain only letters, digits and hyphens")
     try:
         return RemoteClient(
             url,

@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioning.protocol.leases import DEFAULT_TAGS, PROVISIONERS
 
-# The variables of the daemon's environment that a runner inherits: what programs need to be found and to connect to the
+# The variables of the daemon's environment that a runner inherits, needed to find programs and to connect to the
 # internet. The database's address and other secrets are never among them.
 JOB_ENVIRONMENT = (
     "PATH",
@@ -30,8 +30,8 @@ JOB_ENVIRONMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything a daemon goes by; times are in seconds. ``engine`` are the Terraform engine's settings by
-    name, ``job_kinds`` the dotted paths of ``protocol.kinds.load``.
+    """The configuration of a daemon; times are in seconds. ``engine`` are the Terraform engine's settings by name,
+    ``job_kinds`` the dotted paths of ``protocol.kinds.load``.
     """
 
     name: str
@@ -56,8 +56,7 @@ def from_settings(
     concurrency: int | None = None,
     drain_seconds: float | None = None,
 ) -> Configuration:
-    """The configuration that the settings (Django's, or ``provisioning.daemon.settings``) and these options ask
-    for.
+    """Return the configuration from the settings (Django's, or ``provisioning.daemon.settings``) and these options.
 
     Tags are added to the default tags: a daemon with its own tags runs only jobs that have such tags.
     """

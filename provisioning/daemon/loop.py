@@ -32,7 +32,7 @@ DETECT_SECONDS = 60
 
 
 class Daemon:
-    """A daemon. ``run`` returns after ``stop``; with ``once`` when no job is waiting any more."""
+    """A daemon. ``run`` returns after ``stop``; with ``once`` when no more jobs are waiting."""
 
     def __init__(self, configuration: Configuration, client: JobClient, *, once: bool = False) -> None:
         self._configuration = configuration

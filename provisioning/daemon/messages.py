@@ -17,7 +17,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
 
 # ------------------------------------------------------------------ from the daemon to the runner
 class Prepare(Message, frozen=True, tag=True):
-    """Said once at the start, before there is a job: import and set up the engines of these names.
+    """Sent once at the start, before the job: import and set up the engines with these names.
     ``settings`` are those of ``engine.terraform.EngineSettings``, by name; ``job_kinds`` are the dotted paths of
     ``protocol.kinds.load``.
     """
@@ -32,8 +32,8 @@ class WarmUp(Message, frozen=True, tag=True):
 
 
 class Start(Message, frozen=True, tag=True):
-    """The job. ``archive`` is the path of a plain tar, ``directory`` where it is to be unpacked, ``payload`` the JSON
-    of the type that the job's kind names."""
+    """The job. ``archive`` is the path of a plain tar, ``directory`` the folder to unpack it into, ``payload`` the
+    JSON of the type that the job's kind declares."""
 
     job_type: str
     provisioner: str
@@ -77,7 +77,7 @@ class Measured(Message, frozen=True, tag=True):
 
 
 class Finished(Message, frozen=True, tag=True):
-    """The end of a job that succeeded. ``result`` is the JSON of the type that the job's kind names."""
+    """The end of a job that succeeded. ``result`` is the JSON of the type that the job's kind declares."""
 
     result: msgspec.Raw
 
@@ -137,7 +137,7 @@ def _encode_path(value: object) -> str:
 def _decode_path(wanted: type, value: object) -> object:
     if wanted is Path:
         return Path(str(value))
-    raise NotImplementedError(wanted.__name__)  # likewise
+    raise NotImplementedError(wanted.__name__)  # as above
 
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, dec_hook=_decode_path)

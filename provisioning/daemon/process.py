@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024
 _EXIT_SECONDS = 5.0
-# After a job has taken a runner, no spare is started for this time (or until the job ends), so that the job has the
-# processor.
+# After a job has taken a runner, no spare is started for this time (or until the job ends), so that the job gets the
+# CPU.
 _PAUSE_SECONDS = 0.5
 # Only the next runner is warmed up, and only when no job has started or ended for this time: under load, warming up
 # costs more than it gains.
 _IDLE_SECONDS = 0.25
-_STARTING_SECONDS = 1.0  # likewise, while the daemon starts
+_STARTING_SECONDS = 1.0  # the same, while the daemon starts
 
 
 class RunnerProcess:
@@ -96,7 +96,7 @@ class RunnerProcess:
                 view = view[self._stdin.write(view) :]
 
     def events(self, timeout: float) -> list[messages.Event] | None:
-        """Return the messages received within so many seconds; None when the process has closed its output.
+        """Return the messages received within ``timeout`` seconds; None when the process has closed its output.
 
         Raises Unreadable.
         """

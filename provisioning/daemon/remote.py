@@ -45,9 +45,10 @@ LIMITS = httpx.Limits(keepalive_expiry=30.0)
 # Statuses of a server or proxy that is temporarily unavailable.
 UNAVAILABLE = (429, 502, 503, 504)
 ARCHIVE_ATTEMPTS = 3
-# Repetitions of a call about a job after an internal error of the server.
+# How often a call about a job is repeated after an internal error of the server.
 RETRIES = 2
-# A server without streams answers a wait at once; the client then repeats it at most once in so many seconds.
+# A server without streams answers a wait at once; the client then repeats it after this many seconds at the
+# earliest.
 SHORTEST_WAIT = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
@@ -59,7 +60,7 @@ class BadAddress(ValueError):
 
 
 class _NotRegistered(Exception):
-    """The server does not know the daemon, or no longer."""
+    """The daemon is unknown to the server and must register again."""
 
 
 class _Failed(Exception):

@@ -1,4 +1,4 @@
-"""Read a job's log as JSON. PostgreSQL builds each line's object; this module alone defines its shape."""
+"""Read a job's log as JSON. PostgreSQL builds each line's object; only this module defines its shape."""
 
 import time
 import uuid

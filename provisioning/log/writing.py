@@ -57,7 +57,7 @@ def append(job_id: uuid.UUID, token: uuid.UUID, lines: Sequence[LogLine], *, aft
 
     The first statement locks the job's row, so batches commit in the order of their numbers and no follower can
     miss one. ``after`` is the number of the line before the batch: sending the same batch again, as after a lost
-    answer, adds nothing. Raises LeaseLostWhileLogging when the lease is no longer valid, and LinesMissing when the
+    response, adds nothing. Raises LeaseLostWhileLogging when the lease is no longer valid, and LinesMissing when the
     log ends before ``after``.
     """
     if after is None:

@@ -24,7 +24,7 @@ class ProvisionerDaemonQuerySet(models.QuerySet["ProvisionerDaemon"]):
 
 
 class ProvisionerDaemon(models.Model):
-    """A daemon, identified by its name; it keeps its id across restarts. One with database access has no ``key``."""
+    """A daemon, identified by its name; it keeps its id across restarts. Without database access it has a ``key``."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True)

@@ -9,7 +9,7 @@ from django.db import models
 class File(models.Model):
     """A template's source as an uncompressed tar. The same bytes uploaded again by the same author are stored once.
 
-    ``hash`` is the SHA-256 in hex. In the upload endpoint's answer, the field ``hash`` is the *id*, as the contract
+    ``hash`` is the SHA-256 in hex. In the upload endpoint's response, the field ``hash`` is the *id*, as the contract
     requires.
     """
 

@@ -87,7 +87,7 @@ class ProvisionerJob(models.Model):
 
     A claim sets a new ``lease`` with its expiry. Every write of a daemon names the lease and must match one row,
     so a daemon that was frozen and wakes up changes nothing. ``ended_lease`` is the last lease that a daemon gave up
-    itself, and ``ended_as`` how it did so: a daemon that did not receive the answer can repeat the request.
+    itself, and ``ended_as`` how it did so: a daemon that did not receive the response can repeat the request.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -60,7 +60,7 @@ class ParameterSchema(models.Model):
 class ParameterValue(models.Model):
     """A value of a variable, set for an import job, a template or a workspace.
 
-    ``scope_id`` is no foreign key, because ``scope`` determines the table.
+    ``scope_id`` is not a foreign key, because ``scope`` determines the table.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -7,10 +7,10 @@ from provisioning.models import ProvisionerDaemon, ProvisionerJob
 
 
 def job_url(job: ProvisionerJob | uuid.UUID) -> str:
-    """The page of a job."""
+    """Return the address of a job's page."""
     return page_url("job", str(job.pk if isinstance(job, ProvisionerJob) else job))
 
 
 def daemon_url(daemon: ProvisionerDaemon | uuid.UUID) -> str:
-    """The page of a daemon."""
+    """Return the address of a daemon's page."""
     return page_url("daemon", str(daemon.pk if isinstance(daemon, ProvisionerDaemon) else daemon))

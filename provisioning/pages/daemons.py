@@ -99,13 +99,13 @@ class DaemonsPage(SignedInPage):
             "q": query,
             "show": show,
             "tabs": SHOWN.items(),
-            "keeps_keys": may_manage_keys(self.actor),
+            "may_manage_keys": may_manage_keys(self.actor),
         }
         return self.show("provisioning/daemons.html", context, part="provisioning/_daemon_list.html")
 
 
 def with_state(show: str) -> "QuerySet[ProvisionerDaemon]":
-    """Return the daemons in a state of the page's filter; "" for all that have not deregistered."""
+    """Return the daemons in this state of the page's filter; "" means all that have not deregistered."""
     match show:
         case "online":
             return ProvisionerDaemon.objects.online()
@@ -119,7 +119,7 @@ def with_state(show: str) -> "QuerySet[ProvisionerDaemon]":
 
 
 def state_of(daemon: ProvisionerDaemon, busy: int) -> str:
-    """The state for the tag ``status``. A stale daemon may still run."""
+    """Return the state for the tag ``status``. A stale daemon can still be running."""
     if daemon.stopped_at:
         return "stopped"
     if daemon.last_seen_at <= datetime.now(UTC) - timedelta(seconds=ONLINE_SECONDS):
@@ -180,7 +180,7 @@ class DaemonPage(SignedInPage):
             "history": jobs_card(daily, days, any_job=month.count > 0),
             "finished": FINISHED_BY_DAEMON.table(jobs_of(self.actor, found.rows)),
             "slice": found,
-            "keeps_keys": may_manage_keys(self.actor),
+            "may_manage_keys": may_manage_keys(self.actor),
             "trail": [DAEMONS, (self.daemon.name, "")],
         }
         return self.show("provisioning/daemon.html", context)

@@ -20,7 +20,7 @@ from provisioning.queue.subjects import Subject
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job in a list, with what is read for all rows at once."""
+    """A job in a list, with data that is read for all rows at once."""
 
     job: ProvisionerJob
     subject: Subject

@@ -142,7 +142,7 @@ REVOKED_KEYS = Listing[ProvisionerKey](
 
 
 class KeySection(SignedInPage):
-    """For users who may manage keys somewhere. For others the page does not exist."""
+    """Pages for users who may manage the keys of at least one organization; other users get 404."""
 
     section = "daemons"
 

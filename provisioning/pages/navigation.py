@@ -1,4 +1,4 @@
-"""The entries of work in the console's navigation."""
+"""The navigation entries for jobs and daemons."""
 
 from coderproj.console.navigation import Entry, Section
 from coderproj.identity.actor import Actor

@@ -99,7 +99,7 @@ def facts_answer(page: Page, job: ProvisionerJob) -> HttpResponse | None:
 
 
 def _title_and_detail(error: str) -> tuple[str, str]:
-    """Split an error into its first line and the rest. A long first line is no title."""
+    """Split an error into its first line and the rest. A long first line is not a title."""
     title, _, detail = error.partition("\n")
     if len(title) > LONGEST_TITLE:
         return "The job failed", error

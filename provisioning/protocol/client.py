@@ -84,13 +84,13 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Wakeup:
-    """The end of a wait. ``canceling`` are jobs whose cancellation was requested. Jobs may be waiting in any case."""
+    """The end of a wait. ``canceling`` are jobs whose cancellation was requested. Other jobs can be waiting, too."""
 
     canceling: tuple[uuid.UUID, ...] = ()
 
 
 class JobClient(Protocol):
-    """A connection of a daemon to the server. Every call raises Unreachable and NotAccepted; calls with a lease raise
+    """A daemon's connection to the server. Every call raises Unreachable and NotAccepted; calls with a lease raise
     LeaseLost when it is no longer valid. ``poll_seconds`` is the time limit of one wait for jobs.
     """
 
@@ -148,7 +148,7 @@ class JobClient(Protocol):
         ...
 
     def wait_for_jobs(self, timeout: float, *, has_slot: bool) -> Wakeup:
-        """Wait until a job may be waiting (only with ``has_slot``, a free worker slot), a job must be canceled,
+        """Wait until a job might be waiting (only with ``has_slot``, a free worker slot), a job must be canceled,
         ``wake`` is called or the time (seconds) is up.
         """
         ...

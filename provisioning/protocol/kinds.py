@@ -131,7 +131,7 @@ class JobKind:
 
 
 class JobKinds:
-    """The table of all kinds. Raises ValueError for a type, or a name of a shape, that is declared twice."""
+    """The table of all kinds. Raises ValueError for a type that is declared twice and for a shape with two types."""
 
     def __init__(self, declared: Iterable[JobKind]) -> None:
         self._by_type: dict[str, JobKind] = {}
@@ -150,21 +150,21 @@ class JobKinds:
         return iter(self._by_type.values())
 
     def of(self, job_type: str) -> JobKind:
-        """The kind of that type. One that no app declares has nothing but its type."""
+        """Return the kind of this type. If no app declares the type, the kind has no functions."""
         return self._by_type.get(job_type) or JobKind(type=job_type, label=job_type)
 
     def returning(self, result: Any) -> Sequence[JobKind]:
-        """The kinds whose jobs return results of that type."""
+        """Return the kinds whose jobs return results of this type."""
         return self._returning.get(type(result), ())
 
 
 def cannot_run(job_type: str) -> str:
-    """Why a job of that type fails where its kind has no ``run``; for users."""
+    """Return why a job of this type fails if its kind has no ``run``. The text is for users."""
     return f"this daemon cannot run jobs of type {job_type}"
 
 
 def _by_name(shapes: Iterable[Shape | None]) -> Mapping[str, type]:
-    """The types of these shapes by their names."""
+    """Return the types of these shapes by name. Raises ValueError for a name with two types."""
     found: dict[str, type] = {}
     for shape in shapes:
         if shape is not None and found.setdefault(shape.name, shape.type) is not shape.type:
@@ -174,7 +174,7 @@ def _by_name(shapes: Iterable[Shape | None]) -> Mapping[str, type]:
 
 @cache
 def load(paths: tuple[str, ...]) -> JobKinds:
-    """The table of the lists with these dotted paths. Raises ImportError."""
+    """Return the table of the kinds in the lists with these dotted paths. Raises ImportError."""
     declared: list[JobKind] = []
     for path in paths:
         module, _, name = path.rpartition(".")

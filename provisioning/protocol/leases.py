@@ -10,7 +10,7 @@ DEFAULT_TAGS = {"scope": "organization"}
 
 
 class LeaseLost(Exception):
-    """The lease is not, or no longer, valid: the job was claimed by another daemon, ended or deleted."""
+    """The lease is invalid: another daemon claimed the job, or the job has ended or was deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def cancel(actor: Actor, job: ProvisionerJob) -> None:
     """Request the cancellation of a job: the actor's own, or one of an organization whose templates the actor manages,
     unless the job's kind has another rule.
 
-    Raises NotFound, Forbidden, and JobEnded when the job has ended or its cancellation was requested already.
+    Raises NotFound, Forbidden, and JobEnded when the job has ended or its cancellation was already requested.
     """
     _check(actor, job)
     rule = kinds().of(job.type).cancelable
@@ -52,7 +52,7 @@ def stop(actor: Actor, job: ProvisionerJob) -> None:
 
 
 def requeue(actor: Actor, job: ProvisionerJob) -> None:
-    """Revoke the lease of a running job and queue it again. Every actor who sees the job may do so.
+    """Revoke the lease of a running job and queue it again. Every actor who can see the job may requeue it.
 
     Raises NotFound, and NotRepeatable for a job that is not running or cannot be repeated.
     """

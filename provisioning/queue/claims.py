@@ -1,4 +1,4 @@
-"""Claim a job for a daemon, and load what it needs to run: its source, and the payload of its kind."""
+"""Claim a job for a daemon, and load its source and the payload of its kind."""
 
 import json
 import uuid

@@ -59,7 +59,7 @@ def job_figures(actor: Actor) -> JobFigures:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFigures:
-    """The numbers of daemons that are online, and of all that did not deregister."""
+    """The numbers of online daemons, and of all daemons that have not deregistered."""
 
     online: int
     known: int

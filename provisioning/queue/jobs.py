@@ -26,7 +26,7 @@ MAX_ERROR_CHARACTERS = 4000
 
 
 class JobEnded(DomainError):
-    """The job to cancel has completed, or its cancellation was requested already."""
+    """The job to cancel has completed, or its cancellation was already requested."""
 
     status_code = 400
 
@@ -147,15 +147,15 @@ def release(lease: Lease, reason: str) -> None:
 def cancel(job_id: uuid.UUID) -> None:
     """Request the cancellation of a job. A waiting job ends at once and never runs; a running job is interrupted.
 
-    Raises JobEnded when it has completed or is being canceled already.
+    Raises JobEnded when it has completed or is already being canceled.
     """
     with transaction.atomic():
         # The lock prevents the job from being requeued between the check and the update.
         job = ProvisionerJob.objects.select_for_update().filter(pk=job_id).first()
         if job is None or job.completed_at is not None:
-            raise JobEnded("The job has completed already.")
+            raise JobEnded("The job has already completed.")
         if job.canceled_at is not None:
-            raise JobEnded("The cancellation of this job was requested already.")
+            raise JobEnded("The cancellation of this job was already requested.")
         rows = ProvisionerJob.objects.filter(pk=job_id)
         if job.started_at is None:
             rows.update(canceled_at=Now(), completed_at=Now(), updated_at=Now())
@@ -177,7 +177,7 @@ def requeue(job_id: uuid.UUID, reason: str) -> None:
         if job.canceled_at is not None:
             raise NotRepeatable("The cancellation of this job was requested.")
         if not kind_of(job).is_repeatable:
-            raise NotRepeatable("The job cannot be repeated, because what it did so far is unknown.")
+            raise NotRepeatable("The job cannot be repeated, because its effects so far are unknown.")
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} ended: {reason}. Queued again.")
         ProvisionerJob.objects.filter(pk=job_id).update(**WAITING)
         _notify(QUEUED, job_id)
@@ -271,7 +271,7 @@ def _give_up(job: ProvisionerJob, reason: str) -> None:
         _notify(QUEUED, job.pk)
     else:
         lost = f"The job was lost: {reason}"
-        again = f" {job.attempts} times." if is_repeatable else ". What it did so far is unknown."
+        again = f" {job.attempts} times." if is_repeatable else ". Its effects so far are unknown."
         writing.note(job, LogLevel.ERROR, lost + again)
         rows.update(error=lost + again, **ENDING)
         _notify_end(job.pk)

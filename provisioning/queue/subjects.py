@@ -1,6 +1,6 @@
-"""The subject of a job: names and addresses of what it works on, and the jobs of a template.
+"""The subject of a job: the template and version that it is for. Also finds the jobs of a template.
 
-Apps that create jobs contribute this as ``job_subjects``. Pages and ``JobFilter`` use it.
+Apps that create jobs contribute a SubjectSource as ``job_subjects``. Pages and ``JobFilter`` use it.
 """
 
 import uuid
@@ -16,9 +16,9 @@ from provisioning.models import ProvisionerJob
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Names and addresses of what a job works on. ``log_url`` is the API's address of its log. ``files_url`` is the
-    page of its source files, which not every user who sees the job may read (``files.source_of``). Fields are empty
-    when there is no value or the actor may not see it."""
+    """The names and addresses of a job's template and version. ``log_url`` is the API's address of the job's log.
+    ``files_url`` is the page of the source files, which not every user who sees the job may read
+    (``files.source_of``). Fields are empty when there is no value or the actor may not see it."""
 
     name: str = ""
     url: str = ""

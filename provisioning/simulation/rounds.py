@@ -11,7 +11,7 @@ import psycopg
 
 from provisioning.simulation.scratch import free_connections, scratch_database
 
-MOST_DAEMONS = 200
+MAX_DAEMONS = 200
 SOURCE_DIRECTORY = Path(__file__).resolve().parents[2]
 # Connections left to other clients of the server.
 SPARED_CONNECTIONS = 10

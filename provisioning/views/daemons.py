@@ -17,7 +17,7 @@ from provisioning.models import ProvisionerDaemon
 
 
 class OptionalTimeSerializer(serializers.Serializer[Any]):
-    """A time as the Go SDK decodes it here: an object instead of a text."""
+    """A time in the form that the Go SDK decodes here: an object instead of a string."""
 
     Time = MomentField()
     Valid = serializers.BooleanField()

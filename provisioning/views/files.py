@@ -51,7 +51,7 @@ class FileViewSet(ApiViewSet):
 
     @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
     def retrieve(self, request: Request, file: str) -> HttpResponse:
-        """Download an archive. Others' archives are not found without the right to read them."""
+        """Download an archive. Returns 404 if the caller may not read it."""
         found = stored.find(self.actor, path_uuid("fileID", file))
         response = HttpResponse(bytes(found.data))
         # Without a charset: the command line compares the exact text.

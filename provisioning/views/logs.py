@@ -22,10 +22,10 @@ EVENT_STREAM = "text/event-stream"
 
 
 class FollowableLogs(APIView):
-    """Mixed into a viewset whose ``list`` answers the log of one job; put it before ``ApiViewSet``.
+    """Mixin for a viewset whose ``list`` returns the log of one job; it comes before ``ApiViewSet`` in the bases.
 
-    Answers with the window of ``after`` and ``before`` as a JSON array or, with ``follow``, with a stream that ends
-    with the job. A server without streams answers ``follow`` with the log as it is now.
+    Returns the window of ``after`` and ``before`` as a JSON array or, with ``follow``, with a stream that ends
+    with the job. A server without streams returns the current log instead.
     """
 
     def get_job_id(self) -> uuid.UUID:

@@ -32,7 +32,7 @@ LEASE_META = f"HTTP_{wire.LEASE_HEADER.upper().replace('-', '_')}"
 
 
 class NotYourJob(DomainError):
-    """The lease is not, or no longer, valid."""
+    """The lease is invalid."""
 
     status_code = 409
     message = "The lease is not valid: the job was claimed by another daemon, ended or deleted."

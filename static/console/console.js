@@ -1,5 +1,5 @@
-// Shared by all pages: copy buttons, dialogs, the menu on phones, the key for the search, and a note when the server does
-// not respond. Pages work without it.
+// Shared by all pages: copy buttons, dialogs, the menu on phones, the keyboard shortcut of the search, and a note when
+// the server does not respond. Pages work without it.
 (() => {
   const COPIED_MILLISECONDS = 1500;
 

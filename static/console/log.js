@@ -1,4 +1,5 @@
-// The log console: following a running job, levels, times. Without script the lines of the server can be read.
+// The log console: follows a running job, hides debug lines and times. Without script, the server-rendered lines are
+// shown.
 // Events for log_find.js: "log-filtered" (other lines are visible) and "log-grown" (with the new lines).
 (() => {
   const root = document.getElementById("log");
@@ -22,7 +23,7 @@
   let following = Boolean(root.dataset.follow);
   let started = Date.parse(root.dataset.started);
 
-  // ---------------------------------------------------------------- small pieces
+  // ---------------------------------------------------------------- elements and formats
   function element(name, classes = "", text = "") {
     const made = document.createElement(name);
     made.className = classes;
@@ -153,7 +154,7 @@
   if (!root.dataset.follow) {
     return;
   }
-  // As in the page of the server: a stage is a run of lines with one name, and can occur again if the job starts again.
+  // As in the server-rendered page: a stage is a run of lines with one name, and can occur again if the job starts again.
   // Times are in milliseconds; the state is null while the server's state is current.
   const stages = [...body.querySelectorAll(".stage")].map((shown) => ({
     shown,
@@ -324,7 +325,8 @@
 
   document.body.addEventListener("htmx:afterSettle", settle);
 
-  // EventSource sends the last received id when it reconnects. A second request would start where the page did.
+  // EventSource sends the last received id when it reconnects.
+  // A new EventSource would start at the last line of the page.
   const source = new EventSource(root.dataset.follow);
   source.onopen = () => {
     live.textContent = "Live";

@@ -1,4 +1,4 @@
-// Shows the API's description. No validator: it would send the address of this server to a third party.
+// Shows the API schema. No validator: it would send the address of this server to a third party.
 "use strict";
 
 SwaggerUIBundle({

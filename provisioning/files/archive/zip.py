@@ -58,7 +58,7 @@ def _convert(archive: zipfile.ZipFile, members: Members, write: Callable[[bytes]
             accepted.append((member, info))
             total += member.size
             if total > limit_bytes:
-                raise Invalid(f"The archive member {_entry(info).label} is too large unpacked.")
+                raise Invalid(f"The archive member {_entry(info).label} is too large when unpacked.")
     for member, info in sorted(accepted, key=lambda pair: pair[0].path):
         write(tar_header(member))
         if not member.is_directory:

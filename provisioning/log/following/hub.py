@@ -1,4 +1,4 @@
-"""The log followers of this process, and the daemons that wait for jobs at it."""
+"""The log followers of this process, and the daemons that wait for jobs."""
 
 import asyncio
 import logging
@@ -85,7 +85,7 @@ class Hub:
     def stream_of(self, user_id: uuid.UUID) -> Iterator[None]:
         """Count a stream of the user while the block runs. Raises TooManyRequests when the user is at the limit."""
         if self._streams[user_id] >= self._streams_per_user:
-            raise TooManyRequests(f"You have {self._streams_per_user} streams open already.")
+            raise TooManyRequests(f"You have {self._streams_per_user} open streams. Close one of them first.")
         self._streams[user_id] += 1
         self._idle.clear()
         try:
@@ -101,7 +101,7 @@ class Hub:
         """Yield every line of the job after ``after``, once and in order; end with the job, or early when ``stopping``.
 
         Yields None when ``follower``, which must be new, was nudged while it waited. The iterator ends only after the
-        job's final state was committed. Close it when you stop early.
+        job's final state was committed. Close the iterator to stop early.
         """
         topic = self._topics.get(str(job_id))
         if topic is None:

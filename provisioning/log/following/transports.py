@@ -19,7 +19,7 @@ from provisioning.log.following.hub import Follower, Hub
 # Seconds without a line after which a keep-alive is sent (after twice that at the latest), so that proxies keep the
 # connection open and lost clients are detected.
 KEEP_ALIVE = 10.0
-# The stream is closed when the client reads nothing for so many seconds.
+# The stream is closed when the client reads nothing for this many seconds.
 STALL = 120.0
 
 NORMAL = 1000
@@ -43,7 +43,7 @@ class LogStream:
     after_time: datetime | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        """Answer the request; ``headers`` are the common headers of all answers."""
+        """Answer the request; ``headers`` are the common headers of all responses."""
         hub: Hub = scope["state"][Hub.key]
         try:
             with hub.stream_of(self.user_id):
@@ -56,7 +56,7 @@ class LogStream:
                 await send_whole(send, reply)
 
     async def _serve(self, hub: Hub, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        """Send until the job ends or the client disconnects; a client that never sends anything is noticed, too."""
+        """Send until the job ends or the client disconnects, even if the client never sends anything."""
         send_batches = TRANSPORTS[self.transport]
         follower, progress = Follower(), Progress()
         async with aclosing(self._batches(hub, follower, progress)) as batches:
@@ -173,7 +173,7 @@ TRANSPORTS: dict[Transport, Callable[[Batches, Hub, Scope, Send, Headers], Corou
 
 
 def start(headers: Headers, content_type: bytes) -> Message:
-    """Return the start of an answer that caches do not store and proxies do not buffer."""
+    """Return the start of a response that caches do not store and proxies do not buffer."""
     replaced = (b"content-type", b"content-length", b"cache-control")
     return {
         "type": "http.response.start",

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from coderproj import env
 from coderproj.postgres import EmbeddedPostgres
 from provisioning.simulation import CannotSimulate, Round, simulate
-from provisioning.simulation.rounds import MOST_DAEMONS
+from provisioning.simulation.rounds import MAX_DAEMONS
 
 STEPS = (1, 4, 16, 64, 200)
 MOST_JOBS, MOST_PROCESSES = 1_000_000, 64
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             type=numbers,
             default=STEPS,
             metavar="N[,N…]",
-            help=f"numbers of daemons, one round each, at most {MOST_DAEMONS} (default: {','.join(map(str, STEPS))})",
+            help=f"numbers of daemons, one round each, at most {MAX_DAEMONS} (default: {','.join(map(str, STEPS))})",
         )
         parser.add_argument("--jobs", type=between(1, MOST_JOBS), default=2000, help="jobs per round (default: 2000)")
         parser.add_argument(
@@ -70,7 +70,7 @@ def row(one: Round) -> str:
 
 def numbers(text: str) -> tuple[int, ...]:
     """Parse numbers of daemons such as ``1,4,200``. Raises ArgumentTypeError."""
-    return tuple(between(1, MOST_DAEMONS)(word) for word in text.split(","))
+    return tuple(between(1, MAX_DAEMONS)(word) for word in text.split(","))
 
 
 def between(least: int, most: int) -> Any:

@@ -50,7 +50,7 @@ def test_jobs_are_canceled(owner, organization):
     assert job.status == "canceled"
     row = AuditLog.objects.get(resource_type="provisioner_job")
     assert (row.action, row.username, "canceled_at" in row.diff) == ("stop", "ada", True)
-    assert "The job has completed already." in act(owner, "provisioning_provisionerjob", "cancel", job)
+    assert "The job has already completed." in act(owner, "provisioning_provisionerjob", "cancel", job)
     assert AuditLog.objects.filter(resource_type="provisioner_job", status_code=400).exists()
 
 

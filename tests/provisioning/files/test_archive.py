@@ -231,7 +231,7 @@ def test_archives_over_the_limit_are_too_large(data):
 
 
 def test_a_zip_bomb_is_rejected_before_unpacking():
-    with pytest.raises(Invalid, match=r"'b\.tf' is too large unpacked"):
+    with pytest.raises(Invalid, match=r"'b\.tf' is too large when unpacked"):
         check(make_zip(("a.tf", bytes(LIMIT)), ("b.tf", bytes(LIMIT))))
 
 

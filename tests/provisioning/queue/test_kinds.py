@@ -135,7 +135,7 @@ def test_a_job_that_is_not_repeatable_ends_with_its_daemon(owner, organization):
     job.refresh_from_db()
     assert (job.status, job.error) == (
         JobStatus.FAILED,
-        "The job was lost: the daemon was shut down. What it did so far is unknown.",
+        "The job was lost: the daemon was shut down. Its effects so far are unknown.",
     )
 
 
