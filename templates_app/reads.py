@@ -36,7 +36,7 @@ def _template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
 
 
 def _template_by_name(actor: Actor, organization: OrganizationReference, name: str) -> OfOneRow:
-    """Whether the organization itself is visible does not count: who is in the template's access list may read it."""
+    """The organization itself need not be visible: users on the template's access list may read the template."""
     rows = Template.objects.visible_one(actor).with_statistics().filter(name__iexact=name)
     match organization:
         case uuid.UUID():

@@ -44,7 +44,7 @@ def reject_cross_site(request: HttpRequest) -> None:
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Return True if an ``Origin`` has this host. ``null`` and invalid values do not."""
+    """Return True if an ``Origin`` has this host; False for ``null`` and invalid values."""
     try:
         return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:

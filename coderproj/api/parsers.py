@@ -23,7 +23,7 @@ class Blank(dict[str, Any]):
 class StrictJSONParser(BaseParser):
     """Parses the first JSON value of a body as UTF-8. Rejects NaN, infinities and nesting that could exhaust the stack.
 
-    Data after the value is ignored, like in Go's ``json.Decoder``. An empty body is ``Blank``. Raises ParseError, and
+    Data after the value is ignored, as in Go's ``json.Decoder``. An empty body is ``Blank``. Raises ParseError, and
     TooLarge above DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
     """
 

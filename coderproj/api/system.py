@@ -54,10 +54,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 ABOUT_ENTITLEMENTS = """\
-Which features there are. Public: command lines ask before anything else, and print the warnings.
+Return the features. Public, because command lines read them first and print the warnings.
 
 Groups, access lists and the audit log are always on. ``has_license`` is true because clients show those only then;
-there is no licence and none is needed."""
+no license exists or is needed."""
 
 
 class DeploymentViewSet(PublicViewSet):

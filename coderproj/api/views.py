@@ -22,8 +22,7 @@ from coderproj.identity.limits import RateLimited
 class ApiView(APIView):
     """A view with JSON responses for an authenticated actor.
 
-    Every request counts against the rate limit, also one that is not signed in, and the response has the rate limit
-    headers.
+    Every request counts against the rate limit, with or without sign-in, and every response has the rate limit headers.
     """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -5,7 +5,7 @@ An app declares its contributions in its ``AppConfig``, as dotted paths to lists
     class TemplatesConfig(AppConfig):
         contributions = {"navigation": "templates_app.pages.navigation.ENTRIES"}
 
-The part that needs them asks ``contributions("navigation")``. The modules are imported at the first such call, so a
+The part that needs them calls ``contributions("navigation")``. The modules are imported at the first such call, so a
 daemon or a command that shows no page imports none. System checks report unknown kinds and paths that do not exist.
 """
 
@@ -32,13 +32,13 @@ KINDS = {
 
 
 def declared_by(config: AppConfig) -> Mapping[str, str]:
-    """Dotted paths by kind, as the app declares them."""
+    """Return the dotted paths by kind, as the app declares them."""
     declared: Mapping[str, str] = getattr(config, "contributions", {})
     return declared
 
 
 def contribution_paths(kind: str) -> tuple[str, ...]:
-    """The dotted paths to what installed apps contribute of one kind, in the order of INSTALLED_APPS."""
+    """Return the dotted paths to the contributions of one kind, in the order of INSTALLED_APPS."""
     if kind not in KINDS:
         raise LookupError(f"there is no kind of contribution {kind!r}")
     return tuple(path for config in apps.get_app_configs() if (path := declared_by(config).get(kind)))
@@ -48,8 +48,8 @@ def contribution_paths(kind: str) -> tuple[str, ...]:
 def contributions(kind: str) -> tuple[Any, ...]:
     """Return all contributions of one kind, in the order of INSTALLED_APPS.
 
-    The same tuple is returned each time, so that what is made from it can be cached by it. Raises ImportError when an
-    app declares a path that does not exist.
+    Each call returns the same tuple, which can be the key of a cache of derived values. Raises ImportError when an app
+    declares a path that does not exist.
     """
     found: list[Any] = []
     for path in contribution_paths(kind):

@@ -60,7 +60,7 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    """The current state forbids the change; most often the name is taken."""
+    """The current state does not allow the change; usually the name is taken."""
 
     status_code = 409
     message = "Conflict."

@@ -1,4 +1,4 @@
-"""Linux's process table and process settings, for programs without Django too.
+"""Linux's process table and process settings, also for programs without Django.
 
 ``provisioning/engine/launcher.py`` does not use this module: it runs as ``python -I -S``, for every Terraform command,
 and can import nothing but the standard library.
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None)
 def signal_at_parent_death(number: signal.Signals) -> None:
     """Let the kernel send this signal to this process when the thread that started it ends.
 
-    The parent may have ended before: compare ``os.getppid()`` afterwards. Does nothing on systems other than Linux.
+    The parent can end before the call: compare ``os.getppid()`` afterwards. Does nothing on systems other than Linux.
     """
     if sys.platform.startswith("linux"):
         _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)

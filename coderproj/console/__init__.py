@@ -1,1 +1,1 @@
-"""The console: what the pages of all apps share. The pages themselves belong to the apps."""
+"""The console: the shell that the pages of all apps share. The pages themselves belong to the apps."""

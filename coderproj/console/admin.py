@@ -1,4 +1,4 @@
-"""What the admin classes of all apps share."""
+"""Base classes and functions for the admin classes of all apps."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -115,7 +115,7 @@ def status_chip(state: str) -> SafeString:
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """A filter with fixed choices. ``ways`` maps a choice to its label and to a function that narrows the rows."""
+    """A filter with fixed choices. ``ways`` maps a choice to its label and to a function that filters the rows."""
 
     ways: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 

@@ -1,4 +1,4 @@
-"""The contents of cells that several lists share."""
+"""Cells that several lists share."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -34,7 +34,7 @@ def avatar(username: str) -> SafeString:
 
 
 def entity(picture: SafeString, name: object, note: object = "", *, url: str = "") -> SafeString:
-    """What a row is about: a picture, its name, and a note below; a link where there is a page."""
+    """The object of a row: a picture, its name, and a note below; a link if the object has a page."""
     small = format_html("<small>{}</small>", note) if note else ""
     inner = format_html("{}<span><strong>{}</strong>{}</span>", picture, name, small)
     if not url:

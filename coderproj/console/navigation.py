@@ -29,7 +29,7 @@ def no_count(actor: Actor) -> str:
 class Entry:
     """A page in the navigation.
 
-    ``key`` is what pages name as their ``section``; ``route`` is a URL name, or a path. ``offered`` returns
+    ``key`` is the ``section`` of the entry's pages; ``route`` is a URL name, or a path. ``offered`` returns
     True if the actor may use the page, ``count`` the text beside its label (at most one query).
     """
 

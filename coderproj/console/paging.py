@@ -15,7 +15,7 @@ LAST_PAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[Row]):
-    """Rows of one page; the addresses of its neighbours are empty where there are none."""
+    """Rows of one page. The address of a neighbour is empty if it does not exist."""
 
     rows: Sequence[Row]
     number: int
@@ -30,9 +30,9 @@ class Slice(Generic[Row]):
 def slice_of(
     request: HttpRequest, rows: "QuerySet[Any, Row]", size: int, *, address: str = "", fragment: str = ""
 ) -> Slice[Row]:
-    """The rows of the page that ``?page=`` asks for, from 1; anything else is the first. ``address`` is that of the
-    page, where the request may have another one: a form that is shown again. ``fragment`` is the id of the element that
-    the neighbours are opened at, where the list does not begin its page."""
+    """Return the rows of the page in ``?page=``, counted from 1; invalid numbers give the first page. ``address`` is
+    the page's address if it differs from the request's, as for a form that is shown again. ``fragment`` is the id of
+    the element at which the neighbours are opened, for a list that is not at the top of its page."""
     text = request.GET.get(FIELD, "")
     number = min(max(int(text), 1), LAST_PAGE) if text.isascii() and text.isdigit() and len(text) < 9 else 1
     start = (number - 1) * size

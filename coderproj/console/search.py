@@ -29,7 +29,7 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Source:
     """A kind of objects. ``find(actor, text, count)`` returns visible hits, the best first, in at most two queries.
-    ``all_url`` is the list with the same search, up to the quoted text; empty without such a list."""
+    ``all_url`` is the address of the list up to the search text; empty if no list has this search."""
 
     label: str
     order: int
@@ -47,7 +47,7 @@ class Found:
 
 
 def search(actor: Actor, text: str) -> list[Found]:
-    """Return the visible objects of that name or id; kinds without hits are left out."""
+    """Return the visible objects with this name or id; kinds without hits are omitted."""
     found = []
     sources: tuple[Source, ...] = contributions("search_sources")
     for source in sorted(sources, key=lambda source: source.order):

@@ -76,7 +76,7 @@ class Page(View):
 
 
 class PublicPage(Page):
-    """A page without sign-in. The docstring of the view says why."""
+    """A page without sign-in. The docstring of the view gives the reason."""
 
 
 class SignedInPage(Page):

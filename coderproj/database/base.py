@@ -1,7 +1,7 @@
 """The database backend: Django's PostgreSQL backend, with a check of pooled connections that costs no round trip.
 
 Django's own check (``CONN_HEALTH_CHECKS``) sends a query for each request. If the server has closed a connection, its
-socket is readable, and looking at the socket is enough to notice.
+socket is readable, so checking the socket is sufficient.
 """
 
 import select

@@ -57,7 +57,7 @@ class Prepared:
         self._loaders: list[Callable[[bytes], Any] | None] | None = None
 
     def first_row(self, parameters: Sequence[bytes | None]) -> Row | None:
-        """Return the first row, None without rows. ``as_text`` makes the parameters. Raises ``DatabaseError``.
+        """Return the first row, None without rows. ``as_text`` encodes the parameters. Raises ``DatabaseError``.
 
         If the thread has no connection, the statement borrows one from the pool.
         """

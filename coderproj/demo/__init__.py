@@ -1,1 +1,1 @@
-"""The demonstration: the main job end to end, over the REST API of a running server."""
+"""The demonstration: the main workflow end to end, over the REST API of a running server."""

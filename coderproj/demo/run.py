@@ -1,4 +1,4 @@
-"""The main job, step by step: push a starter, watch its import, make it a template, promote, dry-run."""
+"""The main workflow, step by step: push a starter, watch its import, make it a template, promote, dry-run."""
 
 import time
 from dataclasses import dataclass, field

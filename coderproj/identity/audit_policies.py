@@ -1,4 +1,4 @@
-"""What the audit log keeps of users, organizations, groups and keys."""
+"""The fields of users, organizations, groups and keys that the audit log records."""
 
 from coderproj.identity.audit import Policy, Snapshot
 from coderproj.identity.models import (

@@ -36,20 +36,21 @@ SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
 """
 
 
-# The same, and all of it as one text: an actor is unchanged while the text is equal.
+# The same, with all of it as one text: the actor is unchanged while the text is equal.
 ACTOR_WITH_FACTS_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
 # The maximum number of cached actors; the oldest entry is removed first.
 CACHED_ACTORS = 4096
 
 
-# By statement: its parameters, of which those that follow from the actor have their values.
+# Parameters by statement; those that follow from the actor have their values.
 Parameters = dict[object, list[bytes | None]]
 
 
 @dataclass(slots=True)
 class Proof:
-    """``facts``: the row of ACTOR_SQL as one text. ``given``: a statement of this request has found the same facts.
-    ``parameters`` are those that statements have computed from these facts."""
+    """The facts about a cached actor: ``facts`` is the row of ACTOR_SQL as one text. ``given`` is True once a statement
+    of this request has found the same facts. ``parameters`` caches the parameters that statements have computed from
+    these facts."""
 
     facts: str
     parameters: Parameters = field(default_factory=dict)
@@ -70,8 +71,8 @@ class CachedActor(Actor):
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """The cached actor of a token. The times decide whether the entry may be used without reading the key, whose use
-    must be noted from ``touch_at`` on."""
+    """The cached actor of a token. The times determine whether the entry can be used without reading the key; a use of
+    the key must be recorded from ``touch_at`` on."""
 
     actor: Actor
     facts: str
@@ -187,8 +188,8 @@ def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:
 
 
 def cached_actor(request: HttpRequest) -> CachedActor | None:
-    """The actor of the request's token as its last use found it; None when it is not cached, or when the key has
-    expired or its use must be noted."""
+    """Return the cached actor of the request's token; None if there is none, the key has expired, or its use must be
+    recorded."""
     token, _ = carried_token(request)
     entry = actor_cache.get(token) if token else None
     if entry is None:

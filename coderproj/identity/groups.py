@@ -112,7 +112,7 @@ def _active(user: str) -> Q:
 def create_group(
     actor: Actor, organization: Organization, *, name: str, avatar_url: str = "", quota_allowance: int = 0
 ) -> Group:
-    """Create a group without members. User admins and the organization's administrators may.
+    """Create a group without members. The actor must be a user admin or an administrator of the organization.
 
     Raises Forbidden or NotFound, Invalid for the reserved name, Conflict for a taken one.
     """

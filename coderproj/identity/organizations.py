@@ -124,7 +124,7 @@ def create_organization(actor: Actor, *, name: str, **fields: Any) -> Organizati
 
 
 def update_organization(actor: Actor, organization: Organization, changes: Mapping[str, Any]) -> Organization:
-    """Change the given fields of ``name``, ``display_name``, ``description`` and ``icon``. Its administrators may.
+    """Change the given fields of ``name``, ``display_name``, ``description`` and ``icon``, as an administrator.
 
     Raises Forbidden or NotFound; Conflict on ``name``.
     """

@@ -3,7 +3,7 @@
     with EmbeddedPostgres(Path(".data/postgres")) as server:
         run_something(env={**os.environ, "DATABASE_URL": server.url})
 
-`python -m coderproj.postgres` does the same around any command. With `DATABASE_URL` the operator's own server is used
+`python -m coderproj.postgres` runs any command in this way. With `DATABASE_URL` the operator's own server is used
 instead. Nothing here imports Django: the server can start before the settings are read.
 """
 

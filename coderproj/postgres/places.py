@@ -45,9 +45,10 @@ class Account:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, folder: Path) -> bool:
-        """Return True if this account can enter `folder`, by a program, so that access control lists count.
+        """Return True if this account can enter `folder`.
 
-        The program is run again if it was killed. Raises EmbeddedPostgresError if it returns no result.
+        A program tests it as this account, so that access control lists count. It is run again if it was
+        killed. Raises EmbeddedPostgresError if it returns no result.
         """
         if not self.change:
             return os.access(folder, os.X_OK)
@@ -88,7 +89,7 @@ def server_account(data: Path) -> Account:
         return Account(entry.pw_uid, entry.pw_gid, name, change=True)
     raise EmbeddedPostgresError(
         f"PostgreSQL does not run as root and there is no account {' or '.join(SERVER_ACCOUNTS)}: "
-        f"make one, run as an ordinary user, or set DATABASE_URL"
+        f"create one, run as an ordinary user, or set DATABASE_URL"
     )
 
 

@@ -73,7 +73,7 @@ class EmbeddedPostgres:
         self._lock: int | None = None
         self._deaths: list[float] = []
 
-    # ------------------------------------------------------------------ where it is
+    # ------------------------------------------------------------------ locations
 
     @property
     def place(self) -> Path:
@@ -104,7 +104,7 @@ class EmbeddedPostgres:
         """The server's process id, None if it is not running."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    # ------------------------------------------------------------------ its life
+    # ------------------------------------------------------------------ lifecycle
 
     def start(self) -> Self:
         """Start the server and wait until it accepts connections. Creates missing folders and the database.
@@ -182,7 +182,7 @@ class EmbeddedPostgres:
             lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise EmbeddedPostgresError(
-                f"cannot use {place} for the database: {error}. Run as the user who made it, or choose another folder"
+                f"cannot use {place} for the database: {error}. Run as its owner, or choose another folder"
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -333,9 +333,9 @@ class EmbeddedPostgres:
                 if found.fetchone() is None:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
-            raise EmbeddedPostgresError(f"cannot make the database {DATABASE}: {error}") from error
+            raise EmbeddedPostgresError(f"cannot create the database {DATABASE}: {error}") from error
 
-    # ------------------------------------------------------------------ small parts
+    # ------------------------------------------------------------------ details
 
     def _dsn(self, database: str) -> str:
         folder = str(places.recorded_socket_folder(self.place)).replace("\\", "\\\\").replace("'", "\\'")

@@ -41,7 +41,7 @@ def local_url(host: str, port: int) -> str:
 
 
 def shown_url(host: str, port: int) -> str:
-    """Return the URL to show to people, with ``localhost`` if that reaches the server."""
+    """Return the URL to show to users, with ``localhost`` if that reaches the server."""
     return url("localhost" if LOOPBACK_OF.get(host, host) in {"127.0.0.1", "::1"} else host, port)
 
 

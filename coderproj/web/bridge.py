@@ -234,7 +234,7 @@ class Exchange:
         return Reply(self.status, self.headers, body)
 
     def _send_pieces(self, response: HttpResponseBase, measured: bool) -> Reply:
-        """Send each piece when it is there. Small pieces of a response with a known length (a file) are combined."""
+        """Send each piece as soon as it is ready. Combine small pieces of a response with a known length (a file)."""
         pending = bytearray()
         for piece in response:
             pending += piece
@@ -256,7 +256,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def _watch(self) -> None:
-        """Notice a disconnect while nothing is being sent."""
+        """Detect a disconnect while nothing is being sent."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
         self.disconnected = True
@@ -281,7 +281,7 @@ class Exchange:
         raise ClientDisconnected
 
     def abandon(self) -> None:
-        """Let further communication of the thread with the client fail. Called from the event loop."""
+        """Make all further communication of the thread with the client fail. Called from the event loop."""
         self.disconnected = True
         if self.watcher is not None:
             self.watcher.cancel()

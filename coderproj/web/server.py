@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         super().run(sockets or [self._socket])
 
     def stop(self) -> None:
-        """Let ``run`` return soon. Can be called from any thread."""
+        """Make ``run`` return soon. Can be called from any thread."""
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -118,11 +118,11 @@ class Server(uvicorn.Server):
 
 
 def disconnect_idle_receivers() -> None:
-    """Disconnect those of Django's own receivers of request signals that have nothing to do in a web process.
+    """Disconnect Django's own receivers of request signals that a web process does not need.
 
-    Threads give their connection back when a request ends, so there is no old one to close when the next one begins.
+    Threads return their connection when a request ends, so the next request finds no old one to close.
     The cache is in memory and has no connection. Queries are only recorded with DEBUG.
-    They would take 9 % of the processor time of a short read (``tests.bench.compare``, one template).
+    The receivers would take 9 % of the processor time of a short read (``tests.bench.compare``, one template).
     """
     signals.request_started.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_caches)

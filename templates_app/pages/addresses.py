@@ -5,12 +5,12 @@ from templates_app.models import Template, TemplateVersion
 
 
 def template_url(template: Template, route: str = "template") -> str:
-    """Return the page of a template, or another of its routes. Needs the template's organization."""
+    """Return the address of a template's page, or of another of its routes. Needs the template's organization."""
     return page_url(route, template.organization.name, template.name)
 
 
 def version_url(version: TemplateVersion, route: str = "version") -> str:
-    """Return the page of a version, or another of its routes: by names below its template, else by ID."""
+    """Return the address of a version's page, or of another of its routes: by names below its template, else by ID."""
     template = version.template
     if template is None or template.deleted:
         return page_url(f"unattached-{route}", str(version.pk))

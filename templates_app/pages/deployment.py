@@ -16,7 +16,7 @@ from templates_app.statistics.deployment import DAYS, DeploymentInsights, Scope
 
 
 class InsightsPage(SignedInPage):
-    """The last 30 days, for users who manage templates. For others the page does not exist."""
+    """The last 30 days, for users who manage templates. Others get 404."""
 
     section = "insights"
     scope: Scope

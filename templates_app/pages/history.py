@@ -19,8 +19,8 @@ ACTIONS = (("", "All"), ("create", "Created"), ("write", "Changed"), ("delete", 
 
 
 class TemplateAudit(TemplateSection):
-    """The audit log of the template and its versions, for users who may read the audit log of the organization. For
-    others the page does not exist."""
+    """The audit log of the template and its versions, for users who may read the audit log of the organization. Others
+    get 404."""
 
     tab = "audit"
 

@@ -13,8 +13,7 @@ from templates_app.source import NotShown, check_size, open_source
 
 
 class VersionFiles(VersionSection):
-    """All files, and the text of the one in ``?file=``, for actors who may read the source. For others the page does
-    not exist."""
+    """All files, and the text of the one in ``?file=``, for actors who may read the source. Others get 404."""
 
     tab = "files"
 

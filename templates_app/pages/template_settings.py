@@ -1,4 +1,4 @@
-"""What people see of a template, how its workspaces stop, and its end."""
+"""The settings of a template: its names and texts, autostop, and deletion."""
 
 from decimal import Decimal
 from typing import Any

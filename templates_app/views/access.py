@@ -66,7 +66,7 @@ class AuthCheckViewSet(ApiViewSet):
         responses={200: {"type": "object", "additionalProperties": {"type": "boolean"}}},
     )
     def create(self, request: Request) -> Response:
-        """Check the caller's permissions. The answer has true or false for each check; unknown types give false."""
+        """Check the caller's permissions. The response has true or false for each check; unknown types give false."""
         checks = self.read_body()["checks"]
         if len(checks) > MAX_CHECKS:
             raise Invalid.field("checks", f"Must be at most {MAX_CHECKS} checks.")

@@ -37,7 +37,7 @@ class PasswordForm(ConsoleForm):
 
 
 class Account(SignedInPage):
-    """The profile, and changing the password, which ends every session and token."""
+    """Shows the profile and changes the password, which ends every session and token."""
 
     section = "account"
 
@@ -76,7 +76,7 @@ class Account(SignedInPage):
 
 
 class CommandLineToken(SignedInPage):
-    """A session token for a command line, shown once. A click makes it, so that no other page can."""
+    """A session token for a command line, shown once. Creating it takes a click, so that no other page can do it."""
 
     section = "account"
 

@@ -1,4 +1,4 @@
-"""Where people and what belongs to them are shown."""
+"""The addresses of the pages of users, groups and organizations."""
 
 import uuid
 
@@ -7,15 +7,15 @@ from coderproj.identity.models import Group, Organization, User
 
 
 def user_url(user: User | uuid.UUID, route: str = "user") -> str:
-    """The page of a user, or another of its routes."""
+    """Return the address of a user's page, or of another of its routes."""
     return page_url(route, str(user.pk if isinstance(user, User) else user))
 
 
 def group_url(group: Group | uuid.UUID, route: str = "group") -> str:
-    """The page of a group, or another of its routes."""
+    """Return the address of a group's page, or of another of its routes."""
     return page_url(route, str(group.pk if isinstance(group, Group) else group))
 
 
 def organization_url(organization: Organization | uuid.UUID, route: str = "organization") -> str:
-    """The page of an organization, or another of its routes."""
+    """Return the address of an organization's page, or of another of its routes."""
     return page_url(route, str(organization.pk if isinstance(organization, Organization) else organization))

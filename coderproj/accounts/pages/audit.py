@@ -59,8 +59,8 @@ class FilterForm(FiltersForm):
 
 
 class AuditPage(SignedInPage):
-    """Events, newest first, for users who may read the audit log of everything or of their organizations. For others
-    the page does not exist."""
+    """Events, newest first, for users who may read the audit log of the deployment or of their organizations. Others
+    get 404."""
 
     section = "audit"
 

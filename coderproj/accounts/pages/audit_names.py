@@ -35,7 +35,7 @@ NAMES = [
             "group_acl": groups_by_id,
             "organization_id": organizations_by_id,
         },
-        # The pages are called like the types of their objects.
+        # The names of these routes are the types of their objects.
         addresses={route: partial(_page, route) for route in ("user", "group", "organization")},
     )
 ]

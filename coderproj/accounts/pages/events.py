@@ -45,10 +45,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditNames:
-    """The words of an app's entries in the audit log.
+    """The texts for an app's entries in the audit log.
 
-    ``finders`` return the names of the ids in a field, by field. ``labels`` are the words for fields whose names are
-    not words. ``addresses`` return the page of an object with that id, by its type in the audit log.
+    ``finders`` have a function for each field with ids, which returns the names of these ids. ``labels`` are the labels
+    of fields whose names are not words. ``addresses`` have a function for each type in the audit log, which returns the
+    page of the object with an id.
     """
 
     finders: Mapping[str, Finder] = field(default_factory=dict)

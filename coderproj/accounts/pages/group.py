@@ -1,4 +1,4 @@
-"""A group: its members, its quota, and what it gives access to."""
+"""A group: its members, its quota, and the access that it gives."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The entries of people and of the admin in the console's navigation."""
+"""The entries of users, groups, organizations, tokens, audit log and admin in the console's navigation."""
 
 from coderproj.console.navigation import Entry, Section
 from coderproj.identity.filters import reads_audit_log

@@ -185,7 +185,7 @@ class OrganizationSection(SignedInPage):
         return allowed(self.actor, action, resource, organization_id=self.organization.pk)
 
     def member(self, user_id: str) -> Membership:
-        """The membership of that user. Raises NotFound."""
+        """Return the membership of a user. Raises NotFound."""
         known = parse_uuid(user_id)
         user = User.objects.existing().filter(pk=known).first() if known else None
         if user is None:

@@ -1,4 +1,4 @@
-"""Users on pages: found by an address, found by what is typed, and shown in lists."""
+"""Users on pages: lookup by address and by typed text, and cells of lists."""
 
 import uuid
 from typing import Any
@@ -27,7 +27,7 @@ PASSWORD_RULES = f"At least {settings.PASSWORD_LENGTH} characters, and not a com
 
 
 def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
-    """Return the visible user of that ID. Raises NotFound."""
+    """Return the visible user with this ID. Raises NotFound."""
     user = visible_users(actor).filter(pk=user_id).first()
     if user is None:
         raise NotFound
@@ -35,19 +35,20 @@ def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:
 
 
 def active_users(actor: Actor) -> UserQuerySet:
-    """The active users that are visible to the actor."""
+    """Return the active users that are visible to the actor."""
     return visible_users(actor).filter(status=UserStatus.ACTIVE)
 
 
 def find_typed_user(actor: Actor, text: str) -> User | None:
-    """Return the visible active user of that username or email address, or None."""
+    """Return the visible active user with this username or email address, or None."""
     users = active_users(actor)
     name = text.strip()
     return users.filter(username__iexact=name).first() or users.filter(email__iexact=name).first()
 
 
 def user_entity(user: User, *, with_email: bool = False) -> SafeString:
-    """A user in a list, linked to the user's page, with the full name below, or if wanted the email address."""
+    """Return the cell of a user: linked to the user's page, with the full name below, or the email address if
+    requested."""
     note = user.name or (user.email if with_email else "")
     return cells.entity(cells.avatar(user.username), user.username, note, url=user_url(user))
 

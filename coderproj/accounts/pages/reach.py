@@ -1,4 +1,5 @@
-"""What groups have access to, in words and addresses. Apps with access lists contribute it as ``group_reach``."""
+"""The objects that groups give access to, as texts and addresses. Apps with access lists contribute them as
+``group_reach``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from coderproj.identity.models import Group
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """Something that a group gives access to. ``may`` is the action that members may do with it."""
+    """An object that a group gives access to. ``may`` is the action that members may do with it."""
 
     name: str
     note: str
@@ -23,6 +24,6 @@ Finder = Callable[[Actor, Group], Sequence[Reachable]]
 
 
 def reach_of(actor: Actor, group: Group) -> list[Reachable]:
-    """What the group gives access to, of what the actor may see."""
+    """Return the objects that the group gives access to and that are visible to the actor."""
     finders: tuple[Finder, ...] = contributions("group_reach")
     return [entry for finder in finders for entry in finder(actor, group)]

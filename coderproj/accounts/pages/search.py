@@ -1,4 +1,4 @@
-"""What of people can be found by the console's search."""
+"""Users, groups and organizations in the console's search."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from coderproj.identity.users import visible_users
 
 
 def _by_id(text: str) -> Q:
-    """The row of that very id, where the text is one."""
+    """Return the condition for the row with this id; no row if the text is not an id."""
     found = parse_uuid(text)
     return Q(pk=found) if found else Q(pk__in=())
 

@@ -57,7 +57,7 @@ class SetUpForm(ConsoleForm):
 
 
 class SignIn(PublicPage):
-    """Signing in. Public by nature."""
+    """The sign-in page. Public, because the caller has no session yet."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if session.actor_of(request):
@@ -90,7 +90,7 @@ class SignIn(PublicPage):
 
 
 class SignOut(SignedInPage):
-    """Ends the session, here and for the API."""
+    """Ends the session, for pages and the API."""
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         services.log_out(self.actor)
@@ -101,7 +101,7 @@ class SignOut(SignedInPage):
 
 
 class SetUp(PublicPage):
-    """Creates the first user of a deployment. Public: no account exists before."""
+    """Creates the first user of a deployment. Public, because no account exists yet."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         if services.first_user_exists():

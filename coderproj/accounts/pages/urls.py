@@ -1,4 +1,4 @@
-"""Pages about people and how they sign in."""
+"""Routes of the pages of users, groups, organizations, tokens and the audit log, and of signing in."""
 
 from django.urls import path
 
@@ -56,7 +56,7 @@ urlpatterns = [
     path(f"{ORGANIZATION}/members/role", organizations.SetMemberRole.as_view(), name="member-role"),
     path(f"{ORGANIZATION}/members/remove", organizations.RemoveOrganizationMember.as_view(), name="remove-member"),
     path("audit", audit.AuditPage.as_view(), name="audit"),
-    # In place of the admin's own: people sign in and change their password in one place.
+    # In place of the admin's own pages: users sign in and change their password in one place.
     path("admin/login/", sessions.AdminSignIn.as_view()),
     path("admin/logout/", sessions.SignOut.as_view()),
     path("admin/password_change/", account.Account.as_view()),

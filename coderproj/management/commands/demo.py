@@ -1,4 +1,4 @@
-"""``manage.py demo``: the main job end to end, with its progress."""
+"""``manage.py demo``: the main workflow end to end, with its progress."""
 
 import json
 import shlex

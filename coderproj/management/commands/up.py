@@ -117,7 +117,7 @@ class Ready:
         self.deadline = time.monotonic() + START_SECONDS
 
     def __call__(self) -> bool:
-        # localhost is always an allowed host; the address that the server listens on may be none.
+        # localhost is always an allowed host; the address that the server listens on need not be.
         if addresses.ask(f"{self.url}/healthz", {"Host": "localhost"}) == b"OK":
             return True
         if time.monotonic() > self.deadline:
