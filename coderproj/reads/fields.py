@@ -91,7 +91,11 @@ def require_supported(serializer: Any) -> bool:
 
 
 def require_one_row(serializer: Any, name: str, model: type[Model] | None, path: list[str]) -> None:
-    """Raise TypeError if a dotted source leads to several rows: the join would repeat the row it starts from."""
+    """Raise TypeError if one of the relations in ``path`` leads to several rows or can lead to none.
+
+    Several rows would repeat the row that the path starts from. For a missing row, REST framework writes null or omits
+    the member, but the join would write an object of nulls.
+    """
     for part in path:
         if model is None:
             return
@@ -101,6 +105,8 @@ def require_one_row(serializer: Any, name: str, model: type[Model] | None, path:
             return
         if relation.one_to_many or relation.many_to_many:
             raise unsupported(serializer, name, f"its source goes through {part}, which has several rows")
+        if relation.is_relation and (relation.auto_created or relation.null):
+            raise unsupported(serializer, name, f"its source goes through {part}, which can be missing")
         model = relation.related_model
 
 

@@ -3,22 +3,17 @@
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import F, JSONField, Model, OuterRef, QuerySet
+from django.db.models import F, Model, OuterRef, QuerySet
 from rest_framework import serializers
 
 from coderproj.reads.fields import (
-    FIELDS,
     Columns,
-    Rule,
     require_one_row,
     require_supported,
     rule_of,
     unsupported,
 )
-from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList, StoredJson
-
-# Nulls within the stored value are omitted.
-FIELDS[serializers.JSONField] = Rule((JSONField,), StoredJson, options=(("binary", False), ("encoder", None)))
+from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList
 
 
 def json_object(
@@ -49,7 +44,7 @@ def json_object(
         else:
             rule = rule_of(serializer, name, member)
             path = (member.source or name).split(".")
-            require_one_row(serializer, name, model, path)
+            require_one_row(serializer, name, model, path[:-1])
             members[name] = rule.expression(F(prefix + "__".join(path)))
             columns[name] = rule.columns
     return JsonObject(

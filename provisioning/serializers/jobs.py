@@ -52,6 +52,10 @@ class ProvisionerJobSerializer(AnswerSerializer):
     def sql_status(self, prefix: str) -> Case:
         return status_expression(prefix)
 
+    def sql_tags(self, prefix: str) -> StoredJson:
+        # The values of tags are texts, so StoredJson leaves nothing out.
+        return StoredJson(F(f"{prefix}tags"))
+
 
 class LogSerializer(serializers.Serializer[Any]):
     """One line of a job's log; ``id`` is its number within the job, from 1."""

@@ -18,7 +18,7 @@ from coderproj.api.serializers import (
     StrictTextField,
 )
 from coderproj.base.identifiers import NIL, parse_uuid
-from coderproj.reads.json_sql import Constant, StoredObjects
+from coderproj.reads.json_sql import Constant, StoredJson, StoredObjects
 from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
 from provisioning.serializers.jobs import (
     LiteralValueBody,
@@ -115,6 +115,13 @@ class TemplateVersionSerializer(AnswerSerializer):
             "unverified_modules",
         ]
         omit_absent = True
+
+    # Both are lists of texts, so StoredJson leaves nothing out.
+    def sql_unverified_providers(self, prefix: str) -> StoredJson:
+        return StoredJson(F(f"{prefix}unverified_providers"))
+
+    def sql_unverified_modules(self, prefix: str) -> StoredJson:
+        return StoredJson(F(f"{prefix}unverified_modules"))
 
 
 class RichParameterOptionSerializer(serializers.Serializer[Any]):
