@@ -12,7 +12,7 @@ class TemplatesConfig(AppConfig):
         "compiled_reads": "templates_app.reads.READS",
         "group_reach": "templates_app.pages.group_reach.FINDERS",
         "job_kinds": "templates_app.job_kinds.KINDS",
-        "job_subjects": "templates_app.job_subjects.SUBJECTS",
+        "job_subjects": "templates_app.pages.job_subjects.SUBJECTS",
         "navigation": "templates_app.pages.navigation.ENTRIES",
         "parameter_scopes": "templates_app.services.access.PARAMETER_SCOPES",
         "search_sources": "templates_app.pages.search.SOURCES",

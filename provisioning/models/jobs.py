@@ -132,7 +132,6 @@ class ProvisionerJob(models.Model):
                 KeyTextTransform("template_version_id", "input"),
                 "created_at",
                 name="provisioning_job_runs",
-                condition=Q(type__in=["template_version_dry_run", "workspace_build"]),
             ),
             # Finished jobs, in the order of their list.
             models.Index(

@@ -105,8 +105,7 @@ class JobKind:
     cancelable: ``cancelable(actor, jobs)`` returns the ids of those visible jobs that the actor may cancel; without it,
     all of them.
     is_repeatable: whether a job can run again after its daemon was lost.
-    counts_as_run: whether a job counts as a developer's run in figures and statistics. The index
-    ``provisioning_job_runs`` must name these types, too.
+    counts_as_run: whether a job counts as a developer's run in figures and statistics.
     """
 
     type: str

@@ -33,8 +33,8 @@ def kind_of(job: ProvisionerJob) -> JobKind:
 
 
 def is_run_sql(column: str) -> str:
-    """Return SQL that is true if the type in this column is that of a developer's run. It contains constants, because a
-    prepared statement with parameters would not use the index ``provisioning_job_runs``."""
+    """Return SQL that is true if the type in this column is that of a developer's run. It contains constants, so that
+    PostgreSQL knows how many rows have these types when it plans a prepared statement."""
     constants = ", ".join(f"'{job_type}'" for job_type in kinds().run_types)
     return f"{column} IN ({constants})"
 

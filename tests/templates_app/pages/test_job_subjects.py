@@ -8,9 +8,9 @@ from django.db import connection
 
 from coderproj.identity.actor import Actor
 from provisioning.models import ProvisionerJob
-from templates_app import job_subjects
 from templates_app.job_kinds import JobType
-from templates_app.job_subjects import about_templates
+from templates_app.pages import job_subjects
+from templates_app.pages.job_subjects import about_templates
 from tests.factories import make_job, make_template, make_user, make_version
 
 pytestmark = pytest.mark.django_db

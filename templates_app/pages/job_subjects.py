@@ -20,8 +20,8 @@ SHOWN_FIELDS = (
     *("name", "job"),
     *("template__name", "template__display_name", "template__deleted", "template__organization__name"),
 )
-# Conditions on runs and their version, with the exact expressions of the index ``provisioning_job_runs``: a prepared
-# statement with parameters instead of these constants could not use the index.
+# Conditions on runs and their version. VERSION_ID is the exact expression of the index ``provisioning_job_runs``: with
+# a parameter instead of the constant, a prepared statement could not use the index.
 IS_RUN = Func(F("type"), template=is_run_sql("%(expressions)s"), output_field=BooleanField())
 VERSION_ID = Func(F("input"), template="(%(expressions)s ->> 'template_version_id')", output_field=TextField())
 # Up to this number, runs are selected by their ids.
