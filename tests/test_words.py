@@ -95,6 +95,8 @@ def tracked_files() -> list[str]:
     """Return the tracked text files that the guard covers."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
+        if (ROOT / ".git").exists():
+            pytest.fail(listed.stderr)
         pytest.skip("not a git checkout")
     return [
         path

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 EXTERNAL_URL = "https://github.com/coderproj/coderproj"
 # Licensed features of the original that this product has without a license. Its other features are not implemented.
-OURS = ("audit_log", "template_rbac")
-NOT_HERE = (
+SUPPORTED_FEATURES = ("audit_log", "template_rbac")
+UNSUPPORTED_FEATURES = (
     "user_limit",
     "browser_only",
     "scim",
@@ -89,8 +89,8 @@ class DeploymentViewSet(PublicViewSet):
     @extend_schema(operation_id="entitlements", description=ABOUT_ENTITLEMENTS)
     def entitlements(self, request: Request) -> Response:
         """Return the features. Public, because command lines read them first and print the warnings."""
-        features = {name: {"entitlement": "entitled", "enabled": True} for name in OURS}
-        features |= {name: {"entitlement": "not_entitled", "enabled": False} for name in NOT_HERE}
+        features = {name: {"entitlement": "entitled", "enabled": True} for name in SUPPORTED_FEATURES}
+        features |= {name: {"entitlement": "not_entitled", "enabled": False} for name in UNSUPPORTED_FEATURES}
         return self.respond(
             {
                 "features": features,
@@ -118,6 +118,7 @@ class DeploymentViewSet(PublicViewSet):
     def report_csp_violation(self, request: Request) -> Response:
         """Accept reports of browsers about violations of the Content-Security-Policy. Public, because they have no
         token."""
+        # Browsers send what they like and cannot mend it: no serializer rejects a report.
         report = request.data.get("csp-report") if isinstance(request.data, dict) else None
         if isinstance(report, dict):
             directive, blocked = (str(report.get(name))[:200] for name in ("violated-directive", "blocked-uri"))
