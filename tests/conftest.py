@@ -74,9 +74,9 @@ def _clear_content_type_cache():
 
 @pytest.fixture
 def contribute():
-    """``contribute(kind, path)`` adds what an app could contribute, for the length of a test. With ``alone=True`` it
-    replaces what the installed apps contribute of that kind."""
-    get_resolver().url_patterns  # noqa: B018 - what modules make of contributions when they are imported is not the test's
+    """``contribute(kind, path)`` adds a contribution for the length of a test. With ``alone=True`` it replaces the
+    contributions of that kind from the installed apps."""
+    get_resolver().url_patterns  # noqa: B018 - imports all modules before the contribution is added
     with pytest.MonkeyPatch.context() as monkeypatch:
 
         def add(kind: str, path: str, *, alone: bool = False) -> None:

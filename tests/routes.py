@@ -23,7 +23,7 @@ class Route:
     pattern: str
     view: type
     actions: Mapping[str, str]
-    options: Mapping[str, Any]  # what ``as_view`` was given
+    options: Mapping[str, Any]  # the arguments of ``as_view``
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class Route:
         return view
 
     def docstring(self, method: str) -> str:
-        """What the action says of itself, else its view."""
+        """The docstring of the action, else of its view."""
         return getattr(self.view, self.actions[method]).__doc__ or self.view.__doc__ or ""
 
     def path(self, **values: str) -> str:
@@ -77,7 +77,7 @@ def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tup
 
 
 def _actions(callback: Any) -> dict[str, str]:
-    """By method, in the order of METHODS, the name of what answers it: a viewset maps it, else it is the method's."""
+    """Return the action of each method, in the order of METHODS: the viewset's, else the method's own name."""
     mapped = getattr(callback, "actions", None) or {
         method.lower(): method.lower() for method in METHODS if hasattr(callback.cls, method.lower())
     }

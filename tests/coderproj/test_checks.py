@@ -39,7 +39,7 @@ NOT_DEFINED = f'Module "{HERE}" does not define a "NO_ENTRIES" attribute/class'
 URLS = ("coderproj.accounts.pages.urls", "provisioning.pages.urls", "templates_app.pages.urls")
 
 
-def test_what_the_apps_declare_is_right():
+def test_contributions_of_the_installed_apps_are_valid():
     assert checks.contributions_exist(None) == []
     assert checks.job_kinds_are_complete(None) == []
 
@@ -107,7 +107,7 @@ def test_contributions_of_a_test_end_with_it(contribute):
 
 @pytest.mark.parametrize("module", URLS)
 def test_importing_pages_registers_nothing(module):
-    """No module calls a function of another one just because it is imported: routes are all that it makes."""
+    """Importing a module of pages only defines its routes and calls nothing in other modules."""
     import ast
     import importlib
     import inspect

@@ -48,7 +48,7 @@ def test_pages_show_the_version_when_signed_in():
     assert shown not in text_of(browser().get("/login"))
 
 
-def test_the_changelog_has_the_version_or_one_that_is_to_come():
+def test_the_changelog_starts_with_unreleased_and_has_the_version():
     headings = re.findall(r"^## \[?([^\]\s]+)\]?(?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert headings[0] == ("Unreleased", "")
     assert all(date for _, date in headings[1:])

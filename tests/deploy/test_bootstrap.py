@@ -198,7 +198,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installing(offline: ModuleType, environment: Path) -> ModuleType:
-    """One that shares its environment with other tests, because creating it takes long, but not its stamp."""
+    """A set-up that shares its environment with other tests, because creating it takes long, but not its stamp."""
     use_environment(offline, environment)
     offline.STAMP.unlink(missing_ok=True)
     return offline

@@ -24,7 +24,7 @@ def marked(line):
     return [span.text for span in line.spans if span.marked]
 
 
-def test_the_order_of_members_is_no_difference():
+def test_the_order_of_members_is_not_a_difference():
     assert changes({"main.tf": "a\n", "b/c.tf": "x"}, {"b/c.tf": "x", "main.tf": "a\n"}) == ()
 
 

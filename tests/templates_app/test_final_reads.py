@@ -149,7 +149,7 @@ def test_least_recently_used_answers_are_evicted():
     assert cache.get("a") is None
 
 
-def test_large_answers_are_not_cached_and_none_without_room():
+def test_large_answers_are_not_cached_and_an_empty_cache_stores_nothing():
     cache = AnswerCache(8 * ENTRY_BYTES + 80)
     cache.put("large", (bytes(11), True))
     assert cache.get("large") is None

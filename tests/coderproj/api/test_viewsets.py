@@ -1,4 +1,4 @@
-"""What every viewset answers alike: methods without an action, OPTIONS, filters and pages of lists."""
+"""Behaviour that all viewsets share: methods without an action, OPTIONS, filters and pages of lists."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_a_bad_parameter_of_a_list_is_named(owner, template, query, fields):
     assert [problem["field"] for problem in answer.body["validations"]] == fields
 
 
-def test_filters_apply_to_lists_alone(owner, template):
+def test_filters_apply_only_to_lists(owner, template):
     api = ApiClient(owner)
     assert api.get("templates?name=nothing").body == []
     for query in ("?name=nothing", "?deleted=nonsense", "?q=color:red"):

@@ -1,4 +1,4 @@
-"""A viewset whose action raises on the fast path what the test asks for, and answers on the regular path."""
+"""A viewset whose action raises a given exception on the fast path, and answers on the regular path."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse

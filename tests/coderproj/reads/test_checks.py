@@ -1,4 +1,4 @@
-"""The system check of compiled reads, and what runs it."""
+"""The system check of compiled reads, and when it runs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The allow-list of compiled reads: what is not on it is refused when it is compiled, by serializer and field."""
+"""The allow-list of compiled reads: everything else is rejected when it is compiled, naming serializer and field."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Shouting(serializers.CharField):
-    """A field with a representation of its own."""
+    """A field with its own ``to_representation``."""
 
     def to_representation(self, value: str) -> str:
         return value.upper()

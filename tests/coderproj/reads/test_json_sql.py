@@ -1,4 +1,4 @@
-"""Expressions that build JSON text: nulls, escapes, and what they refuse."""
+"""Expressions that build JSON text: nulls, escapes, and rejected values."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

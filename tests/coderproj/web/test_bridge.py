@@ -100,8 +100,8 @@ def test_each_cookie_is_a_separate_header(live_api: LiveApi):
     assert answer.headers.get_list("set-cookie") == ["first=1; Path=/", "second=2; Path=/"]
 
 
-def test_a_request_still_gives_its_connection_back_without_the_idle_receivers():
-    """In a process of its own: the signals are the whole process's."""
+def test_only_receivers_that_do_nothing_are_disconnected():
+    """Runs in a separate process, because the signals are global."""
     receivers = subprocess.run(
         [sys.executable, "-c", RECEIVERS], capture_output=True, text=True, check=True, cwd=settings.BASE_DIR
     ).stdout.split()

@@ -135,7 +135,7 @@ def test_creating_and_revoking_is_in_the_audit_log(owner, path):
     assert set(rows[1].diff) == {"revoked_at"}
 
 
-def test_a_session_is_no_key_and_a_key_no_session(owner):
+def test_sessions_and_keys_are_not_interchangeable(owner):
     api = ApiClient(owner)
     key = make_provisioner_key()
     assert api.post("provisionerdaemons/register", {"name": "d", "provisioners": ["echo"]}).status_code == 401

@@ -120,7 +120,7 @@ def test_unknown_fields_are_rejected_at_any_depth(daemon):
         {"name": "d", "provisioners": ["echo"], "concurrency": 1, "id": "5d3ff4a2-7c2b-4a0e-9d55-0e3a6a6f1c11"},
     ],
 )
-def test_a_daemon_decides_neither_its_tags_nor_its_id(daemon, body):
+def test_a_daemon_cannot_choose_its_tags_or_its_id(daemon, body):
     assert daemon.post("register", body).status_code == 400
     assert ProvisionerDaemon.objects.count() == 1
 
@@ -160,7 +160,7 @@ def test_control_characters_do_not_reach_the_database(daemon):
         ("schemas", {"schemas": [{"name": "v"}, {"name": "v"}]}),
     ],
 )
-def test_content_that_cannot_be_stored_is_rejected_for_good(daemon, action, body):
+def test_content_that_cannot_be_stored_is_422_and_changes_nothing(daemon, action, body):
     make_job()
     daemon.take()
     answer = daemon.about(action, body)
@@ -169,7 +169,7 @@ def test_content_that_cannot_be_stored_is_rejected_for_good(daemon, action, body
     assert (job.status, job.log_count, job.resources.count()) == (JobStatus.RUNNING, 0, 0)
 
 
-def test_a_complete_has_one_result(daemon):
+def test_a_completion_must_have_exactly_one_result(daemon):
     make_job()
     daemon.take()
     assert daemon.about("complete", {}).status_code == 400

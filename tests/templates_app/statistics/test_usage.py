@@ -20,7 +20,7 @@ def template():
 
 
 def run(version: TemplateVersion, user=None, *, days_ago=0, seconds=10.0, job_type=JobType.DRY_RUN, **fields) -> None:
-    """A dry run of a version with this duration, started at noon so many days ago."""
+    """A dry run of a version with this duration, started at noon ``days_ago`` days ago."""
     noon = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
     job = ProvisionerJob.objects.create(
         type=job_type,

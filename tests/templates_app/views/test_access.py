@@ -99,7 +99,7 @@ def test_suspended_and_deleted_users_are_not_listed(api, org, template, path):
     assert not TemplateAccess.objects.filter(user=gone).exists()
 
 
-def test_who_may_change_an_access_list(api, org, mel, template, path):
+def test_only_administrators_of_the_template_change_its_access_list(api, org, mel, template, path):
     grant = {"user_perms": {str(mel.pk): "admin"}}
     assert ApiClient(mel).patch(path, grant).status_code == 403
     assert api.patch(path, grant).status_code == 200
@@ -218,7 +218,7 @@ def check(resource_type, action, **narrowed):
     return {"object": {"resource_type": resource_type, **narrowed}, "action": action}
 
 
-def test_the_checks_of_the_dashboard_at_start(api, mel):
+def test_permission_checks_of_the_dashboard(api, mel):
     checks = {
         "readAllUsers": check("user", "read"),
         "updateUsers": check("user", "update"),

@@ -166,7 +166,7 @@ def test_hidden_and_unknown_organizations_are_answered_alike(organization, admin
     assert outsider.get(f"organizations/{organization.name}/templates").status_code == 404
 
 
-def test_a_value_given_twice_is_named(api, admin, organization):
+def test_a_repeated_parameter_value_names_the_field(api, admin, organization):
     version = make_version(user=admin, organization=organization)
     values = [{"name": name, "source_value": "1", "source_scheme": "data"} for name in ("a", "b", "a")]
     body = {"name": "web", "template_version_id": str(version.pk), "parameter_values": values}
