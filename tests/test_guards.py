@@ -58,7 +58,7 @@ def test_every_route_answers_a_method():
 
 
 def test_every_action_of_a_viewset_has_a_route():
-    """An action without one would be dead, and no guard would look at it."""
+    """An action without a route would be unused, and no guard would check it."""
     routed: dict[type, set[str]] = {}
     for route in ROUTES:
         if issubclass(route.view, ApiViewSet):

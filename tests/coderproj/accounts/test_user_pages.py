@@ -54,7 +54,7 @@ def test_member_sees_users_of_own_organizations_without_actions(member, owner):
     assert client.post("/users/new", {}).status_code == 403
 
 
-# ---------------------------------------------------------------------- making one
+# ---------------------------------------------------------------------- creating a user
 def test_user_is_created_in_the_chosen_organizations(user_admin, organization):
     other = make_organization("other")
     client = browser(user_admin)
@@ -97,7 +97,7 @@ def test_errors_are_shown_at_their_fields(change, said, status, user_admin, memb
     assert not User.objects.filter(email="nora@example.test").exists()
 
 
-# ---------------------------------------------------------------------- one of them
+# ---------------------------------------------------------------------- the page of a user
 def test_a_page_shows_groups_organizations_and_roles(owner, member, organization):
     group = Group.objects.create(organization=organization, name="night-shift")
     GroupMembership.objects.create(group=group, user=member)

@@ -17,7 +17,7 @@ from tests.pages import browser, text_of
 pytestmark = pytest.mark.django_db
 
 
-# ---------------------------------------------------------------------- the way in
+# ---------------------------------------------------------------------- sign-in
 def test_start_page_redirects_to_setup_sign_in_or_templates():
     assert browser().get("/")["Location"] == "/setup"
     user = make_user()
@@ -154,7 +154,7 @@ def test_navigation_entries_are_sorted_by_section_and_order(contribute):
     )
 
 
-# ---------------------------------------------------------------------- pieces
+# ---------------------------------------------------------------------- shared parts
 def test_form_shows_the_errors_of_a_service():
     from django import forms
 

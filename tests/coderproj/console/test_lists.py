@@ -1,4 +1,4 @@
-"""A field of a list is declared once: what is fetched, its heading and its cells follow from the ``Column``."""
+"""A list declares each ``Column`` once: its fields in the query, its heading and its cells."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,4 @@
-"""Small pieces of pages."""
+"""Template tags of pages: times, statuses, icons, initials."""
 
 from datetime import timedelta
 

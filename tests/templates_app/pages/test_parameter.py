@@ -24,7 +24,7 @@ def version(owner, organization):
     return made
 
 
-def rich(version, name="x", type="string", **fields):  # noqa: A002 - the model's word
+def rich(version, name="x", type="string", **fields):  # noqa: A002 - the model's field name
     number = version.rich_parameters.count()
     return RichParameter.objects.create(template_version=version, index=number, name=name, type=type, **fields)
 
