@@ -220,7 +220,7 @@ X_FRAME_OPTIONS = "DENY"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # W008: TLS ends at the reverse proxy, which also redirects. A redirect by Django would turn an API write into a read.
-# W004: a conditional constraint makes e-mail addresses unique among users that are not deleted.
+# W004: a conditional constraint makes email addresses unique among users that are not deleted.
 # W001 to W003: Django compares middleware by name and does not recognize our subclasses. coderproj.E001 checks them.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "auth.W004", "security.W001", "security.W002", "security.W003"]
 

@@ -1,6 +1,6 @@
 """A preview of a template's variables and parameters, read from its files immediately, without an import job.
 
-Nothing of the template is run. Parameters whose fields only a plan can compute are left out.
+No part of the template is run. Parameters whose fields only a plan can compute are left out.
 """
 
 import io

@@ -21,7 +21,7 @@ from coderproj.identity.actor import Actor
 class Page(View):
     """A page: ``get`` shows it, ``post`` processes its form.
 
-    A DomainError that leaves the view becomes an error page; objects that are not visible answer 404. Views with forms
+    A DomainError that leaves the view becomes an error page; objects that are not visible give 404. Views with forms
     catch the errors that the user can correct.
     """
 

@@ -62,7 +62,7 @@ class CachedActor(Actor):
     """The actor of a token as an earlier request found it, not yet trusted.
 
     Every statement of a ``compiled.Read`` for it returns a row only while ``proof.facts`` are still true, so that a
-    revoked key, a suspended user or a changed role takes effect at once. No answer may be sent before ``proof.given``.
+    revoked key, a suspended user or a changed role takes effect at once. Send no response before ``proof.given``.
     It has no ``client``: such reads are not audited.
     """
 

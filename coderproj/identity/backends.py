@@ -1,4 +1,4 @@
-"""The authentication backend for e-mail address and password, used by pages and the API."""
+"""The authentication backend for email address and password, used by pages and the API."""
 
 from typing import Any
 

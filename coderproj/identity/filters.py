@@ -57,7 +57,7 @@ class AuditLogFilter(filtering.FilterSet):
     resource_target = django_filters.CharFilter(lookup_expr="iexact", help_text="Name of the object.")
     action = django_filters.ChoiceFilter(choices=AuditAction.choices)
     username = django_filters.CharFilter(lookup_expr="iexact", help_text="Username of the actor.")
-    email = django_filters.CharFilter(method="by_email", help_text="E-mail address of the actor.")
+    email = django_filters.CharFilter(method="by_email", help_text="Email address of the actor.")
     date_from = django_filters.DateFilter(field_name="time", lookup_expr="date__gte", help_text="First day, in UTC.")
     date_to = django_filters.DateFilter(field_name="time", lookup_expr="date__lte", help_text="Last day, in UTC.")
     status_code = filtering.WholeNumber(help_text="HTTP status of the change.")

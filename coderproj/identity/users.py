@@ -190,7 +190,7 @@ def activate(actor: Actor, user: User) -> User:
 
 def delete(actor: Actor, user: User) -> None:
     """Mark a user as deleted. The row stays as the author of their objects, sessions and tokens are revoked, and the
-    username and e-mail address become available.
+    username and email address become available.
 
     Raises Forbidden; DomainError for the actor; LastOwner.
     """

@@ -189,7 +189,7 @@ class Exchange:
         message = self._in_loop(self._receive())
         return body_of(message), message.get("more_body", False)
 
-    # ------------------------------------------------------------------ the answer
+    # ------------------------------------------------------------------ the response
     def run(self) -> Reply | None:
         """Call Django and return its response. A streaming response is sent from here.
 

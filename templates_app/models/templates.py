@@ -90,8 +90,8 @@ class Template(models.Model):
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
-        """Versions of readable templates, including deleted ones; of versions without a template, the actor's own and
-        those in organizations where the actor may create templates."""
+        """Versions of readable templates, including deleted templates; and versions without a template that the actor
+        created, or that are in organizations where the actor may create templates."""
         return self.filter(self._condition(actor, Action.READ))
 
     def visible_one(self, actor: Actor) -> "TemplateVersionQuerySet":

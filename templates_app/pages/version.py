@@ -191,7 +191,7 @@ class VersionPage(VersionSection):
 
 
 class CancelVersion(VersionSection):
-    """Asks for confirmation, and cancels the import. Answers 404 if it has ended or is being canceled; if it ends
+    """Asks for confirmation, and cancels the import. Returns 404 if it has ended or is being canceled; if it ends
     during the question, the service's error is shown."""
 
     def prepare(self, **route: Any) -> None:

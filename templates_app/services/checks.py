@@ -13,7 +13,7 @@ from templates_app.models import Template
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A question: may the actor do all of ``actions`` with such objects? ``resource_type`` may be unknown."""
+    """A check: may the actor do all of ``actions`` with these objects? ``resource_type`` can be unknown."""
 
     resource_type: str
     actions: tuple[Action, ...]
@@ -23,7 +23,7 @@ class Check:
 
 
 def may(actor: Actor, check: Check) -> bool:
-    """Answer a check; False for unknown types and missing objects. Runs at most one query per action."""
+    """Return the result of a check; False for unknown types and missing objects. Runs at most one query per action."""
     if check.resource_type not in set(Resource):
         return False
     resource = Resource(check.resource_type)

@@ -272,5 +272,6 @@ def cancel_dry_run(actor: Actor, job: ProvisionerJob) -> None:
 
 
 def _allowed_on_dry_run(actor: Actor, job: ProvisionerJob, action: Action) -> bool:
-    """Return True if the actor may: a dry run counts as a workspace of its initiator (contract, object mapping)."""
+    """Return True if the actor may do the action: a dry run counts as a workspace of its initiator (contract, object
+    mapping)."""
     return allowed(actor, action, Resource.WORKSPACE, organization_id=job.organization_id, owner_id=job.initiator_id)

@@ -47,7 +47,7 @@ class OfTemplate(ApiViewSet):
 
 
 class AnswersVersions(ApiViewSet):
-    """A resource whose actions answer with versions by the regular serializer."""
+    """A resource whose actions return versions with the regular serializer."""
 
     serializer_class: SerializerClass | None = TemplateVersionSerializer
 

@@ -128,7 +128,7 @@ class SetUp(PublicPage):
 
 
 class AdminSignIn(PublicPage):
-    """The admin's sign-in page. Public: it redirects callers without a session, and answers 403 to users without a role
+    """The admin's sign-in page. Public: it redirects callers without a session, and returns 403 to users without a role
     for the admin."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:

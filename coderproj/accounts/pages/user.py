@@ -204,7 +204,7 @@ class NewPassword(UserForms):
 
 
 class UserQuestion(UserSection):
-    """Asks for confirmation before an action on a user. An action that is not offered answers 403."""
+    """Asks for confirmation before an action on a user. Returns 403 for an action that is not offered."""
 
     def question(self) -> Question | None:
         """Return the question, or None if the action is not offered."""

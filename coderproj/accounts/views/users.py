@@ -104,7 +104,7 @@ class UserViewSet(ListModelMixin, OfUser):
 
     @extend_schema(operation_id="delete_user", responses={200: ConfirmationSerializer})
     def destroy(self, request: Request, user: str) -> Response:
-        """Delete a user. The username and e-mail address become available again."""
+        """Delete a user. The username and email address become available again."""
         users.delete(self.actor, self.find_user())
         return self.confirm("User has been deleted!")
 

@@ -36,7 +36,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get_queryset().existing()
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Return the existing user with this e-mail address, ignoring case (called by Django's authentication)."""
+        """Return the existing user with this email address, ignoring case (called by Django's authentication)."""
         return self.existing().get(email__iexact=username)
 
 

@@ -72,7 +72,7 @@ def test_actors_hidden_from_the_reader_show_only_id_and_name(api, users, org):
     for query in (
         f"email={user.email}",
         f"q=email:{user.email}",
-    ):  # the e-mail filter does not reveal the address either
+    ):  # the email filter does not reveal the address either
         found = {
             name: getattr(api, name).get("audit", QUERY_STRING=query).body["count"] for name in ("admin", "auditor")
         }

@@ -50,7 +50,7 @@ class Command(ActingCommand):
         organization = organizations.find_organization(actor, options["organization"])
         rows = list(organizations.members_of(actor, organization))
         self.table(
-            ("Username", "E-mail", "Roles", "Since"),
+            ("Username", "Email", "Roles", "Since"),
             [
                 (
                     row.user.username,

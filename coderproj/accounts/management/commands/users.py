@@ -93,7 +93,7 @@ class Command(ActingCommand):
         return {**{name: options[name] for name in ("username", "email", "name")}, "password": password}
 
     def _with_password(self, answer: dict[str, Any], options: dict[str, Any], password: str) -> dict[str, Any]:
-        """Return the answer, with the password if it was generated."""
+        """Return the output for ``--json``, with the password if it was generated."""
         if options["password_from_stdin"]:
             return answer
         self.write(f"Password: {password} (shown once)")
@@ -104,7 +104,7 @@ class Command(ActingCommand):
         found = search_users(actor, {"q": options["query"]}).order_by("created_at", "id")
         rows = list(found.prefetch_related("memberships"))
         self.table(
-            ("Username", "E-mail", "Name", "Status", "Roles", "Last seen"),
+            ("Username", "Email", "Name", "Status", "Roles", "Last seen"),
             [
                 (
                     row.username,
@@ -127,7 +127,7 @@ class Command(ActingCommand):
             ("", user.username),
             [
                 ("Id", user.pk),
-                ("E-mail", user.email),
+                ("Email", user.email),
                 ("Name", user.name),
                 ("Status", user.status),
                 ("Roles", ", ".join(user.site_roles) or MEMBER),
