@@ -19,7 +19,7 @@ PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 
 def path_id(name: str) -> OpenApiParameter:
-    """A path parameter that is a UUID."""
+    """Return a path parameter that is a UUID."""
     return OpenApiParameter(name, OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 

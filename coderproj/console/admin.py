@@ -110,7 +110,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def status_chip(state: str) -> SafeString:
-    """A status with its colour, as the admin's style sheet draws it."""
+    """Return a status with its colour, as the admin's style sheet draws it."""
     return format_html('<span class="st st-{}">{}</span>', state, state.capitalize())
 
 

@@ -24,17 +24,18 @@ def ago_or_never(moment: datetime | None) -> SafeString | str:
 
 
 def icon_tile(name: str) -> SafeString:
-    """An icon as the picture of an ``entity``."""
+    """Return an icon as the picture of an ``entity``."""
     return format_html('<span class="tile">{}</span>', icon(name))
 
 
 def avatar(username: str) -> SafeString:
-    """The initials of a user as the picture of an ``entity``."""
+    """Return the initials of a user as the picture of an ``entity``."""
     return format_html('<span class="avatar" aria-hidden="true">{}</span>', initials(username))
 
 
 def entity(picture: SafeString, name: object, note: object = "", *, url: str = "") -> SafeString:
-    """The object of a row: a picture, its name, and a note below; a link if the object has a page."""
+    """Return the cell for the object of a row: a picture, its name, and a note below; a link if the object has a
+    page."""
     small = format_html("<small>{}</small>", note) if note else ""
     inner = format_html("{}<span><strong>{}</strong>{}</span>", picture, name, small)
     if not url:
@@ -43,7 +44,7 @@ def entity(picture: SafeString, name: object, note: object = "", *, url: str = "
 
 
 def gauge(percent: float, label: str, *, digits: int = 0) -> SafeString:
-    """A share as a bar and as a number, which ``digits`` formats like the filter ``floatformat``."""
+    """Return a share as a bar and as a number, which ``digits`` formats like the filter ``floatformat``."""
     whole = floatformat(percent, 0)
     return format_html(
         '<span class="gauge"><meter class="meter share" min="0" max="100" value="{}" aria-label="{}">{}%</meter> '
@@ -56,7 +57,7 @@ def gauge(percent: float, label: str, *, digits: int = 0) -> SafeString:
 
 
 def dialog_button(question: Question, label: object, *, aria_label: str = "") -> SafeString:
-    """A button of a row that asks first, in the dialog of the page."""
+    """Return a button of a row that opens the question in a dialog of the page."""
     aria = format_html(' aria-label="{}"', aria_label) if aria_label else ""
     return format_html(
         '<a class="button small danger" href="{}" data-dialog="{}"{}>{}</a>', question.url, question.key, aria, label

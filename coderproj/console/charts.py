@@ -68,7 +68,7 @@ def plain(value: float) -> str:
 
 
 def ticks_up_to(greatest: float, count: int = 4) -> list[float]:
-    """Round values from 0 to at least ``greatest``."""
+    """Return round values from 0 to at least ``greatest``."""
     if greatest <= 0:
         return [0, 1]
     raw = greatest / count
@@ -80,7 +80,7 @@ def ticks_up_to(greatest: float, count: int = 4) -> list[float]:
 
 
 def sparkline(values: Sequence[float], label: str) -> SafeString:
-    """A small line without axes; ``label`` describes it. A dash if all values are zero."""
+    """Return a small line without axes; ``label`` describes it. A dash if all values are zero."""
     if len(values) < 2 or not max(values):
         return format_html('<span class="muted">{}</span>', "\N{EN DASH}")
     path = mark_safe(_path(values, max(values) * 1.1, 100, 100))  # noqa: S308 - numbers only
@@ -113,7 +113,7 @@ class _LineChart:
         self.gap = 100 / max(len(days) - 1, 1)
 
     def parts(self) -> list[str]:
-        """The elements of the chart. Texts are escaped; the rest is numbers and constant names."""
+        """Return the elements of the chart. Texts are escaped; the rest is numbers and constant names."""
         return [*self._weekends(), *self._grid(), self._lines(), *self._scale(), *self._dates(), *self._hovers()]
 
     def _x(self, index: float) -> str:
@@ -153,7 +153,7 @@ class _LineChart:
         ]
 
     def _dates(self) -> list[str]:
-        """The dates that fit: the first one, and others that do not touch the edge."""
+        """Return the dates that fit: the first one, and others that do not touch the edge."""
         step = max(len(self.days) // DATE_LABELS, 1)
         return [
             f'<text x="{self._x(index)}" y="{HEIGHT - 5}" text-anchor="{"middle" if index else "start"}">'
@@ -162,7 +162,7 @@ class _LineChart:
         ]
 
     def _hovers(self) -> list[str]:
-        """For each day, the hover area and what it shows."""
+        """Return the hover area of each day, with the values that it shows."""
         return [self._hover(index, day) for index, day in enumerate(self.days)]
 
     def _hover(self, index: int, day: date) -> str:
@@ -190,7 +190,7 @@ class _LineChart:
 
 
 def _path(values: Sequence[float | None], top: float, width: float, height: float) -> str:
-    """An SVG path through the known values; missing values are bridged."""
+    """Return an SVG path through the known values; missing values are bridged."""
     gap = width / max(len(values) - 1, 1)
     points = [(index * gap, height - value / top * height) for index, value in enumerate(values) if value is not None]
     return " ".join(f"{'L' if number else 'M'}{x:.2f} {y:.2f}" for number, (x, y) in enumerate(points))

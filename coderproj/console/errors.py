@@ -67,7 +67,8 @@ def page_not_found(request: HttpRequest, exception: Http404 | None = None) -> Ht
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form without a valid token. ``reason`` goes to the log only: it names headers of the request."""
+    """Return the page for a form without a valid token. ``reason`` goes to the log only: it names headers of the
+    request."""
     logger.warning("request %s rejected: %s", getattr(request, "request_id", "-"), reason)
     return _render(request, 403, FORGED)
 

@@ -67,7 +67,7 @@ class Listing(Generic[RowT]):
         return (rows.select_related(*related) if related else rows).only(*self.fields)
 
     def table(self, rows: Sequence[RowT], *, without: Collection[str] = ()) -> "Table[RowT]":
-        """The rows as a table, without the columns of these headings."""
+        """Return the rows as a table, without the columns of these headings."""
         return Table(tuple(column for column in self.columns if column.heading not in without), rows)
 
 
@@ -85,7 +85,7 @@ class Table(Generic[RowT]):
         return iter(self.rows)
 
     def body(self, context: Context) -> SafeString:
-        """The rows as HTML. A template with a loop over rows and cells takes several times as long."""
+        """Return the rows as HTML. A template with a loop over rows and cells takes several times as long."""
         cells = [(column.cell_tag, _renderer(column.cell, context)) for column in self.columns]
         return mark_safe(  # noqa: S308 - every cell is escaped
             "".join(

@@ -24,8 +24,8 @@ _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable([
 
 
 def render(source: str) -> SafeString:
-    """The HTML of a readme, without its front matter. Its headings start at the second level, below the page's own.
-    Images are never loaded: each one becomes a link."""
+    """Return the HTML of a readme, without its front matter. Its headings start at the second level, below the page's
+    own. Images are never loaded: each one becomes a link."""
     text = FRONT_MATTER.sub("", source[:MAX_CHARACTERS])
     tokens = _markdown.parse(text)
     _lower_headings(tokens)
@@ -44,12 +44,12 @@ def render(source: str) -> SafeString:
 
 
 def render_short(source: str) -> SafeString:
-    """The HTML of a description: paragraphs, lists and links, without headings, tables and rules."""
+    """Return the HTML of a description: paragraphs, lists and links, without headings, tables and rules."""
     return _only(render(source), SHORT_TAGS)
 
 
 def render_inline(source: str) -> SafeString:
-    """The HTML of a text within a line: emphasis and code."""
+    """Return the HTML of a text within a line: emphasis and code."""
     return _only(render(source), INLINE_TAGS)
 
 

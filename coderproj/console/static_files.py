@@ -72,7 +72,7 @@ def collect(folder: Path) -> bool:
 
 
 def _fingerprint() -> str:
-    """A digest of the paths, sizes and modification times of all static files."""
+    """Return a digest of the paths, sizes and modification times of all static files."""
     digest = hashlib.sha256()
     for finder in get_finders():
         for path, storage in sorted(finder.list(list(IGNORED)), key=lambda found: found[0]):

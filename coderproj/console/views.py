@@ -110,7 +110,7 @@ def to_sign_in(request: HttpRequest) -> HttpResponseBase:
 
 
 def _is_shown_already(request: HttpRequest) -> bool:
-    """True if htmx requests the browser's current address, which it would add to the history again. Parameters
+    """Return True if htmx requests the browser's current address, which it would add to the history again. Parameters
     without a value are ignored."""
     current = _own_path(request, request.htmx.current_url)  # type: ignore[attr-defined]
     shown, asked = urlsplit(current), urlsplit(request.get_full_path())

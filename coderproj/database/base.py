@@ -42,7 +42,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def is_closed_by_server(connection: Any) -> bool:
-    """True if the server has closed an idle connection: nothing else makes its socket readable."""
+    """Return True if the server has closed an idle connection: nothing else makes its socket readable."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

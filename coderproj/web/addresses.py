@@ -90,7 +90,7 @@ def caller(peer: str, forwarded: str, trusted: Sequence[Network]) -> str | None:
 
 
 def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
-    """True if the peer's address is in one of these networks."""
+    """Return True if the peer's address is in one of these networks."""
     address = parse(peer)
     return address is not None and _is_in(address, trusted)
 

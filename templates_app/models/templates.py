@@ -24,15 +24,15 @@ class Unverified(DomainError):
 
 class TemplateQuerySet(models.QuerySet["Template"]):
     def existing(self) -> "TemplateQuerySet":
-        """Templates that are not deleted."""
+        """Return the templates that are not deleted."""
         return self.filter(deleted=False)
 
     def readable(self, actor: Actor) -> "TemplateQuerySet":
-        """Templates that the actor may read, including deleted ones."""
+        """Return the templates that the actor may read, including deleted ones."""
         return self.filter(template_condition(actor, Action.READ))
 
     def visible(self, actor: Actor) -> "TemplateQuerySet":
-        """Existing templates that the actor may read."""
+        """Return the existing templates that the actor may read."""
         return self.existing().readable(actor)
 
     def visible_one(self, actor: Actor) -> "TemplateQuerySet":
@@ -48,7 +48,7 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
 
     def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
-        """Existing templates on which the actor may do ``action``."""
+        """Return the existing templates on which the actor may do ``action``."""
         return self.existing().filter(template_condition(actor, action))
 
 
@@ -90,8 +90,8 @@ class Template(models.Model):
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
     def visible(self, actor: Actor) -> "TemplateVersionQuerySet":
-        """Versions of readable templates, including deleted templates; and versions without a template that the actor
-        created, or that are in organizations where the actor may create templates."""
+        """Return the versions of readable templates, including deleted templates; and versions without a template that
+        the actor created, or that are in organizations where the actor may create templates."""
         return self.filter(self._condition(actor, Action.READ))
 
     def visible_one(self, actor: Actor) -> "TemplateVersionQuerySet":
@@ -99,16 +99,16 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         return self.filter(self._condition(actor, Action.READ, single=True))
 
     def manageable(self, actor: Actor) -> "TemplateVersionQuerySet":
-        """Versions that the actor may change, cancel or promote."""
+        """Return the versions that the actor may change, cancel or promote."""
         return self.filter(self._condition(actor, Action.UPDATE))
 
     def usable(self) -> "TemplateVersionQuerySet":
-        """Versions that were imported successfully and are not archived."""
+        """Return the versions that were imported successfully and are not archived."""
         imported = Q(job__completed_at__isnull=False, job__canceled_at=None, job__error="")
         return self.filter(imported, archived=False)
 
     def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
-        """Versions after the given one in order of creation. An index finds the start of the page."""
+        """Return the versions after the given one in order of creation. An index finds the start of the page."""
         cursor = self.model._default_manager.filter(pk=version_id)
         created_at = Subquery(cursor.values("created_at"))
         before = Q(created_at=created_at, id__lte=version_id)

@@ -31,14 +31,14 @@ class Tab:
     offered: Callable[[Actor, uuid.UUID], bool] | None = None
 
     def is_for(self, actor: Actor, organization_id: uuid.UUID, *, manages: bool, reads_source: bool = False) -> bool:
-        """True if the actor sees the tab."""
+        """Return True if the actor sees the tab."""
         if (self.managers and not manages) or (self.source and not reads_source):
             return False
         return self.offered is None or self.offered(actor, organization_id)
 
 
 def reads_audit_log(actor: Actor, organization_id: uuid.UUID) -> bool:
-    """True if the actor may read the audit log of the organization."""
+    """Return True if the actor may read the audit log of the organization."""
     return allowed(actor, Action.READ, Resource.AUDIT_LOG, organization_id=organization_id)
 
 
@@ -65,7 +65,7 @@ def find_template(actor: Actor, organization: str, name: str) -> Template:
 
 
 def manages(actor: Actor, template: Template, action: Action = Action.UPDATE) -> bool:
-    """True if the actor may do this with the template."""
+    """Return True if the actor may do this with the template."""
     if allowed_everywhere(actor, action, Resource.TEMPLATE):
         return True
     return Template.objects.manageable(actor, action).filter(pk=template.pk).exists()
@@ -133,7 +133,7 @@ def version_row(template: Template, version: TemplateVersion, *, manages: bool) 
 
 
 def is_promotable(version: TemplateVersion) -> bool:
-    """True if the version can become active: its import succeeded and it is not archived."""
+    """Return True if the version can become active: its import succeeded and it is not archived."""
     return version.job.status == "succeeded" and not version.archived
 
 

@@ -174,7 +174,7 @@ def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest
 
 
 def may_create_somewhere(actor: Actor) -> bool:
-    """True if the actor may create templates in any organization."""
+    """Return True if the actor may create templates in any organization."""
     return allowed_everywhere(actor, Action.CREATE, Resource.TEMPLATE) or bool(
         organizations_where(actor, Action.CREATE, Resource.TEMPLATE)
     )

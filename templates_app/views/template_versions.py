@@ -35,7 +35,7 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
     pagination_class = CursorPagination
 
     def get_queryset(self) -> TemplateVersionQuerySet:
-        """Versions of the visible template, oldest first. Raises NotFound."""
+        """Return the versions of the visible template, oldest first. Raises NotFound."""
         versions = TemplateVersion.objects.filter(template=self.find_template())
         return versions_for_answers(versions).order_by("created_at", "id")
 

@@ -36,7 +36,7 @@ def _title(resource_type: str) -> str:
 
 
 def _types() -> list[tuple[str, str]]:
-    """The audited types as choices. Read on use, when all apps have declared them."""
+    """Return the audited types as choices. Read on use, when all apps have declared them."""
     types = sorted({policy.resource_type for policy in audit.policies().values()})
     return [("", "Anything"), *((name, _title(name)) for name in types)]
 

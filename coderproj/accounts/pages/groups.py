@@ -127,7 +127,7 @@ def with_member_count(rows: "QuerySet[Group]") -> "QuerySet[Any]":
 
 
 def organizations_to_group(actor: Actor, organizations: Sequence[Organization]) -> list[Organization]:
-    """The organizations in which the actor may create groups."""
+    """Return the organizations in which the actor may create groups."""
     create = (Action.CREATE, Resource.GROUP)
     return [row for row in organizations if allowed(actor, *create, organization_id=row.pk)]
 

@@ -227,7 +227,7 @@ class OrganizationSection(SignedInPage):
         return self.show("accounts/organization.html", context, status=status)
 
     def _may_change(self, member: Membership) -> bool:
-        """True if the actor may change the member's role: only owners change their own."""
+        """Return True if the actor may change the member's role: only owners change their own."""
         return member.user_id != self.actor.id or SiteRole.OWNER in self.actor.site_roles
 
 

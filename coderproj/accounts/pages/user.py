@@ -31,7 +31,7 @@ def _is_protected_owner(actor: Actor, user: User) -> bool:
 
 
 def may_update(actor: Actor, user: User) -> bool:
-    """True if the actor may change the profile: their own, or as a user administrator."""
+    """Return True if the actor may change the profile: their own, or as a user administrator."""
     return allowed(actor, Action.UPDATE, Resource.USER, owner_id=user.pk) and not _is_protected_owner(actor, user)
 
 

@@ -65,7 +65,7 @@ class UsersPage(SignedInPage):
 
 
 def role_names(user: User) -> list[str]:
-    """The display names of a user's site roles."""
+    """Return the display names of a user's site roles."""
     return [ROLES[role].display_name for role in user.site_roles if role in ROLES]
 
 
@@ -147,7 +147,7 @@ class NewUser(SignedInPage):
         return self.go(user_url(user), f"{user.username} can sign in as {user.email}.")
 
     def _organizations(self) -> list[Organization]:
-        """The organizations to which the actor may add members."""
+        """Return the organizations to which the actor may add members."""
         rows = visible_organizations(self.actor).order_by("-is_default", "name")
         create = (Action.CREATE, Resource.ORGANIZATION_MEMBER)
         return [row for row in rows if allowed(self.actor, *create, organization_id=row.pk)]

@@ -73,7 +73,7 @@ UNKNOWN_BRAND = ("none", "box")
 
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
-    """A symbol of the sprite. It is decoration: the text must carry its meaning as well."""
+    """Return a symbol of the sprite. It is decoration: the text must carry its meaning as well."""
     return _icon(name, classes, static("console/icons.svg"))
 
 
@@ -100,7 +100,7 @@ def _status(state: str, label: str, chip: bool, bare: bool, sprite: str) -> Safe
 
 @register.simple_tag
 def tile(address: str, *, large: bool = False) -> SafeString:
-    """The picture of a template, by the name in the address of its icon."""
+    """Return the picture of a template, by the name in the address of its icon."""
     return _tile(_brand_of(address), large, static("console/icons.svg"))
 
 
@@ -113,14 +113,14 @@ def _tile(brand: str, large: bool, sprite: str) -> SafeString:
 
 @register.simple_tag
 def symbol(address: str) -> SafeString:
-    """The symbol for the address of an icon, within a line. Empty if it is unknown."""
+    """Return the symbol for the address of an icon, within a line. Empty if it is unknown."""
     key = _brand_of(address)
     return icon(BRANDS[key][1]) if key else SafeString()
 
 
 @lru_cache(maxsize=256)
 def _brand_of(address: str) -> str:
-    """The word of BRANDS in the file name of an icon's address, or an empty string."""
+    """Return the word of BRANDS in the file name of an icon's address, or an empty string."""
     try:
         name = urlsplit(address).path.rpartition("/")[2].partition(".")[0].lower()
     except ValueError:  # not an address
@@ -130,7 +130,7 @@ def _brand_of(address: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
-    """A button to a row's page in the admin, for users who may enter it."""
+    """Return a button to a row's page in the admin, for users who may use the admin."""
     actor = context.get("actor")
     if not actor or not may_enter_admin(actor):
         return SafeString()
@@ -140,25 +140,25 @@ def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def table_body(context: Context, table: Table[Any]) -> SafeString:
-    """The rows of a list's table."""
+    """Return the rows of a list's table."""
     return table.body(context)
 
 
 @register.filter
 def short_markdown(text: str) -> SafeString:
-    """A description in Markdown."""
+    """Render a description in Markdown as HTML."""
     return markdown.render_short(text)
 
 
 @register.filter
 def inline_markdown(text: str) -> SafeString:
-    """A text in Markdown within a line."""
+    """Render a text in Markdown as HTML within a line."""
     return markdown.render_inline(text)
 
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
-    """The age of a moment, with the exact time on hover."""
+    """Return the age of a moment, with the exact time on hover."""
     if moment is None:
         return DASH
     # Digits and constant letters only: nothing to escape.
@@ -178,7 +178,7 @@ def age(moment: datetime) -> str:
 
 @register.filter
 def until(moment: datetime | None) -> SafeString | str:
-    """The time until a moment, ``in 29d``, with the exact time on hover. A dash for None."""
+    """Return the time until a moment, ``in 29d``, with the exact time on hover. A dash for None."""
     if moment is None:
         return DASH
     seconds = max((moment - timezone.now()).total_seconds(), 0)
@@ -194,7 +194,7 @@ def until(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def duration(seconds: Any) -> str:
-    """A duration, given in seconds: ``850 ms``, ``8.5 s``, ``42 s``, ``1m 18s``, ``2h 05m``."""
+    """Return a duration, given in seconds: ``850 ms``, ``8.5 s``, ``42 s``, ``1m 18s``, ``2h 05m``."""
     if seconds is None or seconds == "":
         return DASH
     value = max(float(seconds), 0)
@@ -212,23 +212,23 @@ def duration(seconds: Any) -> str:
 
 @register.filter
 def initials(name: str) -> str:
-    """Two letters for an avatar."""
+    """Return two letters of a name for an avatar."""
     return str(name)[:2].upper()
 
 
 @register.filter
 def short_id(identifier: object) -> str:
-    """The first eight characters of a UUID."""
+    """Return the first eight characters of a UUID."""
     return str(identifier)[:8]
 
 
 @register.filter
 def sentence(text: str) -> str:
-    """The text with a full stop, unless it ends with punctuation."""
+    """Return the text with a full stop, unless it ends with punctuation."""
     return text if text.rstrip().endswith(SENTENCE_ENDS) else f"{text.rstrip()}."
 
 
 @register.filter
 def dash(value: Any) -> Any:
-    """A dash for None and the empty string."""
+    """Replace None and the empty string with a dash."""
     return DASH if value is None or value == "" else value
