@@ -41,7 +41,7 @@ def _of_status(status: JobStatus, rows: Any) -> Any:
 class JobStatusFilter(ChoiceFilter):
     title = "status"
     parameter_name = "status"
-    ways = {status.value: (status.label, partial(_of_status, status)) for status in JobStatus}
+    options = {status.value: (status.label, partial(_of_status, status)) for status in JobStatus}
 
 
 @admin.register(ProvisionerJob)
@@ -93,7 +93,7 @@ class FileAdmin(ReadOnlyAdmin[File]):
 class DaemonStateFilter(ChoiceFilter):
     title = "state"
     parameter_name = "state"
-    ways = {
+    options = {
         "online": ("Online", lambda rows: rows.online()),
         "stale": ("Not seen", lambda rows: rows.missing()),
         "stopped": ("Stopped", lambda rows: rows.filter(stopped_at__isnull=False)),
@@ -103,7 +103,7 @@ class DaemonStateFilter(ChoiceFilter):
 class KeyStateFilter(ChoiceFilter):
     title = "state"
     parameter_name = "state"
-    ways = {
+    options = {
         "live": ("Live", lambda rows: rows.live()),
         "expired": ("Expired", lambda rows: rows.filter(revoked_at=None, expires_at__lte=Now())),
         "revoked": ("Revoked", lambda rows: rows.filter(revoked_at__isnull=False)),

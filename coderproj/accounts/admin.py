@@ -53,7 +53,7 @@ def _with_role(role: SiteRole, rows: "QuerySet[User]") -> "QuerySet[User]":
 class SiteRoleFilter(ChoiceFilter):
     title = "site role"
     parameter_name = "role"
-    ways = {role.value: (role.label, partial(_with_role, role)) for role in SiteRole}
+    options = {role.value: (role.label, partial(_with_role, role)) for role in SiteRole}
 
 
 @admin.register(User)

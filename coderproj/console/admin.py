@@ -115,14 +115,14 @@ def status_chip(state: str) -> SafeString:
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """A filter with fixed choices. ``ways`` maps a choice to its label and to a function that filters the rows."""
+    """A filter with fixed choices. ``options`` maps a choice to its label and to a function that filters the rows."""
 
-    ways: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+    options: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(key, label) for key, (label, _) in self.ways.items()]
+        return [(key, label) for key, (label, _) in self.options.items()]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        chosen = self.ways.get(self.value() or "")
+        chosen = self.options.get(self.value() or "")
         found: QuerySet[Any] = chosen[1](queryset) if chosen else queryset
         return found

@@ -152,7 +152,7 @@ def test_a_shared_template_can_be_read_but_not_changed(world, users):
     ],
 )
 def test_ids_in_a_body_reveal_no_objects_of_other_organizations(world, users, name, field):
-    """An administrator sends an id from another organization to an endpoint of the own organization."""
+    """An administrator sends an id from another organization to an endpoint of their own organization."""
     admin = users["other organization's admin"]
     organization = admin.memberships.get().organization
     own = make_template(user=admin, organization=organization) if "{template}/" in name else None

@@ -1,4 +1,4 @@
-"""Documents name what exists: the test modules, the pages, the kinds of contributions, the files of the layout."""
+"""Documents name only what exists: the test modules, the pages, the kinds of contributions, the files of the layout."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The locks belong together: what a deployment installs is a part of what is tested."""
+"""The locks agree: a deployment installs a subset of the tested packages."""
 
 import re
 import tomllib

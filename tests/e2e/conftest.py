@@ -78,7 +78,7 @@ def watched(context: BrowserContext, problems: list[str]) -> Page:
     page = context.new_page()
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    # A request that ends because the page is left, such as a followed log, is no failure.
+    # A request that ends because the page is left, such as a followed log, is not a failure.
     page.on(
         "requestfailed",
         lambda request: (

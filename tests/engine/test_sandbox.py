@@ -1,4 +1,4 @@
-"""What a sandboxed program can and cannot access, tried in each sandbox that works on this machine."""
+"""The access of a sandboxed program, tried in each sandbox that works on this machine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Pages for the setup, signing in and out, and the own account."""
+"""Pages for the setup, signing in and out, and the user's own account."""
 
 import pytest
 from django.test import Client

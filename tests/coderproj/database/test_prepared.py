@@ -57,7 +57,7 @@ def test_a_dropped_statement_is_re_prepared():
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("fresh", "uses"), [(600.0, 7), (0.0, 1)])
 def test_statements_are_re_prepared_after_a_while(monkeypatch, fresh, uses):
-    """PostgreSQL chooses between a generic plan and planning every time by the uses since then."""
+    """PostgreSQL chooses between a generic and a custom plan by the number of uses since the statement was prepared."""
     monkeypatch.setattr(prepared, "FRESH", fresh)
     statement = Prepared(f"SELECT %s AS after_{uses}", [1])
     connection.ensure_connection()

@@ -16,7 +16,7 @@ from tests.coderproj.postgres.servers import (
     supervise,
 )
 
-# ------------------------------------------------------------------ refusals
+# ------------------------------------------------------------------ rejected folders and programs
 
 
 def test_two_supervisors_cannot_share_a_folder(used: Path, make: Callable[..., EmbeddedPostgres]) -> None:

@@ -1,4 +1,4 @@
-"""What leaves the fast path: expected outcomes silently, everything else with a log line. The caller sees neither."""
+"""Requests that leave the fast path: expected outcomes silently, others with a log line. The caller notices neither."""
 
 import logging
 

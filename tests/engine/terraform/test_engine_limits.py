@@ -1,4 +1,4 @@
-"""What a template cannot reach: secrets, the host, state, and modules and providers from other places."""
+"""Templates cannot reach secrets, the host, state, or modules and providers from other places."""
 
 import os
 from dataclasses import replace
