@@ -64,6 +64,14 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def cpus(name: str) -> frozenset[int]:
+    """Return a comma-separated list of CPU numbers; empty by default."""
+    try:
+        return frozenset(int(word) for word in words(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: expected CPU numbers: {error}") from None
+
+
 def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """Return a comma-separated list of addresses and networks (``10.0.0.0/8``); an address is a network of one host."""
     try:

@@ -30,6 +30,7 @@ SESSION_LIFETIME_SECONDS = env.integer("SESSION_LIFETIME_SECONDS", 24 * 3600, mi
 TOKEN_LIFETIME_SECONDS = env.integer("TOKEN_LIFETIME_SECONDS", 30 * 24 * 3600, minimum=60)
 TOKEN_MAX_LIFETIME_SECONDS = env.integer("TOKEN_MAX_LIFETIME_SECONDS", 10 * 365 * 24 * 3600, minimum=60)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+WEB_CPUS = env.cpus("WEB_CPUS")  # empty: the operating system decides
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each can hold a database connection
 AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)

@@ -5,6 +5,7 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -141,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if errors := [message for message in run_checks(tags=START_CHECKS) if message.is_serious()]:
         sys.exit("\n".join(map(str, errors)))
     disconnect_idle_receivers()
+    if settings.WEB_CPUS:
+        try:
+            os.sched_setaffinity(0, settings.WEB_CPUS)
+        except (OSError, ValueError) as error:
+            sys.exit(f"WEB_CPUS: cannot use the CPUs {sorted(settings.WEB_CPUS)}: {error}")
     server = Server(options.host, options.port)
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()

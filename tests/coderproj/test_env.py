@@ -53,3 +53,12 @@ def test_database_url_with_socket_folder_and_options(monkeypatch):
     assert (database["NAME"], database["USER"], database["PASSWORD"]) == ("data", "app", "p@ss")
     assert (database["HOST"], database["PORT"]) == ("/run/postgresql", "5433")
     assert database["OPTIONS"] == {"sslmode": "disable"}
+
+
+def test_cpus(monkeypatch):
+    assert env.cpus("X") == frozenset()
+    monkeypatch.setenv("X", " 1,3,")
+    assert env.cpus("X") == {1, 3}
+    monkeypatch.setenv("X", "1,x")
+    with pytest.raises(ImproperlyConfigured, match="X: expected CPU numbers"):
+        env.cpus("X")
