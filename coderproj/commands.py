@@ -1,6 +1,7 @@
 """The base classes of our management commands: the acting user, output as text or JSON, exit codes."""
 
 import json
+from abc import ABC, abstractmethod
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -22,7 +23,7 @@ from coderproj.identity.roles import SiteRole
 REJECTED, JOB_FAILED = 1, 3
 
 
-class ActionCommand(BaseCommand):
+class ActionCommand(BaseCommand, ABC):
     """A command with actions. Subclasses add the parsers in ``add_actions`` and define ``act_<action>(options)``, which
     returns the output for ``--json``."""
 
@@ -39,9 +40,9 @@ class ActionCommand(BaseCommand):
         """Add the options that are accepted before and after the action."""
         parser.add_argument("--json", action="store_true", help="print JSON", **default)
 
+    @abstractmethod
     def add_actions(self, actions: Any) -> None:
         """Add a parser for each action."""
-        raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.as_json: bool = options["json"]

@@ -6,11 +6,11 @@ provisioning.daemon.engines`` (with the settings on standard input) detects what
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from provisioning.daemon.messages import decode_path
 from provisioning.engine import sandbox
 from provisioning.engine.base import Engine, EngineError
 
@@ -35,7 +35,7 @@ def make(provisioner: str, settings: dict[str, Any]) -> Engine:
         case "terraform":
             from provisioning.engine.terraform import EngineSettings, TerraformEngine, find
 
-            decoded = msgspec.convert(settings, EngineSettings, dec_hook=_path)
+            decoded = msgspec.convert(settings, EngineSettings, dec_hook=decode_path)
             engine = TerraformEngine(decoded)
             find(decoded.binary)
             return engine
@@ -57,12 +57,6 @@ def equipment(settings: dict[str, Any]) -> Equipment:
     except EngineError as error:
         return Equipment(sandbox=kind, problem=str(error))
     return Equipment(engine=f"{terraform.name} {terraform.version}", sandbox=kind)
-
-
-def _path(wanted: type, value: object) -> object:
-    if wanted is Path:
-        return Path(str(value))
-    raise NotImplementedError(wanted.__name__)  # tells msgspec that the hook does not support the type
 
 
 if __name__ == "__main__":

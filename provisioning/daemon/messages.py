@@ -131,14 +131,15 @@ def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
 def _encode_path(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value).__name__)  # tells msgspec that the hook does not support the type
+    raise NotImplementedError(type(value).__name__)  # msgspec turns this into its own error
 
 
-def _decode_path(wanted: type, value: object) -> object:
+def decode_path(wanted: type, value: object) -> object:
+    """Return the path for a text; msgspec's hook for types that JSON does not have."""
     if wanted is Path:
         return Path(str(value))
-    raise NotImplementedError(wanted.__name__)  # as above
+    raise NotImplementedError(wanted.__name__)  # likewise an error of msgspec
 
 
-_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, dec_hook=_decode_path)
+_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order, dec_hook=decode_path)
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

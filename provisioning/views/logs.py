@@ -1,6 +1,7 @@
 """Views of logs: read or follow."""
 
 import uuid
+from abc import ABC, abstractmethod
 from itertools import chain
 from typing import Any
 
@@ -21,16 +22,16 @@ from provisioning.log.window import LogWindow, last_event_id, log_window
 EVENT_STREAM = "text/event-stream"
 
 
-class FollowableLogs(APIView):
+class FollowableLogs(APIView, ABC):
     """Mixin for a viewset whose ``list`` returns the log of one job; it comes before ``ApiViewSet`` in the bases.
 
     Returns the window of ``after`` and ``before`` as a JSON array or, with ``follow``, with a stream that ends
     with the job. A server without streams returns the current log instead.
     """
 
+    @abstractmethod
     def get_job_id(self) -> uuid.UUID:
-        """Return the job's id if the caller may read its log. Raises DomainError. Every view defines this."""
-        raise NotImplementedError  # abstract
+        """Return the job's id if the caller may read its log. Raises DomainError."""
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Accept the session token in the query of a WebSocket: browsers cannot set its headers."""

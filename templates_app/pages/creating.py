@@ -2,6 +2,7 @@
 
 import tempfile
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any
 from urllib.parse import urlencode
 
@@ -69,7 +70,7 @@ class UploadForm(ConsoleForm):
         return given
 
 
-class Uploading(SignedInPage):
+class Uploading(SignedInPage, ABC):
     """Accepts an archive and queues its import. The page's script, which shows the progress, requests JSON."""
 
     def create(self, form: UploadForm, organization: Organization, template_id: uuid.UUID | None) -> TemplateVersion:
@@ -111,9 +112,9 @@ class Uploading(SignedInPage):
             return JsonResponse({"errors": texts})  # the script shows them; the request itself succeeded
         return self.form_page(form, status)
 
+    @abstractmethod
     def form_page(self, form: UploadForm, status: int = 200) -> HttpResponseBase:
         """Return the page with the form."""
-        raise NotImplementedError  # abstract
 
     @property
     def _wants_json(self) -> bool:

@@ -1,5 +1,7 @@
 """Endpoints of versions by name below an organization, and of creating versions."""
 
+from abc import ABC, abstractmethod
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,12 +14,12 @@ from templates_app.services import versions
 from templates_app.views.base import AnswersVersions, InOrganization, version_for_answer, versions_for_answers
 
 
-class NamedVersions(AnswersVersions, InOrganization):
+class NamedVersions(AnswersVersions, InOrganization, ABC):
     """The base of viewsets that find a version by name."""
 
+    @abstractmethod
     def get_object(self) -> TemplateVersion:
-        """Return the version in the path. Every viewset defines this. Raises NotFound."""
-        raise NotImplementedError
+        """Return the version in the path. Raises NotFound."""
 
     def find_previous(self) -> TemplateVersion:
         """Return the previous version of the same template. Raises NotFound."""

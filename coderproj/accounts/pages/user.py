@@ -1,6 +1,7 @@
 """A user: profile, memberships, and the actions of administrators."""
 
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.http import HttpRequest
@@ -203,12 +204,12 @@ class NewPassword(UserForms):
         return self.go(user_url(self.user), f"{self.user.username} has a new password and is signed out everywhere.")
 
 
-class UserQuestion(UserSection):
+class UserQuestion(UserSection, ABC):
     """Asks for confirmation before an action on a user. Returns 403 for an action that is not offered."""
 
+    @abstractmethod
     def question(self) -> Question | None:
         """Return the question, or None if the action is not offered."""
-        raise NotImplementedError  # abstract
 
     def get(self, request: HttpRequest, user: uuid.UUID) -> HttpResponseBase:
         question = self.question()
