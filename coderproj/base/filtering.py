@@ -4,10 +4,12 @@
 filter is also a key of ``q`` (``status:active``), and free text is searched in ``FilterSet.text_lookups``.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.forms.fields import IntegerField, UUIDField
 from drf_spectacular.types import OpenApiTypes
@@ -16,6 +18,7 @@ from drf_spectacular.utils import OpenApiParameter
 from coderproj.base.errors import Invalid, Problem
 from coderproj.base.search_terms import FIELD, Search, parse_search
 
+INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
@@ -36,10 +39,24 @@ class Flag(django_filters.TypedChoiceFilter):
         super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
 
 
-class WholeNumber(django_filters.NumberFilter):
-    """An integer."""
+class Integer64(IntegerField):
+    """A form field for an integer of at most 64 bits, in ASCII digits."""
 
-    field_class = IntegerField
+    default_error_messages = {"invalid": "Enter a whole number of at most 64 bits."}
+
+    def to_python(self, value: Any) -> int | None:
+        if value in self.empty_values:
+            return None
+        text = str(value)
+        if not INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return int(text)
+
+
+class WholeNumber(django_filters.NumberFilter):
+    """An integer of at most 64 bits."""
+
+    field_class = Integer64
 
 
 class Moment(django_filters.IsoDateTimeFilter):

@@ -1,7 +1,7 @@
 """Output of commands about jobs and their results: live progress on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,7 +69,11 @@ class TerminalOutput:
 
     def figures(self, rows: list[tuple[str, str, str]]) -> None:
         """Print measured figures: name, value and comparison."""
-        table = Table("Figure", "Measured", "Compared", title="Figures", title_justify="left")
+        self.table("Figures", ("Figure", "Measured", "Compared"), rows)
+
+    def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table."""
+        table = Table(*headings, title=title, title_justify="left")
         for row in rows:
             table.add_row(*row)
         self.console.print(table)

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+# What clients read as "never".
+ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+
 
 def moment_text(moment: datetime) -> str:
     """Return a time as RFC 3339 in UTC with ``Z``, with up to six fractional digits and no trailing zeros (contract,

@@ -98,3 +98,13 @@ def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
 def _is_in(address: str, networks: Sequence[Network]) -> bool:
     parsed = ipaddress.ip_address(address)
     return any(parsed in network for network in networks if network.version == parsed.version)
+
+
+def network(address: str) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 address, because providers assign a /64 per customer."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -14,9 +14,11 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - Django has to be set up first
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
 
 from coderproj.base.contributions import contributions  # noqa: E402
-from coderproj.web.bridge import DjangoBridge, Receive, Scope, Send  # noqa: E402
+from coderproj.web.bridge import DjangoBridge  # noqa: E402
+from coderproj.web.environ import Environ, Receive, Scope, Send  # noqa: E402
 
 # Seconds for streams to end when the server stops.
 STREAM_END_SECONDS = 1.5
@@ -35,6 +37,21 @@ class StreamService(Protocol):
 
     async def end_streams(self, timeout: float) -> None:
         """End all streams. Return when they have ended, at the latest after ``timeout`` seconds."""
+
+    async def stop(self) -> None: ...
+
+
+class LoopResponder(Protocol):
+    """Responds to some GET requests on the event loop, without a thread.
+
+    Apps contribute classes of such responders as ``loop_responders``; each is called without arguments when the server
+    starts. ``respond`` returns None if a thread must handle the request. Nothing in it may wait but the coroutine
+    itself.
+    """
+
+    async def start(self) -> None: ...
+
+    async def respond(self, environ: Environ) -> HttpResponseBase | None: ...
 
     async def stop(self) -> None: ...
 
@@ -67,13 +84,15 @@ class Application:
         for make_service in contributions("stream_services"):
             service: StreamService = make_service()
             self.services[service.key] = scope["state"][service.key] = service
-        self._bridge = DjangoBridge(django_handler(), settings.WEB_THREADS)
-        for service in self.services.values():
-            await service.start()
+        responders: list[LoopResponder] = [make() for make in contributions("loop_responders")]
+        handlers = [responder.respond for responder in responders]
+        self._bridge = DjangoBridge(django_handler(), settings.WEB_THREADS, handlers)
+        for part in (*self.services.values(), *responders):
+            await part.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        for service in self.services.values():
-            await service.stop()
+        for part in (*self.services.values(), *responders):
+            await part.stop()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})
 

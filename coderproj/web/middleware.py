@@ -16,6 +16,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.middleware.security import SecurityMiddleware
 from django_htmx.middleware import HtmxMiddleware
 
+from coderproj.base.dialect import shows_version
 from coderproj.base.envelope import INTERNAL_ERROR, envelope
 from coderproj.base.json_text import JSON_CONTENT_TYPE, to_json
 
@@ -32,10 +33,16 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.request_id = uuid.uuid4()  # type: ignore[attr-defined]
         response = self.get_response(request)
-        response["X-Coder-Request-Id"] = str(request.request_id)  # type: ignore[attr-defined]
-        response["X-Coder-Build-Version"] = settings.BUILD_VERSION
-        response["X-Content-Type-Options"] = "nosniff"
+        add_common_headers(response, request)
         return response
+
+
+def add_common_headers(response: HttpResponseBase, request: HttpRequest) -> None:
+    """Add the headers of every response, and the version for clients that expect it."""
+    response["X-Coder-Request-Id"] = str(request.request_id)  # type: ignore[attr-defined]
+    if shows_version(request):
+        response["X-Coder-Build-Version"] = settings.BUILD_VERSION
+    response["X-Content-Type-Options"] = "nosniff"
 
 
 class ApiPathMiddleware:

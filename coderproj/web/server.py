@@ -6,6 +6,7 @@
 import argparse
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -33,6 +34,9 @@ KEEP_ALIVE_SECONDS = 75
 # Seconds for running requests to finish when the server stops.
 GRACE_SECONDS = 10
 STARTUP_SECONDS = 30.0
+# Seconds for which a thread keeps the interpreter's lock while others want it. With Python's 5 ms, eight threads that
+# render pages delay a read on the event loop by most of a second.
+SWITCH_SECONDS = 0.0005
 # Tags of the system checks that must pass before the server answers. They need no database.
 START_CHECKS = ("compiled_reads",)
 
@@ -131,6 +135,13 @@ def disconnect_idle_receivers() -> None:
         signals.request_started.disconnect(reset_queries)
 
 
+def allow_connections() -> None:
+    """Raise the soft limit of open files to the hard one: each connection needs a file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -142,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if errors := [message for message in run_checks(tags=START_CHECKS) if message.is_serious()]:
         sys.exit("\n".join(map(str, errors)))
     disconnect_idle_receivers()
+    allow_connections()
+    sys.setswitchinterval(SWITCH_SECONDS)
     if settings.WEB_CPUS:
         try:
             os.sched_setaffinity(0, settings.WEB_CPUS)

@@ -6,7 +6,7 @@ import pytest
 
 from coderproj.identity.models import AuditLog
 from coderproj.web import addresses
-from coderproj.web.bridge import build_environ
+from coderproj.web.environ import build_environ
 from tests.api import ApiClient
 from tests.factories import make_user
 

@@ -1,8 +1,10 @@
 """Django's handler behind the bridge: when requests end, failing views, cookies."""
 
 import io
+import queue
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +17,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 
-from coderproj.web.bridge import Environ, ignore_start
 from coderproj.web.dispatcher import django_handler
+from coderproj.web.environ import Environ, is_gone
+from coderproj.web.exchange import ignore_start
 from tests.live import LiveApi
 
 
@@ -35,6 +38,22 @@ def leaving(request: HttpRequest) -> HttpResponse:
     raise SystemExit(3)
 
 
+left: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+
+def patient(request: HttpRequest) -> HttpResponse:
+    """Wait for the client to disconnect, and note whether it was noticed."""
+    until = time.monotonic() + 20
+    while not is_gone(request.META) and time.monotonic() < until:
+        time.sleep(0.01)
+    left.put(is_gone(request.META))
+    return HttpResponse("ok")
+
+
+def present(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(is_gone(request.META)))
+
+
 # Prints the names of the receivers that are left in a web process.
 RECEIVERS = """
 from coderproj.web import server
@@ -45,6 +64,7 @@ for name, signal in (("started:", signals.request_started), ("finished:", signal
 """
 
 urlpatterns = [path("api/cookies", cookies), path("api/broken", broken), path("api/leaving", leaving)]
+urlpatterns += [path("api/patient", patient), path("api/present", present)]
 pytestmark = pytest.mark.django_db
 
 
@@ -98,6 +118,14 @@ def test_each_cookie_is_a_separate_header(live_api: LiveApi):
     with override_settings(ROOT_URLCONF=__name__):
         answer = httpx.get(f"{live_api.url}/api/cookies", trust_env=False)
     assert answer.headers.get_list("set-cookie") == ["first=1; Path=/", "second=2; Path=/"]
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_a_view_can_ask_whether_its_client_has_gone(live_api: LiveApi):
+    assert httpx.get(f"{live_api.url}/api/present", trust_env=False).text == "False"
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{live_api.url}/api/patient", trust_env=False, timeout=0.3)
+    assert left.get(timeout=30)
 
 
 def test_only_receivers_that_do_nothing_are_disconnected():
