@@ -9,7 +9,7 @@ import binascii
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,6 +35,8 @@ PLACEHOLDER = re.compile(r"%(s|%)")
 NAME = re.compile(r"%\((\w+)\)s")
 
 Row = tuple[Any, ...]
+# The name of a method of psycopg's ``PGconn``, and its arguments.
+Command = tuple[str, tuple[Any, ...]]
 # Seconds after which a statement is re-prepared. PostgreSQL chooses between a generic plan and planning every time by
 # the costs of the first uses. If tables have grown since, it plans at every use, which takes longer than the statement.
 FRESH = 600.0
@@ -82,17 +84,30 @@ class Prepared:
             return self._answer(raw, parameters)
 
     def _answer(self, raw: Any, parameters: Sequence[bytes | None]) -> Row | None:
-        result = self._execute(raw, parameters)
+        steps = self.steps(raw, parameters)
+        name, arguments = next(steps)
+        while True:
+            try:
+                name, arguments = steps.send(getattr(raw.pgconn, name)(*arguments))
+            except StopIteration as stop:
+                return self.row_of(raw, stop.value)
+
+    def row_of(self, raw: Any, result: Any) -> Row | None:
+        """Return the first row of a result of ``steps``, None without rows. Raises psycopg's errors."""
         if result.status != ExecStatus.TUPLES_OK:
             if raw.pgconn.status != ConnStatus.OK:
                 raise psycopg.OperationalError(f"the connection is lost: {raw.pgconn.get_error_message().strip()}")
             raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
         return self._row(result) if result.ntuples else None
 
-    def _execute(self, raw: Any, parameters: Sequence[bytes | None]) -> Any:
+    def steps(self, raw: Any, parameters: Sequence[bytes | None]) -> Generator[Command, Any, Any]:
+        """Yield the commands that run the statement on a connection, receive the result of each, return the last one.
+
+        A thread waits for each result, and the event loop (``database.event_loop``) serves others meanwhile.
+        """
         # Prepared statements are off, for a pooler that does not support them, or a transaction is open.
         if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
-            return raw.pgconn.exec_params(self._numbered, parameters)
+            return (yield "exec_params", (self._numbered, parameters))
         known = _prepared.get(raw)
         if known is None:
             known = _prepared[raw] = {}
@@ -100,17 +115,17 @@ class Prepared:
         now = time.monotonic()
         if fresh_until is not None:
             if now < fresh_until:
-                result = raw.pgconn.exec_prepared(self._name, parameters)
+                result = yield "exec_prepared", (self._name, parameters)
                 if result.error_field(DiagnosticField.SQLSTATE) not in OUTDATED:
                     return result
             del known[self._name]
-            raw.pgconn.exec_(b"DEALLOCATE " + self._name)
-        result = raw.pgconn.prepare(self._name, self._numbered)
+            yield "exec_", (b"DEALLOCATE " + self._name,)
+        result = yield "prepare", (self._name, self._numbered)
         if result.status != ExecStatus.COMMAND_OK:
             return result
         self._loaders = None  # the columns can have changed
         known[self._name] = now + FRESH
-        return raw.pgconn.exec_prepared(self._name, parameters)
+        return (yield "exec_prepared", (self._name, parameters))
 
     def _through_django(self, parameters: Sequence[bytes | None]) -> Row | None:
         """Run the statement with Django's cursor, which logs and instruments queries."""

@@ -24,11 +24,13 @@ from django.http import HttpResponse
 
 from coderproj.base.errors import NotFound
 from coderproj.base.json_text import JSON_CONTENT_TYPE
-from coderproj.database.prepared import Prepared, as_text
+from coderproj.database.prepared import Prepared, Row, as_text
 from coderproj.identity.actor import Actor
 from coderproj.identity.authentication import ACTOR_SQL, CachedActor
 from coderproj.reads.answer_cache import ANSWER_CACHE
 
+# Runs a statement with its parameters and returns the first row, None without rows.
+Runner = Callable[[Prepared, list[bytes | None]], Row | None]
 # The source of a parameter's value: a function of the actor, or the index of an argument.
 Source = Callable[[Actor], Any] | int
 Rows = Callable[..., QuerySet[Any, Any]]
@@ -114,8 +116,8 @@ class Statement:
         examples = [int(value) if isinstance(value, int) and source is not None else value for value, source in pairs]
         self._prepared = Prepared(sql, examples)
 
-    def row(self, actor: Actor, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        return self._prepared.first_row(self.parameters(actor, arguments))
+    def row(self, actor: Actor, arguments: tuple[Any, ...], run: Runner) -> Row | None:
+        return run(self._prepared, self.parameters(actor, arguments))
 
     def parameters(self, actor: Actor, arguments: tuple[Any, ...]) -> list[bytes | None]:
         """Return all parameters as texts. Those that follow from a cached actor are cached with it: computing them took
@@ -151,7 +153,7 @@ class Read:
     rows: Rows
     statements: dict[tuple[Any, ...], Statement] = field(default_factory=dict)
 
-    def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
+    def row(self, actor: Actor, *arguments: Any, run: Runner = Prepared.first_row) -> Row:
         """Return the first row: JSON as bytes, then the other columns. Raises NotFound if there is none, or if a cached
         actor has changed."""
         proven = isinstance(actor, CachedActor)
@@ -162,7 +164,7 @@ class Read:
                 statement = self.statements[shape] = self.compile(actor, arguments, proven=proven)
             except EmptyResultSet:  # nothing is visible to this kind of actor
                 raise NotFound from None
-        row = statement.row(actor, arguments)
+        row = statement.row(actor, arguments, run)
         if row is None:
             raise NotFound
         if isinstance(actor, CachedActor):
@@ -208,16 +210,16 @@ class FinalRead(Read):
 
     visible: Read = field(kw_only=True)
 
-    def row(self, actor: Actor, *arguments: Any) -> tuple[Any, ...]:
+    def row(self, actor: Actor, *arguments: Any, run: Runner = Prepared.first_row) -> Row:
         subject, *bounds = arguments
         if not ANSWER_CACHE.limit or any(bound is not None for bound in bounds):
-            return Read.row(self, actor, *arguments)  # ``slots`` makes a new class, unknown to ``super()``
+            return Read.row(self, actor, *arguments, run=run)  # ``slots`` makes a new class, unknown to ``super()``
         key = (self.rows, subject.int)  # hashing a UUID runs Python code
         cached = ANSWER_CACHE.get(key)
         if cached is not None:
-            self.visible.row(actor, subject)
+            self.visible.row(actor, subject, run=run)
             return cached
-        row = Read.row(self, actor, *arguments)
+        row = Read.row(self, actor, *arguments, run=run)
         if row[-1]:
             ANSWER_CACHE.put(key, row)
         return row

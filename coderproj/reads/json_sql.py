@@ -252,6 +252,12 @@ class ShortJsonList(JsonList):
     template = "concat('[', array_to_string(ARRAY(%(subquery)s), ','), ']')"
 
 
+class JsonRow(JsonList):
+    """The JSON text of a subquery of one row, which must exist."""
+
+    template = "(%(subquery)s)"
+
+
 class StoredJson(Json):
     """A JSON column without PostgreSQL's whitespace. Nulls within it are omitted; no stored value has any."""
 

@@ -141,6 +141,20 @@ def test_an_unreachable_folder_is_replaced_by_a_reachable_one(
 
 
 @only_root
+@pytest.mark.parametrize(
+    ("statuses", "runs"), [([-9, 0], True), ([143, 137, 0], True), ([-9, 1], False), ([-9, -9, -9], False)]
+)
+def test_a_killed_trial_is_repeated(
+    home: Path, monkeypatch: pytest.MonkeyPatch, statuses: list[int], runs: bool
+) -> None:
+    account = places.server_account(home / "data")
+    ends = iter(statuses)
+    monkeypatch.setattr(places.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], next(ends)))
+    assert account.runs(home / "postgres") is runs
+    assert list(ends) == []
+
+
+@only_root
 @pytest.mark.parametrize(("statuses", "reached"), [([-9, 0], True), ([143, 1], False), ([-9, 137, 2], None)])
 def test_a_killed_check_is_repeated(
     home: Path, monkeypatch: pytest.MonkeyPatch, statuses: list[int], reached: bool | None
