@@ -20,6 +20,7 @@ TITLES = {
     Resource.UPDATE_CHECK: "update check",
     Resource.USER: "users",
     Resource.WORKSPACE: "workspaces and dry runs",
+    Resource.WORKSPACE_EXECUTION: "connections into workspaces",
 }
 LETTERS = {Action.CREATE: "C", Action.READ: "R", Action.UPDATE: "U", Action.DELETE: "D"}
 
@@ -38,6 +39,10 @@ Site roles apply in every organization, including those that the user is not a m
 not to themselves; the last active owner cannot lose the role. Every user has the role `{MEMBER}`; it is never assigned.
 
 {{site}}
+
+An account whose user holds a role, or administers a template through an access list, is protected: only actors who may
+give all of these rights change its password, profile and status, or delete it. A user admin may suspend it, but not
+activate it. Likewise, only actors who may change a template's access list add members to a group that administers it.
 
 Users own (`{MEMBER}`, last column) their account, tokens, sessions, uploads and dry runs. Objects of an organization
 count as owned only while the user is a member of that organization.

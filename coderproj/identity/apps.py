@@ -7,4 +7,7 @@ class IdentityConfig(AppConfig):
     name = "coderproj.identity"
     label = "identity"
     verbose_name = "Identity"
-    contributions = {"audit_policies": "coderproj.identity.audit_policies.POLICIES"}
+    contributions = {
+        "audit_policies": "coderproj.identity.audit_policies.POLICIES",
+        "caller_sources": "coderproj.identity.callers.SOURCES",
+    }

@@ -4,8 +4,10 @@ import hashlib
 import hmac
 import threading
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cachetools import FIFOCache
 from django.conf import settings
@@ -35,9 +37,17 @@ SELECT k.hashed_secret, k.expires_at, k.last_used, k.lifetime_seconds, k.scope,
  WHERE k.id = %s AND u.status = 'active' AND NOT u.deleted
 """
 
-
+# The same for several keys, after the id of each.
+ACTORS_SQL = ACTOR_SQL.replace("SELECT k.", "SELECT k.id, k.", 1).replace("k.id = %s", "k.id = ANY(%s)")
 # The same, with all of it as one text: the actor is unchanged while the text is equal.
 ACTOR_WITH_FACTS_SQL = f"SELECT actor_.*, actor_::text FROM ({ACTOR_SQL}) actor_"  # noqa: S608 - a constant
+# The hash of a key whose user is suspended: it ended with the suspension, or was issued before by other means.
+SUSPENDED_SQL = """
+SELECT hashed_secret FROM identity_suspendedkey WHERE id = %s
+UNION ALL
+SELECT k.hashed_secret FROM identity_apikey k JOIN identity_user u ON u.id = k.user_id
+ WHERE k.id = %s AND u.status = 'suspended' AND NOT u.deleted
+"""
 # The maximum number of cached actors; the oldest entry is removed first.
 CACHED_ACTORS = 4096
 
@@ -81,6 +91,12 @@ class CacheEntry:
     parameters: Parameters
 
 
+class AccountSuspended(SignInRequired):
+    """The user of the token is suspended."""
+
+    message = "Your account is suspended. An administrator has to activate it before you can sign in again."
+
+
 class ActorCache:
     """Actors by the SHA-256 of their token, for one process. Safe to use from several threads."""
 
@@ -108,10 +124,14 @@ actor_cache = ActorCache()
 
 def carried_token(request: HttpRequest) -> tuple[str, bool]:
     """Return the token of a request, or ``""``, and whether it came from a cookie."""
-    cookies = request.COOKIES
+    return token_in(request.COOKIES, request.META)
+
+
+def token_in(cookies: Mapping[str, str], environ: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the token in the cookies or headers of a request, or ``""``, and whether it came from a cookie."""
     if cookie := cookies.get(SESSION_COOKIE):
         return cookie, True
-    if header := request.META.get(SESSION_HEADER):
+    if header := environ.get(SESSION_HEADER):
         return header, False
     return cookies.get(APP_COOKIE, ""), True
 
@@ -129,8 +149,8 @@ def client_of(request: HttpRequest) -> Client:
 
 
 def actor_for_token(token: str, client: Client) -> Actor:
-    """Return the actor for ``<id>-<secret>``. Raises SignInRequired for an invalid, unknown, expired or revoked
-    token."""
+    """Return the actor for ``<id>-<secret>``. Raises SignInRequired for an invalid, unknown, expired or revoked token,
+    and AccountSuspended for one of a suspended user."""
     key_id, secret = parse_token(token)
     with connection.cursor() as cursor:
         cursor.execute(ACTOR_WITH_FACTS_SQL, [key_id])
@@ -138,23 +158,14 @@ def actor_for_token(token: str, client: Client) -> Actor:
     now = datetime.now(UTC)
     # Compare for an unknown id as well, so that both cases take the same time.
     stored = bytes(row[0]) if row else bytes(32)
-    matches = hmac.compare_digest(stored, hashlib.sha256(secret.encode()).digest())
+    digest = hashlib.sha256(secret.encode()).digest()
+    matches = hmac.compare_digest(stored, digest)
     if row is None or not matches:
+        if _is_suspended(key_id, digest):
+            raise AccountSuspended
         raise SignInRequired(detail="The session token is unknown or was revoked.")
-    (
-        _,
-        expires_at,
-        last_used,
-        lifetime,
-        scope,
-        user_id,
-        username,
-        email,
-        roles,
-        memberships,
-        groups,
-        facts,
-    ) = row
+    *columns, facts = row
+    _, expires_at, last_used, lifetime, _, user_id, *_ = columns
     if expires_at <= now:
         raise SignInRequired(detail="The session has expired.")
     # A use is recorded once an hour, and the expiry slides after the first hour of the lifetime.
@@ -162,8 +173,19 @@ def actor_for_token(token: str, client: Client) -> Actor:
     touch_at = min(last_used + TOUCH_INTERVAL, slide_at) if last_used is not None else now
     if touch_at <= now:
         touch(key_id, user_id, expires_at, lifetime, now, client)
+    actor = _actor(key_id, columns, client)
+    if last_used is not None:
+        known = actor_cache.get(token)
+        parameters = known.parameters if known is not None and known.facts == facts else {}
+        actor_cache.put(token, CacheEntry(actor, facts, expires_at, touch_at, parameters))
+    return actor
+
+
+def _actor(key_id: str, columns: Sequence[Any], client: Client) -> Actor:
+    """Return the actor for the columns of ACTOR_SQL."""
+    *_, scope, user_id, username, email, roles, memberships, groups = columns
     organization_roles = dict(map(_membership, memberships))
-    actor = Actor(
+    return Actor(
         id=user_id,
         username=username,
         email=email,
@@ -174,11 +196,20 @@ def actor_for_token(token: str, client: Client) -> Actor:
         key_id=key_id,
         client=client,
     )
-    if last_used is not None:
-        known = actor_cache.get(token)
-        parameters = known.parameters if known is not None and known.facts == facts else {}
-        actor_cache.put(token, CacheEntry(actor, facts, expires_at, touch_at, parameters))
-    return actor
+
+
+def valid_actors(rows: Iterable[Sequence[Any]]) -> dict[str, Actor]:
+    """Return the actors for rows of ACTORS_SQL by the id of the key, without those whose key has expired."""
+    now = datetime.now(UTC)
+    return {key_id: _actor(key_id, columns, Client()) for key_id, *columns in rows if columns[1] > now}
+
+
+def _is_suspended(key_id: str, digest: bytes) -> bool:
+    """Return True if the key with this id and hash belongs to a suspended user. Runs for rejected tokens only."""
+    with connection.cursor() as cursor:
+        cursor.execute(SUSPENDED_SQL, [key_id, key_id])
+        row = cursor.fetchone()
+    return hmac.compare_digest(bytes(row[0]) if row else bytes(32), digest)
 
 
 def _membership(text: str) -> tuple[uuid.UUID, frozenset[str]]:

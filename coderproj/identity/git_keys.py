@@ -2,25 +2,41 @@
 
 import base64
 import hashlib
+import uuid
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from django.conf import settings
 
-from coderproj.base.errors import Forbidden
+from coderproj.base.errors import DomainError, Forbidden
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, GitSSHKey, User
 from coderproj.identity.roles import SiteRole
 
 
+class KeyUnreadable(DomainError):
+    """The stored private key was encrypted with another secret key of the deployment."""
+
+    status_code = 500
+    message = "The user's SSH key cannot be decrypted. The user must generate a new one."
+
+
 def git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
     """Return the user's key. Raises Forbidden for another user's key unless the actor is an owner."""
     _require_own(actor, user)
-    public, private = _new_pair()
-    defaults = {"public_key": public, "encrypted_private_key": private}
-    return GitSSHKey.objects.get_or_create(user=user, defaults=defaults)[0]
+    return _key_of(user.pk)
+
+
+def key_pair_of(user_id: uuid.UUID) -> tuple[str, str]:
+    """Return the public and the private key of a user, for the agents of the user's workspaces. Raises
+    KeyUnreadable."""
+    key = _key_of(user_id)
+    try:
+        return key.public_key, _cipher().decrypt(bytes(key.encrypted_private_key)).decode()
+    except InvalidToken:
+        raise KeyUnreadable from None
 
 
 def regenerate_git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
@@ -31,6 +47,16 @@ def regenerate_git_ssh_key(actor: Actor, user: User) -> GitSSHKey:
         key.save()
         entry.after = key
     return key
+
+
+def _key_of(user_id: uuid.UUID) -> GitSSHKey:
+    """Return the user's key, which the first use creates."""
+    found = GitSSHKey.objects.filter(user=user_id).first()
+    if found is not None:
+        return found
+    public, private = _new_pair()
+    defaults = {"public_key": public, "encrypted_private_key": private}
+    return GitSSHKey.objects.get_or_create(user_id=user_id, defaults=defaults)[0]
 
 
 def _require_own(actor: Actor, user: User) -> None:

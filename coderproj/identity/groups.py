@@ -22,6 +22,7 @@ from coderproj.identity.models import (
     UserStatus,
 )
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize, organizations_where
+from coderproj.identity.rights import require_rights_of_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def create_group(
 def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
     """Change a group and its members. Removed users stay in other groups.
 
-    Raises Forbidden; Conflict for a taken name; Invalid naming ``name``, ``add_users`` or ``remove_users`` for the
+    Raises Forbidden, also for adding members to a group with rights that the actor may not give; Conflict for a taken
+    name; Invalid naming ``name``, ``add_users`` or ``remove_users`` for the
     reserved name, an invalid id, a user outside of the organization, or a user who is already in the group.
     """
     authorize(actor, Action.UPDATE, Resource.GROUP, organization_id=group.organization_id)
@@ -146,6 +148,8 @@ def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
         group.avatar_url = group.avatar_url if change.avatar_url is None else change.avatar_url
         group.quota_allowance = group.quota_allowance if change.quota_allowance is None else change.quota_allowance
         adding, removing = _members_to_change(group, change)
+        if adding:
+            require_rights_of_groups(actor, [group])
         _save(group)
         GroupMembership.objects.filter(group=group, user__in=removing).delete()
         GroupMembership.objects.bulk_create(GroupMembership(group=group, user_id=user_id) for user_id in adding)

@@ -9,7 +9,6 @@ a crash of the database the counters start at zero.
 """
 
 import hashlib
-import ipaddress
 import threading
 import time
 import uuid
@@ -23,11 +22,16 @@ from django.http import HttpRequest
 
 from coderproj.base.errors import TooManyRequests
 from coderproj.identity.authentication import client_of
+from coderproj.web import addresses
+from coderproj.web.environ import NeedsThread
 
 WINDOW_SECONDS = 60
 REPORTS = 16
+# Keys of a minute in the memory of a process. Beyond that the oldest one is dropped, with its unreported hits.
+MAX_COUNTS = 20_000
 LOGIN = "login"
 UPLOADS = "uploads"
+ACCOUNT = "account"
 
 Key = tuple[str, uuid.UUID | str, str]
 
@@ -36,6 +40,7 @@ INSERT INTO identity_rate AS rate (key, minute, hits) VALUES (%s, %s, %s)
 ON CONFLICT (key, minute) DO UPDATE SET hits = rate.hits + EXCLUDED.hits
 RETURNING hits, (SELECT hits FROM identity_rate WHERE key = %s AND minute = %s)
 """
+HITS_SQL = "SELECT minute, hits FROM identity_rate WHERE key = %s AND minute >= %s"
 DELETE_OLD_SQL = "DELETE FROM identity_rate WHERE minute < %s"
 
 
@@ -77,8 +82,11 @@ class Counters:
         self._previous: dict[Key, Count] = {}
         self._cleanup_due = False
 
-    def hit(self, key: Key, limit: int, *, report_every: int = 1) -> RateStatus:
-        """Count a hit and check it against ``limit`` per minute. A rejected hit is not counted in memory."""
+    def hit(self, key: Key, limit: int, *, report_every: int = 1, may_wait: bool = True) -> RateStatus:
+        """Count a hit and check it against ``limit`` per minute. A rejected hit is not counted in memory.
+
+        Raises NeedsThread, before it counts, if a report to the table is due and the caller may not wait for it.
+        """
         now = self._clock()
         minute, elapsed = divmod(now, WINDOW_SECONDS)
         minute = int(minute)
@@ -89,13 +97,18 @@ class Counters:
                 self._start_minute(minute)
             count = self._counts.get(key)
             if count is None:
+                if len(self._counts) >= MAX_COUNTS:
+                    del self._counts[next(iter(self._counts))]
                 old = self._previous.get(key)
                 count = self._counts[key] = Count(before=old.shared + old.pending if old else 0)
             used = int(count.before * weight) + count.shared + count.pending
             if allowed := used < limit:
+                is_due = count.pending + 1 >= report_every
+                if is_due and not may_wait:
+                    raise NeedsThread
                 used += 1
                 count.pending += 1
-                if count.pending >= report_every:
+                if is_due:
                     report, count.pending = count.pending, 0
                     count.shared += report
         if report:
@@ -140,6 +153,38 @@ def password_attempt_allowed(request: HttpRequest, user_id: uuid.UUID | None = N
     return limit <= 0 or counters.hit((LOGIN, user_id or client_network(request), ""), limit).allowed
 
 
+def require_account_attempt(email: str) -> None:
+    """Raise RateLimited if there were too many wrong passwords for this account within a minute, from any address.
+
+    The account need not exist. Sessions and tokens are not affected, so attempts of others do not lock its user out of
+    them.
+    """
+    limit: int = settings.RATELIMIT_ACCOUNT
+    if limit <= 0:
+        return
+    minute, elapsed = divmod(time.time(), WINDOW_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(HITS_SQL, [_account_key(email), int(minute) - 1])
+        hits = dict(cursor.fetchall())
+    used = int(hits.get(int(minute) - 1, 0) * (1 - elapsed / WINDOW_SECONDS)) + hits.get(int(minute), 0)
+    if used >= limit:
+        raise RateLimited(WINDOW_SECONDS - elapsed)
+
+
+def count_wrong_password(email: str) -> None:
+    """Count a wrong password for the account, for all processes. Nothing is kept in memory."""
+    if settings.RATELIMIT_ACCOUNT > 0:
+        minute = int(time.time() // WINDOW_SECONDS)
+        key = _account_key(email)
+        with connection.cursor() as cursor:
+            cursor.execute(DELETE_OLD_SQL, [minute - 1])
+            cursor.execute(REPORT_SQL, [key, minute, 1, key, minute - 1])
+
+
+def _account_key(email: str) -> bytes:
+    return hashlib.blake2b(f"{ACCOUNT}\0{email.strip().lower()}".encode(), digest_size=16).digest()
+
+
 def upload_allowed(user_id: uuid.UUID) -> bool:
     """Count an upload on a page. Return True if it is within the user's limit, which pages and the API share."""
     limit: int = settings.RATELIMIT_UPLOADS
@@ -149,10 +194,4 @@ def upload_allowed(user_id: uuid.UUID) -> bool:
 def client_network(request: HttpRequest) -> str:
     """Return the caller's IPv4 address, or the /64 network of an IPv6 address, because providers assign a /64 per
     customer."""
-    address = client_of(request).ip or ""
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address
+    return addresses.network(client_of(request).ip or "")

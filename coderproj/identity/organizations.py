@@ -26,6 +26,7 @@ from coderproj.identity.models import (
     UserStatus,
 )
 from coderproj.identity.rbac import Action, Resource, assignable_roles, authorize
+from coderproj.identity.rights import require_rights_of_groups
 from coderproj.identity.roles import ORGANIZATION_MEMBER, OrganizationRole, SiteRole
 
 DEFAULT = "default"
@@ -142,20 +143,25 @@ def update_organization(actor: Actor, organization: Organization, changes: Mappi
 
 
 def add_member(actor: Actor, organization: Organization, user: User) -> Membership:
-    """Add a user to an organization. Raises Forbidden or NotFound; Conflict if they are already a member."""
+    """Add a user to an organization. Raises NotFound, and Forbidden, also if its group ``Everyone`` gives rights that
+    the actor may not give; Conflict if the user is already a member."""
     authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
+    require_rights_of_groups(actor, Group.objects.filter(pk=organization.pk))
     with audit.record(actor, AuditAction.CREATE) as entry:
         member, created = Membership.objects.get_or_create(organization=organization, user=user)
         if not created:
             raise Conflict("The user is already a member of this organization.")
-        entry.after, entry.status_code = member, 201
+        entry.after = member
     return member
 
 
 def remove_member(actor: Actor, member: Membership) -> None:
-    """Remove a member from the organization and from its groups. Raises Forbidden or NotFound."""
+    """Remove a member from the organization and from its groups. Raises NotFound, and Forbidden, also for a member with
+    roles that the actor may not remove."""
     authorize(actor, Action.DELETE, Resource.ORGANIZATION_MEMBER, organization_id=member.organization_id)
     with audit.record(actor, AuditAction.DELETE, member):
+        if not set(member.roles) <= assignable_roles(actor, member.organization_id):
+            raise Forbidden("You are not allowed to remove this member's roles.")
         GroupMembership.objects.filter(user_id=member.user_id, group__organization_id=member.organization_id).delete()
         Membership.objects.filter(pk=member.pk).delete()
 

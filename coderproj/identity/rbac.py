@@ -38,6 +38,7 @@ class Resource(StrEnum):
     UPDATE_CHECK = "update_check"
     USER = "user"
     WORKSPACE = "workspace"
+    WORKSPACE_EXECUTION = "workspace_execution"
 
 
 ALL_ACTIONS = frozenset(Action)

@@ -6,9 +6,10 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
 
-from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound
+from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound, SignInRequired
 from coderproj.identity import audit, tokens
 from coderproj.identity.actor import Actor, Client
+from coderproj.identity.limits import count_wrong_password, require_account_attempt
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, LoginType, Organization, User
 from coderproj.identity.organizations import new_organization
 from coderproj.identity.rbac import Action, Resource, authorize
@@ -56,15 +57,30 @@ def create_first_user(
 
 # ---------------------------------------------------------------------- sessions
 def log_in(*, email: str, password: str, client: Client) -> tuple[User, str]:
-    """Create a session for the user with this address and password. Return user and token. Raises WrongCredentials."""
+    """Create a session for the user with this address and password. Return user and token.
+
+    Raises WrongCredentials, and RateLimited after too many wrong passwords for this account.
+    """
+    require_account_attempt(email)
     user = authenticate(username=email, password=password)
     if not isinstance(user, User):
+        count_wrong_password(email)
+        audit.record_failed_sign_in(User.objects.existing().filter(email__iexact=email).first(), client)
         raise WrongCredentials
-    with audit.record(Actor.of(user, client=client), AuditAction.LOGIN) as entry:
-        key, token = tokens.issue(user=user, ip=client.ip)
-        User.objects.filter(pk=user.pk).update(last_seen_at=key.last_used)
-        entry.after, entry.status_code = key, 201
-    return user, token
+    return user, start_session(user, client)
+
+
+def start_session(user: User, client: Client) -> str:
+    """Create a session for a user whose password was checked. Return its token. Raises WrongCredentials if the account
+    was changed in the meantime."""
+    try:
+        with audit.record(Actor.of(user, client=client), AuditAction.LOGIN) as entry:
+            key, token = tokens.issue(user=user, ip=client.ip, checked_password=user.password)
+            User.objects.filter(pk=user.pk).update(last_seen_at=key.last_used)
+            entry.after, entry.status_code = key, 201
+    except tokens.AccountChanged:
+        raise WrongCredentials from None
+    return token
 
 
 def log_out(actor: Actor) -> None:
@@ -73,7 +89,7 @@ def log_out(actor: Actor) -> None:
     if key is None:
         return
     # Another request can sign out the same session at the same time.
-    with suppress(NotFound), audit.record(actor, AuditAction.LOGOUT, key):
+    with suppress(NotFound), audit.record(actor, AuditAction.LOGOUT, key, accounts=[key.user_id]):
         ApiKey.objects.filter(pk=key.pk).delete()
 
 
@@ -97,12 +113,15 @@ def create_token(
     """Create an API token for the actor, or for any user as an owner. Return the token, which is not stored.
 
     Raises NotFound if the actor may not create keys for the user; Conflict for a taken name; DomainError for a
-    suspended user.
+    suspended user; SignInRequired if the actor's own key has ended in the meantime.
     """
     authorize(actor, Action.CREATE, Resource.API_KEY, owner_id=user.pk)
     if not user.is_active:
         raise DomainError("Tokens cannot be created for a suspended user.")
-    with audit.record(actor, AuditAction.CREATE) as entry:
+    with audit.record(actor, AuditAction.CREATE, accounts=[actor.id, user.pk]) as entry:
+        # A key that has ended must not leave a new one behind.
+        if actor.key_id and not ApiKey.objects.filter(pk=actor.key_id).exists():
+            raise SignInRequired
         key, token = tokens.issue(
             user=user, login_type=login_type, lifetime_seconds=lifetime_seconds, scope=scope, name=name, in_use=False
         )
@@ -129,7 +148,7 @@ def find_key(actor: Actor, user: User, *, key_id: str = "", name: str = "") -> A
 def revoke_key(actor: Actor, key: ApiKey) -> None:
     """Revoke a key at once. Raises NotFound for another user's key or one that is already revoked."""
     authorize(actor, Action.DELETE, Resource.API_KEY, owner_id=key.user_id)
-    with audit.record(actor, AuditAction.DELETE, key) as entry:
+    with audit.record(actor, AuditAction.DELETE, key, accounts=[key.user_id]) as entry:
         entry.status_code = 204
         if not ApiKey.objects.filter(pk=key.pk).delete()[0]:
             raise NotFound

@@ -9,15 +9,28 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Problem
 from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import ApiKey, AuditAction, KeyScope, Membership, Organization, User, UserStatus
+from coderproj.identity.models import (
+    ApiKey,
+    AuditAction,
+    Group,
+    KeyScope,
+    Membership,
+    Organization,
+    SuspendedKey,
+    User,
+    UserStatus,
+)
 from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.organizations import sees_all_organizations
 from coderproj.identity.rbac import Action, Resource, assignable_roles, authorize
+from coderproj.identity.rights import require_rights_of, require_rights_of_groups
 from coderproj.identity.roles import MEMBER, SiteRole
 
 ME = "me"
@@ -28,6 +41,8 @@ RESERVED_USERNAMES = frozenset({ME, "first", "login", "logout", "authmethods", "
 TAKEN = "This value is already in use and should be unique."
 # Advisory lock for changes that could leave a deployment without an owner.
 OWNERS_LOCK = 0x6F776E65
+# The maximum number of keys of a suspended user that are remembered; the newest ones are.
+REMEMBERED_KEYS = 1000
 
 
 class UnknownUser(DomainError):
@@ -75,11 +90,10 @@ def find_user(actor: Actor, reference: str) -> User:
 
 # ---------------------------------------------------------------------- permissions
 def authorize_on(actor: Actor, action: Action, user: User) -> None:
-    """Check that the actor may change the user: their own account, or any as a user admin; only owners change an
-    owner's account. Raises Forbidden and NotFound."""
+    """Check that the actor may change the user: their own account, or as a user admin any that holds no right which the
+    actor may not give. Raises Forbidden and NotFound."""
     authorize(actor, action, Resource.USER, owner_id=user.pk)
-    if user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles:
-        raise Forbidden("Only an owner may change an owner's account.")
+    require_rights_of(actor, user)
 
 
 # ---------------------------------------------------------------------- creating and changing
@@ -120,6 +134,7 @@ def create_user(
     authorize(actor, Action.CREATE, Resource.USER)
     for organization in organizations:
         authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
+    require_rights_of_groups(actor, Group.objects.filter(pk__in=[row.pk for row in organizations]))
     with audit.record(actor, AuditAction.CREATE) as entry:
         user = new_user(username=username, email=email, password=password, name=name, avatar_url=avatar_url)
         Membership.objects.bulk_create(
@@ -134,6 +149,7 @@ def update_profile(actor: Actor, user: User, changes: dict[str, Any]) -> User:
     and Conflict for a taken username."""
     authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
+        require_rights_of(actor, user)  # again: the roles may have changed before the row was locked
         for name, value in changes.items():
             setattr(user, name, value)
         _check_unique(user)
@@ -151,6 +167,7 @@ def change_password(actor: Actor, user: User, *, password: str, old_password: st
     """
     authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
+        require_rights_of(actor, user)
         if user.pk == actor.id and old_password is not None and not user.check_password(old_password):
             raise Invalid.field("old_password", "Old password is incorrect.")
         check_password_strength(password, user=user)
@@ -162,7 +179,10 @@ def change_password(actor: Actor, user: User, *, password: str, old_password: st
 
 
 def suspend(actor: Actor, user: User) -> User:
-    """Suspend a user and revoke their sessions and tokens. Raises Forbidden; DomainError for the actor or an owner."""
+    """Suspend a user and revoke their sessions and tokens. Raises Forbidden; DomainError for the actor or an owner.
+
+    It gives nothing to the actor, so a user admin may suspend an account that holds more rights.
+    """
     _authorize_administration(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         if user.pk == actor.id:
@@ -173,31 +193,44 @@ def suspend(actor: Actor, user: User) -> User:
             raise DomainError("An owner cannot be suspended. Remove the role first.")
         user.status = UserStatus.SUSPENDED
         user.save(update_fields=["status", "updated_at"])
-        end_sessions(user.pk)
+        end_sessions(user.pk, remember=True)
         entry.after = user
     return user
 
 
 def activate(actor: Actor, user: User) -> User:
-    """Reactivate a suspended user, who has to sign in again. Raises Forbidden."""
+    """Reactivate a suspended user, who has to sign in again. Raises Forbidden, also for an account with rights that
+    the actor may not give."""
     _authorize_administration(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
+        require_rights_of(actor, user)
+        end_sessions(user.pk)
         user.status = UserStatus.ACTIVE
         user.save(update_fields=["status", "updated_at"])
         entry.after = user
     return user
 
 
+class StillNeeded(DomainError):
+    """Something still needs the user (417 by contract)."""
+
+    status_code = 417
+    message = "The user cannot be deleted."
+
+
 def delete(actor: Actor, user: User) -> None:
     """Mark a user as deleted. The row stays as the author of their objects, sessions and tokens are revoked, and the
     username and email address become available.
 
-    Raises Forbidden; DomainError for the actor; LastOwner.
+    Raises Forbidden; DomainError for the actor; LastOwner; StillNeeded.
     """
     _authorize_administration(actor, Action.DELETE, user)
     with audit.record(actor, AuditAction.DELETE, user):
+        require_rights_of(actor, user)
         if user.pk == actor.id:
             raise DomainError("You cannot delete yourself.")
+        if use := next(filter(None, (answer(user) for answer in contributions("user_uses"))), ""):
+            raise StillNeeded(detail=use)
         _lock_owners()
         _reject_last_owner(user)
         User.objects.filter(pk=user.pk).update(deleted=True)
@@ -229,9 +262,25 @@ def set_site_roles(actor: Actor, user: User, roles: Collection[str]) -> User:
     return user
 
 
-def end_sessions(user_id: uuid.UUID) -> int:
-    """Revoke every key of a user with immediate effect. Return their number."""
+def end_sessions(user_id: uuid.UUID, *, remember: bool = False) -> int:
+    """Revoke every key of a user with immediate effect, in a transaction that has locked the user's row. Return their
+    number.
+
+    ``remember`` keeps what identifies the keys, so that their holders learn that the user is suspended.
+    """
+    if remember:
+        _remember_keys(user_id)
+    else:
+        SuspendedKey.objects.filter(user_id=user_id).delete()
     return ApiKey.objects.filter(user_id=user_id).delete()[0]
+
+
+def _remember_keys(user_id: uuid.UUID) -> None:
+    keys = ApiKey.objects.filter(user_id=user_id, expires_at__gt=Now()).order_by("-created_at")[:REMEMBERED_KEYS]
+    SuspendedKey.objects.bulk_create(
+        (SuspendedKey(id=key.pk, hashed_secret=key.hashed_secret, user_id=user_id) for key in keys),
+        ignore_conflicts=True,
+    )
 
 
 # ---------------------------------------------------------------------- rules

@@ -58,7 +58,7 @@ class Account(SignedInPage):
         except DomainError as error:
             form.show_error(error)
             return self._page(form, status=error.status_code)
-        _, token = services.log_in(email=user.email, password=given["password"], client=client_of(request))
+        token = services.start_session(user, client_of(request))
         response = self.go(request.path, "The password was changed. Every other session and token has ended.")
         session.start(request, response, token)
         return response

@@ -49,12 +49,13 @@ class AuditNames:
 
     ``finders`` have a function for each field with ids, which returns the names of these ids. ``labels`` are the labels
     of fields whose names are not words. ``addresses`` have a function for each type in the audit log, which returns the
-    page of the object with an id.
+    page of the object with an id; those of the types ``kept`` have a page after a deletion as well.
     """
 
     finders: Mapping[str, Finder] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
 
 def _audit_names() -> AuditNames:
@@ -67,6 +68,7 @@ def _merged(declared: tuple[AuditNames, ...]) -> AuditNames:
         finders={name: finder for names in declared for name, finder in names.finders.items()},
         labels={name: label for names in declared for name, label in names.labels.items()},
         addresses={name: address for names in declared for name, address in names.addresses.items()},
+        kept=frozenset().union(*(names.kept for names in declared)),
     )
 
 
@@ -105,8 +107,9 @@ def _verb(row: AuditLog) -> str:
 
 
 def _address(row: AuditLog) -> str:
-    address = _audit_names().addresses.get(row.resource_type)
-    deleted = row.action == AuditAction.DELETE and row.status_code < 400
+    names = _audit_names()
+    address = names.addresses.get(row.resource_type)
+    deleted = row.action == AuditAction.DELETE and row.status_code < 400 and row.resource_type not in names.kept
     return address(row.resource_id) if address and parse_uuid(row.resource_id) and not deleted else ""
 
 

@@ -21,7 +21,7 @@ HOME = "/"
 
 
 class SignInForm(ConsoleForm):
-    email = forms.CharField(
+    email = forms.EmailField(
         label="Email", max_length=254, widget=forms.EmailInput({"autocomplete": "username", "autofocus": True})
     )
     password = forms.CharField(

@@ -22,18 +22,14 @@ from coderproj.identity.groups import visible_groups
 from coderproj.identity.models import Group, Membership, User, UserStatus
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import ROLES, Action, Resource, allowed, assignable_roles
+from coderproj.identity.rights import exceeds
 from coderproj.identity.roles import SiteRole
 
 
 # ---------------------------------------------------------------------- actions that are offered
-def _is_protected_owner(actor: Actor, user: User) -> bool:
-    """True for another owner's account, which only owners may change."""
-    return user.pk != actor.id and SiteRole.OWNER in user.site_roles and SiteRole.OWNER not in actor.site_roles
-
-
 def may_update(actor: Actor, user: User) -> bool:
     """Return True if the actor may change the profile: their own, or as a user administrator."""
-    return allowed(actor, Action.UPDATE, Resource.USER, owner_id=user.pk) and not _is_protected_owner(actor, user)
+    return allowed(actor, Action.UPDATE, Resource.USER, owner_id=user.pk) and not exceeds(actor, user)
 
 
 def may_set_roles(actor: Actor, user: User) -> bool:
@@ -66,7 +62,7 @@ def suspension_of(actor: Actor, user: User) -> Question | None:
 
 def deletion_of(actor: Actor, user: User) -> Question | None:
     """Return the question before a user is deleted, or None if deleting is not offered."""
-    may = allowed(actor, Action.DELETE, Resource.USER) and not _is_protected_owner(actor, user)
+    may = allowed(actor, Action.DELETE, Resource.USER) and not exceeds(actor, user)
     if not may or user.pk == actor.id:
         return None
     return Question(
@@ -110,7 +106,9 @@ class UserSection(SignedInPage):
             "groups": visible_groups_of(actor, user),
             "suspension": suspension_of(actor, user),
             "deletion": deletion_of(actor, user),
-            "may_activate": user.status == UserStatus.SUSPENDED and allowed(actor, Action.UPDATE, Resource.USER),
+            "may_activate": user.status == UserStatus.SUSPENDED
+            and allowed(actor, Action.UPDATE, Resource.USER)
+            and not exceeds(actor, user),
             "audit_offered": reads_audit_log(actor),
             "is_self": user.pk == actor.id,
             "trail": [USERS, (user.username, "")],

@@ -45,10 +45,16 @@ class GroupAnswer(serializers.Serializer[Any]):
 
 
 # ---------------------------------------------------------------------- bodies
-class CreateGroupBody(BodySerializer):
-    """No field is required, and any name is valid (contract, E1)."""
+def check_not_blank(value: str) -> None:
+    """Raises ValidationError for a name of spaces only."""
+    if value and not value.strip():
+        raise serializers.ValidationError("This field may not be blank.")
 
-    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+
+class CreateGroupBody(BodySerializer):
+    """Any name but a blank one is valid."""
+
+    name = StrictTextField(max_length=64, validators=[check_not_blank])
     avatar_url = StrictTextField(max_length=1024, required=False, default="", allow_blank=True)
     quota_allowance = StrictIntegerField(required=False, default=0, min_value=SMALLEST, max_value=LARGEST)
 
@@ -56,7 +62,7 @@ class CreateGroupBody(BodySerializer):
 class UpdateGroupBody(BodySerializer):
     """A blank name and ``null`` keep the stored value. Members are added and removed by id."""
 
-    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True, validators=[check_not_blank])
     avatar_url = StrictTextField(max_length=1024, required=False, allow_blank=True)
     quota_allowance = StrictIntegerField(required=False, min_value=SMALLEST, max_value=LARGEST)
     add_users = serializers.ListField(child=StrictTextField(), required=False, default=list)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import F, OuterRef
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
@@ -153,6 +155,20 @@ class UsernameField(StrictTextField):
         return value
 
 
+class EmailTextField(StrictTextField):
+    """A JSON string with an email address."""
+
+    default_error_messages = {"address": "Enter a valid email address."}
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        try:
+            validate_email(value)
+        except ValidationError:
+            self.fail("address")
+        return value
+
+
 class FirstUserBody(BodySerializer):
     email = serializers.EmailField(max_length=254)
     username = UsernameField()
@@ -161,7 +177,7 @@ class FirstUserBody(BodySerializer):
 
 
 class LoginBody(BodySerializer):
-    email = StrictTextField(max_length=254)
+    email = EmailTextField(max_length=254)
     password = StrictTextField(max_length=1024)
 
 

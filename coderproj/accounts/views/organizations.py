@@ -12,7 +12,6 @@ from coderproj.accounts.serializers.organizations import (
 )
 from coderproj.accounts.serializers.users import AssignableRoleSerializer, RolesBody
 from coderproj.accounts.views.base import OfOrganization, OfUser
-from coderproj.api.schema import ConfirmationSerializer
 from coderproj.base.errors import NotFound
 from coderproj.identity import organizations
 from coderproj.identity.models import Membership, Organization
@@ -113,13 +112,13 @@ class MemberViewSet(OfOrganization):
     def create(self, request: Request, organization: str, user: str) -> Response:
         """Add a user to the organization."""
         found = self.find_organization()
-        return self.respond(organizations.add_member(self.actor, found, find_user(self.actor, user)), status=201)
+        return self.respond(organizations.add_member(self.actor, found, find_user(self.actor, user)))
 
-    @extend_schema(operation_id="remove_organization_member", responses={200: ConfirmationSerializer})
+    @extend_schema(operation_id="remove_organization_member", responses={204: None})
     def destroy(self, request: Request, organization: str, user: str) -> Response:
         """Remove a member from the organization and its groups."""
         organizations.remove_member(self.actor, self.get_object())
-        return self.confirm("The user is no longer a member of the organization.")
+        return Response(status=204)
 
     @extend_schema(operation_id="organization_member_roles")
     def roles(self, request: Request, organization: str, user: str) -> Response:

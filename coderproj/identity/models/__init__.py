@@ -2,7 +2,7 @@
 
 from coderproj.identity.models.audit import AuditAction, AuditLog
 from coderproj.identity.models.git_keys import GitSSHKey
-from coderproj.identity.models.keys import ApiKey, KeyScope, LoginType
+from coderproj.identity.models.keys import ApiKey, KeyScope, LoginType, SuspendedKey
 from coderproj.identity.models.organizations import EVERYONE, Group, GroupMembership, Membership, Organization
 from coderproj.identity.models.users import User, UserStatus
 
@@ -18,6 +18,7 @@ __all__ = [
     "LoginType",
     "Membership",
     "Organization",
+    "SuspendedKey",
     "User",
     "UserStatus",
 ]

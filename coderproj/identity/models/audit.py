@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.db.models import Q
 
 
 class AuditAction(models.TextChoices):
@@ -46,6 +47,10 @@ class AuditLog(models.Model):
             models.Index(fields=["resource_id"], name="identity_audit_resource"),
             models.Index(fields=["user_id"], name="identity_audit_user"),
             models.Index(fields=["organization_id"], name="identity_audit_organization"),
+            models.Index(
+                fields=["-time"], name="identity_audit_failed_login", condition=Q(action="login", status_code=401)
+            ),
+            models.Index(fields=["user_id", "-time"], name="identity_audit_refused", condition=Q(status_code__gte=400)),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,8 @@ from coderproj.identity.models.users import User
 
 
 class GitSSHKey(models.Model):
-    """The key pair of a user, created on first use. The private key is stored encrypted and never returned."""
+    """The key pair of a user, created on first use. The private key is stored encrypted, and only agents of
+    the user's workspaces read it."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="git_ssh_key")
     public_key = models.TextField()

@@ -44,3 +44,18 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.id
+
+
+class SuspendedKey(models.Model):
+    """A key that ended when its user was suspended. It is valid for nothing; its holder gets a 401 that says why.
+    Activating or deleting the user removes it."""
+
+    id = models.CharField(primary_key=True, max_length=10, editable=False)
+    hashed_secret = models.BinaryField(max_length=32, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="suspended_keys")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.id

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -106,6 +107,20 @@ class User(AbstractBaseUser):
 
     def get_short_name(self) -> str:
         return self.username
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return True if the password is right. A hash with outdated parameters is replaced, unless another transaction
+        has changed the password meanwhile (Django's method would restore the old one)."""
+
+        def upgrade(raw: str) -> None:
+            rows = User.objects.filter(pk=self.pk)
+            renewed = make_password(raw)
+            if not rows.filter(password=self.password).update(password=renewed):
+                renewed = rows.values_list("password", flat=True).first() or ""
+            if check_password(raw, renewed):
+                self.password = renewed
+
+        return raw_password is not None and check_password(raw_password, self.password, upgrade)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email = UserManager.normalize_email(self.email)

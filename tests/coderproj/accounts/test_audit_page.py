@@ -39,6 +39,7 @@ def test_rejected_change_is_marked(owner, history):
     assert "tried to delete the user ada rejected, 400" in text_of(browser(owner).get("/audit"))
 
 
+@pytest.mark.promise("S11")
 def test_secrets_are_not_shown(owner, history):
     text = text_of(browser(owner).get("/audit"))
     assert "password replaced" in text

@@ -30,6 +30,7 @@ def mine():
     return ApiClient(make_user("ada"))
 
 
+@pytest.mark.promise("S7")
 def test_token_is_returned_only_on_creation(mine):
     assert mine.get(PATH).body == []
     created = mine.post(PATH, {"lifetime": 3_600 * 10**9, "scope": "", "token_name": "test token123"})
@@ -115,6 +116,7 @@ def test_invalid_token_reports_the_field(mine, body, status, fields):
     assert (answer.status_code, fields_of(answer)) == (status, fields)
 
 
+@pytest.mark.promise("S7")
 def test_deleted_token_is_rejected(mine):
     token = mine.post(PATH).body["key"]
     path = f"users/me/keys/{token[:10]}"

@@ -2,7 +2,18 @@
 
 import pytest
 
-from coderproj.identity.models import ApiKey, AuditLog, Group, Membership, Organization, User
+from coderproj.identity import tokens, users
+from coderproj.identity.actor import Actor
+from coderproj.identity.models import (
+    ApiKey,
+    AuditLog,
+    Group,
+    LoginType,
+    Membership,
+    Organization,
+    SuspendedKey,
+    User,
+)
 from tests.api import ApiClient, fields_of
 from tests.factories import make_user
 
@@ -59,6 +70,7 @@ def test_sign_in_returns_token_and_cookie():
     assert cookie.value.partition("-")[2] not in str(AuditLog.objects.values())
 
 
+@pytest.mark.promise("S8")
 def test_all_wrong_credentials_give_the_same_response():
     make_user("ada")
     make_user("gone", deleted=True)
@@ -78,11 +90,75 @@ def test_all_wrong_credentials_give_the_same_response():
     assert not ApiKey.objects.exists()
 
 
-def test_sign_in_requires_both_fields():
-    answer = ApiClient().post("users/login", {})
-    assert (answer.status_code, fields_of(answer)) == (400, ["email", "password"])
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["email", "password"]),
+        ({"email": None, "password": None}, ["email", "password"]),
+        ({"email": "ada", "password": "x"}, ["email"]),
+        ({"email": "ada@", "password": "x"}, ["email"]),
+        ({"email": "ada@example.test\n", "password": "x"}, ["email"]),
+        ({"email": "correct horse battery", "password": "x"}, ["email"]),
+        ({"email": 7, "password": "x"}, ["email"]),
+        ({"email": "ada@example.test", "password": ""}, ["password"]),
+    ],
+)
+def test_invalid_sign_in_reports_the_fields(body, fields):
+    make_user("ada")
+    answer = ApiClient().post("users/login", body)
+    assert (answer.status_code, fields_of(answer)) == (400, fields)
 
 
+@pytest.mark.parametrize("kind", ["session", "token"])
+def test_a_suspended_user_learns_that_the_account_has_to_be_activated(kind):
+    owner, user = make_user(site_roles=("owner",)), make_user("ada")
+    _, token = tokens.issue(user=user, login_type=LoginType.TOKEN if kind == "token" else LoginType.PASSWORD)
+    extra = {"HTTP_CODER_SESSION_TOKEN": token}
+    assert ApiClient().get("users/me", **extra).status_code == 200
+    users.suspend(Actor.of(owner), user)
+    answer = ApiClient().get("users/me", **extra)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Coder-Session-Token")
+    assert "An administrator has to activate it" in answer.body["message"]
+    wrong = token[:-1] + ("a" if token[-1] != "a" else "b")
+    unknown = ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=wrong)
+    assert (unknown.status_code, "suspended" in str(unknown.body)) == (401, False)
+    users.activate(Actor.of(owner), user)
+    answer = ApiClient().get("users/me", **extra)
+    assert (answer.status_code, "suspended" in str(answer.body)) == (401, False)
+    assert not SuspendedKey.objects.exists()
+
+
+def test_a_deleted_users_token_is_like_an_unknown_one():
+    owner, user = make_user(site_roles=("owner",)), make_user("ada")
+    _, token = tokens.issue(user=user)
+    users.suspend(Actor.of(owner), user)
+    users.delete(Actor.of(owner), user)
+    gone = ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token)
+    unknown = ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=f"{'a' * 10}-{'b' * 22}")
+    assert (gone.status_code, gone.raw) == (401, unknown.raw)
+
+
+def test_expired_keys_of_a_suspended_user_are_forgotten():
+    owner, user = make_user(site_roles=("owner",)), make_user("ada")
+    key, token = tokens.issue(user=user)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=key.created_at)
+    users.suspend(Actor.of(owner), user)
+    assert not SuspendedKey.objects.exists()
+    answer = ApiClient().get("users/me", HTTP_CODER_SESSION_TOKEN=token)
+    assert (answer.status_code, "suspended" in str(answer.body)) == (401, False)
+
+
+def test_answers_are_not_stored_by_caches():
+    user = make_user("ada")
+    api = ApiClient(user)
+    for path, status in (("users/me", 200), ("users/nobody", 400), ("templates/x", 400), ("nowhere", 404)):
+        for _ in range(2):  # the second one may come from a compiled read
+            answer = api.get(path)
+            assert (answer.status_code, answer.headers["Cache-Control"]) == (status, "no-store"), path
+    assert ApiClient().get("users/me").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.promise("S7")
 def test_sign_out_revokes_the_session_and_deletes_the_cookie():
     user = make_user("ada")
     api, other = ApiClient(user), ApiClient(user)

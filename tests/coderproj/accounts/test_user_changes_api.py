@@ -10,6 +10,7 @@ pytestmark = pytest.mark.django_db
 
 
 # ---------------------------------------------------------------------- suspending and deleting
+@pytest.mark.promise("S7")
 def test_suspension_revokes_all_tokens_permanently(api, users):
     answer = api.user_admin.put("users/member/status/suspend")
     assert (answer.status_code, answer.body["status"]) == (200, "suspended")
@@ -70,6 +71,7 @@ def test_last_owner_cannot_be_removed(api, users):
 
 
 # ---------------------------------------------------------------------- changing
+@pytest.mark.promise("S7")
 def test_own_password_change_requires_the_old_one_and_revokes_tokens(users):
     api, other = ApiClient(users.member), ApiClient(users.member)
     wrong = api.put("users/me/password", {"old_password": "wrong", "password": "a new long password"})

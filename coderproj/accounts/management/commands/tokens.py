@@ -1,18 +1,14 @@
 """``manage.py tokens``: create, list, revoke."""
 
-import re
 from typing import Any
 
 from coderproj.accounts.serializers.keys import KeySerializer, TokenBody
-from coderproj.base.errors import Invalid, NotFound
-from coderproj.commands import ActingCommand, format_time, validated
+from coderproj.base.errors import NotFound
+from coderproj.commands import ActingCommand, format_time, seconds_of, validated
 from coderproj.identity import services
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey, KeyScope, User
 from coderproj.identity.users import ME, find_user
-
-UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
-DURATION = re.compile(r"([0-9]{1,18})([smhd]?)", re.ASCII)
 
 
 class Command(ActingCommand):
@@ -35,7 +31,7 @@ class Command(ActingCommand):
             TokenBody,
             {
                 "token_name": options["name"],
-                "lifetime_seconds": seconds_of(options["lifetime"]),
+                "lifetime_seconds": seconds_of(options["lifetime"], "lifetime"),
                 "scope": options["scope"],
             },
         )
@@ -81,11 +77,3 @@ def find_key(actor: Actor, user: User, reference: str) -> ApiKey:
         return services.find_key(actor, user, key_id=reference)
     except NotFound:
         return services.find_key(actor, user, name=reference)
-
-
-def seconds_of(text: str) -> int:
-    """Return a duration (``30d``, ``12h``, ``15m``, ``90s`` or ``90``) in seconds. Raises Invalid on ``lifetime``."""
-    match = DURATION.fullmatch(text)
-    if match is None:
-        raise Invalid.field("lifetime", f"{text!r} is not a duration. Use 30d, 12h, 15m, 90s or a number of seconds.")
-    return int(match[1]) * UNITS[match[2]]
