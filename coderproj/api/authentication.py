@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -12,8 +13,12 @@ from coderproj.api.errors import CHALLENGE
 from coderproj.base.errors import Forbidden
 from coderproj.identity.actor import Actor
 from coderproj.identity.authentication import SESSION_COOKIE, actor_for_token, carried_token, client_of
+from coderproj.web import addresses
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CROSS_SITE = "Pages of other sites can neither sign in nor use your session."
+_ACCESS = urlsplit(settings.ACCESS_URL)
+ACCESS_ORIGIN = f"{_ACCESS.scheme}://{_ACCESS.netloc}".lower()
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -36,11 +41,26 @@ class TokenAuthentication(BaseAuthentication):
 
 
 def reject_cross_site(request: HttpRequest) -> None:
-    """Raise Forbidden for a write that is authenticated by cookie and sent by another site's page."""
+    """Raise Forbidden for a request that was sent by another site's page. Clients that are not browsers send neither
+    ``Origin`` nor ``Sec-Fetch-Site`` and are not affected."""
     site = request.META.get("HTTP_SEC_FETCH_SITE", "")
     origin = request.META.get("HTTP_ORIGIN", "")
-    if site in {"cross-site", "same-site"} or (origin and not same_origin(origin, request.META.get("HTTP_HOST", ""))):
-        raise Forbidden("Pages of other sites cannot use your session.")
+    if site in {"cross-site", "same-site"} or (origin and not _is_own_origin(origin, request)):
+        raise Forbidden(CROSS_SITE)
+
+
+def _is_own_origin(origin: str, request: HttpRequest) -> bool:
+    """Return True for the host of the request, and for the deployment's own URL: a proxy may replace the host.
+
+    The host must be an address or one of ALLOWED_HOSTS: the name of another site can be made to lead to this server
+    (DNS rebinding), and then origin and host are equal.
+    """
+    host = request.META.get("HTTP_HOST", "")
+    if origin.lower() == ACCESS_ORIGIN:
+        return True
+    domain, _ = split_domain_port(host)
+    known = validate_host(domain, settings.ALLOWED_HOSTS) or addresses.parse(host) is not None
+    return known and same_origin(origin, host)
 
 
 def same_origin(origin: str, host: str) -> bool:

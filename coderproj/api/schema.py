@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from coderproj.api.filters import SearchFilterBackend
 from coderproj.api.pagination import CursorPagination
+from coderproj.api.serializers import AnswerSerializer
 from coderproj.base import filtering
 
 PATH_PARAMETER = re.compile(r"{(\w+)}")
@@ -41,6 +42,16 @@ class ProvisionerKeyScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return {"type": "apiKey", "in": "header", "name": "Coder-Provisioner-Key"}
+
+
+class AgentTokenScheme(OpenApiAuthenticationExtension):
+    """The token of a workspace's agent."""
+
+    target_class = "templates_app.agents.views.authentication.AgentAuthentication"
+    name = "CoderAgentToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "header", "name": "Coder-Session-Token"}
 
 
 class BodyUUIDFieldSchema(OpenApiSerializerFieldExtension):
@@ -103,6 +114,17 @@ class ApiSchema(AutoSchema):
             described += filtering.parameters(filter_set, without=in_path)
         if isinstance(paginator := view.paginator, CursorPagination):
             described += paginator.parameters
+        return described
+
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
+        """Describe a serializer. A response has all fields but those that it omits, which are never null."""
+        described: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction != "response" or not isinstance(serializer, AnswerSerializer):
+            return described
+        omitted = set(serializer.omitted_fields())
+        for name in omitted:
+            described["properties"][name].pop("nullable", None)
+        described["required"] = sorted(set(described["properties"]) - omitted)
         return described
 
     def get_filter_backends(self) -> list[Any]:

@@ -1,5 +1,6 @@
 """Base classes of serializers for responses and bodies, and shared fields."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -33,6 +34,19 @@ class AnswerSerializer(serializers.ModelSerializer[models.Model]):
         models.DateTimeField: MomentField,
     }
 
+    def omitted_fields(self) -> Iterator[str]:
+        """Yield the names of the fields that a response can omit."""
+        yield from getattr(self.Meta, "omit_empty", ())
+        if getattr(self.Meta, "omit_absent", False):
+            kept = getattr(self.Meta, "keep_null", ())
+            yield from (name for name, _ in self.fields.items() if name not in kept and self._can_be_null(name))
+
+    def _can_be_null(self, name: str) -> bool:
+        """Return True for a field that is declared with ``allow_null``, or whose column can be null."""
+        model: type[models.Model] = self.Meta.model
+        nullable = {field.attname for field in model._meta.concrete_fields if field.null}
+        return self.fields[name].allow_null or self.fields[name].source in nullable
+
     def to_representation(self, instance: Any) -> dict[str, Any]:
         values = super().to_representation(instance)
         if getattr(self.Meta, "omit_absent", False):
@@ -45,22 +59,30 @@ class AnswerSerializer(serializers.ModelSerializer[models.Model]):
 
 
 class BodySerializer(serializers.Serializer[Any]):
-    """Describes a request body. Unknown keys are ignored, ``null`` counts as absent, and keys match in any case, the
-    exact spelling first (contract, body decoding)."""
+    """Describes a request body. Unknown keys are ignored, and keys match in any case, the exact spelling first
+    (contract, body decoding). ``null`` is an empty list or map, because Go clients send those as null; for other fields
+    it counts as absent."""
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value(self.normalised(data) if isinstance(data, dict) else data)
 
     def normalised(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the sent values without ``null``, keyed by field name."""
+        """Return the sent values keyed by field name, with ``null`` replaced or left out."""
         known = set(self.fields.keys())
         exact = known & data.keys()
         folded = {name.lower(): name for name in known - exact}
-        return {
-            name if name in exact else folded.get(name.lower(), name): value
-            for name, value in data.items()
-            if value is not None
-        }
+        named = {name if name in exact else folded.get(name.lower(), name): value for name, value in data.items()}
+        values = {name: self._empty(name) if value is None else value for name, value in named.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _empty(self, name: str) -> list[Any] | dict[str, Any] | None:
+        """Return the empty value of a field that is a list or a map, None for any other."""
+        match self.fields.get(name):
+            case serializers.ListField() | serializers.ListSerializer():
+                return []
+            case serializers.DictField():
+                return {}
+        return None
 
 
 class BodyUUIDField(serializers.Field[Any, Any, Any, Any]):

@@ -1,7 +1,9 @@
 """REST framework throttles based on the counters of ``identity.limits``, and the rate limit headers."""
 
+import hashlib
 import math
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -13,10 +15,15 @@ from coderproj.base.errors import DomainError
 from coderproj.identity.actor import Actor
 from coderproj.identity.limits import LOGIN, REPORTS, UPLOADS, Key, RateStatus, client_network, counters
 from coderproj.identity.roles import SiteRole
+from coderproj.web.environ import ON_LOOP
 
 if TYPE_CHECKING:  # circular import: REST framework's views load these classes
     from rest_framework.views import APIView
 
+# In the environ: what the fast path has counted, in case it leaves the request to the regular path.
+COUNTED = "coderproj.counted"
+# Longer paths are counted by their hash.
+PATH_CHARACTERS = 128
 BYPASS_HEADER = "HTTP_X_CODER_BYPASS_RATELIMIT"
 
 
@@ -45,15 +52,24 @@ class RateThrottle(BaseThrottle):
             if SiteRole.OWNER not in actor.site_roles:
                 raise BypassNotAllowed
             return True
-        key = (self.name, actor.id if actor else client_network(request._request), self.path_of(request))
-        counted: tuple[Key, RateStatus] | None = getattr(request._request, "counted", None)
-        if counted is not None and counted[0] == key:  # already counted by the fast path, which fell back to this view
+        path = self.path_of(request)
+        if len(path) > PATH_CHARACTERS:
+            path = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        key = (self.name, self.caller_of(request), path)
+        counted: tuple[Key, RateStatus] | None = request.META.get(COUNTED)
+        if counted is not None and counted[0] == key:
             self.status = counted[1]
         else:
-            self.status = counters.hit(key, limit, report_every=1 if self.exact else max(limit // REPORTS, 1))
-            request._request.counted = key, self.status  # type: ignore[attr-defined]
+            report_every = 1 if self.exact else max(limit // REPORTS, 1)
+            self.status = counters.hit(key, limit, report_every=report_every, may_wait=not request.META.get(ON_LOOP))
+            request.META[COUNTED] = key, self.status
         record_status(request._request, self.status)
         return self.status.allowed
+
+    def caller_of(self, request: Request) -> uuid.UUID | str:
+        """Return what the hit is counted for: the actor's id, else the network of the address."""
+        user: object = request.user
+        return user.id if isinstance(user, Actor) else client_network(request._request)
 
     def path_of(self, request: Request) -> str:
         """Return the path that the hit is counted for; ``""`` counts all paths together."""
@@ -69,6 +85,13 @@ class ApiThrottle(RateThrottle):
     name = "api"
     setting = "RATELIMIT_API"
     exact = False
+
+
+class UnknownPathThrottle(ApiThrottle):
+    """Counts requests of a caller to paths that do not exist together: there is no end of such paths."""
+
+    def path_of(self, request: Request) -> str:
+        return ""
 
 
 class UploadThrottle(RateThrottle):

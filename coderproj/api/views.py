@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from coderproj.api.dialect import Dialect, dialect_of
 from coderproj.api.errors import ROUTE_NOT_FOUND
 from coderproj.api.parsers import Blank
 from coderproj.api.permissions import Public
-from coderproj.api.throttling import headers_of
+from coderproj.api.throttling import UnknownPathThrottle, headers_of
+from coderproj.base.dialect import Dialect, dialect_of
 from coderproj.base.errors import NotFound, SignInRequired
 from coderproj.identity.actor import Actor
 from coderproj.identity.limits import RateLimited
@@ -42,6 +42,8 @@ class ApiView(APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in headers_of(request._request).items():
             response[name] = value
+        if not response.has_header("ETag"):  # answers depend on the caller and change at any time
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     @property
@@ -66,6 +68,7 @@ class RouteNotFound(ApiView):
 
     permission_classes = (Public,)
     authentication_classes = ()
+    throttle_classes = (UnknownPathThrottle,)
     schema = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

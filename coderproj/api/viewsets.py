@@ -12,6 +12,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from coderproj.api.authentication import SAFE_METHODS, reject_cross_site
 from coderproj.api.permissions import Public
 from coderproj.api.views import ApiView
 from coderproj.base.envelope import envelope
@@ -91,7 +92,15 @@ class ApiViewSet(ApiView, GenericViewSet[Any]):
 
 
 class PublicViewSet(ApiViewSet):
-    """A resource without sign-in; credentials are not read. The docstring of each action must give the reason."""
+    """A resource without sign-in; credentials are not read. The docstring of each action must give the reason.
+
+    Writes by pages of other sites are rejected: they could sign a browser in as another user.
+    """
 
     permission_classes = (Public,)
     authentication_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method not in SAFE_METHODS:
+            reject_cross_site(request._request)
+        super().initial(request, *args, **kwargs)

@@ -2,9 +2,12 @@
 
 import pytest
 
+from coderproj.api.permissions import Public
 from coderproj.identity import tokens
+from coderproj.identity.models import ApiKey, User
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user
+from tests.routes import api_routes
 
 pytestmark = pytest.mark.django_db
 
@@ -23,28 +26,93 @@ def with_cookie(user):
     return api
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
+SITES = pytest.mark.parametrize(
+    ("headers", "allowed"),
     [
-        ({}, 200),
-        ({"HTTP_ORIGIN": "http://testserver"}, 200),
-        ({"HTTP_SEC_FETCH_SITE": "same-origin"}, 200),
-        ({"HTTP_SEC_FETCH_SITE": "none"}, 200),
-        ({"HTTP_ORIGIN": "https://evil.example"}, 403),
-        ({"HTTP_ORIGIN": "null"}, 403),
-        ({"HTTP_ORIGIN": "http://testserver.evil.example"}, 403),
-        ({"HTTP_ORIGIN": "not an origin"}, 403),
-        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
-        ({"HTTP_SEC_FETCH_SITE": "same-site"}, 403),
+        ({}, True),
+        ({"HTTP_ORIGIN": "http://testserver"}, True),
+        ({"HTTP_ORIGIN": "http://localhost:3000"}, True),  # the access URL, behind a proxy that replaces the host
+        ({"HTTP_SEC_FETCH_SITE": "same-origin"}, True),
+        ({"HTTP_SEC_FETCH_SITE": "none"}, True),
+        ({"HTTP_ORIGIN": "https://evil.example"}, False),
+        ({"HTTP_ORIGIN": "null"}, False),
+        ({"HTTP_ORIGIN": "http://testserver.evil.example"}, False),
+        ({"HTTP_ORIGIN": "http://localhost:3001"}, False),
+        ({"HTTP_ORIGIN": "not an origin"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "same-site"}, False),
     ],
 )
-def test_write_with_cookie_is_allowed_only_from_the_same_origin(world, headers, status):
+
+
+@pytest.mark.promise("S15")
+@SITES
+def test_write_with_cookie_is_allowed_only_from_the_same_origin(world, headers, allowed):
     user, template = world
     api = with_cookie(user)
     answer = api.patch(f"templates/{template.pk}", {"name": "renamed"}, HTTP_HOST="testserver", **headers)
-    assert answer.status_code == status
+    assert answer.status_code == (200 if allowed else 403)
     template.refresh_from_db()
-    assert template.name == ("renamed" if status == 200 else "mine")
+    assert template.name == ("renamed" if allowed else "mine")
+
+
+@pytest.mark.promise("S15", "A8")
+@SITES
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+def test_another_site_cannot_sign_a_browser_in(headers, allowed, content_type):
+    user = make_user()
+    body = {"email": user.email, "password": "correct horse battery"}
+    extra = {"HTTP_HOST": "testserver", "content_type": content_type, **headers}
+    answer = ApiClient().post("users/login", body, **extra)
+    assert (answer.status_code, "coder_session_token" in answer.cookies) == ((201, True) if allowed else (403, False))
+    assert ApiKey.objects.exists() == allowed
+
+
+@pytest.mark.promise("S15", "A8")
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("testserver", True),
+        ("127.0.0.1:3000", True),
+        ("[::1]:3000", True),
+        ("192.0.2.7", True),
+        ("evil.example", False),
+        ("evil.example:3000", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+    ],
+)
+def test_a_name_that_was_made_to_lead_here_cannot_sign_a_browser_in(host, allowed):
+    """DNS rebinding: the browser sends the same foreign name as host and as origin."""
+    user = make_user()
+    body = {"email": user.email, "password": "correct horse battery"}
+    headers = {"HTTP_HOST": host, "HTTP_ORIGIN": f"http://{host}", "HTTP_SEC_FETCH_SITE": "same-origin"}
+    assert ApiClient().post("users/login", body, **headers).status_code == (201 if allowed else 403)
+    assert ApiClient().post("users/login", body, HTTP_HOST=host).status_code == 201  # not a browser
+
+
+@pytest.mark.promise("S15", "A8")
+@SITES
+def test_another_site_cannot_create_the_first_user(headers, allowed):
+    body = {"email": "ada@example.test", "username": "ada", "password": "correct horse battery"}
+    answer = ApiClient().post("users/first", body, HTTP_HOST="testserver", **headers)
+    assert answer.status_code == (201 if allowed else 403)
+    assert User.objects.exists() == allowed
+
+
+@pytest.mark.promise("S15")
+def test_every_write_without_sign_in_checks_the_site():
+    """Whatever is public and writes: a new route is covered without being named here."""
+    writes = [
+        (method, route)
+        for route in api_routes()
+        for method in route.methods
+        if Public in route.permissions and method not in {"GET", "HEAD", "OPTIONS"}
+    ]
+    assert len(writes) >= 3
+    for method, route in writes:
+        answer = ApiClient().call(method, route.path(), {}, HTTP_SEC_FETCH_SITE="cross-site")
+        assert answer.status_code == 403, route.pattern
 
 
 def test_write_with_header_is_allowed_from_any_origin(world):

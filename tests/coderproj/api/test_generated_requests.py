@@ -4,11 +4,11 @@ The requests are the same in every run, so failures are reproducible. Most paths
 request is rolled back.
 """
 
-import json
 from collections.abc import Iterator
 
 import pytest
 import schemathesis
+import yaml
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from coderproj.api.openapi import description
 from coderproj.identity import tokens
+from tests.contract.described import DOCUMENT
 from tests.world import World, rolled_back_world
 
 EXAMPLES = 6  # per operation, valid and invalid together
-DESCRIPTION = schemathesis.openapi.from_dict(json.loads(description()))
+# The file, because every process of a run reads it, and generating it takes long. `make check` compares both.
+DESCRIPTION = schemathesis.openapi.from_dict(yaml.load(DOCUMENT.read_text(), yaml.CSafeLoader))
 DESCRIPTION.app = WSGIHandler()
 ARCHIVES = "POST /api/v2/files"  # archives have their own tests
 OPERATIONS = {

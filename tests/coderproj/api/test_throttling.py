@@ -11,6 +11,7 @@ from coderproj.api import throttling
 from coderproj.identity.limits import Counters
 from tests.api import ApiClient
 from tests.factories import make_organization, make_user
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 
@@ -26,10 +27,7 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_counters(monkeypatch):
-    """Fix the clock to the middle of a minute: in the next minute the counters would allow more hits."""
-    middle = time.time() // 60 * 60 + 30
-    monkeypatch.setattr(throttling.counters, "_clock", lambda: middle)
+def _fresh_counters():
     throttling.counters.clear()
     yield
     throttling.counters.clear()
@@ -149,17 +147,62 @@ def test_only_owners_bypass_the_limits(settings):
     assert [ApiClient().get("buildinfo", **bypass).status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_password_guessing_is_limited(settings):
+@pytest.mark.promise("S8")
+def test_password_guessing_is_limited(settings, measured):
     settings.RATELIMIT_LOGIN = 60
     make_user("ada")
     statuses = []
     while 429 not in statuses and len(statuses) < 150:
         guess = {"email": f"{'ada' if len(statuses) % 2 else 'eve'}@example.test", "password": f"guess {len(statuses)}"}
         statuses.append(ApiClient().post("users/login", guess).status_code)
+    measured.most("tries", len(statuses))
     assert (set(statuses[:-1]), statuses[-1], len(statuses)) == ({401}, 429, 61)
     right = {"email": "ada@example.test", "password": "correct horse battery"}
     assert ApiClient().post("users/login", right).status_code == 429
     assert ApiClient().post("users/login", right, REMOTE_ADDR="192.0.2.7").status_code == 201
+
+
+def test_wrong_passwords_are_slowed_per_account_from_all_addresses(settings, client):
+    settings.RATELIMIT_ACCOUNT = 3
+    user, other = make_user("ada"), make_user("eve")
+    session = ApiClient(user)
+
+    def attempt(number, password="wrong", email=user.email):
+        return ApiClient().post("users/login", {"email": email, "password": password}, REMOTE_ADDR=f"192.0.2.{number}")
+
+    right = "correct horse battery"
+    assert [attempt(number, right).status_code for number in range(9)] == [201] * 9  # only wrong ones count
+    assert [attempt(number).status_code for number in range(5)] == [401, 401, 401, 429, 429]
+    answer = attempt(9, right, "ADA@example.test")
+    assert (answer.status_code, 1 <= int(answer.headers["Retry-After"]) <= 61) == (429, True)
+    page = client.post(reverse("sign-in"), {"email": user.email, "password": right}, REMOTE_ADDR="192.0.2.99")
+    assert page.status_code == 429
+    assert session.get("users/me").status_code == 200  # a session goes on
+    assert attempt(1, right, other.email).status_code == 201
+
+
+def test_unknown_accounts_are_slowed_alike(settings):
+    settings.RATELIMIT_ACCOUNT = 3
+    make_user("ada")
+    answers = {
+        name: [
+            ApiClient().post("users/login", {"email": f"{name}@example.test", "password": "x"}).status_code
+            for _ in range(4)
+        ]
+        for name in ("ada", "nobody")
+    }
+    assert answers["ada"] == answers["nobody"] == [401, 401, 401, 429]
+
+
+def test_a_password_can_be_changed_while_others_guess_it(settings):
+    settings.RATELIMIT_ACCOUNT = 2
+    user = make_user("ada")
+    window = browser(user)
+    for _ in range(3):
+        ApiClient().post("users/login", {"email": user.email, "password": "wrong"})
+    given = {"old_password": "correct horse battery", "password": "a new long password"}
+    assert window.post("/account", given).status_code == 302
+    assert window.get("/account").status_code == 200
 
 
 def test_pages_and_the_api_share_the_login_limit(settings, client):
@@ -188,3 +231,30 @@ def test_uploads_have_their_own_limit(settings):
     assert [answer.status_code for answer in answers][2] == 429
     assert answers[0].headers["X-RateLimit-Limit"] == "2"
     assert api.get("users/me").status_code == 200
+
+
+# ---------------------------------------------------------------------- memory
+@pytest.mark.promise("A16")
+def test_the_number_of_counters_is_bounded(clock, monkeypatch):
+    monkeypatch.setattr("coderproj.identity.limits.MAX_COUNTS", 100)
+    counters = Counters(clock)
+    for number in range(1_000):
+        counters.hit(("api", uuid.UUID(int=number), "/path"), 1_000, report_every=100)
+    assert len(counters._counts) == 100
+    assert counters.hit(("api", uuid.UUID(int=999), "/path"), 1_000, report_every=100).remaining == 998
+
+
+@pytest.mark.promise("A16")
+def test_unknown_paths_are_counted_together(settings, client):
+    settings.RATELIMIT_API = 5
+    statuses = [client.get(f"/api/v2/unknown/{'x' * number * 300}").status_code for number in range(7)]
+    assert statuses == [404] * 5 + [429] * 2
+
+
+@pytest.mark.promise("A16")
+def test_long_paths_are_counted_by_their_hash(settings):
+    settings.RATELIMIT_API = 5
+    api = ApiClient(make_user())
+    paths = [f"templates/{letter * 5_000}" for letter in "ab"]
+    assert [api.get(path).status_code for path in paths for _ in range(6)] == ([400] * 5 + [429]) * 2
+    assert all(len(path) < 200 for _, _, path in throttling.counters._counts)

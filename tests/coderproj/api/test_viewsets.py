@@ -8,6 +8,8 @@ from tests.routes import METHODS, api_routes
 
 pytestmark = pytest.mark.django_db
 ROUTES = api_routes()
+# Authenticated by the key of a daemon or the token of an agent.
+OF_MACHINES = ("provisionerdaemons/", "workspaceagents/me/")
 
 
 @pytest.fixture
@@ -25,8 +27,8 @@ def test_a_method_without_an_action_is_405_in_the_envelope(owner):
     api = ApiClient(owner)
     wrong = {}
     for route in ROUTES:
-        if route.pattern.startswith("provisionerdaemons/"):
-            continue  # authenticated by the key of a daemon
+        if route.pattern.startswith(OF_MACHINES):
+            continue
         for method in sorted(set(METHODS) - set(route.methods)):
             answer = api.call(method, route.path())
             if answer.status_code != 405 or not answer.body["message"]:
@@ -37,7 +39,7 @@ def test_a_method_without_an_action_is_405_in_the_envelope(owner):
 def test_options_describe_the_view_without_running_it(owner):
     api = ApiClient(owner)
     for route in ROUTES:
-        if route.pattern.startswith("provisionerdaemons/"):
+        if route.pattern.startswith(OF_MACHINES):
             continue
         answer = api.call("OPTIONS", route.path())
         assert answer.status_code == 200, route
