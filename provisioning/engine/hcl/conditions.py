@@ -2,7 +2,7 @@
 
 from tree_sitter import Node
 
-from . import literals
+from . import constants, literals
 from .native import NativeDocument, NativeExpression
 from .syntax import NotConstantError
 
@@ -23,7 +23,7 @@ def allowed_texts(condition: str) -> list[str] | None:
     if name is None or document.text_of(name) != "contains" or len(arguments) < 2:
         return None
     try:
-        members = literals.constant(arguments[0], document.source)
+        members = constants.constant(arguments[0], document.source)
     except NotConstantError:
         return None
     if not isinstance(members, list):

@@ -37,6 +37,8 @@ NESTED = {
     "data": ("lifecycle", "dynamic"),
     "check": ("data",),
 }
+# Terraform takes the strings in these blocks as they are: it evaluates them before there are any values.
+LITERAL_BLOCKS = ("variable",)
 NESTED_LABELS = {"backend": 1, "provisioner": 1, "dynamic": 1, "data": 2}
 
 
@@ -63,24 +65,27 @@ class _Decoder(json.JSONDecoder):
 def _merged(pairs: list[tuple[str, Any]]) -> JsonObject:
     """Return an object in which a repeated key holds all its values, as Terraform reads repeated blocks."""
     found = JsonObject()
+    repeated: dict[str, list[Any]] = {}
     for key, value in pairs:
-        if key in found:
-            earlier = found[key]
-            value = [  # noqa: PLW2901
-                *(earlier if isinstance(earlier, list) else [earlier]),
-                *(value if isinstance(value, list) else [value]),
-            ]
-        found[key] = value
+        if key not in found:
+            found[key] = value
+            continue
+        if key not in repeated:
+            first = found[key]
+            found[key] = repeated[key] = [*first] if isinstance(first, list) else [first]
+        repeated[key] += value if isinstance(value, list) else [value]
     return found
 
 
 class JsonExpression(Expression):
     """A value of a ``.tf.json`` file."""
 
-    __slots__ = ("document", "location", "value")
+    __slots__ = ("document", "is_literal", "location", "value")
 
-    def __init__(self, document: "JsonDocument", value: Any, location: Location) -> None:
+    def __init__(self, document: "JsonDocument", value: Any, location: Location, *, is_literal: bool = False) -> None:
+        """``is_literal`` means that strings are not templates."""
         self.document = document
+        self.is_literal = is_literal
         self.value = value
         self.location = location
 
@@ -94,10 +99,14 @@ class JsonExpression(Expression):
         return inner.strip() if whole else self.value
 
     def constant(self) -> Any:
-        return _constant(self.value)
+        return _constant(self.value, self.is_literal)
 
     def keyword(self) -> str:
         return self.text
+
+    def references(self) -> Iterator[Traversal]:
+        for document in _native_documents(self.value, self.document.file):
+            yield from document.references()
 
     def as_blocks(self, block_type: str) -> list[Block]:
         return self.document.blocks_within(block_type, self.value, NESTED_LABELS.get(block_type, 0))
@@ -114,6 +123,7 @@ class JsonDocument(Document):
     def __init__(self, source: bytes, file: str) -> None:
         self.file = file
         self.blocks = []
+        self.attributes = {}
         self.problems = []
         self._text = source.decode().removeprefix("\ufeff")
         self._line_starts = [0] + [index + 1 for index, char in enumerate(self._text) if char == "\n"]
@@ -137,6 +147,8 @@ class JsonDocument(Document):
                 self.problems.append(self.problem("The file must hold a JSON object", 1))
                 return
             for block_type, value in root.items():
+                if block_type != COMMENT_KEY:
+                    self.attributes[block_type] = JsonExpression(self, value, Location(self.file, 1), is_literal=True)
                 self.blocks += self.blocks_within(block_type, value, LABELS.get(block_type, 0))
 
     def blocks_within(self, block_type: str, value: Any, labels: int) -> list[Block]:
@@ -163,14 +175,7 @@ class JsonDocument(Document):
 
     def native_documents(self) -> Iterator[NativeDocument]:
         """Yield each string that holds expressions, parsed as a document in native syntax."""
-        for text in _strings(self._root):
-            if "${" not in text and "%{" not in text:
-                continue
-            marker = "TEMPLATE"
-            while marker in text:
-                marker += "_"
-            source = f"x = <<{marker}\n{text}\n{marker}\n".encode(errors="replace")
-            yield NativeDocument(source, self.file)
+        return _native_documents(self._root, self.file)
 
     def line_text(self, line: int) -> str:
         if not 0 < line <= len(self._line_starts):
@@ -189,20 +194,23 @@ class JsonDocument(Document):
             if key in NESTED.get(block_type, ()):
                 body.blocks += self.blocks_within(key, item, NESTED_LABELS.get(key, 0))
             else:
-                body.attributes[key] = JsonExpression(self, item, location)
+                is_literal = block_type in LITERAL_BLOCKS
+                body.attributes[key] = JsonExpression(self, item, location, is_literal=is_literal)
         return body
 
 
-def _constant(value: Any) -> Any:
+def _constant(value: Any, is_literal: bool = False) -> Any:
+    if isinstance(value, str) and is_literal:
+        return value.replace("\0", REPLACEMENT)
     if isinstance(value, str):
         plain = value.replace("$${", "").replace("%%{", "")
         if "${" in plain or "%{" in plain:
             raise NotConstantError("references are not allowed here")
         return value.replace("$${", "${").replace("%%{", "%{").replace("\0", REPLACEMENT)
     if isinstance(value, list):
-        return [_constant(item) for item in value]
+        return [_constant(item, is_literal) for item in value]
     if isinstance(value, dict):
-        return {key: _constant(item) for key, item in value.items()}
+        return {key: _constant(item, is_literal) for key, item in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -218,3 +226,14 @@ def _strings(root: Any) -> Iterator[str]:
             pending += value.values()
         elif isinstance(value, list):
             pending += value
+
+
+def _native_documents(root: Any, file: str) -> Iterator[NativeDocument]:
+    for text in _strings(root):
+        if "${" not in text and "%{" not in text:
+            continue
+        marker = "TEMPLATE"
+        while marker in text:
+            marker += "_"
+        source = f"x = <<{marker}\n{text}\n{marker}\n".encode(errors="replace")
+        yield NativeDocument(source, file)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from provisioning.engine.base import ParameterSchema, RichParameter
 from provisioning.engine.provider_usage import Hints, ProviderUsage
 
+from .origins import ParameterOrigins, Scope, parameter_origins
 from .problems import Location
 
 
@@ -41,18 +42,30 @@ class ModuleCall:
         return self.location.line
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Provisioner:
+    """A ``provisioner`` block. ``type`` is ``local-exec``, ``remote-exec`` or ``file``."""
+
+    location: Location
+    type: str
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """A template: its root module, and the parts of its local modules that concern the whole run.
 
     ``variables``, ``required_providers``, ``literal_parameters`` and ``backend`` describe the root module.
-    ``provider_usage`` (by source address), ``module_calls``, ``has_remote_state``, ``uses_provisioners`` and
+    ``provider_usage`` (by source address), ``module_calls``, ``has_remote_state``, ``provisioners`` and
     ``parameter_order`` also cover the local modules. ``required_providers`` maps local names to full source
     addresses and includes providers that are only implied by a resource's type. ``parameter_order`` holds the
-    addresses of the ``coder_parameter`` data sources, without instance keys, in source order.
+    addresses of the ``coder_parameter`` data sources, without instance keys, in source order. ``variable_files`` maps
+    the names of variables to the variable files that set them. ``structured_variables`` are those without a type whose
+    value in the template is a list or a map.
     """
 
     variables: tuple[ParameterSchema, ...] = ()
+    variable_files: dict[str, str] = field(default_factory=dict)
+    structured_variables: frozenset[str] = frozenset()
     required_providers: dict[str, str] = field(default_factory=dict)
     provider_usage: dict[str, ProviderUsage] = field(default_factory=dict)
     module_calls: tuple[ModuleCall, ...] = ()
@@ -60,4 +73,9 @@ class Module:
     parameter_order: tuple[str, ...] = ()
     backend: Location | None = None
     has_remote_state: Location | None = None
-    uses_provisioners: tuple[Location, ...] = ()
+    provisioners: tuple[Provisioner, ...] = ()
+    scopes: tuple[Scope, ...] = field(default=(), compare=False, repr=False)
+
+    def parameter_origins(self) -> tuple[ParameterOrigins, ...]:
+        """Return the providers and modules that the values of the arguments of parameters come from."""
+        return parameter_origins(self.scopes)

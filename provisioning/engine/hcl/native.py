@@ -2,28 +2,32 @@
 
 import re
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import tree_sitter_hcl
-from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor, Tree
+from tree_sitter import Language, Node, Parser, Point, Tree
 
-from . import literals, syntax_errors
+from . import constants, literals, syntax_errors
 from .problems import Location
 from .syntax import INDEX, Block, Body, Document, Expression, Traversal
 
 LANGUAGE = Language(tree_sitter_hcl.language())
-REFERENCES = Query(LANGUAGE, "(variable_expr) @name")
+PROVIDER_FUNCTION = "provider::"
+VARIABLE, CALL = "variable_expr", "function_call"
 
 BLOCK_DEPTH = 100
 MAX_PROBLEMS = 100
-# Reading a reference gets slower with each step.
+# Finding the next sibling of a deeply nested node is slow.
 TRAVERSAL_STEPS = 32
-# Larger files are parsed in pieces, with a deadline: hostile input can make error recovery slow.
+STEPS = frozenset({"get_attr", "index", "splat"})
+# Larger files are parsed with a deadline: the parser takes quadratic time for some hostile files, above all for those
+# with errors. In pieces, because the parser has a deadline only if it asks for the source.
+DEADLINE_BYTES = 1 << 13
 PIECE_BYTES = 1 << 16
 PARSE_SECONDS = 5.0
-# Finding the siblings of deeply nested nodes is slow, and only stubs need the references.
-REFERENCES_SECONDS = 2.0
+RECOVERY_SECONDS = 1.0
 
 _TEMPLATE_START = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -49,10 +53,14 @@ class NativeExpression(Expression):
         return self.document.text_of(self.node)
 
     def constant(self) -> literals.Constant:
-        return literals.constant(self.node, self.document.source)
+        return constants.constant(self.node, self.document.source)
 
     def keyword(self) -> str:
         return self.text.strip().strip('"')
+
+    def references(self) -> Iterator[Traversal]:
+        for path in self.document.references_within(self.node):
+            yield path[:1] if path[0].startswith(PROVIDER_FUNCTION) else path
 
     def as_blocks(self, block_type: str) -> list[Block]:
         return []
@@ -75,6 +83,7 @@ class NativeDocument(Document):
         self.file = file
         self.source = source.removeprefix(_BYTE_ORDER_MARK)
         self.blocks = []
+        self.attributes = {}
         self.problems = []
         parsed = self.source
         tree = _parse(parsed)
@@ -84,7 +93,9 @@ class NativeDocument(Document):
                 parsed, tree = masked, _parse(masked)
         self._tree = tree
         if tree is None:
-            self.problems.append(self.problem("Reading the file takes too long", 1))
+            found = syntax_errors.first_error_in_text(LANGUAGE, parsed, RECOVERY_SECONDS)
+            summary, line = found or ("Reading the file takes too long", 1)
+            self.problems.append(self.problem(summary, line))
             return
         if tree.root_node.has_error:
             summary, line = syntax_errors.first_syntax_error(LANGUAGE, parsed, tree.root_node)
@@ -92,18 +103,41 @@ class NativeDocument(Document):
         else:
             for child in tree.root_node.children:
                 if child.type == "body":
-                    self.blocks = self._body(child, depth=0).blocks
+                    root = self._body(child, depth=0)
+                    self.blocks, self.attributes = root.blocks, root.attributes
 
     def references(self) -> Iterator[Traversal]:
-        deadline = time.monotonic() + REFERENCES_SECONDS
-        for node in self.reference_nodes():
-            if time.monotonic() > deadline:
-                return
-            yield self.traversal(node)
+        return self._references_of(self._heads)
+
+    def references_within(self, node: Node) -> Iterator[Traversal]:
+        """Yield the references in an expression."""
+        first = bisect_left(self._heads, node.start_byte, key=_start)
+        return self._references_of(self._heads[first : bisect_left(self._heads, node.end_byte, key=_start)])
+
+    def _references_of(self, heads: Iterable[tuple[Node, list[Node]]]) -> Iterator[Traversal]:
+        for node, following in heads:
+            if node.type == VARIABLE:
+                yield (self.text_of(node), *self._steps_of(following))
+            elif self._is_of_provider(node):
+                yield (self.text_of(node.children[0]), *self._steps_of(following))
 
     def reference_nodes(self) -> list[Node]:
         """Return the nodes at which references start."""
-        return QueryCursor(REFERENCES).captures(self._tree.root_node).get("name", []) if self._tree else []
+        return [node for node, _ in self._heads if node.type == VARIABLE]
+
+    def provider_calls(self) -> list[Node]:
+        """Return the calls of functions of providers."""
+        return [node for node, _ in self._heads if node.type == CALL and self._is_of_provider(node)]
+
+    def _is_of_provider(self, call: Node) -> bool:
+        return self.text_of(call.children[0]).startswith(PROVIDER_FUNCTION)
+
+    @cached_property
+    def _heads(self) -> list[tuple[Node, list[Node]]]:
+        if self._tree is None:
+            return []
+        calls = PROVIDER_FUNCTION.encode() in self.source
+        return _with_steps(self._tree, frozenset({VARIABLE, CALL}) if calls else frozenset({VARIABLE}))
 
     def line_text(self, line: int) -> str:
         return self._lines[line - 1].decode(errors="replace") if 0 < line <= len(self._lines) else ""
@@ -162,11 +196,14 @@ class NativeDocument(Document):
 
     def steps_after(self, node: Node) -> Traversal:
         """Return the attributes and indexes that follow a node."""
+        return self._steps_of(_following(node))
+
+    def _steps_of(self, nodes: Iterable[Node]) -> Traversal:
         steps: list[str] = []
-        sibling = node.next_sibling
-        while sibling is not None and len(steps) < TRAVERSAL_STEPS - 1:
-            self._add_step(sibling, steps)
-            sibling = sibling.next_sibling
+        for node in nodes:
+            if len(steps) >= TRAVERSAL_STEPS - 1:
+                break
+            self._add_step(node, steps)
         return tuple(steps)
 
     def native_documents(self) -> "Iterator[NativeDocument]":
@@ -202,18 +239,60 @@ class NativeDocument(Document):
         return f"[{int(text)}]" if text.isascii() and text.isdigit() and text.strip("0") and len(text) < 4 else INDEX
 
 
+def _start(head: tuple[Node, list[Node]]) -> int:
+    return head[0].start_byte
+
+
+def _following(node: Node) -> Iterator[Node]:
+    sibling = node.next_sibling
+    while sibling is not None:
+        yield sibling
+        sibling = sibling.next_sibling
+
+
+def _with_steps(tree: Tree, types: frozenset[str]) -> list[tuple[Node, list[Node]]]:
+    """Return the nodes of these types in the order of the source, each with the steps among its following siblings, at
+    most TRAVERSAL_STEPS.
+
+    One walk over the tree, in linear time. A query takes quadratic time for many siblings, and ``next_sibling`` takes
+    time in proportion to the depth.
+    """
+    found: list[tuple[Node, list[Node]]] = []
+    # For each level of the walk, the lists that still take steps.
+    levels: list[list[list[Node]]] = [[]]
+    cursor = tree.walk()
+    while True:
+        node = cursor.node
+        assert node is not None
+        if node.type in types:
+            following: list[Node] = []
+            found.append((node, following))
+            levels[-1].append(following)
+        elif levels[-1] and node.type in STEPS:
+            for following in levels[-1]:
+                following.append(node)
+            levels[-1] = [following for following in levels[-1] if len(following) < TRAVERSAL_STEPS]
+        if cursor.goto_first_child():
+            levels.append([])
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return found
+            levels.pop()
+
+
 def _parse(source: bytes) -> Tree | None:
-    """Return the syntax tree, or None if parsing took longer than PARSE_SECONDS."""
+    """Return the syntax tree, or None if parsing took longer than PARSE_SECONDS, with errors RECOVERY_SECONDS."""
     parser = Parser(LANGUAGE)
-    if len(source) <= PIECE_BYTES:
+    if len(source) <= DEADLINE_BYTES:
         return parser.parse(source)
-    deadline = time.monotonic() + PARSE_SECONDS
+    start = time.monotonic()
 
     def piece(offset: int, _point: Point) -> bytes:
         return source[offset : offset + PIECE_BYTES]
 
-    def is_late(_offset: int, _has_error: bool) -> bool:
-        return time.monotonic() > deadline
+    def is_late(_offset: int, has_error: bool) -> bool:
+        return time.monotonic() - start > (RECOVERY_SECONDS if has_error else PARSE_SECONDS)
 
     try:
         return parser.parse(piece, progress_callback=is_late)

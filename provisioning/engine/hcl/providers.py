@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from provisioning.engine.provider_usage import AT_LEAST, BlockUsage, Hints, ProviderUsage, Variant, merge_hints
 
 from .literals import as_text
+from .native import PROVIDER_FUNCTION
 from .syntax import INDEX, Block, Body, Expression, NotConstantError, Traversal, without_instance_key
+from .value_types import TypeReader
 
 DEFAULT_HOST = "registry.terraform.io"
 DEFAULT_NAMESPACE = "hashicorp"
@@ -16,6 +18,10 @@ CODER = "coder"
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "provider"})
 META_BLOCKS = frozenset({"lifecycle", "provisioner", "connection"})
 PROVIDER_META_ARGUMENTS = frozenset({"alias", "version"})
+
+
+# The field of ProviderUsage by type of block.
+_KINDS = {"resource": "resources", "data": "data_sources", "ephemeral": "ephemeral_resources"}
 
 
 def full_address(source: str) -> str:
@@ -47,12 +53,29 @@ def declared_providers(blocks: Iterable[Block]) -> dict[str, str]:
 
 
 def _source(expression: Expression) -> str:
-    source = expression.elements().get("source")
+    # Before Terraform 0.13 the value was only a version constraint.
+    return _constant_text(expression.elements().get("source"))
+
+
+def _constant_text(expression: Expression | None) -> str:
+    """Return a constant text, or an empty text: Terraform reports anything else in these places."""
     try:
-        # Before Terraform 0.13 the value was only a version constraint.
-        return as_text(source.constant()) if source is not None else ""
+        value = expression.constant() if expression is not None else ""
     except NotConstantError:
         return ""
+    return value if isinstance(value, str) else ""
+
+
+def version_constraints(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
+    """Yield the local names and version constraints in ``required_providers`` and ``provider`` blocks."""
+    for block in blocks:
+        if block.type == "provider":
+            yield block.labels[0], _constant_text(block.body.attributes.get("version"))
+        elif block.type == "terraform":
+            for required in block.body.blocks_of("required_providers"):
+                for name, expression in required.body.attributes.items():
+                    elements = expression.elements()
+                    yield name, _constant_text(elements.get("version") if elements else expression)
 
 
 class UsageCollector:
@@ -60,37 +83,77 @@ class UsageCollector:
 
     def __init__(self) -> None:
         self.usage: dict[str, ProviderUsage] = {}
+        # For each module, by the identity of its blocks, the usage by address.
+        self._known: dict[int, dict[tuple[str, ...], list[BlockUsage]]] = {}
 
     def add_module(self, blocks: list[Block], references: Iterable[Traversal]) -> dict[str, str]:
         """Add one module. Returns the addresses of its declared and implied providers by local name."""
         addresses = declared_providers(blocks)
-        known: dict[tuple[str, ...], list[BlockUsage]] = {}
+        references = list(references)
+        known = self._known[id(blocks)] = {}
+        types = TypeReader(blocks)
         for address in addresses.values():
             self._provider(address)
         for block in with_nested_data(blocks):
             if block.type == "provider":
                 address = addresses.setdefault(block.labels[0], full_address(block.labels[0]))
                 self._provider(address).configuration.merge(body_usage(block.body, ignored=PROVIDER_META_ARGUMENTS))
-            elif block.type in ("resource", "data"):
-                kind, name = block.labels
-                local = _local_name(block)
-                if local == BUILTIN_LOCAL_NAME:
-                    continue
-                provider = self._provider(addresses.setdefault(local, full_address(local)))
-                kinds = provider.resources if block.type == "resource" else provider.data_sources
-                usage = kinds.setdefault(kind, BlockUsage())
-                usage.merge(body_usage(block.body, ignored=META_ARGUMENTS, ignored_blocks=META_BLOCKS))
-                if block.type == "resource":
-                    known[kind, name] = [usage]
-                else:
-                    variant = Variant(_constants(block.body))
-                    usage.variants.append(variant)
-                    known["data", kind, name] = [usage, variant.usage]
+            elif block.type in _KINDS:
+                self._add_block(block, addresses, types, known)
+            elif block.type == "module" and not _is_local(block):
+                passed = block.body.attributes.get("providers")
+                for expression in (passed.elements() if passed is not None else {}).values():
+                    local = expression.keyword().partition(".")[0]
+                    self._provider(addresses.get(local) or full_address(local)).is_passed = True
+        for name, constraint in version_constraints(blocks):
+            if constraint.strip():
+                self._provider(addresses[name]).constraints.add(constraint.strip())
         for reference in references:
-            length = 3 if reference[0] == "data" else 2
+            if reference[0].startswith(PROVIDER_FUNCTION):
+                self._add_call(addresses, reference)
+        self.add_reads(blocks, references)
+        return addresses
+
+    def add_reads(self, blocks: list[Block], references: Iterable[Traversal]) -> None:
+        """Add what is read of the objects of a module that was added before."""
+        known = self._known[id(blocks)]
+        for reference in references:
+            length = 3 if reference[0] in ("data", "ephemeral") else 2
             for read in known.get(reference[:length], ()):
                 _add_read(read, reference[length:])
-        return addresses
+
+    def _add_block(
+        self,
+        block: Block,
+        addresses: dict[str, str],
+        types: TypeReader,
+        known: dict[tuple[str, ...], list[BlockUsage]],
+    ) -> None:
+        """Add a resource, data source or ephemeral resource; ``known`` is extended by its address."""
+        kind, name = block.labels
+        local = local_name(block)
+        if local == BUILTIN_LOCAL_NAME:
+            return
+        provider = self._provider(addresses.setdefault(local, full_address(local)))
+        kinds: dict[str, BlockUsage] = getattr(provider, _KINDS[block.type])
+        usage = kinds.setdefault(kind, BlockUsage())
+        found = body_usage(block.body, ignored=META_ARGUMENTS, ignored_blocks=META_BLOCKS)
+        if block.type != "resource":
+            _add_types(found, block.body, types)
+        usage.merge(found)
+        if block.type == "resource":
+            known[kind, name] = [usage]
+        else:
+            variant = Variant(_constants(block.body))
+            usage.variants.append(variant)
+            known[block.type, kind, name] = [usage, variant.usage]
+
+    def _add_call(self, addresses: dict[str, str], reference: Traversal) -> None:
+        """Record the call of a function, ``provider::time::rfc3339_parse``, and what is read of its result."""
+        parts = reference[0].split("::")
+        if len(parts) == 3 and parts[1] in addresses:
+            functions = self._provider(addresses[parts[1]]).functions
+            merge_hints(functions.setdefault(parts[2], {}), hint_tree(reference[1:]))
 
     def collected(self) -> dict[str, ProviderUsage]:
         """Return the usage by address, without providers that need no installation."""
@@ -119,6 +182,24 @@ def body_usage(
     return usage
 
 
+def _add_types(usage: BlockUsage, body: Body, types: TypeReader) -> None:
+    """Add the types of arguments in nested blocks, and whether the blocks are repeated."""
+    seen: set[str] = set()
+    for block in body.blocks:
+        bodies, name = [block.body], block.type
+        if block.type == "dynamic" and block.labels:
+            bodies, name = [content.body for content in block.body.blocks_of("content")], block.labels[0]
+        nested = usage.blocks.get(name)
+        if nested is None:
+            continue
+        nested.is_repeated |= block.type == "dynamic" or name in seen
+        seen.add(name)
+        for inner in bodies:
+            found = BlockUsage(types={key: types.type_of(value) for key, value in inner.attributes.items()})
+            nested.merge(found)
+            _add_types(nested, inner, types)
+
+
 def _constants(body: Body) -> dict[str, str | int | float | bool]:
     """Return the attributes with constant values."""
     found = {}
@@ -139,6 +220,7 @@ def _add_read(usage: BlockUsage, path: Traversal) -> None:
         return
     name, rest = path[0], path[1:]
     if name in usage.blocks:
+        usage.blocks[name].is_read = True
         _add_read(usage.blocks[name], rest)
         return
     usage.attributes.add(name)
@@ -159,7 +241,15 @@ def hint_tree(path: Traversal) -> Hints:
     return tree
 
 
-def _local_name(block: Block) -> str:
+def _is_local(block: Block) -> bool:
+    try:
+        return as_text(block.body.constant("source", "")).startswith(("./", "../"))
+    except NotConstantError:
+        return False
+
+
+def local_name(block: Block) -> str:
+    """Return the local name of the provider of a resource or data source."""
     provider = block.body.attributes.get("provider")
     if provider is not None:
         return provider.keyword().partition(".")[0]

@@ -11,18 +11,23 @@ from provisioning.engine.provider_usage import Hints, merge_hints
 from . import value_shapes
 from .json_syntax import JsonDocument
 from .literals import as_text
-from .module import Module, ModuleCall
-from .native import NativeDocument
+from .module import Module, ModuleCall, Provisioner
+from .native import PROVIDER_FUNCTION, NativeDocument
+from .origins import Scope
 from .problems import Location, Problem, TemplateSyntaxError
 from .providers import UsageCollector, declared_providers, full_address, hint_tree, with_nested_data
 from .syntax import Block, NotConstantError, Traversal, merge_overrides, without_instance_key
+from .values import FileValue, read_bytes, template_values, with_values
 from .variables import PARAMETER_TYPE, literal_parameters, variable_schema
 
-MAX_FILE_BYTES = 4 << 20
 # Limits templates whose modules call each other many times.
 MAX_MODULE_CALLS = 500
 # Only stubs need to know what a template does with the values it reads.
 VALUE_SHAPES_SECONDS = 1.0
+
+# Limits of the search for a template that is not in the root folder.
+MAX_SEARCHED_DEPTH = 3
+MAX_SEARCHED_FOLDERS = 100
 
 # Labels that Terraform requires.
 LABEL_NAMES = {
@@ -32,8 +37,9 @@ LABEL_NAMES = {
     "provider": ("name",),
     "resource": ("type", "name"),
     "data": ("type", "name"),
+    "ephemeral": ("type", "name"),
 }
-UNIQUE = ("variable", "output", "module", "resource", "data")
+UNIQUE = ("variable", "output", "module", "resource", "data", "ephemeral")
 
 
 def read_module(directory: Path, fetched: Mapping[str, Path] | None = None, packages: Path | None = None) -> Module:
@@ -53,6 +59,7 @@ class _Folder:
     def __init__(self, path: Path, shown: str, deadline: float) -> None:
         """``shown`` is the folder's path in locations, empty or ending with a slash. References that are not read by
         ``deadline`` are left out."""
+        self.is_called = bool(shown)
         self.documents: list[NativeDocument | JsonDocument] = []
         overrides: list[NativeDocument | JsonDocument] = []
         for file in _configuration_files(path):
@@ -74,7 +81,9 @@ class _Folder:
 
     def _read_references(self, deadline: float) -> None:
         self.references += [reference for document in self.documents for reference in document.references()]
-        if any(_may_need_stub(block) for block in self.blocks):
+        calls_provider = any(reference[0].startswith(PROVIDER_FUNCTION) for reference in self.references)
+        has_variables = any(block.type == "variable" for block in self.blocks)
+        if calls_provider or (self.is_called and has_variables) or any(_may_need_stub(b) for b in self.blocks):
             native = (part for document in self.documents for part in document.native_documents())
             self.references += value_shapes.find_uses(native, self.blocks, deadline)
         for reference in self.references:
@@ -98,6 +107,17 @@ class _Folder:
                 self._add_problem(f"Duplicate {what}: already declared at {seen[key]}", block.location)
             seen.setdefault(key, block.location)
 
+    def add_references(self, references: Iterable[Traversal]) -> None:
+        """Add references that come from calling or called modules."""
+        for reference in references:
+            self.references.append(reference)
+            if reference[0] == "module" and len(reference) > 1:
+                self.module_references.setdefault(reference[1], []).append(reference[2:])
+
+    def uses_of_variable(self, name: str) -> list[Traversal]:
+        """Return the steps that the module applies to a variable."""
+        return [path[2:] for path in self.references if path[:2] == ("var", name)]
+
     def _add_problem(self, summary: str, location: Location) -> None:
         document = next(document for document in self.documents if document.file == location.file)
         self.problems.append(document.problem(summary, location.line))
@@ -106,7 +126,7 @@ class _Folder:
 def _may_need_stub(block: Block) -> bool:
     if block.type == "module":
         return not _constant_text(block, "source").startswith((".", "/"))
-    return block.type in ("resource", "data") and not block.labels[0].startswith(("coder_", "terraform_"))
+    return block.type in ("resource", "data", "ephemeral") and not block.labels[0].startswith(("coder_", "terraform_"))
 
 
 class _TemplateReader:
@@ -119,21 +139,27 @@ class _TemplateReader:
         self.collector = UsageCollector()
         self.calls: list[ModuleCall] = []
         self.parameter_order: list[str] = []
+        self.scopes: list[Scope] = []
         self.remote_states: list[Location] = []
-        self.provisioners: list[Location] = []
+        self.provisioners: list[Provisioner] = []
 
     def read(self) -> Module:
         folder = self._folder(self.root, "")
         if not folder.documents:
-            raise EngineError("no .tf file in the template's root folder")
+            raise EngineError(f"no .tf file in the template's root folder{_place_of_template(self.root)}")
         problems = list(folder.problems)
         variables = _variables(folder, problems)
         if problems:
             raise TemplateSyntaxError(sorted(problems, key=lambda problem: problem.location))
+        values = template_values(self.root)
         required = self._collect(folder)
-        self._follow_calls(self.root, folder, key="", address="", path=(self.root,), package=self.root)
+        scope = Scope(folder.blocks, declared_providers(folder.blocks))
+        self.scopes.append(scope)
+        self._follow_calls(scope, self.root, folder, address="", path=(self.root,), package=self.root)
         return Module(
-            variables=variables,
+            variables=with_values(variables, values),
+            variable_files={name: value.file for name, value in values.items()},
+            structured_variables=_structured(folder, values),
             required_providers=required,
             provider_usage=self.collector.collected(),
             module_calls=tuple(self.calls),
@@ -141,7 +167,8 @@ class _TemplateReader:
             parameter_order=tuple(dict.fromkeys(self.parameter_order)),
             backend=_backend(folder.blocks),
             has_remote_state=min(self.remote_states, default=None),
-            uses_provisioners=tuple(sorted(set(self.provisioners))),
+            provisioners=tuple(sorted(set(self.provisioners))),
+            scopes=tuple(self.scopes),
         )
 
     def _folder(self, path: Path, key: str) -> _Folder:
@@ -158,14 +185,24 @@ class _TemplateReader:
             if block.type == "data" and block.labels[0] == "terraform_remote_state":
                 self.remote_states.append(block.location)
             elif block.type == "resource":
-                self.provisioners += [nested.location for nested in block.body.blocks_of("provisioner")]
+                for nested in block.body.blocks_of("provisioner"):
+                    # In JSON, the type of a provisioner is a key of the block.
+                    types = nested.labels[:1] or nested.body.attributes
+                    self.provisioners += [Provisioner(nested.location, found) for found in types]
         return self.collector.add_module(folder.blocks, folder.references)
 
     def _follow_calls(
-        self, directory: Path, folder: _Folder, *, key: str, address: str, path: tuple[Path, ...], package: Path
+        self,
+        scope: Scope,
+        directory: Path,
+        folder: _Folder,
+        *,
+        address: str,
+        path: tuple[Path, ...],
+        package: Path,
     ) -> None:
-        """Follow the module calls of a folder. ``path`` holds the calling folders; local calls must stay below
-        ``package``."""
+        """Follow the module calls of a folder; ``scope`` gets the called modules that can be read. ``path`` holds the
+        calling folders; local calls must stay below ``package``."""
         blocks = _in_source_order(folder.blocks)
         self.parameter_order += [
             f"{address}data.{PARAMETER_TYPE}.{block.labels[1]}"
@@ -177,7 +214,7 @@ class _TemplateReader:
             if block.type != "module":
                 continue
             references = folder.module_references.get(block.labels[0], ())
-            call = _module_call(block, key, references, addresses)
+            call = _module_call(block, scope.key, references, addresses)
             self.calls.append(call)
             if len(self.calls) > MAX_MODULE_CALLS:
                 raise EngineError(f"the template has more than {MAX_MODULE_CALLS} module calls")
@@ -193,14 +230,46 @@ class _TemplateReader:
                 raise TemplateSyntaxError(sorted(called.problems, key=lambda problem: problem.location))
             if not known:
                 self._collect(called)
+            self._add_reads_of_outputs(call, folder, called)
+            child = Scope(
+                called.blocks, declared_providers(called.blocks), key=f"{call.key}.", call=block, parent=scope
+            )
+            scope.children[call.name] = child
+            self.scopes.append(child)
             self._follow_calls(
+                child,
                 target,
                 called,
-                key=f"{call.key}.",
                 address=f"{address}module.{call.name}.",
                 path=(*path, target),
                 package=self.packages if fetched else package,
             )
+            self._add_reads_of_arguments(block, folder, called)
+
+    def _add_reads_of_outputs(self, call: ModuleCall, caller: _Folder, called: _Folder) -> None:
+        """Add what the caller reads of a module's outputs to what the module reads."""
+        outputs = [block for block in called.blocks if block.type == "output" and block.labels]
+        values = [block.body.attributes.get("value") for block in outputs]
+        used = [without_instance_key(path) for path in caller.module_references.get(call.name, ())]
+        found: list[Traversal] = []
+        for block, sources in zip(outputs, value_shapes.sources_of(called.blocks, values), strict=True):
+            if time.monotonic() > self.deadline:
+                return
+            found += value_shapes.joined(sources, (path[1:] for path in used if path[:1] == block.labels))
+        called.add_references(found)
+        self.collector.add_reads(called.blocks, found)
+
+    def _add_reads_of_arguments(self, block: Block, caller: _Folder, called: _Folder) -> None:
+        """Add what a module reads of its variables to what the caller reads."""
+        arguments = [name for name in block.body.attributes if name not in _CALL_META_ARGUMENTS]
+        values = [block.body.attributes[name] for name in arguments]
+        found: list[Traversal] = []
+        for name, sources in zip(arguments, value_shapes.sources_of(caller.blocks, values), strict=True):
+            if time.monotonic() > self.deadline:
+                return
+            found += value_shapes.joined(sources, called.uses_of_variable(name))
+        caller.add_references(found)
+        self.collector.add_reads(caller.blocks, found)
 
 
 def _local_target(directory: Path, call: ModuleCall, package: Path) -> Path | None:
@@ -224,16 +293,29 @@ def _configuration_files(directory: Path) -> list[Path]:
     return [directory / name for name in names if name.endswith((".tf", ".tf.json"))]
 
 
+def _place_of_template(root: Path) -> str:
+    """Return a hint for an archive of the enclosing folder: where the template is instead. Empty if it is nowhere."""
+    level = [root]
+    for _ in range(MAX_SEARCHED_DEPTH):
+        level = [
+            folder
+            for parent in level[:MAX_SEARCHED_FOLDERS]
+            for folder in sorted(parent.iterdir())
+            if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+        ]
+        found = [names for folder in level[:MAX_SEARCHED_FOLDERS] if (names := _configuration_names(folder))]
+        if found:
+            file = next((name for name in found[0] if name.name == "main.tf"), found[0][0]).relative_to(root)
+            return f", but there is {file}: upload the content of the folder {file.parent}"
+    return ""
+
+
+def _configuration_names(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.endswith((".tf", ".tf.json")) and path.is_file())
+
+
 def _read_file(file: Path, name: str) -> NativeDocument | JsonDocument:
-    with file.open("rb") as stream:
-        source = stream.read(MAX_FILE_BYTES + 1)
-    if len(source) > MAX_FILE_BYTES:
-        raise EngineError(f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
-    try:
-        source.decode()
-    except UnicodeDecodeError as error:
-        line = source.count(b"\n", 0, error.start) + 1
-        raise TemplateSyntaxError([Problem("The file is not valid UTF-8", Location(name, line))]) from error
+    source = read_bytes(file, name)
     return JsonDocument(source, name) if name.endswith(".json") else NativeDocument(source, name)
 
 
@@ -244,6 +326,19 @@ def _variables(folder: _Folder, problems: list[Problem]) -> tuple[ParameterSchem
         if block.type == "variable" and len(block.labels) == 1
     ]
     return tuple(found)
+
+
+def _structured(folder: _Folder, values: Mapping[str, FileValue]) -> frozenset[str]:
+    """Return the names of the variables without a type whose value in the template is a list or a map."""
+    found = set()
+    for block in folder.blocks:
+        if block.type != "variable" or "type" in block.body.attributes:
+            continue
+        name = block.labels[0]
+        value = values[name].value if name in values else block.body.constant("default")
+        if isinstance(value, list | dict):
+            found.add(name)
+    return frozenset(found)
 
 
 def _in_source_order(blocks: Iterable[Block]) -> list[Block]:

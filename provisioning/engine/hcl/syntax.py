@@ -47,6 +47,10 @@ class Expression(ABC):
         """Return the expression as a bare name: ``google.eu`` for both ``google.eu`` and ``"google.eu"``."""
 
     @abstractmethod
+    def references(self) -> Iterator[Traversal]:
+        """Yield every reference in the expression, and every call of a provider's function, in no particular order."""
+
+    @abstractmethod
     def as_blocks(self, block_type: str) -> "list[Block]":
         """Return the expression as nested blocks, which JSON writes like attributes; an empty list otherwise."""
 
@@ -84,10 +88,12 @@ class Block:
 
 
 class Document(ABC):
-    """One file of a template. ``file`` is its path relative to the template's root."""
+    """One file of a template. ``file`` is its path relative to the template's root. ``attributes`` are those outside of
+    blocks, which only variable files have."""
 
     file: str
     blocks: list[Block]
+    attributes: dict[str, Expression]
     problems: list[Problem]
 
     @abstractmethod
@@ -107,10 +113,14 @@ def merge_overrides(blocks: list[Block], overrides: Iterable[Block]) -> list[Blo
     """Return ``blocks`` merged with the blocks of override files, as Terraform does: attributes one by one, nested
     blocks by type. An override without a counterpart is appended; Terraform reports it as an error."""
     merged = list(blocks)
+    first: dict[tuple[str, ...], Block] = {}
+    for block in merged:
+        first.setdefault((block.type, *block.labels), block)
     for override in overrides:
-        base = next((b for b in merged if b.type == override.type and b.labels == override.labels), None)
+        base = first.get((override.type, *override.labels))
         if base is None or override.type in ("locals", "terraform"):
             merged.append(override)
+            first.setdefault((override.type, *override.labels), override)
             continue
         base.body.attributes.update(override.body.attributes)
         replaced = {block.type for block in override.body.blocks}

@@ -5,12 +5,18 @@ at the next quote). The parser's log names the first token that it could not use
 """
 
 import re
+import time
+from contextlib import suppress
 from itertools import pairwise
 
 from tree_sitter import Language, LogType, Node, Parser, Query, QueryCursor
 
 # Larger files are not parsed again with logging: it calls a Python function for each token.
 LOGGED_BYTES = 1 << 18
+LOGGED_SECONDS = 5.0
+# Of a file whose parsing takes quadratic time.
+BEGINNING_BYTES = 1 << 14
+PIECE_BYTES = 1 << 16
 
 END = "end"  # the parser's token for the end of the file
 
@@ -33,11 +39,25 @@ def first_syntax_error(language: Language, source: bytes, root: Node) -> tuple[s
     return _unexpected(source, row, column)
 
 
+def first_error_in_text(language: Language, source: bytes, seconds: float) -> tuple[str, int] | None:
+    """Return the summary and line (from 1) of the first error of a file that could not be parsed in time; None if it is
+    not at the beginning of the file, or not found within ``seconds``."""
+    row, column, kind = _logged_failure(language, source[:BEGINNING_BYTES], seconds)
+    return _unexpected(source, row, column) if kind not in ("", END) else None
+
+
 def _unusable_token(language: Language, source: bytes, root: Node) -> tuple[int, int, str]:
     """Return row, column and kind of the first token that the parser could not use."""
     if len(source) > LOGGED_BYTES:
         node = _first_marked(language, root)
         return node.start_point.row, node.start_point.column, ""
+    return _logged_failure(language, source, LOGGED_SECONDS)
+
+
+def _logged_failure(language: Language, source: bytes, seconds: float) -> tuple[int, int, str]:
+    """Return row, column and kind of the first token that the parser could not use, from the parser's log. The kind is
+    empty if there is none within ``seconds``."""
+    deadline = time.monotonic() + seconds
     position = (0, 0)
     failure: tuple[int, int, str] = (0, 0, "")
     resumed = False
@@ -56,7 +76,11 @@ def _unusable_token(language: Language, source: bytes, root: Node) -> tuple[int,
 
     parser = Parser(language)
     parser.logger = record
-    parser.parse(source)
+    with suppress(ValueError):  # it was stopped: what follows the first error is not needed
+        parser.parse(
+            lambda offset, _point: source[offset : offset + PIECE_BYTES],
+            progress_callback=lambda _offset, _has_error: resumed or time.monotonic() > deadline,
+        )
     return failure
 
 

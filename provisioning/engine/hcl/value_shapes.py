@@ -6,56 +6,38 @@ This module follows references through locals, ``for``, ``each``, dynamic blocks
 on. It does not evaluate anything, so the result is a guess; expressions that it does not understand are left out.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
 
-from provisioning.engine.provider_usage import AT_LEAST, BOOL, CIDR, EQUAL, JSON, NUMBER, OBJECT, TIME
+from provisioning.engine.provider_usage import AT_LEAST, BOOL, EQUAL, NUMBER, OBJECT, SPLIT
 
-from .literals import constant, unwrap
-from .native import NativeDocument, NativeExpression
-from .syntax import INDEX, Block, NotConstantError, Traversal
+from .constants import constant
+from .native import PROVIDER_FUNCTION, NativeDocument, NativeExpression
+from .syntax import INDEX, Block, Expression, NotConstantError, Traversal
+from .value_nodes import (
+    IGNORED,
+    ancestors,
+    block_type,
+    has_value_step,
+    is_in_coder_block,
+    is_same,
+    is_within_condition,
+    last_of_chain,
+    node_after,
+)
+from .value_tables import AS_LIST, CODER_TYPES, FUNCTIONS, ONLY_FIRST, SECOND
 
 MAX_DEPTH = 24
 MAX_PATHS = 8  # for one expression
 MAX_STEPS = 32
-MAX_ANCESTORS = 100
+MAX_USES = 200  # of one variable or output
+MAX_SEPARATOR = 16  # characters
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "<", ">", "<=", ">="})
 _LOGIC = frozenset({"&&", "||"})
-_STEPS = frozenset({"get_attr", "index", "splat"})
-_IGNORED = frozenset({"comment"})
-
-# For each function two sequences of steps. The first describes the argument's type. The second leads from the argument
-# to the result; None if the result contains nothing of the argument.
-_SAME: tuple[tuple[str, ...], tuple[str, ...] | None] = ((), ())
-_LIST: tuple[tuple[str, ...], tuple[str, ...] | None] = ((INDEX,), ())
-_FUNCTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
-    **dict.fromkeys(("coalesce", "nonsensitive", "sensitive", "try"), _SAME),
-    **dict.fromkeys(
-        ("toset", "tolist", "sort", "distinct", "reverse", "compact", "slice", "concat", "coalescelist", "chunklist"),
-        _LIST,
-    ),
-    **dict.fromkeys(("setunion", "setintersection", "setsubtract"), _LIST),
-    "flatten": ((INDEX,), None),
-    "one": ((INDEX,), (INDEX,)),
-    "element": ((INDEX,), (INDEX,)),
-    "values": ((OBJECT,), ()),
-    "merge": ((OBJECT,), ()),
-    "tomap": ((OBJECT,), ()),
-    **dict.fromkeys(("keys", "lookup", "zipmap"), ((OBJECT,), None)),
-    **dict.fromkeys(("sum",), ((INDEX, NUMBER), None)),
-    **dict.fromkeys(("tonumber", "max", "min", "ceil", "floor", "abs", "range"), ((NUMBER,), None)),
-    "tobool": ((BOOL,), None),
-    **dict.fromkeys(("jsondecode", "yamldecode"), ((JSON,), (JSON,))),
-    **dict.fromkeys(("cidrsubnet", "cidrsubnets", "cidrhost", "cidrnetmask"), ((CIDR,), None)),
-    **dict.fromkeys(("timeadd", "timecmp"), ((TIME,), None)),
-    **dict.fromkeys(("alltrue", "anytrue"), ((INDEX, BOOL), None)),
-}
-# Functions whose collection is the second argument.
-_SECOND = {"join": (INDEX,), "formatlist": (INDEX,), "formatdate": (TIME,)}
-_ONLY_FIRST = frozenset({"lookup", "slice", "element", "cidrsubnet", "cidrsubnets", "cidrhost", "chunklist"})
 
 
 def find_uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], deadline: float) -> Iterator[Traversal]:
@@ -66,10 +48,27 @@ def find_uses(documents: Iterable[NativeDocument], blocks: Iterable[Block], dead
     """
     reader = _Reader(blocks)
     for document in documents:
-        for node in document.reference_nodes():
+        for node in (*document.reference_nodes(), *document.provider_calls()):
             if time.monotonic() > deadline:
                 return
             yield from reader.steps_for(document, node)
+
+
+def sources_of(blocks: Iterable[Block], expressions: Iterable[Expression | None]) -> list[list[Traversal]]:
+    """Return the possible sources of each expression of a module with these blocks. JSON expressions have none."""
+    reader = _Reader(blocks)
+    return [
+        reader.sources_of_expression(expression.document, expression.node, MAX_DEPTH)[:MAX_PATHS]
+        if isinstance(expression, NativeExpression)
+        else []
+        for expression in expressions
+    ]
+
+
+def joined(sources: Iterable[Traversal], uses: Iterable[Traversal]) -> Iterator[Traversal]:
+    """Yield each source followed by the steps of each use."""
+    for source, use in itertools.islice(itertools.product(sources, uses), MAX_USES):
+        yield _collapsed((*source, *use))[:MAX_STEPS]
 
 
 class _Reader:
@@ -88,11 +87,13 @@ class _Reader:
         paths = self._sources_of_chain(document, node, MAX_DEPTH)
         if not paths:
             return
-        for suffix in self._steps_after_value(document, _last_of_chain(node), MAX_DEPTH):
+        for suffix in self._steps_after_value(document, last_of_chain(node), MAX_DEPTH):
             for path in paths:
                 found = _collapsed((*path, *suffix))
                 if _FOR_RESULT in found:
                     found = found[: found.index(_FOR_RESULT)]
+                if found[-1:] == (AS_LIST,):
+                    found = found[:-1]
                 yield found[:MAX_STEPS]
 
     def _steps_after_value(self, document: NativeDocument, last: Node, depth: int) -> list[Traversal]:
@@ -117,7 +118,7 @@ class _Reader:
             case "function_arguments":
                 return self._steps_from_argument(document, container, depth)
             case "conditional":
-                if _is_same(around.children[0], container):
+                if is_same(around.children[0], container):
                     return [(BOOL,)]
                 return self._steps_after_value(document, around, depth - 1)
             case "for_intro":
@@ -128,13 +129,18 @@ class _Reader:
                 return self._steps_through_for(document, container, around, depth)
             case "attribute":
                 name = document.text_of(around.children[0])
+                if name == "for_each" and block_type(document, around) != "dynamic":
+                    # Outside of dynamic blocks Terraform accepts maps and sets of strings.
+                    return [(OBJECT,), (INDEX,)]
+                if name in CODER_TYPES and is_in_coder_block(document, around):
+                    return [(CODER_TYPES[name],)]
                 return [{"for_each": (INDEX,), "count": (NUMBER,)}.get(name, ())]
             case "expression" | "binary_operation" | "unary_operation":  # in parentheses
-                after = _after(container)
+                after = node_after(container)
                 if after is None or after.type != ")":
                     return [()]
                 steps = document.steps_after(after)
-                return [(*steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(after), depth - 1)]
+                return [(*steps, *rest) for rest in self._steps_after_value(document, last_of_chain(after), depth - 1)]
         return [()]
 
     def _steps_through_for(
@@ -143,10 +149,10 @@ class _Reader:
         """Return the steps applied to the elements of a collection that a ``for`` builds from an expression."""
         last = [child for child in for_expression.children if child.type == "expression"][-1]
         whole = for_expression.parent
-        if whole is None or not _is_same(last, expression):
+        if whole is None or not is_same(last, expression):
             return [()]
         steps = document.steps_after(whole)
-        done = [(*steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(whole), depth - 1)]
+        done = [(*steps, *rest) for rest in self._steps_after_value(document, last_of_chain(whole), depth - 1)]
         return [steps[1:] for steps in done if steps and not steps[0].startswith("#")] or [()]
 
     def _steps_from_argument(self, document: NativeDocument, argument: Node, depth: int) -> list[Traversal]:
@@ -156,13 +162,15 @@ class _Reader:
             return [()]
         name = document.text_of(call.children[0])
         given = [child for child in arguments.children if child.type == "expression"]
-        position = next(index for index, child in enumerate(given) if _is_same(child, argument))
-        if name in _SECOND:
-            return [_SECOND[name] if position == 1 else ()]
+        position = next(index for index, child in enumerate(given) if is_same(child, argument))
+        if name == "split":
+            return self._steps_through_split(document, call, given, depth) if position == 1 else [()]
+        if name in SECOND:
+            return [SECOND[name] if position == 1 else ()]
         if name == "contains":
             return [self._contains_step(document, given, position)]
-        does = _FUNCTIONS.get(name)
-        if does is None or (position > 0 and name in _ONLY_FIRST):
+        does = FUNCTIONS.get(name)
+        if does is None or (position > 0 and name in ONLY_FIRST):
             return [()]
         what, result = does
         found: list[Traversal] = [what]
@@ -170,12 +178,27 @@ class _Reader:
             found.append((f"{AT_LEAST}{end}",))
         if name == "element" and len(given) == 2 and (index := _whole_number(document, given[1])):
             found.append((f"{AT_LEAST}{index + 1}",))
+        steps = document.steps_after(call)
+        if name in ("keys", "values") and steps:
+            found.append((INDEX,))
+        if name == "lookup" and len(given) == 2 and isinstance(key := _constant(document, given[1]), str):
+            found.append((f'["{key}"]', *steps))
         if result is not None:
-            steps = document.steps_after(call)
             found += [
-                (*result, *steps, *rest) for rest in self._steps_after_value(document, _last_of_chain(call), depth - 1)
+                (*result, *steps, *rest) for rest in self._steps_after_value(document, last_of_chain(call), depth - 1)
             ]
         return found
+
+    def _steps_through_split(
+        self, document: NativeDocument, call: Node, given: list[Node], depth: int
+    ) -> list[Traversal]:
+        """Return the steps applied to a text and to the parts into which ``split`` divides it."""
+        mark = _split_mark(document, given)
+        if not mark:
+            return [()]
+        steps = document.steps_after(call)
+        after = self._steps_after_value(document, last_of_chain(call), depth - 1)
+        return [(mark, INDEX), *((mark, *steps, *rest) for rest in after)]
 
     @staticmethod
     def _contains_step(document: NativeDocument, given: list[Node], position: int) -> Traversal:
@@ -191,13 +214,9 @@ class _Reader:
             return (NUMBER,)
         if operator in _LOGIC:
             return (BOOL,)
-        if operator == "==" and _is_within_condition(document, operation):
+        if operator == "==" and is_within_condition(document, operation):
             other = [child for child in operation.children if child.type in ("literal_value", "template_expr")]
-            if (
-                len(other) == 1
-                and not _is_same(other[0], last)
-                and (value := _constant(document, other[0])) is not None
-            ):
+            if len(other) == 1 and not is_same(other[0], last) and (value := _constant(document, other[0])) is not None:
                 return (f"{EQUAL}{_text(value)}",)
         return ()
 
@@ -216,27 +235,39 @@ class _Reader:
             return self._sources_of_result(document, head, depth)
         if head.type == "conditional":
             branches = [child for child in head.children if child.type == "expression"][1:]
-            return [path for branch in branches for path in self._sources_of_expression(document, branch, depth - 1)]
+            return [path for branch in branches for path in self.sources_of_expression(document, branch, depth - 1)]
         if head.type == "for_expr":
             element = [child for child in head.children[0].children if child.type == "expression"][-1]
             # Each element of the result is a value of the last expression.
-            return [(*path, _FOR_RESULT) for path in self._sources_of_expression(document, element, depth - 1)]
+            return [(*path, _FOR_RESULT) for path in self.sources_of_expression(document, element, depth - 1)]
         return []
 
     def _sources_of_result(self, document: NativeDocument, call: Node, depth: int) -> list[Traversal]:
-        does = _FUNCTIONS.get(document.text_of(call.children[0]))
+        name = document.text_of(call.children[0])
+        if name.startswith(PROVIDER_FUNCTION):
+            return [(name,)]
+        does = FUNCTIONS.get(name)
         arguments = next((child for child in call.children if child.type == "function_arguments"), None)
-        if does is None or does[1] is None or arguments is None:
+        if arguments is None or name == "split":
+            return self._sources_of_split(document, arguments, depth) if arguments is not None else []
+        if does is None or does[1] is None:
             return []
         given = [child for child in arguments.children if child.type == "expression"]
-        if document.text_of(call.children[0]) in _ONLY_FIRST:
+        if name in ONLY_FIRST:
             given = given[:1]
-        found = [path for argument in given for path in self._sources_of_expression(document, argument, depth - 1)]
+        found = [path for argument in given for path in self.sources_of_expression(document, argument, depth - 1)]
         return [_collapsed((*path, *does[1])) for path in found]
 
-    def _sources_of_expression(self, document: NativeDocument, expression: Node, depth: int) -> list[Traversal]:
+    def _sources_of_split(self, document: NativeDocument, arguments: Node, depth: int) -> list[Traversal]:
+        given = [child for child in arguments.children if child.type == "expression"]
+        mark = _split_mark(document, given)
+        if not mark:
+            return []
+        return [(*path, mark) for path in self.sources_of_expression(document, given[1], depth - 1)]
+
+    def sources_of_expression(self, document: NativeDocument, expression: Node, depth: int) -> list[Traversal]:
         """Return the possible sources of a whole expression."""
-        head = next((child for child in expression.children if child.type not in _IGNORED), None)
+        head = next((child for child in expression.children if child.type not in IGNORED), None)
         if head is None or depth <= 0:
             return []
         if head.type == "(":
@@ -245,7 +276,7 @@ class _Reader:
             if inner is None or closing is None:
                 return []
             steps = document.steps_after(closing)
-            return [(*path, *steps)[:MAX_STEPS] for path in self._sources_of_expression(document, inner, depth - 1)]
+            return [(*path, *steps)[:MAX_STEPS] for path in self.sources_of_expression(document, inner, depth - 1)]
         return [_collapsed(path) for path in self._sources_of_chain(document, head, depth)]
 
     def _sources_of_variable(self, document: NativeDocument, node: Node, depth: int) -> list[Traversal]:
@@ -253,7 +284,7 @@ class _Reader:
         name = path[0]
         bound = self._bound_sources(document, node, name, depth)
         if bound is not None:
-            skipped = 2 if _has_value_step(name, path, bound[1]) else 1
+            skipped = 2 if has_value_step(name, path, bound[1]) else 1
             return [_collapsed((*base, *path[skipped:])) for base in bound[0]] if len(path) >= skipped else []
         if name == "local":
             return (
@@ -261,7 +292,7 @@ class _Reader:
                 if len(path) > 1
                 else []
             )
-        if name in ("var", "path", "terraform", "each", "self", "count"):
+        if name in ("path", "terraform", "each", "self", "count"):
             return []
         return [path]
 
@@ -270,9 +301,7 @@ class _Reader:
             self._known_locals[name] = []  # stops at a local that refers to itself
             found = self._locals.get(name)
             if found is not None:
-                self._known_locals[name] = self._sources_of_expression(found.document, found.node, depth - 1)[
-                    :MAX_PATHS
-                ]
+                self._known_locals[name] = self.sources_of_expression(found.document, found.node, depth - 1)[:MAX_PATHS]
         return self._known_locals[name]
 
     def _bound_sources(
@@ -283,7 +312,7 @@ class _Reader:
         The second item is True if the value is reached through ``.value`` (``each.value``).
         """
         inside = node
-        for around in _ancestors(node):
+        for around in ancestors(node):
             if around.type in ("for_tuple_expr", "for_object_expr") and inside.type != "for_intro":
                 intro = next(child for child in around.children if child.type == "for_intro")
                 names = [document.text_of(child) for child in intro.children if child.type == "identifier"]
@@ -321,7 +350,7 @@ class _Reader:
             collection = next(child for child in collection.children if child.type == "expression")
         if collection is None:
             return []
-        return [_collapsed((*path, INDEX)) for path in self._sources_of_expression(document, collection, depth - 1)]
+        return [_collapsed((*path, INDEX)) for path in self.sources_of_expression(document, collection, depth - 1)]
 
 
 _OPERATORS = _ARITHMETIC | _LOGIC | {"==", "!="}
@@ -330,7 +359,12 @@ _FOR_RESULT = "#made"
 
 
 def _collapsed(path: Traversal) -> Traversal:
-    """Remove each ``for`` result and the index that selects an element of it."""
+    """Remove each ``for`` result and the index that selects an element of it, and the marks of lists."""
+    if AS_LIST in path[:-1]:
+        marked = path.index(AS_LIST)
+        after = _collapsed(path[marked + 1 :])
+        # A list is not used as a map, so the mark of a map is about the list and not about the argument.
+        path = path[:marked] if after[:1] == (OBJECT,) else (*path[:marked], *after)
     if _FOR_RESULT not in path:
         return path
     kept: list[str] = []
@@ -342,50 +376,17 @@ def _collapsed(path: Traversal) -> Traversal:
     return tuple(kept)
 
 
-def _has_value_step(name: str, path: Traversal, is_behind: bool) -> bool:
-    return is_behind and len(path) > 1 and path[1] == "value"
-
-
-def _last_of_chain(head: Node) -> Node:
-    last = head
-    while (after := _after(last)) is not None and after.type in _STEPS:
-        last = after
-    return last
-
-
-def _after(node: Node) -> Node | None:
-    found = node.next_sibling
-    while found is not None and found.type in _IGNORED:
-        found = found.next_sibling
-    return found
-
-
-def _is_same(one: Node, other: Node) -> bool:
-    return (one.start_byte, one.end_byte, one.type) == (other.start_byte, other.end_byte, other.type)
-
-
-def _is_within_condition(document: NativeDocument, node: Node) -> bool:
-    for around in _ancestors(node):
-        if around.type == "attribute":
-            return document.text_of(around.children[0]) == "condition"
-    return False
-
-
-def _ancestors(node: Node) -> Iterator[Node]:
-    """Yield at most MAX_ANCESTORS ancestors of a node, innermost first."""
-    around = node.parent
-    for _ in range(MAX_ANCESTORS):
-        if around is None:
-            return
-        yield around
-        around = around.parent
-
-
 def _constant(document: NativeDocument, node: Node) -> object:
     try:
-        return constant(unwrap(node), document.source)
+        return constant(node, document.source)
     except NotConstantError:
         return None
+
+
+def _split_mark(document: NativeDocument, given: list[Node]) -> str:
+    """Return the mark of a text that is split, empty if the separator is not constant."""
+    separator = _constant(document, given[0]) if len(given) == 2 else None
+    return f"{SPLIT}{separator}" if isinstance(separator, str) and 0 < len(separator) <= MAX_SEPARATOR else ""
 
 
 def _whole_number(document: NativeDocument, node: Node) -> int:

@@ -19,6 +19,7 @@ def variable_schema(block: Block, problems: list[Problem]) -> ParameterSchema:
     validations = block.body.blocks_of("validation")
     condition = validations[0].body.attributes.get("condition") if validations else None
     default = reader.constant("default", None)
+    is_nullable = reader.constant("nullable", True) not in (False, "false")
     return ParameterSchema(
         name=block.labels[0],
         description=reader.text("description"),
@@ -27,6 +28,7 @@ def variable_schema(block: Block, problems: list[Problem]) -> ParameterSchema:
         validation_error=_error_message(validations[0].body) if validations else "",
         validation_condition=condition.text if condition is not None else "",
         validation_value_type=_type_text(block.body.attributes.get("type")),
+        default_is_null=default is None and "default" in block.body.attributes and is_nullable,
     )
 
 
@@ -108,6 +110,7 @@ def _rich_parameter(body: Body) -> RichParameter:
         validation_min=_integer(rules, "min"),
         validation_max=_integer(rules, "max"),
         validation_monotonic=_text(rules, "monotonic"),
+        ephemeral=body.constant("ephemeral", False) in (True, "true"),
     )
 
 

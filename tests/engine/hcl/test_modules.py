@@ -1,9 +1,12 @@
 """Module calls, parameters, and features that the engine rejects or warns about."""
 
+from pathlib import Path
+
 import pytest
 
-from provisioning.engine.base import RichParameter, RichParameterOption
-from provisioning.engine.hcl import Location
+from provisioning.engine.base import EngineError, RichParameter, RichParameterOption
+from provisioning.engine.hcl import Location, Provisioner, TemplateSyntaxError, native, read_module
+from provisioning.engine.hcl.native import TRAVERSAL_STEPS, NativeDocument
 
 from .conftest import Read
 
@@ -136,7 +139,13 @@ def test_backend_remote_state_and_provisioners_are_located(read: Read) -> None:
     )
     assert module.backend == Location("main.tf", 2)
     assert module.has_remote_state == Location("m/main.tf", 1)
-    assert module.uses_provisioners == (Location("m/main.tf", 3),)
+    assert module.provisioners == (Provisioner(Location("m/main.tf", 3), "local-exec"),)
+
+
+def test_provisioners_are_found_in_json(read: Read) -> None:
+    text = """{"resource": {"terraform_data": {"x": {
+      "provisioner": [{"local-exec": {"command": "id"}}, {"file": {"source": "a"}}]}}}}"""
+    assert {found.type for found in read({"main.tf.json": text}).provisioners} == {"local-exec", "file"}
 
 
 @pytest.mark.parametrize(
@@ -168,4 +177,79 @@ def test_a_cloud_block_counts_as_a_backend(read: Read) -> None:
 
 def test_a_plain_template_has_no_backend_remote_state_or_provisioners(read: Read) -> None:
     module = read('variable "x" {}\n')
-    assert (module.backend, module.has_remote_state, module.uses_provisioners) == (None, None, ())
+    assert (module.backend, module.has_remote_state, module.provisioners) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (
+            ["mytemplate/main.tf", "mytemplate/agents.tf"],
+            "mytemplate/main.tf: upload the content of the folder mytemplate",
+        ),
+        (["a/b/vm.tf.json", "README.md"], "a/b/vm.tf.json: upload the content of the folder a/b"),
+        (["b/main.tf", "a/other/main.tf"], "b/main.tf: upload the content of the folder b"),
+    ],
+)
+def test_a_template_in_a_subfolder_is_named(tmp_path: Path, files: list[str], hint: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(EngineError) as caught:
+        read_module(tmp_path)
+    assert str(caught.value) == f"no .tf file in the template's root folder, but there is {hint}"
+
+
+def test_a_folder_without_a_template_has_no_hint(tmp_path: Path) -> None:
+    (tmp_path / ".terraform").mkdir()
+    (tmp_path / ".terraform" / "main.tf").touch()
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    (tmp_path / "a/b/c/d/main.tf").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "a/b/c/d")
+    with pytest.raises(EngineError) as caught:
+        read_module(tmp_path)
+    assert str(caught.value) == "no .tf file in the template's root folder"
+
+
+# ---------------------------------------------------------------------- hostile files
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"b{'[0]' * 20_000}",
+        f"b{'.x' * 30_000}",
+        f"b{'.*' * 30_000}",
+        f"{'{b=' * 8_000}b{'}' * 8_000}",
+        f"{'b+' * 30_000}b",
+        f"{'b?b:' * 15_000}b",
+        f"{'f(' * 20_000}b{')' * 20_000}",
+    ],
+)
+def test_long_chains_and_deep_nesting_are_read(read: Read, value: str) -> None:
+    references = list(NativeDocument(f"locals {{\n a = {value}\n}}\n".encode(), "main.tf").references())
+    assert {reference[0] for reference in references} == {"b"}
+    assert max(map(len, references)) <= TRAVERSAL_STEPS
+    assert read({"main.tf": f"locals {{\n a = {value}\n}}\n"}).variables == ()
+
+
+def test_a_file_that_takes_too_long_to_parse_is_reported_with_its_first_error(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "PARSE_SECONDS", 1.0)
+    with pytest.raises(TemplateSyntaxError, match=r'Unexpected "=" \(main.tf:3\)'):
+        read({"main.tf": "# errors\n" + "a = \n" * 20_000})
+    with pytest.raises(TemplateSyntaxError, match="Reading the file takes too long"):
+        read({"main.tf": f"locals {{\n a = [{chr(10) * 60_000}]\n}}\n"})
+
+
+def test_many_overrides_are_merged(read: Read) -> None:
+    blocks = "".join(f'variable "v{number}" {{\n default = "a"\n}}\n' for number in range(3_000))
+    overrides = "".join(f'variable "v{number}" {{\n default = "{number}"\n}}\n' for number in range(3_000))
+    module = read({"main.tf": blocks, "override.tf": overrides})
+    assert [variable.default_source_value for variable in module.variables] == [str(number) for number in range(3_000)]
+
+
+def test_repeated_json_keys_are_merged_in_order(read: Read) -> None:
+    names = [f"v{number}" for number in range(5_000)]
+    repeated = ",".join(f'"variable": {{"{name}": {{}}}}' for name in names)
+    module = read({"main.tf.json": f"{{{repeated}}}"})
+    assert [variable.name for variable in module.variables] == names

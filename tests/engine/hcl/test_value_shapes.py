@@ -64,7 +64,22 @@ def test_hints_describe_how_a_value_is_used(tmp_path: Path, expression: str, exp
             {"#json": {"[]": {"k": {}, "w": {}}}},
         ),
         ("locals {\n  l = concat(local.l, data.aws_x.a.v)\n}", {"[]": {}}),
-        ('resource "aws_y" "y" {\n  for_each = data.aws_x.a.v\n  b = each.value.w\n}', {"[]": {"w": {}}}),
+        (
+            'resource "aws_y" "y" {\n  for_each = data.aws_x.a.v\n  b = each.value.w\n}',
+            {"#object": {}, "[]": {"w": {}}},
+        ),
+        ('resource "aws_y" "y" {\n  for_each = toset(data.aws_x.a.v)\n}', {"[]": {}}),
+        ('locals {\n  l = toset(data.aws_x.a.v)\n}\nresource "aws_y" "y" {\n  for_each = local.l\n}', {"[]": {}}),
+        ("locals {\n  l = tolist(data.aws_x.a.v)[2].w\n}", {"#3": {}, "[]": {"w": {}}}),
+        ('locals {\n  l = split("/", data.aws_x.a.v)[1]\n}', {"#split:/": {"#2": {}, "[]": {}}}),
+        (
+            'locals {\n  p = split(":", data.aws_x.a.v)\n  l = tonumber(local.p[2])\n}',
+            {"#split::": {"#3": {}, "[]": {"#number": {}}}},
+        ),
+        ('locals {\n  l = element(split("/", data.aws_x.a.v), 1)\n}', {"#split:/": {"#2": {}, "[]": {}}}),
+        ("locals {\n  l = keys(data.aws_x.a.v)[0]\n}", {"#object": {}, "[]": {}}),
+        ('locals {\n  l = lookup(data.aws_x.a.v, "k")\n}', {"#object": {}, "k": {}}),
+        ("locals {\n  l = length(data.aws_x.a.v)\n}", {"[]": {}}),
         ('resource "aws_y" "y" {\n  count = data.aws_x.a.v\n}', {"#number": {}}),
         (
             (

@@ -155,6 +155,6 @@ def test_variables_are_read_from_json(read: Read) -> None:
       }
     }"""
     x, y = read({"main.tf.json": text}).variables
-    assert (x.default_source_value, x.validation_value_type) == ("${a} b", "string")
+    assert (x.default_source_value, x.validation_value_type) == ("$${a} b", "string")
     assert (x.validation_condition, x.validation_error) == ("length(var.x) > 1", "too short")
     assert (y.default_source_value, y.sensitive) == ('{"a":null,"b":[1,2]}', True)
