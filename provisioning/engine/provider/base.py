@@ -6,7 +6,7 @@ with Terraform's older SDK: Terraform then accepts defaults that the template do
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from provisioning.engine.provider import tfplugin6_pb2 as pb
@@ -25,7 +25,9 @@ Object = dict[str, Value]
 
 
 class Provider:
-    """Answers the protocol's calls for ``configuration``, ``resources`` and ``data_sources``.
+    """Answers the protocol's calls for ``configuration``, ``resources``, ``data_sources`` and ``ephemeral_resources``.
+
+    ``functions`` are the names of functions, which take any arguments and return a value of any type.
 
     Subclasses override the hooks. A hook reports errors in the template by raising DiagnosticError. Calls come from
     several threads at once.
@@ -34,6 +36,8 @@ class Provider:
     configuration: Schema = Schema()
     resources: Mapping[str, Schema] = {}
     data_sources: Mapping[str, Schema] = {}
+    ephemeral_resources: Mapping[str, Schema] = {}
+    functions: Collection[str] = ()
 
     # ------------------------------------------------------------------ hooks
     def configure(self, configuration: Object) -> None:
@@ -66,12 +70,22 @@ class Provider:
         """Return the values of a data source. ``config`` already contains the defaults."""
         return config
 
+    def open_ephemeral_resource(self, type_name: str, config: Object) -> Object:
+        """Return the values of an ephemeral resource. ``config`` already contains the defaults."""
+        return config
+
+    def call_function(self, name: str) -> Value:
+        """Return the result of a function, see ``values.dynamic``."""
+        raise NotImplementedError(name)  # Terraform calls only functions of the schema, whose providers define this
+
     # ------------------------------------------------------------------ protocol
     def get_provider_schema(self, _request: pb.GetProviderSchema.Request) -> pb.GetProviderSchema.Response:
         return pb.GetProviderSchema.Response(
             provider=self.configuration.message(),
             resource_schemas={name: schema.message() for name, schema in self.resources.items()},
             data_source_schemas={name: schema.message() for name, schema in self.data_sources.items()},
+            ephemeral_resource_schemas={name: schema.message() for name, schema in self.ephemeral_resources.items()},
+            functions={name: _function_message() for name in self.functions},
             # With this Terraform requests the schema once per process instead of each time it connects.
             server_capabilities=pb.ServerCapabilities(get_provider_schema_optional=True),
         )
@@ -151,6 +165,30 @@ class Provider:
         except DiagnosticError as error:
             return pb.ReadDataSource.Response(diagnostics=diagnostic_messages(error.diagnostics))
         return pb.ReadDataSource.Response(state=_encoded(state))
+
+    def get_functions(self, _request: pb.GetFunctions.Request) -> pb.GetFunctions.Response:
+        return pb.GetFunctions.Response(functions={name: _function_message() for name in self.functions})
+
+    def call_provider_function(self, request: pb.CallFunction.Request) -> pb.CallFunction.Response:
+        return pb.CallFunction.Response(result=_encoded(self.call_function(request.name)))
+
+    def validate_ephemeral_resource_config(
+        self, _request: pb.ValidateEphemeralResourceConfig.Request
+    ) -> pb.ValidateEphemeralResourceConfig.Response:
+        return pb.ValidateEphemeralResourceConfig.Response()
+
+    def open_ephemeral_resource_config(
+        self, request: pb.OpenEphemeralResource.Request
+    ) -> pb.OpenEphemeralResource.Response:
+        config = with_defaults(self.ephemeral_resources[request.type_name], _decoded(request.config))
+        return pb.OpenEphemeralResource.Response(
+            result=_encoded(self.open_ephemeral_resource(request.type_name, config))
+        )
+
+    def close_ephemeral_resource(
+        self, _request: pb.CloseEphemeralResource.Request
+    ) -> pb.CloseEphemeralResource.Response:
+        return pb.CloseEphemeralResource.Response()
 
     def stop_provider(self, _request: pb.StopProvider.Request) -> pb.StopProvider.Response:
         return pb.StopProvider.Response()
@@ -245,6 +283,16 @@ def _collect(call: Callable[[], None]) -> list[pb.Diagnostic]:
     except DiagnosticError as error:
         return diagnostic_messages(error.diagnostics)
     return []
+
+
+def _function_message() -> pb.Function:
+    anything = json.dumps("dynamic").encode()
+    return pb.Function(
+        variadic_parameter=pb.Function.Parameter(
+            name="arguments", type=anything, allow_null_value=True, allow_unknown_values=True
+        ),
+        result=pb.Function.Return(type=anything),
+    )
 
 
 def _decoded(value: pb.DynamicValue) -> Any:

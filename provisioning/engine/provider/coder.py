@@ -14,6 +14,7 @@ from provisioning.engine.base import RichParameter, Transition, WorkspaceContext
 from provisioning.engine.provider.base import Object, Provider, blocks_of
 from provisioning.engine.provider.coder_schema import CONFIGURATION, DATA_SOURCES, RESOURCES
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
+from provisioning.engine.provider.made_up import MadeUp
 from provisioning.engine.provider.parameter import declaration_faults, given_value_faults, rich_parameter
 from provisioning.engine.provider.values import UNKNOWN, is_set
 
@@ -35,6 +36,9 @@ class CoderProvider(Provider):
     required, so a missing value never fails a plan. ``git_auth_tokens`` are by provider id. ``agent_init_scripts`` are
     by (operating system, architecture), with the placeholders ``${ACCESS_URL}`` and ``${AUTH_TYPE}``.
     ``parameter_recorder`` is called with every parameter that is read, from several threads and in no particular order.
+    ``plan_agent_ids`` gives new agents an id in the plan, which shows the agent that an expression chooses for an app.
+    Such a plan cannot be applied: Terraform plans each resource again when it applies, and expects the same id.
+    ``made_up`` names what stubs made up, which is not checked.
     """
 
     configuration = CONFIGURATION
@@ -49,7 +53,11 @@ class CoderProvider(Provider):
         git_auth_tokens: Mapping[str, str] | None = None,
         agent_init_scripts: Mapping[tuple[str, str], str] | None = None,
         parameter_recorder: Callable[[RichParameter], None] | None = None,
+        plan_agent_ids: bool = False,
+        made_up: MadeUp | None = None,
     ) -> None:
+        self._made_up = made_up or MadeUp()
+        self._plan_agent_ids = plan_agent_ids
         self._context = context
         self._rich_parameter_values = dict(rich_parameter_values or {})
         self._git_auth_tokens = dict(git_auth_tokens or {})
@@ -65,19 +73,25 @@ class CoderProvider(Provider):
             self._access_url = url
 
     def validate_resource(self, type_name: str, config: Object) -> list[Diagnostic]:
+        config = self._made_up.without_guesses(config)
         found = super().validate_resource(type_name, config)
         if type_name == "coder_metadata":
             found += _duplicate_items(config)
         return found
 
     def validate_data_source(self, type_name: str, config: Object) -> list[Diagnostic]:
+        config = self._made_up.without_guesses(config, is_parameter=type_name == "coder_parameter")
         found = super().validate_data_source(type_name, config)
         if type_name == "coder_parameter" and not found:
             found += declaration_faults(config)
+        elif type_name == "coder_secret" and config.get("env") is None and config.get("file") is None:
+            found.append(Diagnostic("Missing env or file", "A coder_secret needs env or file.", ("env",)))
         return found
 
     def plan(self, type_name: str, proposed: Object) -> Object:
         planned = super().plan(type_name, proposed)
+        if self._plan_agent_ids and type_name == "coder_agent" and planned.get("id") is UNKNOWN:
+            planned["id"] = str(uuid.uuid4())
         if type_name == "coder_ai_task":
             planned |= {"enabled": False, "prompt": ""}
         return planned
@@ -87,6 +101,8 @@ class CoderProvider(Provider):
         if type_name == "coder_agent":
             state["token"] = state.get("token") or str(uuid.uuid4())
             state["init_script"] = self._init_script(state) or ""
+        elif "subagent_id" in self.resources[type_name].attributes:
+            state["subagent_id"] = state.get("subagent_id") or str(uuid.uuid4())
         elif type_name == "coder_metadata":
             for _, _, item in blocks_of(self.resources[type_name], state):
                 item["is_null"] = item.get("value") is None
@@ -111,6 +127,9 @@ class CoderProvider(Provider):
                 values = {"access_token": self._git_auth_tokens.get(config["id"], "")}
             case "coder_parameter":
                 values = self._parameter(config)
+            case "coder_secret":
+                # Secrets of users are not stored here; the provider documents an empty value as missing.
+                values = {"id": _stable_id(type_name, config["env"] or config["file"]), "value": ""}
             case "coder_task":
                 values = {"id": "", "enabled": False, "prompt": ""}
             case _:
@@ -163,7 +182,7 @@ class CoderProvider(Provider):
         name = config["name"]
         given = self._rich_parameter_values.get(name)
         if given is not None:
-            faults = tuple(given_value_faults(config, given))
+            faults = tuple(given_value_faults(self._made_up.without_guesses(config, is_parameter=True), given))
             if faults:
                 raise DiagnosticError(*faults)
         self._record_parameter(rich_parameter(config))

@@ -1,7 +1,7 @@
 """The rules of ``coder_parameter``: valid declarations and valid values.
 
-These are the rules of the provider's 0.6 series, with two differences: a default can be combined with options if it is
-one of their values, and one bound of a number can be set without the other.
+These are the documented rules of the provider's current series. Where the 0.6 series is stricter it is not followed:
+options can be combined with a default and with a validation, and one bound of a number can be set without the other.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Final
 from provisioning.engine.base import RichParameter, RichParameterOption
 from provisioning.engine.provider.base import Object
 from provisioning.engine.provider.diagnostics import AttributePath, Diagnostic
-from provisioning.engine.provider.patterns import compile_pattern
+from provisioning.engine.provider.patterns import UndecidedError, compile_pattern, matches
 from provisioning.engine.provider.values import UNKNOWN, Value, is_set
 
 _BOOLEANS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
@@ -20,6 +20,20 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 MULTIPLE_CHOICE: Final = "multi-select"
+MAX_LISTED_CHOICES: Final = 20
+
+# For each form type the types of parameters, and whether it needs options or excludes them.
+_FORM_TYPES: Final = {
+    "radio": (("string", "number", "bool", "list(string)"), True),
+    "dropdown": (("string", "number", "bool"), True),
+    MULTIPLE_CHOICE: (("list(string)",), True),
+    "tag-select": (("list(string)",), False),
+    "input": (("string", "number"), False),
+    "textarea": (("string",), False),
+    "slider": (("number",), False),
+    "checkbox": (("bool",), False),
+    "switch": (("bool",), False),
+}
 
 
 def declaration_faults(config: Object) -> Iterator[Diagnostic]:
@@ -30,8 +44,16 @@ def declaration_faults(config: Object) -> Iterator[Diagnostic]:
     validations = _known_blocks(config, "validation")
     if type_ is UNKNOWN:
         return
-    if options and validations:
-        yield report("options and validation cannot be combined.", ("validation",))
+    if config.get("ephemeral") is True and not _is_mutable(config):
+        yield report("an ephemeral parameter must be mutable.", ("ephemeral",))
+    form_type = config.get("form_type")
+    if is_set(form_type) and form_type in _FORM_TYPES and isinstance(config.get("option"), list | None):
+        types, has_options = _FORM_TYPES[form_type]
+        if type_ not in types:
+            yield report(f"the form type {form_type} cannot be used for the type {type_}.", ("form_type",))
+        elif has_options is not bool(options):
+            needs = "needs options" if has_options else "cannot have options"
+            yield report(f"the form type {form_type} {needs}.", ("form_type",))
     option_type = "string" if config.get("form_type") == MULTIPLE_CHOICE else type_
     for what in ("name", "value"):
         seen: set[str] = set()
@@ -48,14 +70,17 @@ def declaration_faults(config: Object) -> Iterator[Diagnostic]:
     rule_faults = [fault for index, rules in validations for fault in _rule_faults(report, type_, rules, index)]
     yield from rule_faults
     default = config.get("default")
-    if is_set(default) and not rule_faults:
+    # Without a choice, an empty default means that no option is selected.
+    if is_set(default) and not rule_faults and not (options and default == ""):
         fault = value_fault(config, default)
         if fault:
             yield report(f"the default {fault}.", ("default",))
 
 
 def given_value_faults(config: Object, value: str) -> Iterator[Diagnostic]:
-    """Yield the errors in a value that was chosen for a parameter."""
+    """Yield the errors in a value that was chosen for a parameter. The default was checked with the declaration."""
+    if value == config.get("default"):
+        return
     fault = value_fault(config, value)
     if fault:
         yield _reporter(config)(f"the given value {fault}.", ())
@@ -70,9 +95,8 @@ def value_fault(config: Object, value: str) -> str | None:
     options = _known_blocks(config, "option")
     if options:
         choices: list[Value] = [option.get("value") for _, option in options]
-        if UNKNOWN in choices or _is_choice(config, value, choices):
-            return None
-        return f'"{value}" is not one of the options\' values ({", ".join(choices)})'
+        if UNKNOWN not in choices and not _is_choice(config, value, choices):
+            return f'"{value}" is not one of the options\' values ({_listed(choices)})'
     for _, rules in _known_blocks(config, "validation"):
         fault = _validation_fault(type_, rules, value)
         if fault:
@@ -115,6 +139,7 @@ def rich_parameter(config: Object) -> RichParameter:
         validation_min=rules.get("min"),
         validation_max=rules.get("max"),
         validation_monotonic=rules.get("monotonic") or "",
+        ephemeral=bool(config.get("ephemeral")),
     )
 
 
@@ -156,9 +181,13 @@ def _rule_faults(
 def _validation_fault(type_: str, rules: Object, value: str) -> str | None:
     pattern = rules.get("regex")
     if type_ == "string" and is_set(pattern) and pattern:
-        if not compile_pattern(pattern).search(value):
-            error = rules.get("error")
-            reason = f": {error}" if is_set(error) else ""
+        try:
+            is_found = matches(pattern, value)
+        except (UndecidedError, ValueError) as error:
+            return f"cannot be checked: {error}"
+        if not is_found:
+            message = rules.get("error")
+            reason = f": {message}" if is_set(message) else ""
             return f'"{value}" does not match "{pattern}"{reason}'
     elif type_ == "number":
         if not _INTEGER.fullmatch(value):
@@ -177,6 +206,18 @@ def _type(config: Object) -> Value:
     return "string" if type_ is None else type_
 
 
+def _is_mutable(config: Object) -> bool:
+    """Return True if the parameter is mutable, or can be: the value is not known yet."""
+    mutable = config.get("mutable")
+    return mutable is UNKNOWN or bool(mutable)
+
+
+def _listed(choices: list[str]) -> str:
+    hidden = len(choices) - MAX_LISTED_CHOICES
+    shown = ", ".join(choices[:MAX_LISTED_CHOICES])
+    return f"{shown}, … and {hidden} more" if hidden > 0 else shown
+
+
 def _is_choice(config: Object, value: str, choices: list[Value]) -> bool:
     if config.get("form_type") == MULTIPLE_CHOICE:
         return all(item in choices for item in _strings(value) or ())
@@ -186,7 +227,7 @@ def _is_choice(config: Object, value: str, choices: list[Value]) -> bool:
 def _strings(value: str) -> list[str] | None:
     try:
         items = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         return None
     if isinstance(items, list) and all(isinstance(item, str) for item in items):
         return items

@@ -1,80 +1,79 @@
-"""Regular expressions in templates, which are written for Go (RE2 syntax) and run by Python.
+"""Regular expressions of templates: RE2 syntax, in linear time.
 
-Differences that templates use are translated. Other differences and invalid patterns are rejected.
+Terraform and Coder match patterns with Go's ``regexp``, which implements RE2. RE2 itself needs no translation, and the
+time of a search grows with the product of pattern and value, whose size is bounded here. It releases the interpreter
+lock while it searches.
 """
 
-import re
-import warnings
-from typing import Final
+from functools import lru_cache
+from typing import Final, Protocol
 
-_POSIX_CLASSES: Final = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "ascii": r"\x00-\x7F",
-    "blank": r"\t ",
-    "cntrl": r"\x00-\x1F\x7F",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t\n\v\f\r ",
-    "upper": "A-Z",
-    "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}
-_TOKEN: Final = re.compile(
-    r"\\Q(?P<quoted>.*?)(?:\\E|\Z)"
-    r"|(?P<escape>\\.)"
-    r"|\[:(?P<posix>\w+):\]"
-    r"|(?P<open>\[\^?\]?)"
-    r"|(?P<close>\])"
-    r"|(?P<foreign>\(\?(?:[=!>(#]|<[=!]|P=))"
-    r"|(?P<named>\(\?<)"
-    r"|(?P<flags>\(\?[a-zA-Z]*m[a-zA-Z]*[:)-])"
-    r"|(?P<end>\$)"
-    r"|(?P<other>.)",
-    re.DOTALL,
-)
+import re2
+
+MAX_PATTERN: Final = 10_000
+MAX_VALUE: Final = 64 * 1024
+# Instructions of the compiled pattern times bytes of the value: in the worst case about two seconds.
+MAX_STEPS: Final = 200_000_000
+# For a compiled pattern with its automata. "^[\p{L}\p{N} ]{1,100}$" needs 3 MiB.
+MEMORY_BYTES: Final = 4 << 20
+KEPT_PATTERNS: Final = 32
 
 
-def compile_pattern(source: str) -> re.Pattern[str]:
-    """Compile an RE2 pattern. Use ``search``, like Go's ``MatchString``. Raises ValueError for an invalid pattern."""
+class CompiledPattern(Protocol):
+    """A compiled pattern; ``programsize`` is the number of its instructions."""
+
+    programsize: int
+
+    def search(self, text: bytes) -> object | None: ...
+
+
+class UndecidedError(Exception):
+    """Raised if a value is not searched because the search could take too long. The message completes "the value
+    cannot be checked: …"."""
+
+
+def compile_pattern(source: str) -> CompiledPattern:
+    """Compile a pattern. Raises ValueError if it is invalid, longer than 10,000 characters or too large."""
+    if len(source) > MAX_PATTERN:
+        raise ValueError(f"it is longer than {MAX_PATTERN} characters")
+    return _compiled(source)
+
+
+def matches(source: str, value: str) -> bool:
+    """Return True if the pattern is found in the value, like Go's ``MatchString``.
+
+    Raises ValueError for an invalid pattern. Raises UndecidedError for a value of more than 65,536 characters, and for
+    a large pattern with a long value.
+    """
+    if len(value) > MAX_VALUE:
+        raise UndecidedError(f"it is longer than {MAX_VALUE} characters")
+    pattern = compile_pattern(source)
+    text = _encoded(value)
+    if pattern.programsize * len(text) > MAX_STEPS:
+        raise UndecidedError("its pattern takes too long")
+    return pattern.search(text) is not None
+
+
+@lru_cache(maxsize=KEPT_PATTERNS)
+def _compiled(source: str) -> CompiledPattern:
+    options = re2.Options()
+    options.max_mem = MEMORY_BYTES
+    options.log_errors = False
+    # Without groups RE2 only looks for the match's ends, which is faster.
+    options.never_capture = True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return re.compile(_translated(source), re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(str(error)) from error
+        compiled: CompiledPattern = re2.compile(_encoded(source), options)
+    except re2.error as error:
+        reason = error.args[0]
+        raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from None
+    finally:
+        # The module keeps 128 patterns of its own; only the few that are kept here may hold memory.
+        re2.purge()
+    return compiled
 
 
-def _translated(source: str) -> str:
-    parts: list[str] = []
-    in_class = multi_line = False
-    for token in _TOKEN.finditer(source):
-        kind, text = token.lastgroup, token[0]
-        if kind == "quoted":
-            text = re.escape(token["quoted"])
-        elif kind == "escape":
-            if text[1] in "123456789" and not in_class:
-                raise ValueError(f"back references are not supported: {text}")
-            text = r"\Z" if text == r"\z" and not in_class else text
-        elif kind == "foreign" and not in_class:
-            raise ValueError(f"look-around and other Perl extensions are not supported: {text}")
-        elif kind == "posix":
-            text = _POSIX_CLASSES.get(token["posix"], text) if in_class else text
-        elif kind == "open":
-            # In a class an opening bracket is literal, and so is a "]" directly after the class's opening bracket.
-            text = text.replace("[", r"\[") if in_class else text
-            in_class = not (in_class and text.endswith("]"))
-        elif kind == "close":
-            in_class = False
-        elif kind == "flags":
-            multi_line = multi_line or not in_class
-        elif kind == "named":
-            text = text if in_class else "(?P<"
-        elif kind == "end" and not in_class and not multi_line:
-            # Python's "$" also matches before a trailing newline, Go's does not.
-            text = r"\Z"
-        parts.append(text)
-    return "".join(parts)
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it contains a lone surrogate, which is not a character") from None

@@ -23,6 +23,7 @@ class Presence(Enum):
 
 
 class Nesting(IntEnum):
+    SINGLE = 1
     LIST = 2
     SET = 3
 

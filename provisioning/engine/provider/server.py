@@ -29,6 +29,7 @@ MAX_SOCKET_PATH_BYTES: Final = 107
 _MAX_MESSAGE_BYTES: Final = 64 << 20
 _THREADS: Final = 4
 
+DEFAULT_PROTOCOL: Final = 6
 _SERVICE: Final = "tfplugin6.Provider"
 
 
@@ -93,18 +94,23 @@ def serve(provider: Provider, socket_path: Path) -> ProviderServer:
     return ProviderServer(provider, socket_path)
 
 
-def reattach_config(sockets: Mapping[str, Path], *, pid: int | None = None) -> str:
+def reattach_config(
+    sockets: Mapping[str, Path], *, protocols: Mapping[str, int] | None = None, pid: int | None = None
+) -> str:
     """Return the value of ``TF_REATTACH_PROVIDERS`` for the sockets of providers by full source address.
+
+    ``protocols`` has the providers that speak another version of the protocol.
 
     Addresses that a template does not use are harmless. ``Test`` prevents Terraform from killing the server. Terraform
     checks every second that ``pid`` (default: this process) is alive, and otherwise cancels the plan. If Terraform runs
     in a separate PID namespace, pass the id of a process in that namespace, such as 1.
     """
+    protocols = protocols or {}
     return json.dumps(
         {
             address: {
                 "Protocol": "grpc",
-                "ProtocolVersion": 6,
+                "ProtocolVersion": protocols.get(address, DEFAULT_PROTOCOL),
                 "Pid": pid or os.getpid(),
                 "Test": True,
                 "Addr": {"Network": "unix", "String": str(path.absolute())},
@@ -126,6 +132,11 @@ _CALLS: Final[Mapping[str, tuple[Any, str]]] = {
     "PlanResourceChange": (pb.PlanResourceChange, "plan_resource_change"),
     "ApplyResourceChange": (pb.ApplyResourceChange, "apply_resource_change"),
     "ReadDataSource": (pb.ReadDataSource, "read_data_source_config"),
+    "GetFunctions": (pb.GetFunctions, "get_functions"),
+    "CallFunction": (pb.CallFunction, "call_provider_function"),
+    "ValidateEphemeralResourceConfig": (pb.ValidateEphemeralResourceConfig, "validate_ephemeral_resource_config"),
+    "OpenEphemeralResource": (pb.OpenEphemeralResource, "open_ephemeral_resource_config"),
+    "CloseEphemeralResource": (pb.CloseEphemeralResource, "close_ephemeral_resource"),
     "StopProvider": (pb.StopProvider, "stop_provider"),
 }
 

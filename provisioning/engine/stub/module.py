@@ -23,11 +23,9 @@ def stub_module(call: ModuleCall) -> dict[str, Any]:
     if call.arguments:
         content["variable"] = {name: {"default": None} for name in call.arguments}
     if call.outputs:
-        content["output"] = {
-            # The placeholder has no dependencies, but its readers depend on the module's arguments.
-            name: {"value": _escaped(placeholder(hint)[1]), "depends_on": [STUB_RESOURCE_ADDRESS]}
-            for name, hint in call.outputs.items()
-        }
+        # Outputs do not depend on the arguments: which of them an output of the real module needs is not known, and an
+        # argument can depend on a reader of another output. ``plan_result`` treats the outputs as dependent.
+        content["output"] = {name: {"value": _escaped(placeholder(hint)[1])} for name, hint in call.outputs.items()}
     if call.providers:
         content["terraform"] = {"required_providers": _required_providers(call.providers)}
     return content

@@ -14,6 +14,7 @@ from provisioning.engine.provider_usage import (
     JSON,
     NUMBER,
     OBJECT,
+    SPLIT,
     TIME,
     Hints,
     merge_hints,
@@ -34,6 +35,9 @@ def placeholder(hint: Hints, number: int = 0) -> Placeholder:
     names = [name for name in hint if name != ELEMENT and not name.startswith((AT_LEAST, EQUAL))]
     if JSON in hint:
         return "string", json.dumps(placeholder(hint[JSON], number)[1] if hint[JSON] else {})
+    if separator := next((mark.removeprefix(SPLIT) for mark in hint if mark.startswith(SPLIT)), ""):
+        parts = placeholder({ELEMENT: {}, **hint[f"{SPLIT}{separator}"]}, number)[1]
+        return "string", separator.join(map(str, parts))
     if names:
         return _object({name: _merged_hints(hint[name], hint.get(ELEMENT, {})) for name in names}, number)
     if OBJECT in hint:

@@ -6,11 +6,13 @@ template planned with a stub is unverified and never applied.
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
+from provisioning.engine.hcl.value_types import guessed_type
 from provisioning.engine.provider.base import Object, Provider
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
-from provisioning.engine.provider.schema import Attribute, NestedBlock, Presence, Schema
+from provisioning.engine.provider.schema import Attribute, NestedBlock, Nesting, Presence, Schema
 from provisioning.engine.provider.values import UNKNOWN, TypeExpression, Value, dynamic, is_set, split_dynamic
 from provisioning.engine.provider_usage import BlockUsage, Hints, ProviderUsage
 from provisioning.engine.stub.placeholders import placeholder
@@ -36,7 +38,11 @@ class StubProvider(Provider):
         self.address = usage.address
         self.configuration = _schema(usage.configuration, _SETTING, _PROVIDER_META_ARGUMENTS)
         self.resources = {name: _top_level_schema(block) for name, block in usage.resources.items()}
-        self.data_sources = {name: _top_level_schema(block) for name, block in usage.data_sources.items()}
+        self.data_sources = {name: _deferrable_schema(block) for name, block in usage.data_sources.items()}
+        self.ephemeral_resources = {
+            name: _deferrable_schema(block) for name, block in usage.ephemeral_resources.items()
+        }
+        self.functions = sorted(usage.functions)
         self._usage = usage
 
     def plan(self, type_name: str, proposed: Object) -> Object:
@@ -52,16 +58,20 @@ class StubProvider(Provider):
         raise self._unverified_error(type_name)
 
     def read_data_source(self, type_name: str, config: Object) -> Object:
-        hints = _hints(self._usage.data_sources[type_name], config)
-        state = dict(config)
-        for name, attribute in self.data_sources[type_name].attributes.items():
-            if state.get(name) is not None:
-                continue
-            if attribute is _ID:
-                state[name] = f"stub-{type_name}"
-            else:
-                state[name] = dynamic(*placeholder(hints.get(name, {})))
-        return state
+        return _with_placeholders(
+            self._usage.data_sources[type_name], self.data_sources[type_name], config, f"stub-{type_name}"
+        )
+
+    def open_ephemeral_resource(self, type_name: str, config: Object) -> Object:
+        return _with_placeholders(
+            self._usage.ephemeral_resources[type_name],
+            self.ephemeral_resources[type_name],
+            config,
+            f"stub-{type_name}",
+        )
+
+    def call_function(self, name: str) -> Value:
+        return dynamic(*placeholder(self._usage.functions[name]))
 
     def _unverified_error(self, type_name: str) -> DiagnosticError:
         return DiagnosticError(
@@ -71,6 +81,16 @@ class StubProvider(Provider):
                 "unverified. An unverified template is never applied.",
             )
         )
+
+
+def _with_placeholders(usage: BlockUsage, schema: Schema, config: Object, stub_id: str) -> Object:
+    """Return ``config`` with placeholders for unset attributes."""
+    hints = _hints(usage, config)
+    state = dict(config)
+    for name, attribute in schema.attributes.items():
+        if state.get(name) is None:
+            state[name] = stub_id if attribute is _ID else dynamic(*placeholder(hints.get(name, {})))
+    return state
 
 
 def _hints(usage: BlockUsage, config: Object) -> Hints:
@@ -87,6 +107,34 @@ def _top_level_schema(usage: BlockUsage) -> Schema:
     schema = _schema(usage, _ANYTHING, _META_ARGUMENTS)
     blocks = {name: block for name, block in schema.blocks.items() if name != "id"}
     return Schema({**schema.attributes, "id": _ID}, blocks)
+
+
+def _deferrable_schema(usage: BlockUsage) -> Schema:
+    """Return the schema of a data source, which Terraform can defer to the apply.
+
+    Terraform crashes if it defers a data source with a list of blocks that have attributes of any type. So a block that
+    occurs once is not a list, and the attributes of the other blocks have types.
+    """
+    schema = _top_level_schema(usage)
+    return Schema(
+        schema.attributes, {name: _deferrable_block(block, usage.blocks[name]) for name, block in schema.blocks.items()}
+    )
+
+
+def _deferrable_block(block: NestedBlock, usage: BlockUsage, is_in_list: bool = False) -> NestedBlock:
+    is_single = not (is_in_list or usage.is_repeated or usage.is_read)
+    attributes = block.schema.attributes
+    if not is_single:
+        attributes = {
+            name: replace(attribute, type=usage.types.get(name) or guessed_type(name))
+            for name, attribute in attributes.items()
+        }
+    nested = {
+        name: _deferrable_block(inner, usage.blocks[name], is_in_list or not is_single)
+        for name, inner in block.schema.blocks.items()
+    }
+    nesting = Nesting.SINGLE if is_single else Nesting.LIST
+    return replace(block, schema=Schema(attributes, nested), nesting=nesting)
 
 
 def _schema(usage: BlockUsage, attribute: Attribute, reserved: frozenset[str] = frozenset()) -> Schema:

@@ -57,6 +57,10 @@ def test_invalid_values_fail_the_plan_and_name_the_parameter(tmp_path, values, m
     [
         ('type = "text"', 'is "text", expected one of string, number, bool, list(string)', 9),
         ('type = "number"\ndefault = "x"', 'the default "x" is not a number', 10),
+        ('ephemeral = true\ndefault = "x"', "an ephemeral parameter must be mutable", 9),
+        ('default = "x"\nform_type = "wheel"', 'The value of form_type is "wheel", expected one of radio, slider', 10),
+        ('form_type = "slider"', "the form type slider cannot be used for the type string", 9),
+        ('default = "x"\nstyling = "{"', "The value of styling is not valid JSON: ", 10),
         (
             'type = "number"\nvalidation {\nmin = 5\nmax = 1\n}',
             "the minimum 5 is greater than the maximum 1",
@@ -91,14 +95,27 @@ def test_invalid_declarations_fail_the_plan_at_their_line(tmp_path, body, messag
     assert plan.diagnostics[0]["range"]["start"]["line"] == line
 
 
-def test_more_than_64_options_are_rejected(tmp_path):
-    options = "".join(f'option {{\nname = "{number}"\nvalue = "{number}"\n}}\n' for number in range(65))
-    template = f'{CODER}data "coder_parameter" "p" {{\nname = "p"\n{options}}}\n'
+def test_more_than_64_options_are_accepted(tmp_path):
+    options = "".join(f'option {{\nname = "{number}"\nvalue = "{number}"\n}}\n' for number in range(200))
+    template = f'{CODER}data "coder_parameter" "p" {{\nname = "p"\ndefault = ""\n{options}}}\n'
 
     with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT)) as terraform:
-        plan = terraform.plan()
+        shown = terraform.planned()
 
-    assert 'No more than 64 "option" blocks are allowed' in plan.errors[0]
+    parameter = data_sources(shown)["data.coder_parameter.p"]
+    assert [option["value"] for option in parameter["option"]] == [str(number) for number in range(200)]
+    assert parameter["value"] == ""
+
+
+def test_options_can_be_combined_with_a_monotonic_validation(tmp_path):
+    options = "".join(f'option {{\nname = "{size} GB"\nvalue = {size}\n}}\n' for size in (30, 60))
+    body = f'type = "number"\ndefault = 30\nmutable = true\n{options}validation {{\nmonotonic = "increasing"\n}}\n'
+    template = f'{CODER}data "coder_parameter" "p" {{\nname = "disk"\n{body}}}\n'
+
+    with with_coder(write_template(tmp_path, template), CoderProvider(CONTEXT, {"disk": "60"})) as terraform:
+        shown = terraform.planned()
+
+    assert data_sources(shown)["data.coder_parameter.p"]["value"] == "60"
 
 
 def test_required_parameters_without_a_value_do_not_fail_a_plan(tmp_path):

@@ -37,6 +37,17 @@ def faults(**config):
         {"type": "number", "default": "-1", "validation": [{"min": -5, "max": 0}]},
         {"default": "ab", "validation": [{"regex": "^a", "error": "starts with a"}]},
         {"default": UNKNOWN, "validation": [{"regex": UNKNOWN, "error": UNKNOWN}]},
+        {"option": [option("a"), option("b")], "default": ""},
+        {"type": "number", "option": [option("1"), option("2")], "default": ""},
+        {"type": "number", "option": [option("1")], "default": "1", "validation": [{"monotonic": "decreasing"}]},
+        {"option": [option("a")], "default": "a", "validation": [{"regex": "a", "error": "e"}]},
+        {"ephemeral": True, "mutable": True, "default": "x"},
+        {"ephemeral": True, "mutable": UNKNOWN},
+        {"form_type": "dropdown", "option": [option("a")]},
+        {"form_type": "dropdown", "option": UNKNOWN},
+        {"form_type": "textarea"},
+        {"form_type": "slider", "type": "number"},
+        {"form_type": "switch", "type": "bool"},
         {
             "type": "list(string)",
             "form_type": "multi-select",
@@ -81,9 +92,27 @@ def test_valid_declarations_have_no_errors(config):
             ("option", 1, "value"),
         ),
         (
-            {"option": [option("a")], "validation": [{"regex": "a", "error": "e"}]},
-            "options and validation cannot be combined.",
-            ("validation",),
+            {"option": [option("a"), option("b")], "default": "b", "validation": [{"regex": "a", "error": "e"}]},
+            'the default "b" does not match "a": e.',
+            ("default",),
+        ),
+        ({"ephemeral": True}, "an ephemeral parameter must be mutable.", ("ephemeral",)),
+        ({"ephemeral": True, "mutable": False}, "an ephemeral parameter must be mutable.", ("ephemeral",)),
+        ({"form_type": "dropdown"}, "the form type dropdown needs options.", ("form_type",)),
+        (
+            {"form_type": "input", "option": [option("a")]},
+            "the form type input cannot have options.",
+            ("form_type",),
+        ),
+        (
+            {"form_type": "multi-select", "option": [option("a")]},
+            "the form type multi-select cannot be used for the type string.",
+            ("form_type",),
+        ),
+        (
+            {"option": [option(str(number)) for number in range(30)], "default": "x"},
+            f'the default "x" is not one of the options\' values ({", ".join(map(str, range(20)))}, … and 10 more).',
+            ("default",),
         ),
         (
             {"validation": [{"min": 1}]},
@@ -136,12 +165,22 @@ def test_invalid_declarations_are_reported(config, fault, path):
     assert faults(**config) == [(f'Parameter "p": {fault}', path)]
 
 
-def test_an_invalid_regex_is_reported_and_not_used():
-    found = faults(default="b", validation=[{"regex": "(", "error": "e"}])
+@pytest.mark.parametrize("pattern", ["(", "a++", "(?=a)", "(" * 10_001])
+def test_an_invalid_regex_is_reported_and_not_used(pattern):
+    found = faults(default="b", validation=[{"regex": pattern, "error": "e"}])
 
     assert len(found) == 1
-    assert 'the regex "(" is invalid' in found[0][0]
+    assert f'the regex "{pattern}" is invalid' in found[0][0]
     assert found[0][1] == ("validation", 0, "regex")
+
+
+@pytest.mark.promise("A11")
+def test_a_default_that_would_take_too_long_to_search_is_reported():
+    large = "|".join(["(?:(?:a?){30}){30}"] * 80) + "c$"
+    ((fault, path),) = faults(default="a" * 20_000, validation=[{"regex": large, "error": "e"}])
+
+    assert fault == 'Parameter "p": the default cannot be checked: its pattern takes too long.'
+    assert path == ("default",)
 
 
 def test_errors_of_a_parameter_with_an_unknown_name_are_reported():
@@ -170,6 +209,11 @@ def test_multiple_choice_values_must_be_options():
     assert value_fault(config, '["a","c"]') is None
     assert value_fault(config, "[]") is None
     assert "is not one of the options' values" in value_fault(config, '["a","d"]')
+
+
+@pytest.mark.parametrize("text", ["[" * 60_000, '{"a":' * 60_000, "[1]", '["a", null]', "9" * 5_000])
+def test_values_that_are_no_list_of_strings_are_rejected(text):
+    assert type_fault("list(string)", text) == f'"{text}" is not a JSON array of strings'
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "+1", "1.", ".5", "1e3"])

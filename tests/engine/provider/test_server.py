@@ -44,7 +44,7 @@ def test_the_server_answers_the_protocol(tmp_path, provider):
         assert call(channel, "Shutdown", service="plugin.GRPCController") == b""
         assert list(channel.unary_stream("/plugin.GRPCStdio/StreamStdio")(b"", timeout=5)) == []
         with pytest.raises(grpc.RpcError) as failed:
-            call(channel, "CallFunction")
+            call(channel, "MoveResourceState")
         assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -25,6 +25,9 @@ from provisioning.engine.stub.placeholders import MAX_ELEMENTS, PLACEHOLDER, pla
         ({"=ok": {}, "#number": {}}, "ok"),
         ({"=false": {}}, False),
         ({"#nonsense": {}}, PLACEHOLDER),
+        ({"#split:/": {}}, PLACEHOLDER),
+        ({"#split:/": {"#3": {}}}, f"{PLACEHOLDER}/c3R1YjE=/c3R1YjI="),
+        ({"#split::": {"#2": {}, "[]": {"#number": {}}}}, "1:2"),
     ],
 )
 def test_a_placeholder_matches_its_hint(hint: dict, value: object) -> None:

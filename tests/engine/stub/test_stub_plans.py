@@ -119,7 +119,7 @@ AWS_USAGE = ProviderUsage(
         "aws_ebs_volume": BlockUsage({"availability_zone", "size", "snapshot"}),
     },
     data_sources={
-        "aws_ami": BlockUsage({"id", "most_recent"}, {"filter": BlockUsage({"name", "values"})}),
+        "aws_ami": BlockUsage({"id", "most_recent"}, {"filter": BlockUsage({"name", "values"}, is_repeated=True)}),
         "aws_availability_zones": BlockUsage({"names"}, hints={"names": {"[]": {}}}),
         "aws_eks_cluster": BlockUsage(
             {"name", "certificate_authority"}, hints={"certificate_authority": {"[]": {"data": {}}}}
