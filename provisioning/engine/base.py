@@ -1,7 +1,9 @@
 """The enumerations, data classes and protocol shared by the daemon and all engines.
 
 Nothing in ``provisioning.engine`` imports Django: an engine runs in a separate process without database credentials.
-All data classes are frozen and consist of JSON types, so that they can be sent over a pipe or HTTPS unchanged.
+All data classes are frozen and consist of JSON types, so that they can be sent over a pipe or HTTPS unchanged. What a
+job returns has bounds: ``bounds.check`` reports a result that exceeds one, and msgspec checks them where messages are
+decoded.
 """
 
 from collections.abc import Callable
@@ -9,7 +11,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Annotated, Final, Protocol
+
+from msgspec import Meta
+
+# Characters of a text without a bound of its own, and entries of a list: more than a template of 4 MiB files needs.
+MAX_TEXT: Final = 16 << 20
+# Characters of names and other short texts, and of icons, which can be data URIs. Terraform has no bounds.
+MAX_SHORT_TEXT: Final = 64 << 10
+MAX_ICON: Final = 256 << 10
+MAX_ENTRIES: Final = 100_000
+# Characters of a log line, which are stored in several records: the output of a whole command.
+MAX_OUTPUT: Final = 64 << 20
+# Bytes of a workspace's state.
+MAX_STATE: Final = 32 << 20
+# Unix time of the year 9999.
+MAX_TIME: Final = 253_000_000_000.0
+
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+ShortText = Annotated[str, Meta(max_length=MAX_SHORT_TEXT)]
+Icon = Annotated[str, Meta(max_length=MAX_ICON)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Entries = Meta(max_length=MAX_ENTRIES)
 
 
 class LogLevel(StrEnum):
@@ -48,6 +71,10 @@ class Stage(StrEnum):
     INSTALLING = "Installing providers"
     PERSISTENT = "Detecting persistent resources"
     EPHEMERAL = "Detecting ephemeral resources"
+    PLANNING = "Planning infrastructure"
+    STARTING = "Starting workspace"
+    STOPPING = "Stopping workspace"
+    DESTROYING = "Destroying workspace"
     CLEANING_UP = "Cleaning Up"
 
 
@@ -57,13 +84,15 @@ class LogLine:
 
     source: LogSource
     level: LogLevel
-    stage: str
-    output: str
-    created_at: float
+    stage: Text
+    output: Annotated[str, Meta(max_length=MAX_OUTPUT)]
+    created_at: Annotated[float, Meta(ge=0, le=MAX_TIME)]
 
 
 # An engine reports progress by calling ``log(level, stage, output)``; the runner adds source and time.
 Log = Callable[[LogLevel, str, str], None]
+# An engine that builds calls ``save(state)`` with each new state of the workspace.
+SaveState = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +100,24 @@ class ParameterSchema:
     """A variable of the root module as a legacy parameter schema, read without running Terraform.
 
     ``default_source_value`` is the default as text: strings verbatim, everything else JSON-encoded; None if the default
-    is missing or null. ``validation_condition`` is the exact source text.
+    is missing or null. A value in the template's variable files (``terraform.tfvars``) takes its place.
+    ``default_is_null`` means that the variable is optional and its value is null. ``validation_condition`` is the exact
+    source text.
     """
 
-    name: str
-    description: str = ""
-    default_source_value: str | None = None
+    name: ShortText
+    description: ShortText = ""
+    default_source_value: Text | None = None
     sensitive: bool = False
-    validation_error: str = ""
-    validation_condition: str = ""
-    validation_value_type: str = ""
+    validation_error: ShortText = ""
+    validation_condition: ShortText = ""
+    validation_value_type: ShortText = ""
+    default_is_null: bool = False
+
+    @property
+    def is_required(self) -> bool:
+        """True if the variable has neither a default nor a value in the template."""
+        return self.default_source_value is None and not self.default_is_null
 
     @property
     def validation_type_system(self) -> str:
@@ -99,102 +136,113 @@ class ParameterValue:
 
 @dataclass(frozen=True, slots=True)
 class RichParameterOption:
-    name: str
-    value: str
-    description: str = ""
-    icon: str = ""
+    name: Text
+    value: Text
+    description: Text = ""
+    icon: Icon = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RichParameter:
     """A ``coder_parameter``. ``default_value`` is None if the parameter has no default, which makes it required."""
 
-    name: str
-    type: str = "string"
-    description: str = ""
+    name: ShortText
+    type: ShortText = "string"
+    description: Text = ""
     mutable: bool = False
-    default_value: str | None = None
-    icon: str = ""
-    options: tuple[RichParameterOption, ...] = ()
-    validation_regex: str = ""
-    validation_error: str = ""
-    validation_min: int | None = None
-    validation_max: int | None = None
-    validation_monotonic: str = ""
+    default_value: Text | None = None
+    icon: Icon = ""
+    options: Annotated[tuple[RichParameterOption, ...], Entries] = ()
+    validation_regex: Text = ""
+    validation_error: Text = ""
+    validation_min: Int64 | None = None
+    validation_max: Int64 | None = None
+    validation_monotonic: ShortText = ""
+    ephemeral: bool = False
+    instance_key: ShortText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppHealthcheck:
     """``interval`` is in seconds, ``threshold`` in failed checks."""
 
-    url: str = ""
-    interval: int = 0
-    threshold: int = 0
+    url: Text = ""
+    interval: Int64 = 0
+    threshold: Int64 = 0
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    slug: str
-    display_name: str = ""
-    command: str = ""
-    url: str = ""
-    icon: str = ""
+    slug: ShortText
+    display_name: ShortText = ""
+    command: Text = ""
+    url: Text = ""
+    icon: Icon = ""
     subdomain: bool = False
     external: bool = False
     sharing_level: SharingLevel = SharingLevel.OWNER
     healthcheck: AppHealthcheck = AppHealthcheck()
+    instance_key: ShortText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """A ``coder_agent``. Timeouts are in seconds. ``auth_token`` and ``instance_id`` are known only after an apply."""
 
-    name: str
-    operating_system: str = ""
-    architecture: str = ""
-    directory: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
-    startup_script: str = ""
-    auth: str = "token"
-    auth_token: str = ""
-    instance_id: str = ""
-    connection_timeout_seconds: int = 0
-    startup_script_timeout_seconds: int = 0
+    name: ShortText
+    operating_system: ShortText = ""
+    architecture: ShortText = ""
+    directory: ShortText = ""
+    environment: Annotated[dict[Text, Text], Entries] = field(default_factory=dict)
+    startup_script: Text = ""
+    auth: Text = "token"
+    auth_token: Text = ""
+    instance_id: ShortText = ""
+    connection_timeout_seconds: Int64 = 0
+    startup_script_timeout_seconds: Int64 = 0
     login_before_ready: bool = True
-    troubleshooting_url: str = ""
-    motd_file: str = ""
-    apps: tuple[App, ...] = ()
+    troubleshooting_url: ShortText = ""
+    motd_file: ShortText = ""
+    apps: Annotated[tuple[App, ...], Entries] = ()
+    instance_key: ShortText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetadata:
     """One ``item`` of a ``coder_metadata``. The value of a sensitive item is never sent; ``value`` is then None."""
 
-    key: str
-    value: str | None = None
+    key: ShortText
+    value: Text | None = None
     sensitive: bool = False
+    instance_key: ShortText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A managed resource of the plan, except resources of the coder provider."""
+    """An instance of a managed resource of the plan, except resources of the coder provider.
 
-    name: str
-    type: str
-    agents: tuple[Agent, ...] = ()
-    metadata: tuple[ResourceMetadata, ...] = ()
+    ``instance_key`` is the index of ``count`` or the key of ``for_each``, after those of its modules: ``eu/0``; None
+    without any. Agents, apps, metadata and rich parameters have it as well.
+    """
+
+    name: ShortText
+    type: ShortText
+    agents: Annotated[tuple[Agent, ...], Entries] = ()
+    metadata: Annotated[tuple[ResourceMetadata, ...], Entries] = ()
     hide: bool = False
-    icon: str = ""
-    daily_cost: int = 0
-    instance_type: str = ""
+    icon: Icon = ""
+    daily_cost: Int64 = 0
+    instance_type: ShortText = ""
+    instance_key: ShortText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The result of one plan. Resources are sorted by (name, type), rich parameters are in source order."""
+    """The result of one plan. Resources are sorted by (name, type), rich parameters are in source order, instances in
+    the order of the plan."""
 
-    resources: tuple[Resource, ...] = ()
-    rich_parameters: tuple[RichParameter, ...] = ()
+    resources: Annotated[tuple[Resource, ...], Entries] = ()
+    rich_parameters: Annotated[tuple[RichParameter, ...], Entries] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +256,8 @@ class ImportResult:
 
     start: PlanResult
     stop: PlanResult
-    unverified_providers: tuple[str, ...] = ()
-    unverified_modules: tuple[str, ...] = ()
+    unverified_providers: Annotated[tuple[Text, ...], Entries] = ()
+    unverified_modules: Annotated[tuple[Text, ...], Entries] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +284,25 @@ class PlanInput:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildInput:
+    """The input of a build: that of its plan, whose context has the transition, and the workspace's state, empty if
+    there is none."""
+
+    plan: PlanInput
+    state: Annotated[bytes, Meta(max_length=MAX_STATE)] = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """The resources of a workspace after a build, like those of a plan. Their agents have tokens."""
+
+    resources: Annotated[tuple[Resource, ...], Entries] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one job: times in seconds, the others in bytes."""
+    """The limits of one job: times in seconds, the others in bytes. Builds have their own times: an apply that is
+    interrupted has ``apply_grace_seconds`` to finish what it is doing."""
 
     wall_seconds: float = 300.0
     cpu_seconds: int = 120
@@ -245,6 +310,8 @@ class Limits:
     memory_bytes: int = 4 << 30
     output_bytes: int = 64 << 20
     grace_seconds: float = 5.0
+    build_seconds: float = 3600.0
+    apply_grace_seconds: float = 120.0
 
 
 class EngineError(Exception):
@@ -259,7 +326,7 @@ class Canceled(EngineError):
 
 
 class Engine(Protocol):
-    """Reads and plans templates.
+    """Reads, plans and builds templates.
 
     Calls are synchronous. They end early, with Canceled, when ``stop`` is set.
 
@@ -285,4 +352,12 @@ class Engine(Protocol):
 
     def plan(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> PlanResult:
         """Plan once, for the transition of the context. This is a dry run."""
+        ...
+
+    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
+        """Plan the transition of a workspace and apply the plan.
+
+        ``save_state`` is called while the apply runs and after it, also if it failed or was interrupted. It is never
+        called if nothing was applied. An interrupted apply finishes what it is doing.
+        """
         ...

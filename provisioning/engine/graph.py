@@ -31,9 +31,7 @@ class Graph:
         self._neighbours: dict[Direction, dict[str, set[str]]] = {direction: {} for direction in Direction}
         self._nodes = set(nodes)
         for dependant, dependency in edges:
-            self._nodes |= {dependant, dependency}
-            self._neighbours[Direction.DEPENDENCIES].setdefault(dependant, set()).add(dependency)
-            self._neighbours[Direction.DEPENDANTS].setdefault(dependency, set()).add(dependant)
+            self.connect(dependant, dependency)
 
     @classmethod
     def parse(cls, dot: str) -> "Graph":
@@ -49,6 +47,16 @@ class Graph:
             if match[2] is not None:
                 edges.append((name, _node_name(match[2])))
         return cls(edges, nodes)
+
+    def connect(self, dependant: str, dependency: str) -> None:
+        """Add an edge. The graph can then have cycles."""
+        self._nodes |= {dependant, dependency}
+        self._neighbours[Direction.DEPENDENCIES].setdefault(dependant, set()).add(dependency)
+        self._neighbours[Direction.DEPENDANTS].setdefault(dependency, set()).add(dependant)
+
+    def starting_with(self, prefix: str) -> list[str]:
+        """Return the nodes whose names start with ``prefix``, sorted."""
+        return sorted(node for node in self._nodes if node.startswith(prefix))
 
     def __contains__(self, node: str) -> bool:
         return node in self._nodes

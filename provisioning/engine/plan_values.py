@@ -19,9 +19,9 @@ from .base import (
     RichParameterOption,
     SharingLevel,
 )
+from .provider.made_up import PLACEHOLDER_SIGNS
 
 SENSITIVE_VALUE = "(sensitive value)"
-INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 _SLUG = re.compile(r"[a-z0-9](-?[a-z0-9])*")
 
@@ -76,7 +76,7 @@ class Values:
 
     def integer(self, name: str) -> int:
         value = self.attributes.get(name)
-        return int(value) if isinstance(value, int | float) and not self.is_sensitive(name) else 0
+        return whole(name, value) if isinstance(value, int | float) and not self.is_sensitive(name) else 0
 
     def texts(self, name: str) -> dict[str, str]:
         """Return a map of texts."""
@@ -97,6 +97,14 @@ class Values:
                 mark = marks[index] if index < len(marks) else {}
             if isinstance(block, dict):
                 yield Values(block, mark or {}, self.reveal)
+
+
+def whole(name: str, value: float) -> int:
+    """Return a number without its fraction. Raises EngineError for a number that JSON readers take for infinite."""
+    try:
+        return int(value)
+    except OverflowError:
+        raise EngineError(f"the number {name} is too large") from None
 
 
 def _has_mark(mark: Any) -> bool:
@@ -134,6 +142,9 @@ def agent(name: str, values: Values) -> Agent:
 def app(name: str, values: Values) -> App:
     """Convert a ``coder_app``. Raises EngineError if its slug is invalid."""
     slug = values.text("slug") or name
+    if any(sign in slug for sign in PLACEHOLDER_SIGNS):
+        # A stub made it up; the real slug is known when its provider or module is available.
+        slug = name.lower().replace("_", "-").strip("-")
     if not _SLUG.fullmatch(slug):
         raise EngineError(
             f'app "{name}" has the invalid slug "{slug}": '
@@ -206,6 +217,7 @@ def rich_parameter(name: str, values: Values, validation_arguments: Collection[s
         validation_min=_bound(rules, "min", validation_arguments),
         validation_max=_bound(rules, "max", validation_arguments),
         validation_monotonic=rules.text("monotonic"),
+        ephemeral=values.boolean("ephemeral"),
     )
 
 
@@ -215,4 +227,4 @@ def _bound(rules: Values, name: str, arguments: Collection[str] | None) -> int |
         return None
     if arguments is not None and name not in arguments:
         return None
-    return max(INT32_MIN, min(INT32_MAX, int(value)))
+    return whole(name, value)

@@ -36,8 +36,8 @@ SYSTEM_LIBRARIES = tuple(
         "/dev/urandom",
     )
 )
-# Additional files for name resolution and certificate checks, without private keys.
-NETWORK_FILES = tuple(
+# Additional files for certificate checks, without private keys, and for name resolution.
+CERTIFICATE_FILES = tuple(
     Path(name)
     for name in (
         "/etc/ssl/certs",
@@ -49,11 +49,9 @@ NETWORK_FILES = tuple(
         "/etc/ca-certificates/extracted",
         "/usr/share/ca-certificates",
         "/usr/local/share/ca-certificates",
-        "/etc/resolv.conf",
-        "/etc/hosts",
-        "/etc/nsswitch.conf",
     )
 )
+NETWORK_FILES = (*CERTIFICATE_FILES, Path("/etc/resolv.conf"), Path("/etc/hosts"), Path("/etc/nsswitch.conf"))
 SYSTEM_PROGRAMS = tuple(Path(name) for name in ("/bin", "/sbin", "/usr"))
 DEVICES = (Path("/dev/null"),)
 
@@ -76,14 +74,22 @@ class SandboxUnavailableError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a command can access: files below ``read`` (also to execute) and ``write``, and the network if set."""
+    """What a command can access: files below ``read`` (also to execute) and ``write``, the network if set, and unix
+    ``sockets``. Landlock leaves all unix sockets reachable. ``gate`` is a file descriptor that the command inherits:
+    the only way out of its own network namespace, for connections to ``redirected`` networks, see ``namespace_gate``.
+    """
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     network: bool = False
+    sockets: tuple[Path, ...] = ()
+    gate: int | None = None
+    redirected: tuple[str, ...] = ()
 
     @property
     def readable(self) -> tuple[Path, ...]:
+        if self.gate is not None:  # names are looked up through the gate
+            return (*self.read, *CERTIFICATE_FILES)
         return (*self.read, *NETWORK_FILES) if self.network else self.read
 
 
@@ -126,6 +132,14 @@ def available() -> SandboxKind:
     if _bubblewrap_works():
         return SandboxKind.BUBBLEWRAP
     return SandboxKind.OFF
+
+
+@functools.cache
+def network_namespaces_work() -> bool:
+    """True if a process can have a network namespace of its own. Cached per process."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import launcher; sys.exit(not launcher.leave_network())"
+    probe = (*_PYTHON[:-1], "-c", code, str(Path(LAUNCHER).parent))
+    return subprocess.run(probe, capture_output=True, timeout=10, check=False).returncode == 0
 
 
 @functools.cache
@@ -196,6 +210,9 @@ def launch(
         *(("set", f"{name}={value}") for name, value in environment.items()),
         *(("argument", argument) for argument in command),
         ("channel", "1" if serves_commands else "0"),
+        ("wrapped", "1" if kind is SandboxKind.BUBBLEWRAP else "0"),
+        *(("redirect", network) for network in access.redirected),
+        *(("gate", str(access.gate)) for _ in range(access.gate is not None and kind is not SandboxKind.OFF)),
     ]
     return Launch(arguments=_PYTHON, request=frame(field for pair in request for field in pair))
 
@@ -234,7 +251,7 @@ def _bubblewrap_works() -> bool:
 
 def _bubblewrap_command(program: Program, command: tuple[str, ...], directory: Path, access: Access) -> tuple[str, ...]:
     options = [str(bubblewrap()), "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
-    if access.network:
+    if access.network or access.gate is not None:  # with a gate the launcher has left the network already
         options.append("--share-net")
     options += ["--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 (a new, empty one in the sandbox)
     for path in (*access.readable, *program.files):
@@ -244,4 +261,6 @@ def _bubblewrap_command(program: Program, command: tuple[str, ...], directory: P
             options += ["--ro-bind-try", str(path), str(path)]
     for path in access.write:
         options += ["--bind", str(path), str(path)]
+    for path in access.sockets:
+        options += ["--bind-try", str(path), str(path)]
     return (*options, "--chdir", str(directory), "--", *command)

@@ -55,6 +55,16 @@ def plan(
     return result
 
 
+def state(*resources: dict[str, Any]) -> dict[str, Any]:
+    """The file of a state with these instances, each the only one of its resource."""
+    found = [
+        {key: one[key] for key in ("mode", "type", "name")}
+        | {"instances": [{"attributes": one["values"], "sensitive_attributes": []}]}
+        for one in resources
+    ]
+    return {"version": 4, "resources": found}
+
+
 def dot(*edges: str, nodes: tuple[str, ...] = ()) -> str:
     """A graph from ``"a -> b -> c"``: a depends on b, b on c."""
     lines = [f'\t\t"[root] {node} (expand)" [label = "{node}"]' for node in nodes]

@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 
 from provisioning.engine.base import (
+    BuildInput,
     Canceled,
     EngineError,
     ImportResult,
@@ -25,7 +26,7 @@ from provisioning.engine.base import (
     Transition,
     WorkspaceContext,
 )
-from provisioning.engine.echo import CRASH_STATUS, EchoEngine
+from provisioning.engine.echo import CRASH_STATUS, INVENTORY, EchoEngine
 
 
 class Recorder:
@@ -163,3 +164,30 @@ def test_an_invalid_script_is_an_error(tmp_path: Path, content: str | None, text
         (tmp_path / "echo.json").write_text(content)
     with pytest.raises(EngineError, match=text):
         EchoEngine().plan_import(tmp_path, PlanInput(), log=Recorder(), stop=Event())
+
+
+def build(directory: Path, state: bytes = b"") -> list[bytes]:
+    """Run a build that makes a thing; return the states."""
+    states: list[bytes] = []
+    EchoEngine().build(
+        directory, BuildInput(PlanInput(), state), log=Recorder(), stop=Event(), save_state=states.append
+    )
+    return states
+
+
+def test_archive_cannot_name_a_file_to_write(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    build(write(tmp_path, {"apply": {"steps": 1, "inventory": str(target)}}))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("things", [["a"], [{"a": 1}], [1], "text", ["../../x\ny"]])
+def test_inventory_has_only_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, things: object) -> None:
+    inventory = tmp_path / "inventory"
+    monkeypatch.setenv(INVENTORY, str(inventory))
+    directory = write(tmp_path, {"apply": {"steps": 1}})
+    with pytest.raises(EngineError, match="the workspace's state is invalid"):
+        build(directory, json.dumps({"things": things}).encode())
+    assert not inventory.exists()
+    (made,) = json.loads(build(directory)[-1])["things"]
+    assert inventory.read_text().split()[0] == f"+{made}"

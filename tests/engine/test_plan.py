@@ -113,21 +113,6 @@ def test_two_agents_with_the_same_name_are_an_error() -> None:
         plan_result(plan(module(instance("coder_agent.dev"), children=(inner,))), "")
 
 
-def test_instances_of_count_and_for_each_are_one_resource() -> None:
-    result = plan_result(
-        plan(
-            module(
-                instance("coder_agent.dev[0]"),
-                instance("docker_container.c[0]"),
-                instance("docker_container.c[1]"),
-                instance('docker_volume.v["a.b"]'),
-            )
-        ),
-        dot("docker_container.c -> coder_agent.dev"),
-    )
-    assert agents_of(result) == {"docker_container.c": ["dev"], "docker_volume.v": []}
-
-
 def test_resources_are_sorted_by_name_and_type() -> None:
     addresses = ("b_type.same", "a_type.same", "a_type.other")
     inner = module(instance("module.m.a_type.same"), address="module.m")

@@ -131,6 +131,30 @@ def test_of_two_possible_agents_the_planned_one_is_used() -> None:
     assert apps_of(plan_result(plan_json, graph)) == {"second": ["a"]}
 
 
+@pytest.mark.parametrize(
+    ("references", "edges"),
+    [
+        (["coder_agent.main.id", "coder_agent.main", "coder_agent.second.id", "coder_agent.second"], ()),
+        (["coder_agent.main.id", "coder_agent.main", "local.other"], ("local.other -> local.b -> coder_agent.second",)),
+        (["module.m.agent_id", "module.m"], ("module.m.output.agent_id -> coder_agent.main",
+                                             "module.m.output.agent_id -> coder_agent.second")),
+    ],
+)  # fmt: skip
+def test_an_app_whose_agent_is_not_known_belongs_to_all_candidates(
+    references: list[str], edges: tuple[str, ...]
+) -> None:
+    plan_json, graph = app_plan(("coder_app.a", references), edges=edges)
+    warnings: list[str] = []
+    assert apps_of(plan_result(plan_json, graph, warn=warnings.append)) == {"main": ["a"], "second": ["a"]}
+    assert warnings == ['the agent of app "a" is known only after an apply, it is one of: main, second']
+
+
+def test_the_condition_that_chooses_an_agent_is_not_a_candidate() -> None:
+    references = ["data.x.size", "data.x", "coder_agent.main.id", "coder_agent.main"]
+    plan_json, graph = app_plan(("coder_app.a", references), edges=("data.x.size -> coder_agent.second",))
+    assert apps_of(plan_result(plan_json, graph)) == {"main": ["a"], "second": []}
+
+
 def test_an_app_without_references_is_assigned_to_the_only_agent() -> None:
     plan_json, graph = app_plan(("coder_app.a", []), agents=("main",))
     assert apps_of(plan_result(plan_json, graph)) == {"main": ["a"]}

@@ -4,19 +4,13 @@ import pytest
 
 from provisioning.engine.plan import state_result
 
-from .plan_builder import AGENT, dot, instance, module
-
-
-def state(*resources) -> dict:
-    return {"values": {"root_module": module(*resources)}}
+from .plan_builder import AGENT, dot, instance, state
 
 
 def test_a_state_has_tokens_ids_and_values() -> None:
     result = state_result(
         state(
-            instance(
-                "coder_agent.a", AGENT | {"id": "1", "token": "t", "startup_script": "hush"}, {"startup_script": True}
-            ),
+            instance("coder_agent.a", AGENT | {"id": "1", "token": "t", "startup_script": "hush"}),
             instance("coder_agent.b", AGENT | {"id": "2", "token": "u"}),
             instance("coder_app.x", {"slug": "x", "agent_id": "2"}),
             instance("docker_container.c", {"id": "c"}),

@@ -55,13 +55,14 @@ def test_the_start_plan_of_hello(plan: Plan) -> None:
         "terraform_data.sidecar": {"tools": ["monitor"]},
         "terraform_data.volume": {},
     }
-    machine = result.resources[1]
+    caches, (machine, _, volume) = result.resources[:2], result.resources[2:]
+    assert [cache.instance_key for cache in caches] == ["images", "packages"]
     assert (machine.icon, machine.daily_cost) == ("/icon/memory.svg", 1)
     assert [(item.key, item.value, item.sensitive) for item in machine.metadata] == [
         ("type", "small", False),
         ("token", None, True),
     ]
-    assert [item.value for item in result.resources[3].metadata] == ["10 GB", "eu"]
+    assert [item.value for item in volume.metadata] == ["10 GB", "eu"]
     main = machine.agents[0]
     assert main.environment == {"PROJECT": "hello", "REGION": "eu"}
     assert 'echo "Welcome to ada-dev."' in main.startup_script

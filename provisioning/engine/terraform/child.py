@@ -18,6 +18,9 @@ _LINGER = 0.5  # seconds that a child's children may still write after its end
 
 # Called with each complete line, without its line ending.
 LineCallback = Callable[[bytes], None]
+# Returns the seconds that an interrupted command has to end by itself; they can grow while it runs. The argument is
+# True if output was left out, because the command has written too much.
+FinishSeconds = Callable[[bool], float]
 
 
 class LimitExceededError(EngineError):
@@ -77,6 +80,7 @@ class Child:
         self._answers: list[bytes] = []
         self._name = ""
         self._written = 0
+        self._excess: LimitExceededError | None = None
         self._ended: ExitResult | None = None
         self._stdout, self._stderr = _Lines(), _Lines()
         self._selector = selectors.DefaultSelector()
@@ -102,33 +106,52 @@ class Child:
         self._written = 0
         self._stdout.on_line, self._stderr.on_line = on_stdout, noted
 
-    def watch(self, deadline: float, stopped: Callable[[], bool]) -> bytes | None:
+    def watch(
+        self, deadline: float, stopped: Callable[[], bool], finish_seconds: FinishSeconds | None = None
+    ) -> bytes | None:
         """Pass lines on until the process answers, or has ended and its pipes are empty.
 
         Returns the answer, or None if the process has ended. Raises like ``command.run``; the process cannot be used
-        after that.
+        after that. With ``finish_seconds``, a command that is interrupted, or that exceeded a limit, has that time to
+        end by itself, which counts as its end, and its output up to a limit is passed on.
         """
         ended_at: float | None = None
+        interrupted_at: float | None = None
         while not self._answers:
-            if stopped():
+            now = time.monotonic()
+            if finish_seconds and interrupted_at is None and (self._excess or stopped() or now > deadline):
+                self._signal(signal.SIGINT)
+                interrupted_at = now
+            kill_at = self._kill_at(interrupted_at, finish_seconds)
+            if stopped() and (kill_at is None or now > kill_at):
                 self._interrupt()
                 raise Canceled
-            now = time.monotonic()
-            if now > deadline:
+            if now > (deadline if kill_at is None else kill_at):
                 self._interrupt()
-                raise CommandTimeoutError(f"{self._name} was stopped: it took too long")
+                raise self._excess or CommandTimeoutError(f"{self._name} was stopped: it took too long")
+            if self._excess and not finish_seconds:
+                raise self._excess
             if not self._selector.get_map() or (ended_at is not None and now > ended_at + _LINGER):
                 if self._has_ended(wait=_TICK):
-                    return None
+                    break
                 continue
             self._read(_TICK)
             if ended_at is None and self._has_ended():
                 ended_at = time.monotonic()
-        while self._read(0):  # output written before the answer
+        while self._answers and self._read(0):  # output written before the answer
             pass
+        if self._excess:
+            raise self._excess
+        if not self._answers:
+            return None
         for lines in (self._stdout, self._stderr):
             lines.finish()
         return self._answers.pop(0)
+
+    def _kill_at(self, interrupted_at: float | None, finish_seconds: FinishSeconds | None) -> float | None:
+        if interrupted_at is None or finish_seconds is None:
+            return None
+        return interrupted_at + finish_seconds(self._excess is not None)
 
     def kill(self) -> None:
         """Kill the process group. ``end`` must still be called."""
@@ -164,11 +187,12 @@ class Child:
                 lines.finish()
                 continue
             self._written += len(chunk)
-            if self._written > self._limits.output_bytes:
-                raise LimitExceededError(
+            if self._written > self._limits.output_bytes and self._excess is None:
+                self._excess = LimitExceededError(
                     f"{self._name} was stopped: it wrote more than {self._limits.output_bytes} bytes"
                 )
-            lines.feed(chunk)
+            if self._excess is None or key.fileobj is self._channel:
+                lines.feed(chunk)
         return bool(ready)
 
     def _interrupt(self) -> None:

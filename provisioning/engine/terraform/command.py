@@ -10,7 +10,14 @@ from pathlib import Path
 from provisioning.engine import launcher, sandbox
 from provisioning.engine.base import EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
-from provisioning.engine.terraform.child import Child, CommandTimeoutError, ExitResult, LimitExceededError, LineCallback
+from provisioning.engine.terraform.child import (
+    Child,
+    CommandTimeoutError,
+    ExitResult,
+    FinishSeconds,
+    LimitExceededError,
+    LineCallback,
+)
 
 __all__ = ["Command", "CommandTimeoutError", "ExitResult", "LimitExceededError", "LineCallback", "command_name", "run"]
 
@@ -40,8 +47,10 @@ def run(
     stopped: Callable[[], bool],
     on_stdout: LineCallback,
     on_stderr: LineCallback,
+    finish_seconds: FinishSeconds | None = None,
 ) -> ExitResult:
-    """Run a command to its end. ``deadline`` is in terms of ``time.monotonic``.
+    """Run a command to its end. ``deadline`` is in terms of ``time.monotonic``. With ``finish_seconds``, an interrupted
+    command has that time to end by itself, and no exception is raised if it does.
 
     Raises Canceled when ``stopped()`` returns true, CommandTimeoutError after the deadline, LimitExceededError when the
     command wrote more than ``limits.output_bytes``, and EngineError when it could not be sandboxed or started. In any
@@ -74,7 +83,7 @@ def run(
     child.listen(name, on_stdout, on_stderr)
     try:
         _send_request(process, launched.request)
-        child.watch(deadline, stopped)
+        child.watch(deadline, stopped, finish_seconds)
     finally:
         ended = child.end()
     if ended.status == launcher.FAILED:

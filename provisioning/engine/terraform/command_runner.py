@@ -8,7 +8,7 @@ from typing import Protocol
 from provisioning.engine.base import Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
 from provisioning.engine.terraform import command
-from provisioning.engine.terraform.child import ExitResult, LineCallback
+from provisioning.engine.terraform.child import ExitResult, FinishSeconds, LineCallback
 from provisioning.engine.terraform.command import Command
 
 
@@ -28,6 +28,7 @@ class CommandRunner(Protocol):
         stopped: Callable[[], bool],
         on_stdout: LineCallback,
         on_stderr: LineCallback,
+        finish_seconds: FinishSeconds | None = None,
     ) -> ExitResult: ...
 
 
@@ -54,6 +55,7 @@ class ProcessPerCommand:
         stopped: Callable[[], bool],
         on_stdout: LineCallback,
         on_stderr: LineCallback,
+        finish_seconds: FinishSeconds | None = None,
     ) -> ExitResult:
         return command.run(
             self.program,
@@ -64,4 +66,5 @@ class ProcessPerCommand:
             stopped=stopped,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
+            finish_seconds=finish_seconds,
         )

@@ -8,6 +8,8 @@ from threading import Event
 
 from provisioning.engine import sandbox
 from provisioning.engine.base import (
+    BuildInput,
+    BuildResult,
     EngineError,
     ImportResult,
     Log,
@@ -15,11 +17,14 @@ from provisioning.engine.base import (
     ParameterSchema,
     PlanInput,
     PlanResult,
+    SaveState,
     Stage,
 )
 from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.sandbox import SandboxKind
+from provisioning.engine.state import nothing_to_destroy
 from provisioning.engine.terraform import discovery
+from provisioning.engine.terraform.build import Build
 from provisioning.engine.terraform.discovery import Terraform
 from provisioning.engine.terraform.job import Job, reject_external_state
 from provisioning.engine.terraform.job_runtime import JobRuntime
@@ -63,7 +68,7 @@ class TerraformEngine:
             if not terraform.program.is_library:
                 return
             runtime = JobRuntime(terraform, self._sandbox, self._settings, directory, Event())
-            runtime.prestart(2)
+            runtime.prestart(2, self._installer.expected_protocol)
             if with_sample_plan:
                 plan_sample(runtime)
                 runtime.release_memory()
@@ -83,6 +88,9 @@ class TerraformEngine:
         """Return the root module's variables in source order. Raises TemplateSyntaxError with all locations."""
         module = read_module(directory)
         self._parsed = directory, module  # usually the plan of the same folder follows
+        for file in dict.fromkeys(module.variable_files.values()):
+            names = ", ".join(name for name, origin in module.variable_files.items() if origin == file)
+            log(LogLevel.INFO, Stage.PARSING, f"{file} sets {names}")
         return module.variables
 
     def plan_import(self, directory: Path, plan_input: PlanInput, *, log: Log, stop: Event) -> ImportResult:
@@ -98,19 +106,37 @@ class TerraformEngine:
         with self._job(directory, plan_input, log, stop) as job:
             return job.plan_once()
 
+    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
+        """Plan and apply a transition of a workspace. The lines of the plan have the stage PLANNING."""
+        if nothing_to_destroy(build, log):
+            return BuildResult()
+        module = self._module_of(directory)
+        with self._runtime(discovery.find(self._settings.binary), directory, stop) as runtime:
+            self._warn_without_sandbox(log, Stage.PLANNING)
+            job = Build(runtime, module, build, log, save_state)
+            job.prepare(self._installer, self._fetcher)
+            return job.run()
+
     @contextmanager
     def _job(self, directory: Path, plan_input: PlanInput, log: Log, stop: Event) -> Iterator[Job]:
+        module = self._module_of(directory)
+        terraform = discovery.find(self._settings.binary)
+        with self._runtime(terraform, directory, stop) as runtime:
+            self._warn_without_sandbox(log, Stage.PERSISTENT)
+            job = Job(runtime, module, plan_input, log)
+            job.prepare(self._installer, self._fetcher)
+            yield job
+
+    def _module_of(self, directory: Path) -> Module:
         (parsed, module), self._parsed = self._parsed or (None, None), None
         if module is None or parsed != directory:
             module = read_module(directory)
         reject_external_state(module)
-        terraform = discovery.find(self._settings.binary)
-        with self._runtime(terraform, directory, stop) as runtime:
-            if self._sandbox is SandboxKind.OFF:
-                log(LogLevel.WARN, Stage.PERSISTENT, "templates are evaluated without a sandbox")
-            job = Job(runtime, module, plan_input, log)
-            job.prepare(self._installer, self._fetcher)
-            yield job
+        return module
+
+    def _warn_without_sandbox(self, log: Log, stage: Stage) -> None:
+        if self._sandbox is SandboxKind.OFF:
+            log(LogLevel.WARN, stage, "templates are evaluated without a sandbox")
 
     def _runtime(self, terraform: Terraform, directory: Path, stop: Event) -> JobRuntime:
         ready = self._warm_runtimes.pop(directory.resolve(), None)

@@ -3,11 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from provisioning.engine.base import EngineError, ParameterSchema, ParameterValue
+from provisioning.engine.hcl import NotConstantError, expression_value
 
 # Variables of the daemon's environment that every program needs: search path, language and certificates.
 ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -66,30 +67,49 @@ def environment_parameters(values: Iterable[ParameterValue]) -> dict[str, str]:
 
 
 def variable_values(
-    values: Iterable[ParameterValue], variables: Iterable[ParameterSchema]
+    values: Iterable[ParameterValue], variables: Iterable[ParameterSchema], structured: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Split the values of declared variables into the content of a JSON variable file and ``TF_VAR_`` variables.
 
-    Text goes into the file, where Terraform does not evaluate it but converts it to numbers and booleans. Lists, maps
-    and objects go into the file if they are JSON. Otherwise they are expressions in native syntax, which Terraform
-    reads only from the command line or the environment. Raises EngineError if such an expression is too long.
+    The template's own values are left out: Terraform reads them itself, with their types. Text goes into the file,
+    where Terraform does not evaluate it but converts it to numbers and booleans. Lists, maps and objects go into the
+    file as JSON. An expression that only Terraform can evaluate, or reject, goes into the environment. ``structured``
+    are the names of variables without a type that are lists or maps in the template: their values can be either.
+    Raises EngineError if such an expression is too long.
     """
-    types = {variable.name: variable.validation_value_type.strip() for variable in variables}
+    declared = {variable.name: variable for variable in variables}
     in_file: dict[str, Any] = {}
     in_environment: dict[str, str] = {}
     for value in values:
-        if value.destination != "provisioner_variable" or value.name not in types:
+        variable = declared.get(value.name)
+        if value.destination != "provisioner_variable" or variable is None:
             continue
-        if types[value.name] in _TEXT_TYPES:
+        if value.value == variable.default_source_value:
+            continue
+        is_text = variable.validation_value_type.strip() in _TEXT_TYPES
+        if is_text and value.name not in structured:
             in_file[value.name] = value.value
             continue
         try:
-            in_file[value.name] = json.loads(value.value)
-        except (ValueError, RecursionError):
+            found = _evaluated(value.value)
+        except NotConstantError:
+            if is_text:
+                in_file[value.name] = value.value
+                continue
             if len(value.value.encode()) + len(value.name) + 16 > _MAX_VARIABLE_BYTES:
                 raise EngineError(f"the value of variable {value.name!r} is too long: pass it as JSON") from None
             in_environment[f"TF_VAR_{value.name}"] = value.value
+            continue
+        in_file[value.name] = value.value if is_text and not isinstance(found, list | dict) else found
     return in_file, in_environment
+
+
+def _evaluated(text: str) -> Any:
+    """Return a value as JSON types, from JSON or an expression. Raises NotConstantError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return expression_value(text)
 
 
 def write_private(path: Path, content: str) -> Path:

@@ -1,10 +1,10 @@
 """Plan one template: prepare its values, modules and providers, then run the plans."""
 
 import json
-import threading
+import re
 import uuid
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from provisioning.engine.base import (
 from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.plan import plan_result
 from provisioning.engine.provider.coder import CoderProvider
+from provisioning.engine.provider.made_up import MadeUp
+from provisioning.engine.provider_usage import ProviderUsage
 from provisioning.engine.stub import StubProvider
 from provisioning.engine.terraform.command_runner import CommandRunner
+from provisioning.engine.terraform.concurrent_plans import BufferedLog, SharedGraph
 from provisioning.engine.terraform.environment import (
     environment_parameters,
     variable_values,
@@ -40,14 +43,31 @@ from provisioning.engine.terraform.module_manifest import (
 from provisioning.engine.terraform.output import Line, Mask, Reader, shortened
 from provisioning.engine.terraform.provider_installer import ProviderInstaller
 
-_PLAN = ("plan", "-no-color", "-input=false", "-json", "-refresh=false", "-lock=false")
+_PLAN = ("plan", "-no-color", "-input=false", "-json", "-lock=false", "-refresh=false")
 _SHOW = ("show", "-json", "-no-color")
 # Since Terraform 1.8 the graph without a type leaves out the modules' names.
 _GRAPH = ("graph", "-type=plan")
+MAX_NAMED_HOSTS = 5  # in an error
+# A connection to an address that was refused inside of a provider's namespace, in the words of Go and of others.
+_REFUSED = re.compile(r"refused|unreachable", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
+
+# Summaries of Terraform's errors that a template gives whatever its values are.
+STATIC_ERRORS = (
+    "Duplicate ",
+    "Missing required argument",
+    "Reference to undeclared ",
+    "Unsupported argument",
+    "Unsupported block type",
+)
+MAX_NAMED_STUBS = 3
 
 
 class Job:
-    """The planning of one template."""
+    """The planning of one template. A build derives from it."""
+
+    # Whether stubs may replace what is unavailable, and whether agents have ids in the plan.
+    is_only_planned = True
 
     def __init__(self, runtime: JobRuntime, module: Module, plan_input: PlanInput, log: Log) -> None:
         self._runtime = runtime
@@ -58,10 +78,15 @@ class Job:
         self._mask = _mask(module, plan_input)
         self._workspace_id = plan_input.context.workspace_id or str(uuid.uuid4())  # the same for every plan
         self._stubs: tuple[str, ...] = ()
-        self._stub_sockets: dict[str, Path] = {}
+        self._sockets: dict[str, Path] = {}
         self._stubbed_modules: dict[str, str] = {}  # sources by module key
         self._variables: dict[str, str] = {}
         self._arguments: tuple[str, ...] = ()
+        self._provider_stage = Stage.PERSISTENT  # of what providers report outside of Terraform's protocol
+
+    @property
+    def _has_stubs(self) -> bool:
+        return self.is_only_planned and self._settings.stub_providers
 
     # ------------------------------------------------------------------ before the plans
     def prepare(self, installer: ProviderInstaller, fetcher: ModuleFetcher) -> None:
@@ -70,7 +95,14 @@ class Job:
         Raises EngineError if something is unavailable and stubs are disabled, Canceled if the job is canceled.
         """
         runtime = self._runtime
-        in_file, variables = variable_values(self._input.parameter_values, self._module.variables)
+        module = self._module
+        in_file, variables = variable_values(
+            self._input.parameter_values, module.variables, module.structured_variables
+        )
+        unread = next((name for name in module.variable_files if f"TF_VAR_{name}" in variables), None)
+        if unread is not None:
+            # Terraform would prefer the variable file to the environment.
+            raise EngineError(f"the value of variable {unread!r} is not a constant expression")
         self._variables = variables | environment_parameters(self._input.parameter_values)
         if in_file:
             path = write_private(runtime.folder / "values.tfvars.json", json.dumps(in_file))
@@ -78,8 +110,11 @@ class Job:
         if remote_calls(self._module):
             self._fetch(fetcher)
         write_manifest(self._module, runtime.directory, runtime.data, self._stubbed_modules, runtime.registry)
-        if self._module.provider_usage:
+        if self._provider_usage():
             self._install(installer)
+
+    def _provider_usage(self) -> dict[str, ProviderUsage]:
+        return self._module.provider_usage
 
     def _fetch(self, fetcher: ModuleFetcher) -> None:
         """Fetch the template's remote modules; stubs replace those that are unavailable."""
@@ -91,7 +126,7 @@ class Job:
                 continue
             source = without_credentials(call.source)
             text = f"module {call.key} ({call.location}) from {source} could not be fetched: {failed[call.key]}"
-            if not self._settings.stub_providers:
+            if not self._has_stubs:
                 self._log(LogLevel.ERROR, Stage.INSTALLING, text)
                 raise EngineError(shortened(text))
             self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub replaces it, so this version is unverified")
@@ -102,18 +137,35 @@ class Job:
         reject_external_state(self._module)
 
     def _install(self, installer: ProviderInstaller) -> None:
-        """Install the template's providers; stubs replace those that are unavailable."""
-        usage = self._module.provider_usage
+        """Install the template's providers; stubs replace those that cannot be reached or are not used."""
+        usage = self._provider_usage()
+        used = {address: found for address, found in usage.items() if found.is_used}
+        runtime = self._runtime
+        # Terraform asks for the schema of a provider that is only declared, and for nothing else.
+        for address in usage.keys() - used.keys():
+            self._sockets |= runtime.serve_stub(address, StubProvider(usage[address]))
+        if not used:
+            return
         self._log(LogLevel.INFO, Stage.INSTALLING, "")
-        failed = installer.install(self._runtime, tuple(usage), self._log)
-        self._stubs = tuple(sorted(failed))
-        for address, reason in failed.items():
+        runtime.providers.variables = environment_parameters(self._input.parameter_values)
+        installed = installer.install(runtime, used, self._log)
+        self._stubs = tuple(sorted(installed.failed))
+        for address, reason in installed.failed.items():
             text = f"provider {address} could not be installed: {reason}"
-            if not self._settings.stub_providers:
+            if not self._has_stubs:
                 self._log(LogLevel.ERROR, Stage.INSTALLING, text)
                 raise EngineError(shortened(text))
             self._log(LogLevel.WARN, Stage.INSTALLING, f"{text}; a stub replaces it, so this version is unverified")
-            self._stub_sockets |= self._runtime.serve_stub(address, StubProvider(usage[address]))
+            self._sockets |= runtime.serve_stub(address, StubProvider(usage[address]))
+        for address, provider in installed.providers.items():
+            package = provider.package
+            self._sockets |= runtime.serve_installed(
+                address, package.program, package.folder, provider.protocol, self._report
+            )
+
+    def _report(self, text: str) -> None:
+        """Log what an installed provider reports outside of Terraform's protocol, for example its crash."""
+        self._log(LogLevel.ERROR, self._provider_stage, self._mask(text))
 
     # ------------------------------------------------------------------ the plans
     def plan_import(self) -> ImportResult:
@@ -143,8 +195,8 @@ class Job:
                 self._runtime.cancel_commands()
                 raise
         return ImportResult(
-            start=self._found(start, text),
-            stop=self._found(stop, text),
+            start=self._found(start, text, Stage.PERSISTENT),
+            stop=self._found(stop, text, Stage.EPHEMERAL),
             unverified_providers=self._stubs,
             unverified_modules=tuple(sorted(set(self._stubbed_modules.values()))),
         )
@@ -158,40 +210,65 @@ class Job:
             try:
                 plan = self._plan(runner, transition, Stage.PERSISTENT, self._log)
                 graph = early_graph.result() if early_graph else self._graph(runner)
-                return self._found(plan, graph)
+                return self._found(plan, graph, Stage.PERSISTENT)
             except BaseException:
                 self._runtime.cancel_commands()
                 raise
 
-    def _found(self, plan: dict[str, Any], graph: str) -> PlanResult:
-        return plan_result(plan, graph, self._module, stubbed_modules=self._stubbed_modules)
+    def _found(self, plan: dict[str, Any], graph: str, stage: Stage) -> PlanResult:
+        found = plan_result(
+            plan,
+            graph,
+            self._module,
+            stubbed_modules=self._stubbed_modules,
+            warn=lambda text: self._log(LogLevel.WARN, stage, text),
+        )
+        made_up = self._made_up()
+        if not made_up.has_stubs:
+            return found
+        shown = tuple(made_up.shown(parameter) for parameter in found.rich_parameters)
+        return replace(found, rich_parameters=shown)
 
-    def _runner(self, slot: int, transition: Transition) -> CommandRunner:
+    def _made_up(self) -> MadeUp:
+        """Return the arguments of parameters whose values come from stubs."""
+        sources = {address: address for address in self._stubs} | self._stubbed_modules
+        by_name: dict[str, dict[str, set[str]]] = {}
+        others: dict[str, set[str]] = {}
+        for parameter in self._module.parameter_origins() if sources else ():
+            found = others if parameter.name is None else by_name.setdefault(parameter.name, {})
+            for name, origins in parameter.arguments.items():
+                if replaced := origins & sources.keys():
+                    found.setdefault(name, set()).update(sources[origin] for origin in replaced)
+        return MadeUp(by_name, others, has_stubs=bool(sources))
+
+    def _runner(self, slot: int, transition: Transition, *, runs_programs: bool = False) -> CommandRunner:
         """Serve the providers of a plan and return the runner for its commands."""
         context = replace(self._input.context, transition=transition, workspace_id=self._workspace_id)
-        provider = CoderProvider(context, self._input.rich_parameter_values)
+        provider = CoderProvider(
+            context, self._input.rich_parameter_values, plan_agent_ids=self.is_only_planned, made_up=self._made_up()
+        )
         return self._runtime.command_runner(
             slot,
-            sockets=self._stub_sockets | self._runtime.serve_coder(slot, provider),
+            sockets=self._sockets | self._runtime.serve_coder(slot, provider),
             variables=self._variables,
-            installed=len(self._stubs) < len(self._module.provider_usage),
+            runs_programs=runs_programs,
         )
 
     # ------------------------------------------------------------------ the commands
     def _plan(self, runner: CommandRunner, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
         """Run a plan and return it as Terraform's JSON. Log lines are passed on while it runs."""
         target = self._runtime.folder / f"{transition}.tfplan"
-        destroy = ("-destroy",) if transition is Transition.DELETE else ()
         reader = Reader(self._mask)
         result = self._runtime.run(
             runner,
-            (*_PLAN, *destroy, *self._arguments, f"-out={target}"),
-            on_stdout=lambda raw: _forward(reader.stdout(raw), stage, log),
-            on_stderr=lambda raw: _forward(reader.stderr(raw), stage, log),
+            (*_PLAN, *self._arguments, f"-out={target}"),
+            on_stdout=lambda raw: forward(reader.stdout(raw), stage, log),
+            on_stderr=lambda raw: forward(reader.stderr(raw), stage, log),
         )
         if result.status != 0:
             reason = reader.reason() or shortened(result.failure_reason(self._settings.limits, reader.first_error_line))
-            raise EngineError(f"plan for {transition} failed: {reason}")
+            hint = self._network_hint(reason, log, stage) + self._note_about_stubs(reason)
+            raise EngineError(f"plan for {transition} failed: {reason}{hint}")
         text = self._answer(runner, (*_SHOW, str(target)), f"the plan for {transition} cannot be read")
         try:
             plan = json.loads(text)
@@ -200,6 +277,34 @@ class Job:
         if not isinstance(plan, dict):
             raise EngineError(f"the plan for {transition} cannot be read: it is not an object")
         return plan
+
+    def _network_hint(self, reason: str, log: Log, stage: Stage) -> str:
+        """Return and log which hosts installed providers could not reach, as the end of an error."""
+        providers = self._runtime.providers
+        if providers.problem and self._settings.plan_hosts:
+            return f". PROVISIONER_PLAN_HOSTS opens nothing on this machine: {providers.problem}"
+        refused = list(providers.refused_hosts)
+        for address, host in refused:
+            log(LogLevel.ERROR, stage, f"provider {address} wanted to reach {host}: PROVISIONER_PLAN_HOSTS forbids it")
+        named = [host for _, host in refused[:MAX_NAMED_HOSTS]]
+        if not named and providers.is_confined and _REFUSED.search(reason):
+            named = [address[0] for address in _ADDRESS.finditer(reason)]
+        if not named:
+            return ""
+        hosts = ", ".join(dict.fromkeys(named))
+        return f". Providers wanted to reach {hosts}: PROVISIONER_PLAN_HOSTS of the daemon allows hosts"
+
+    def _note_about_stubs(self, reason: str) -> str:
+        """Return the note that made-up values can be the reason of an error, empty if there are no stubs, or if the
+        error does not depend on values."""
+        replaced = "" if reason.startswith(STATIC_ERRORS) else self._replaced()
+        return f" (The values of {replaced} are made up by stubs, which can be the reason.)" if replaced else ""
+
+    def _replaced(self) -> str:
+        """Return the names of the providers and modules that stubs replace, empty if there are none."""
+        replaced = sorted({*self._stubs, *self._stubbed_modules.values()})
+        more = f" and {len(replaced) - MAX_NAMED_STUBS} more" if len(replaced) > MAX_NAMED_STUBS else ""
+        return ", ".join(replaced[:MAX_NAMED_STUBS]) + more
 
     def _graph(self, runner: CommandRunner) -> str:
         return self._answer(runner, _GRAPH, "the dependency graph cannot be created").decode(errors="replace")
@@ -224,53 +329,9 @@ class Job:
         return b"\n".join(lines)
 
 
-def _forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:
+def forward(lines: Iterable[Line], stage: Stage, log: Log) -> None:
     for line in lines:
         log(line.level, stage, line.output)
-
-
-class SharedGraph:
-    """The dependency graph shared by several plans of a template, created by the first plan that needs it."""
-
-    def __init__(self, make: Callable[[CommandRunner], str]) -> None:
-        self._make = make
-        self._turn = threading.Lock()
-        self._made: Future[str] = Future()
-
-    def make(self, runner: CommandRunner) -> None:
-        """Create the graph with ``runner``, unless this has started already. ``result`` raises its errors."""
-        if not self._turn.acquire(blocking=False):
-            return
-        try:
-            self._made.set_result(self._make(runner))
-        except BaseException as error:  # noqa: BLE001 - raised by result()
-            self._made.set_exception(error)
-
-    def result(self) -> str:
-        """Wait for the graph. Raises the error of ``make``, which must have been called."""
-        return self._made.result()
-
-
-class BufferedLog:
-    """Buffers log lines until ``release``, then passes lines on directly."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._lock = threading.Lock()
-        self._buffered: list[tuple[LogLevel, str, str]] | None = []
-
-    def __call__(self, level: LogLevel, stage: str, output: str) -> None:
-        with self._lock:
-            if self._buffered is None:
-                self._log(level, stage, output)
-            else:
-                self._buffered.append((level, stage, output))
-
-    def release(self) -> None:
-        with self._lock:
-            for line in self._buffered or ():
-                self._log(*line)
-            self._buffered = None
 
 
 def reject_external_state(module: Module) -> None:

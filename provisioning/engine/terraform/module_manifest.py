@@ -67,6 +67,13 @@ def write_manifest(
     path.write_text(json.dumps({"Modules": list(merged.values())}))
 
 
+def record_modules(data: Path, records: list[dict[str, str]]) -> None:
+    """Start the manifest with modules that are already in the data folder."""
+    path = data / "modules" / "modules.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(json.dumps({"Modules": [_ROOT, *records]}))
+
+
 _ROOT = {"Key": "", "Source": "", "Dir": "."}
 
 

@@ -128,3 +128,8 @@ def _matches(version: _Version, operator: str, bound: _Version, written: int) ->
             return version <= bound
     kept = max(1, written - 1)
     return version >= bound and version.numbers[:kept] == bound.numbers[:kept]
+
+
+def is_valid_constraint(constraint: str) -> bool:
+    """True if Terraform accepts a version constraint (``~> 3.1, != 3.1.0``)."""
+    return all(_CONSTRAINT.fullmatch(part) for part in constraint.split(","))

@@ -17,6 +17,10 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\
 _POSITION = re.compile(r" at (\S+?\.(?:tf|tofu)(?:\.json)?):(\d+),")
 # The first line of a Go program's crash report; the rest helps only developers.
 _CRASH = re.compile(r"fatal error: |panic: |runtime: |goroutine \d+ |SIG[A-Z]+: |unexpected fault address")
+_PLAIN_START = re.compile(r"^(Error|Warning): ", re.MULTILINE)
+# The location of a plain diagnostic and the source lines below it: ``  12:   name = "x"``.
+_PLAIN_PLACE = re.compile(r"^ +on (.+) line (\d+)(?:, in .*)?:\n(?: *\d+:.*\n)*", re.MULTILINE)
+_UMBRELLA = re.compile(r"Terraform encountered problems during initiali[sz]ation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,17 @@ class Reader:
     the reason of a crash.
     """
 
-    def __init__(self, mask: Callable[[str], str], *, plain_level: LogLevel = LogLevel.INFO) -> None:
-        """``plain_level`` is the level of standard output lines that are not JSON."""
+    def __init__(
+        self,
+        mask: Callable[[str], str],
+        *,
+        plain_level: LogLevel = LogLevel.INFO,
+        hidden: frozenset[str] = frozenset(),
+    ) -> None:
+        """``plain_level`` is the level of standard output lines that are not JSON. ``hidden`` are the summaries of
+        warnings to leave out."""
         self._mask = mask
+        self._hidden = hidden
         self._plain_level = plain_level
         self._crashed = False
         self.errors: list[Diagnostic] = []
@@ -106,6 +118,8 @@ class Reader:
         message = record.get("@message")
         diagnostic = _diagnostic(record.get("diagnostic"))
         if diagnostic is not None:
+            if diagnostic.severity == "warning" and diagnostic.summary in self._hidden:
+                return
             level = _level(diagnostic.severity)
         yield from self._lines(level, message if isinstance(message, str) else "")
         if diagnostic is None:
@@ -146,14 +160,41 @@ def shortened(text: str, longest: int = MAX_REASON_LENGTH) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
-def plain_errors(text: str) -> list[Diagnostic]:
-    """Parse the errors of a command without ``-json``: blocks that start with ``Error: ``, wrapped at 78 columns."""
+def plain_diagnostics(text: str) -> list[Diagnostic]:
+    """Parse the errors and warnings of a command without ``-json``: blocks that start with ``Error: ``.
+
+    Terraform wraps their text at 78 columns. A sentence that only announces other errors is left out.
+    """
     found = []
-    for block in re.split(r"^Error: ", text, flags=re.MULTILINE)[1:]:
+    parts = _PLAIN_START.split(text)
+    for severity, block in zip(parts[1::2], parts[2::2], strict=True):
         summary, _, detail = block.partition("\n")
+        if _UMBRELLA.match(summary):
+            continue
+        filename, line = "", 0
+        if place := _PLAIN_PLACE.search(detail):
+            filename, line = place[1], int(place[2])
+            detail = detail[: place.start()] + detail[place.end() :]
         paragraphs = [" ".join(paragraph.split()) for paragraph in detail.split("\n\n")]
-        found.append(Diagnostic("error", summary.strip(), "\n\n".join(filter(None, paragraphs))))
+        detail = "\n\n".join(filter(None, paragraphs))
+        found.append(Diagnostic(severity.lower(), summary.strip(), detail, filename, line))
     return found
+
+
+def plain_errors(text: str) -> list[Diagnostic]:
+    """Return the errors among ``plain_diagnostics``."""
+    return [diagnostic for diagnostic in plain_diagnostics(text) if diagnostic.severity == "error"]
+
+
+def diagnostic_lines(diagnostics: Iterable[Diagnostic]) -> Iterator[Line]:
+    """Yield the log lines of diagnostics, as ``Reader`` does for those of ``-json``."""
+    for diagnostic in diagnostics:
+        level = _level(diagnostic.severity)
+        place = f"  on {diagnostic.place}" if diagnostic.place else ""
+        title = f"{diagnostic.severity.capitalize()}: {diagnostic.summary}"
+        for text in (title, place, *diagnostic.detail.split("\n\n")):
+            if output := clean(text).rstrip():
+                yield Line(level, output)
 
 
 def _record(text: str) -> dict[str, Any] | None:

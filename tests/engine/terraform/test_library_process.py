@@ -194,7 +194,7 @@ def test_a_job_replaces_prestarted_processes_that_died(tmp_path: Path) -> None:
     assert wait_for(lambda: not any(process.is_alive for process, _ in runtime._processes.values()))
     template(tmp_path, MIXED.read_text())
     result = engine.plan_import(root, PlanInput(), log=Recorder(), stop=Event())
-    assert [resource.name for resource in result.start.resources] == ["aux", "home", "vm"]
+    assert [resource.name for resource in result.start.resources] == ["aux", "aux", "home", "vm"]
 
 
 @pytest.mark.parametrize("name", ["kreuzwerker/docker", "unknown/provider"])

@@ -42,7 +42,7 @@ CASES = {
         "aws tls",
         {"aws_instance.linux": ["linux: shell"], "aws_instance.windows": ["windows: desktop"]},
         {"aws_instance.linux": ["linux: shell"]},
-        resources=(6, 5),
+        resources=(8, 7),
     ),
     "azure-vm": Expected(
         "azurerm random tls", {"azurerm_linux_virtual_machine.main": ["main:"]}, {}, resources=(11, 9)
@@ -55,7 +55,7 @@ CASES = {
         resources=(4, 3),
     ),
     "docker-services": Expected(
-        "docker null random", {"docker_container.workspace": ["main: redis"]}, {}, resources=(8, 6)
+        "docker null random", {"docker_container.workspace": ["main: postgres redis"]}, {}, resources=(9, 6)
     ),
     "google-container": Expected(
         "google",
@@ -68,7 +68,7 @@ CASES = {
         ),
         resources=(3, 1),
     ),
-    "google-vm": Expected("google", {"google_compute_instance.dev": ["main:"]}, {}, resources=(3, 2)),
+    "google-vm": Expected("google", {"google_compute_instance.dev": ["main:"]}, {}, resources=(4, 3)),
     "http-catalogue": Expected(
         "docker http null random", {"docker_container.workspace": ["main: web"]}, {}, resources=(3, 2)
     ),
@@ -78,7 +78,7 @@ CASES = {
         "",
         {"terraform_data.machine": ["main: editor terminal"], "terraform_data.sidecar": ["tools: monitor"]},
         {},
-        resources=(4, 2),
+        resources=(5, 3),
     ),
     "kubernetes": Expected("kubernetes", {"kubernetes_deployment.workspace": ["main: editor"]}, {}, resources=(2, 1)),
 }

@@ -103,6 +103,7 @@ def test_malformed_records_are_tolerated(record: object) -> None:
     read(record)
 
 
+@pytest.mark.promise("S13")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -171,6 +172,7 @@ def test_errors_are_parsed_from_plain_output() -> None:
     ]
 
 
+@pytest.mark.promise("S13")
 def test_long_texts_are_truncated() -> None:
     assert shortened("a" * 600) == "a" * 499 + "…"
     assert shortened("short") == "short"

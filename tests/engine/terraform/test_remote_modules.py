@@ -1,11 +1,15 @@
 """Modules from outside the template: fetched if allowed and possible, otherwise replaced by stubs."""
 
+import base64
 import io
+import os
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event
 
@@ -143,7 +147,30 @@ def test_stubs_replace_only_unavailable_modules(tmp_path: Path, module_server: M
     result = plan(FETCHING, template(tmp_path, calling(*sources)), log)
     assert result.unverified_modules == tuple(sorted(sources[1:]))
     assert {resource.name for resource in result.start.resources} == {"disk", "machine"}
-    assert len(log.outputs(Stage.INSTALLING, LogLevel.WARN)) == 2
+    warnings = log.outputs(Stage.INSTALLING, LogLevel.WARN)
+    assert len([line for line in warnings if line.endswith("so this version is unverified")]) == 2
+    assert "  on main.tf:17" in warnings  # Terraform's own messages are in the log too
+    assert "bad response code: 404" in " ".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        (
+            'resource "terraform_data" "x" {\n  lifecycle {\n    ignore_change = []\n  }\n}\n',
+            r"Unsupported argument .*:3\)",
+        ),
+        ('terraform {\n  required_version = ">= 99"\n}\n', r"does not support Terraform version \d"),
+    ],
+)
+def test_errors_of_get_that_concern_no_module_fail_with_their_place(
+    tmp_path: Path, module_server: ModuleServer, broken: str, text: str
+) -> None:
+    content = {"main.tf": calling(f"{module_server.url}/vm.zip"), "broken.tf": broken}
+    log = Recorder()
+    with pytest.raises(EngineError, match=text):
+        plan(FETCHING, template(tmp_path, content), log)
+    assert any(line.startswith("  on broken.tf:") for line in log.outputs(level=LogLevel.ERROR))
 
 
 def test_remote_state_in_a_fetched_module_is_rejected(tmp_path: Path, module_server: ModuleServer) -> None:
@@ -179,3 +206,81 @@ def test_stubs_declare_the_aliases_of_passed_providers(tmp_path: Path) -> None:
     result = plan(STUBS, template(tmp_path, content))
     assert result.unverified_providers == ("registry.terraform.io/kreuzwerker/docker",)
     assert result.unverified_modules == ("acme/box/docker",)
+
+
+# ---------------------------------------------------------------------- the cache, and git
+def test_fetched_modules_are_kept_by_their_content(tmp_path: Path, module_server: ModuleServer) -> None:
+    used = replace(FETCHING, plugin_cache=tmp_path / "cache")
+    sources = (f"{module_server.url}/vm.zip", f"{module_server.url}/vm.zip?version=2")
+    counts = []
+    for number in range(2):
+        log = Recorder()
+        result = plan(used, template(tmp_path / str(number), calling(*sources)), log)
+        assert {resource.name for resource in result.start.resources} == {"disk", "machine"}
+        counts.append(len(module_server.requested))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]
+    assert "Using module m0, module m1 of the cache" in log.text
+    assert len(list((tmp_path / "cache" / "modules").iterdir())) == 1
+
+
+def test_modules_that_can_change_are_fetched_again_after_a_while(tmp_path: Path, module_server: ModuleServer) -> None:
+    used = replace(FETCHING, plugin_cache=tmp_path / "cache", registry_cache_seconds=0)
+    for number in range(2):
+        before = len(module_server.requested)
+        plan(used, template(tmp_path / str(number), calling(f"{module_server.url}/vm.zip")))
+        assert len(module_server.requested) > before
+
+
+class _GitHandler(SimpleHTTPRequestHandler):
+    """Serves a folder to callers with a password."""
+
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"reader:token").decode():
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        super().do_GET()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_git_uses_the_operators_credentials_and_keeps_commits(tmp_path: Path) -> None:
+    work, served = tmp_path / "work", tmp_path / "served"
+    work.mkdir()
+    (work / "main.tf").write_text('variable "user_data" {}\noutput "ids" { value = ["x"] }\n')
+    own = {"HOME": str(tmp_path), "PATH": os.defpath, "GIT_CONFIG_NOSYSTEM": "1"}
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    for arguments in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "first")):
+        subprocess.run(("git", *arguments), cwd=work, env=own, check=True)
+    subprocess.run(("git", "clone", "-q", "--bare", str(work), str(served / "vm.git")), env=own, check=True)
+    subprocess.run(("git", "update-server-info"), cwd=served / "vm.git", env=own, check=True)
+    commit = (served / "vm.git" / "packed-refs").read_text().split()[-2]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_GitHandler, directory=str(served)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    credentials = tmp_path / "credentials"
+    credentials.write_text(f"{url.replace('//', '//reader:token@')}\n")
+    try:
+        source = f"git::{url}/vm.git?ref={commit}"
+        denied = plan(FETCHING, template(tmp_path / "denied", calling(source)))
+        assert denied.unverified_modules == (source,)
+        used = replace(FETCHING, git_credentials=credentials, plugin_cache=tmp_path / "cache", registry_cache_seconds=0)
+        for number in range(2):
+            log = Recorder()
+            assert plan(used, template(tmp_path / str(number), calling(source)), log).unverified_modules == (), log.text
+            assert "token" not in log.text
+            if number == 0:
+                fetched = _GitHandler.requests
+        assert _GitHandler.requests == fetched
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
