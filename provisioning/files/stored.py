@@ -1,14 +1,21 @@
 """Store and find uploaded archives."""
 
 import hashlib
+import io
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
+from typing import IO
+
+from django.db import transaction
+from django.http import StreamingHttpResponse
 
 from coderproj.base.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
 from coderproj.identity.rbac import Action, Resource, allowed
-from provisioning.models import File, ProvisionerJob
+from provisioning.models import PIECE_BYTES, File, FilePiece, ProvisionerJob
 
 TAR = "application/x-tar"
 
@@ -23,11 +30,26 @@ class StoredFile:
 
 def store(actor: Actor, data: bytes, *, sha256: str = "") -> StoredFile:
     """Store a checked, uncompressed tar. ``sha256`` is its hash in hex if the caller has computed it already."""
+    return store_stream(actor, io.BytesIO(data), size=len(data), sha256=sha256 or hashlib.sha256(data).hexdigest())
+
+
+@transaction.atomic
+def store_stream(actor: Actor, stream: IO[bytes], *, size: int, sha256: str) -> StoredFile:
+    """Store a checked, uncompressed tar of ``size`` bytes, piece by piece. ``sha256`` is its hash in hex."""
+    existing = File.objects.defer("data").filter(hash=sha256, created_by_id=actor.id).first()
+    if existing is not None:
+        return StoredFile(existing, created=False)
     file, created = File.objects.defer("data").get_or_create(
-        hash=sha256 or hashlib.sha256(data).hexdigest(),
+        hash=sha256,
         created_by_id=actor.id,
-        defaults={"data": data, "size": len(data), "mimetype": TAR},
+        defaults={"data": stream.read(PIECE_BYTES), "size": size, "mimetype": TAR},
     )
+    if created:
+        for number in count(1):
+            piece = stream.read(PIECE_BYTES)
+            if not piece:
+                break
+            FilePiece.objects.create(file=file, number=number, data=piece)
     return StoredFile(file, created)
 
 
@@ -52,7 +74,31 @@ def source_of(actor: Actor, job: ProvisionerJob) -> File | None:
 
 def content(file_id: uuid.UUID) -> bytes:
     """Return the stored bytes, a plain tar. Raises File.DoesNotExist."""
-    return bytes(File.objects.values_list("data", flat=True).get(pk=file_id))
+    return b"".join(pieces(file_id))
+
+
+def pieces(file_id: uuid.UUID) -> Iterator[bytes]:
+    """Yield the stored bytes in pieces. Raises File.DoesNotExist."""
+    data, size = File.objects.values_list("data", "size").get(pk=file_id)
+    yield bytes(data)
+    if len(data) < size:
+        yield from further_pieces(file_id)
+
+
+def further_pieces(file_id: uuid.UUID) -> Iterator[bytes]:
+    """Yield the pieces after the first one."""
+    for number in count(1):
+        piece = FilePiece.objects.filter(file_id=file_id, number=number).values_list("data", flat=True).first()
+        if piece is None:
+            return
+        yield bytes(piece)
+
+
+def download(file: File) -> StreamingHttpResponse:
+    """Return a response with the stored bytes, which are read piece by piece."""
+    # Without a charset: the command line compares the exact text.
+    headers = {"Content-Type": file.mimetype, "Content-Length": str(file.size)}
+    return StreamingHttpResponse(pieces(file.pk), headers=headers)
 
 
 def may_upload(actor: Actor) -> bool:

@@ -8,11 +8,13 @@ from typing import IO, Protocol
 
 from coderproj.base.errors import Invalid, TooLarge
 from provisioning.files.archive import zip as zip_format
-from provisioning.files.archive.rules import Members, read_tar
-from provisioning.files.archive.tar import CHUNK, BrokenArchive, Readable
+from provisioning.files.archive.rules import Members, components
+from provisioning.files.archive.tar import CHUNK, BrokenArchive, Readable, TarReader
 
 GZIP_MAGIC = b"\x1f\x8b"
 SPOOL_BYTES = 1024 * 1024
+# Headers of one member: a long name, the target of a link, and pax headers.
+MAX_HELD_BYTES = 1024 * 1024
 
 
 class Writable(Protocol):
@@ -21,8 +23,8 @@ class Writable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveInfo:
-    """The tar written to the sink: its SHA-256 in hex and size in bytes, the number of files that jobs unpack, and
-    the names that jobs leave out.
+    """The tar written to the sink: its SHA-256 in hex and size in bytes, its number of files, and the names that were
+    left out of it.
     """
 
     sha256: str
@@ -34,8 +36,9 @@ class ArchiveInfo:
 def check(stream: Readable, *, limit_bytes: int, sink: Writable) -> ArchiveInfo:
     """Read an upload to its end and write it to ``sink`` as a plain tar.
 
-    A tar is passed through byte for byte, gzip is decompressed, a zip file is converted. ``limit_bytes`` applies to
-    the upload and to the stored tar. Raises TooLarge, and Invalid naming the member that is unsafe or broken.
+    The members of a tar are passed through byte for byte, gzip is decompressed, a zip file is converted. What the rules
+    leave out is not written. ``limit_bytes`` applies to the upload and to the stored tar. Raises TooLarge, and Invalid
+    naming the member that is unsafe or broken.
     """
     incoming = _Limited(stream, limit_bytes)
     head = incoming.read(len(zip_format.MAGIC[0]))
@@ -51,10 +54,24 @@ def check(stream: Readable, *, limit_bytes: int, sink: Writable) -> ArchiveInfo:
             members = zip_format.to_tar(file, stored.write, limit_bytes=limit_bytes)
     else:
         members = Members()
-        tar = _Tee(_Gunzip(source) if head.startswith(GZIP_MAGIC) else source, stored)
-        for _member, _content in read_tar(tar, members):
-            pass
+        _store_members(_Gunzip(source) if head.startswith(GZIP_MAGIC) else source, members, stored)
     return ArchiveInfo(stored.hash.hexdigest(), stored.size, members.files, tuple(members.dropped))
+
+
+def _store_members(stream: Readable, members: Members, stored: "_HashingSink") -> None:
+    """Write a tar stream to the store without the members that are left out; the last member names those."""
+    sieve = _Sieve(stream, stored)
+
+    def end() -> None:
+        stored.write(members.note() if sieve.has_dropped else b"")
+        sieve.keep()
+
+    for entry in TarReader(sieve, at_member=sieve.hold, at_end=end):
+        is_left_out = members.admit(entry) is None and components(entry.name)
+        if is_left_out:
+            sieve.drop()
+        else:
+            sieve.keep()
 
 
 class _Limited:
@@ -104,17 +121,39 @@ class _HashingSink:
         self._sink.write(data)
 
 
-class _Tee:
-    """A stream that also stores what is read from it."""
+class _Sieve:
+    """A stream that stores what is read from it. The headers of a member are held back until it is kept or dropped."""
 
     def __init__(self, stream: Readable, stored: _HashingSink) -> None:
         self._stream = stream
         self._stored = stored
+        self._held: bytearray | None = None
+        self._is_kept = True
+        self.has_dropped = False
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
-        self._stored.write(data)
+        if self._held is not None:
+            self._held += data
+            if len(self._held) > MAX_HELD_BYTES:
+                raise BrokenArchive("The archive has too many extended headers in a row.")
+        elif self._is_kept:
+            self._stored.write(data)
         return data
+
+    def hold(self) -> None:
+        """Hold back what is read from now on."""
+        self._held = bytearray()
+
+    def keep(self) -> None:
+        """Store what was held back, and what follows."""
+        if self._held:
+            self._stored.write(bytes(self._held))
+        self._held, self._is_kept = None, True
+
+    def drop(self) -> None:
+        """Drop what was held back, and what follows."""
+        self._held, self._is_kept, self.has_dropped = None, False, True
 
 
 class _Gunzip:

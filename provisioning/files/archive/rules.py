@@ -1,6 +1,11 @@
-"""The rules for members of an archive: which are rejected, and which are left out."""
+"""The rules for members of an archive: which are rejected, and which are left out.
+
+Links are left out (ruling 48). The stored archive has none of the members that are left out; their names are the
+comment of a last member, the archive's root folder, so that the job's log can name them.
+"""
 
 import re
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,10 +17,15 @@ MAX_DEPTH = 32
 MAX_COMPONENT_BYTES = 255
 MAX_NAME_BYTES = 1024
 MAX_DROPPED_NAMES = 100
+# Bytes of the names in an archive's note.
+MAX_NOTE_BYTES = 32 * 1024
+NOTE = "Left out:\n"
 
 # Invisible characters, including those that change the writing direction: a name must look like what it is.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# The versions and hashes of the template's providers. It names no programs. In other folders Terraform ignores it.
+_LOCK_FILE = ".terraform.lock.hcl"
 # A template's working state, which a plan would trust (an archive could bring its own programs to run),
 # the history of its repository, and files that operating systems create.
 _DROPPED = re.compile(r"\.terraform|\.terraform\.lock\.hcl|.*\.tfstate.*|\.git|\._.*|\.DS_Store|__MACOSX", re.DOTALL)
@@ -38,25 +48,54 @@ class Members:
     _is_directory: dict[str, bool] = field(default_factory=dict)  # by path
     _members: set[str] = field(default_factory=set)
     files: int = 0
-    dropped: dict[str, None] = field(default_factory=dict)
+    # The names left out, each with its description for the log.
+    dropped: dict[str, str] = field(default_factory=dict)
 
     def admit(self, entry: Entry) -> Member | None:
-        """Check a member; return None when it is left out. Raises Invalid, naming the member."""
+        """Check a member; return None when it is left out or the archive's root. Raises Invalid, naming the member."""
         parts = components(entry.name)
         if not parts:
             if entry.is_directory:
+                self._read_note(entry.comment)
                 return None  # the archive's root, as written by ``tar -C folder .``
             raise Invalid(f"The archive member {entry.label} has no name.")
         for index, part in enumerate(parts):
-            if _DROPPED.fullmatch(part):
-                if len(self.dropped) < MAX_DROPPED_NAMES:
-                    self.dropped["/".join(parts[: index + 1])] = None
+            if _DROPPED.fullmatch(part) and parts != [_LOCK_FILE]:
+                self.leave_out("/".join(parts[: index + 1]))
                 return None
+        if entry.is_link:
+            self.leave_out("/".join(parts), entry.kind)
+            return None
         if entry.kind:
             raise Invalid(f"The archive member {entry.label} is {entry.kind}.")
         path = "/".join(parts)
         self._register(entry, parts, path)
         return Member(path, entry.is_directory, entry.size, executable=bool(entry.mode & 0o100))
+
+    def leave_out(self, path: str, kind: str = "") -> None:
+        """Record that a member is left out, because of its name or because it is a link."""
+        if path in self.dropped or len(self.dropped) < MAX_DROPPED_NAMES:
+            self.dropped[path] = f"{path} ({kind})" if kind else path
+
+    def note(self) -> bytes:
+        """Return the tar member that names what was left out; no bytes if nothing was."""
+        if not self.dropped:
+            return b""
+        text = NOTE
+        for description in self.dropped.values():
+            if len(text.encode()) + len(description.encode()) > MAX_NOTE_BYTES:
+                break
+            text += f"{description}\n"
+        info = tarfile.TarInfo(".")
+        info.type, info.mode, info.pax_headers = tarfile.DIRTYPE, 0o755, {"comment": text}
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+    def _read_note(self, comment: bytes) -> None:
+        text = comment.decode("utf-8", "replace")
+        for description in text.removeprefix(NOTE).splitlines() if text.startswith(NOTE) else ():
+            if description.isprintable() and len(self.dropped) < MAX_DROPPED_NAMES:
+                path, _, kind = description.partition(" (")
+                self.dropped.setdefault(path if kind.endswith("link)") else description, description)
 
     def _register(self, entry: Entry, parts: list[str], path: str) -> None:
         for index in range(1, len(parts)):

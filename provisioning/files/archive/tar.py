@@ -6,7 +6,7 @@ names set by extensions for other members).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +19,11 @@ CHUNK = 64 * 1024
 
 _ZEROS = bytes(BLOCK)
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=\n]{1,256})=")
+HARD_LINK = "a hard link"
+SYMBOLIC_LINK = "a symbolic link"
 _KINDS = {
-    b"1": "a hard link",
-    b"2": "a symbolic link",
+    b"1": HARD_LINK,
+    b"2": SYMBOLIC_LINK,
     b"3": "a device",
     b"4": "a device",
     b"6": "a named pipe",
@@ -29,6 +31,10 @@ _KINDS = {
 }
 FILE_TYPES = (b"0", b"\0")
 DIRECTORY_TYPE = b"5"
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Readable(Protocol):
@@ -43,13 +49,19 @@ class BrokenArchive(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member as recorded in the archive. ``kind`` describes it when it is neither file nor directory."""
+    """One member as recorded in the archive. ``kind`` describes it when it is neither file nor directory. ``comment``
+    is that of its pax header."""
 
     name: bytes
     is_directory: bool
     kind: str
     size: int
     mode: int
+    comment: bytes = b""
+
+    @property
+    def is_link(self) -> bool:
+        return self.kind in (HARD_LINK, SYMBOLIC_LINK)
 
     @property
     def label(self) -> str:
@@ -66,8 +78,14 @@ def label(name: bytes) -> str:
 class TarReader:
     """Reads a tar stream once, from start to end. Raises BrokenArchive, naming the last valid member."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(
+        self, stream: Readable, *, at_member: Callable[[], None] = _nothing, at_end: Callable[[], None] = _nothing
+    ) -> None:
+        """``at_member`` is called before the headers of a member are read, ``at_end`` after the last member's content,
+        when the first block of the end marker, if there is one, has been read."""
         self._stream = stream
+        self._at_member = at_member
+        self._at_end = at_end
         self._last = ""
         self._left = 0  # unread bytes of the current member's content
         self._padding = 0
@@ -76,19 +94,25 @@ class TarReader:
         """Yield the members in order. ``read`` returns the current member's content until the next one is requested."""
         long_name: bytes | None = None
         size: int | None = None
+        comment = b""
+        is_next = True
         for _ in range(MAX_HEADERS):
             self._skip()
+            if is_next:
+                self._at_member()
+            is_next = False
             block = self._block()
             if block is None or block == _ZEROS:
                 if long_name is not None or size is not None:
                     raise self._broken("it ends within a header")
+                self._at_end()
                 self._finish()
                 return
             header = self._header(block)
             if header.kind == "L":
                 long_name = self._extension(header).rstrip(b"\0")
             elif header.kind == "K":
-                self._extension(header)  # the long target of a link; the link itself is rejected
+                self._extension(header)  # the long target of a link; the link itself is left out
             elif header.kind in {"x", "g"}:
                 records = self._pax(header)
                 if header.kind == "g" and not records.keys().isdisjoint({b"path", b"size", b"linkpath"}):
@@ -96,9 +120,10 @@ class TarReader:
                 if header.kind == "x":
                     long_name = records.get(b"path", long_name)
                     size = self._pax_size(records.get(b"size"), size)
+                    comment = records.get(b"comment", b"")
             else:
-                entry = self._entry(header, long_name, size)
-                long_name = size = None
+                entry = self._entry(header, long_name, size, comment)
+                long_name, size, comment, is_next = None, None, b"", True
                 self._expect(entry.size)
                 self._last = entry.label
                 yield entry
@@ -203,7 +228,7 @@ class TarReader:
             raise self._broken("an extended header contains an invalid size")
         return int(value)
 
-    def _entry(self, header: "_Header", long_name: bytes | None, size: int | None) -> Entry:
+    def _entry(self, header: "_Header", long_name: bytes | None, size: int | None, comment: bytes) -> Entry:
         name = header.name if long_name is None else long_name
         is_file = header.type in FILE_TYPES
         is_directory = header.type == DIRECTORY_TYPE or (is_file and name.endswith(b"/"))
@@ -220,6 +245,7 @@ class TarReader:
             kind=kind,
             size=stated if has_content else 0,
             mode=header.mode,
+            comment=comment,
         )
 
     def _broken(self, why: str) -> BrokenArchive:

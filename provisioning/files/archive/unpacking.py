@@ -9,13 +9,13 @@ from pathlib import Path
 
 from coderproj.base.errors import Invalid
 from provisioning.files.archive.rules import Member, Members, read_tar
-from provisioning.files.archive.tar import BLOCK, Entry, Readable
+from provisioning.files.archive.tar import BLOCK, SYMBOLIC_LINK, Entry, Readable
 from provisioning.files.archive.zip import tar_header
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The number of files written, and the names left out."""
+    """The number of files written, and what was left out, now or when the archive was stored."""
 
     files: int
     dropped: tuple[str, ...]
@@ -42,7 +42,7 @@ def _unpack(stream: Readable, directory: Path) -> Unpacked:
         _make_folder(path if member.is_directory else path.parent, created)
         if not member.is_directory:
             _write(path, content, executable=member.executable)
-    return Unpacked(members.files, tuple(members.dropped))
+    return Unpacked(members.files, tuple(members.dropped.values()))
 
 
 def _make_folder(path: Path, created: set[Path]) -> None:
@@ -63,17 +63,19 @@ def _write(path: Path, content: Iterator[bytes], *, executable: bool) -> None:
 def pack(directory: Path) -> bytes:
     """Pack a folder into a tar; the same content gives the same bytes.
 
-    Hidden files and folders, Terraform's state and repositories are left out. Raises Invalid for anything
-    that is neither file nor directory, and for names that an upload would reject.
+    Hidden files and folders, Terraform's state and repositories are left out. Links are followed where they stay inside
+    the folder, and left out and named in the archive elsewhere. Raises Invalid for anything else that is neither file
+    nor directory, and for names that an upload would reject.
     """
     members = Members()
     archive = io.BytesIO()
-    for path in _walk(directory):
-        status = path.lstat()
+    root = directory.resolve()
+    for path, name in _walk(root, Path(), (root,), members):
+        status = path.stat()
         entry = Entry(
-            name=os.fsencode(path.relative_to(directory)),
+            name=os.fsencode(name),
             is_directory=stat.S_ISDIR(status.st_mode),
-            kind=_kind(status.st_mode),
+            kind="" if path.is_file() or path.is_dir() else "neither a file nor a directory",
             size=status.st_size,
             mode=status.st_mode,
         )
@@ -84,22 +86,35 @@ def pack(directory: Path) -> bytes:
         archive.write(tar_header(Member(member.path, member.is_directory, len(content), member.executable)))
         archive.write(content)
         archive.write(bytes(-len(content) % BLOCK))
-    archive.write(bytes(2 * BLOCK))
+    links = Members(dropped={name: text for name, text in members.dropped.items() if name != text})
+    archive.write(links.note() + bytes(2 * BLOCK))
     return archive.getvalue()
 
 
-def _walk(directory: Path) -> Iterator[Path]:
+def _walk(folder: Path, name: Path, above: tuple[Path, ...], members: Members) -> Iterator[tuple[Path, Path]]:
+    """Yield the files and folders below a resolved folder, each with its name in the archive. ``above`` holds the
+    folder, and the folders through which it was reached, with the root first."""
     try:
-        paths = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise Invalid(f"The folder {str(directory)!r} cannot be read: {error.strerror}.") from error
+        raise Invalid(f"The folder {str(folder)!r} cannot be read: {error.strerror}.") from error
     for path in paths:
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+        found = _followed(path, above) if path.is_symlink() else path
+        if found is None:
+            members.leave_out((name / path.name).as_posix(), SYMBOLIC_LINK)
+            continue
+        yield found, name / path.name
+        if found.is_dir():
+            yield from _walk(found, name / path.name, (*above, found), members)
 
 
-def _kind(mode: int) -> str:
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return ""
-    return "a symbolic link" if stat.S_ISLNK(mode) else "neither a file nor a directory"
+def _followed(link: Path, above: tuple[Path, ...]) -> Path | None:
+    """Return what a link leads to, None unless that is a visible file or folder inside the root and not a folder above
+    the link."""
+    try:
+        target = link.resolve(strict=True)
+        inner = target.relative_to(above[0])
+    except (OSError, RuntimeError, ValueError):
+        return None
+    is_shown = not any(part.startswith(".") for part in inner.parts)
+    return target if is_shown and target not in above and (target.is_file() or target.is_dir()) else None

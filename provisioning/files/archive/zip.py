@@ -11,7 +11,7 @@ from typing import IO
 
 from coderproj.base.errors import Invalid
 from provisioning.files.archive.rules import Member, Members
-from provisioning.files.archive.tar import CHUNK, BrokenArchive, Entry
+from provisioning.files.archive.tar import CHUNK, SYMBOLIC_LINK, BrokenArchive, Entry
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
@@ -63,7 +63,7 @@ def _convert(archive: zipfile.ZipFile, members: Members, write: Callable[[bytes]
         write(tar_header(member))
         if not member.is_directory:
             _copy(archive, info, member, write)
-    write(bytes(2 * tarfile.BLOCKSIZE))
+    write(members.note() + bytes(2 * tarfile.BLOCKSIZE))
 
 
 def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: Member, write: Callable[[bytes], object]) -> None:
@@ -87,7 +87,7 @@ def _entry(info: zipfile.ZipInfo) -> Entry:
     if info.flag_bits & _ENCRYPTED:
         kind = "encrypted"
     elif stat.S_ISLNK(mode):
-        kind = "a symbolic link"
+        kind = SYMBOLIC_LINK
     elif stat.S_IFMT(mode) not in (0, stat.S_IFDIR if is_directory else stat.S_IFREG):
         kind = "neither a file nor a directory"
     return Entry(

@@ -1,0 +1,78 @@
+"""Files are stored and read in pieces."""
+
+import hashlib
+import io
+
+import pytest
+
+from coderproj.identity.actor import Actor
+from provisioning.files import stored
+from provisioning.models import PIECE_BYTES, File, FilePiece
+from tests.api import ApiClient
+from tests.factories import make_organization, make_user
+from tests.provisioning.files.archives import make_tar, make_zip
+
+pytestmark = pytest.mark.django_db
+SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 17]
+
+
+def data_of(size: int) -> bytes:
+    return (b"0123456789abcdef" * (size // 16 + 1))[:size]
+
+
+@pytest.fixture
+def user():
+    return make_user(organizations=(make_organization(is_default=True),))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_is_read_as_it_was_stored(user, size):
+    data = data_of(size)
+    file = stored.store(Actor.of(user), data).file
+    assert (file.size, file.hash) == (size, hashlib.sha256(data).hexdigest())
+    assert stored.content(file.pk) == data
+    assert max(map(len, stored.pieces(file.pk))) <= PIECE_BYTES
+    assert FilePiece.objects.filter(file=file).count() == max(0, -(-size // PIECE_BYTES) - 1)
+    answer = ApiClient(user).get(f"files/{file.pk}")
+    assert (answer.raw, answer.headers["Content-Length"]) == (data, str(size))
+    assert answer.headers["Content-Type"] == "application/x-tar"
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "application/x-tar", "application/zip"])
+@pytest.mark.parametrize("archive", [make_tar(("main.tf", b"")), make_zip(("main.tf", b""))], ids=["tar", "zip"])
+def test_the_content_of_an_upload_tells_its_format(user, content_type, archive):
+    answer = ApiClient(user).post("files", raw=archive, content_type=content_type)
+    assert answer.status_code == 201
+    assert ApiClient(user).get(f"files/{answer.body['hash']}").status_code == 200
+
+
+def test_other_content_is_rejected_in_the_general_type(user):
+    answer = ApiClient(user).post("files", raw=b"resource {}" * 100, content_type="application/octet-stream")
+    assert (answer.status_code, bool(answer.body["message"])) == (400, True)
+    assert not File.objects.exists()
+
+
+def test_the_same_bytes_are_stored_once(user):
+    data = data_of(2 * PIECE_BYTES)
+    first, second = (stored.store(Actor.of(user), data) for _ in range(2))
+    assert (first.created, second.created) == (True, False)
+    assert first.file == second.file
+    assert FilePiece.objects.count() == 1
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_not_stored(user):
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > PIECE_BYTES:
+                raise OSError("the disk fails")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="the disk fails"):
+        stored.store_stream(Actor.of(user), Broken(data_of(5 * PIECE_BYTES)), size=5 * PIECE_BYTES, sha256="a" * 64)
+    assert not File.objects.exists()
+
+
+def test_files_that_were_stored_whole_are_read_whole(user):
+    file = stored.store(Actor.of(user), b"x").file
+    File.objects.filter(pk=file.pk).update(data=data_of(3 * PIECE_BYTES), size=3 * PIECE_BYTES)
+    assert stored.content(file.pk) == data_of(3 * PIECE_BYTES)
