@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from provisioning.protocol.leases import DEFAULT_TAGS, PROVISIONERS
@@ -31,7 +32,7 @@ JOB_ENVIRONMENT = (
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of a daemon; times are in seconds. ``engine`` are the Terraform engine's settings by name,
-    ``job_kinds`` the dotted paths of ``protocol.kinds.load``.
+    ``job_kinds`` the dotted paths of ``protocol.kinds.load``, ``spool`` the folder of the states of running builds.
     """
 
     name: str
@@ -42,9 +43,12 @@ class Configuration:
     job_seconds: float
     cancel_grace_seconds: float
     drain_seconds: float
+    build_seconds: float = 3600.0
+    apply_grace_seconds: float = 120.0
     engine: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     job_kinds: tuple[str, ...] = ()
+    spool: Path | None = None
 
 
 def from_settings(
@@ -60,7 +64,6 @@ def from_settings(
 
     Tags are added to the default tags: a daemon with its own tags runs only jobs that have such tags.
     """
-    grace = float(settings.PROVISIONER_CANCEL_GRACE_SECONDS)
     job_seconds = float(settings.PROVISIONER_JOB_SECONDS)
     return Configuration(
         name=name or socket.gethostname()[:64],
@@ -69,25 +72,45 @@ def from_settings(
         concurrency=concurrency or settings.PROVISIONER_CONCURRENCY,
         lease_seconds=float(settings.PROVISIONER_LEASE_SECONDS),
         job_seconds=job_seconds,
-        cancel_grace_seconds=grace,
+        cancel_grace_seconds=float(settings.PROVISIONER_CANCEL_GRACE_SECONDS),
         drain_seconds=job_seconds if drain_seconds is None else drain_seconds,
-        engine={
-            "binary": settings.TERRAFORM_BINARY or None,
-            # An interrupted Terraform is killed before its job.
-            "limits": {"wall_seconds": job_seconds, "grace_seconds": grace / 2},
-            "sandbox": settings.PROVISIONER_SANDBOX,
-            "extra_environment": list(settings.PROVISIONER_ENVIRONMENT),
-            "plugin_cache": str(settings.DATA_DIR / "plugin-cache"),
-            "stub_providers": settings.PROVISIONER_STUB_PROVIDERS,
-            "network": settings.PROVISIONER_NETWORK,
-            "plan_network": settings.PROVISIONER_PLAN_NETWORK,
-            "remote_modules": settings.PROVISIONER_REMOTE_MODULES,
-            "registries": list(settings.PROVISIONER_REGISTRIES),
-            "cli_config": settings.PROVISIONER_CLI_CONFIG or None,
-        },
+        build_seconds=float(settings.PROVISIONER_BUILD_SECONDS),
+        apply_grace_seconds=float(settings.PROVISIONER_APPLY_GRACE_SECONDS),
+        engine=engine_settings(settings),
         environment=job_environment(os.environ, settings.PROVISIONER_ENVIRONMENT),
         job_kinds=job_kinds,
+        spool=settings.DATA_DIR / "spool",
     )
+
+
+def engine_settings(settings: Any) -> dict[str, Any]:
+    """Return the settings of the Terraform engine by name, as JSON types."""
+    return {
+        "binary": settings.TERRAFORM_BINARY or None,
+        # An interrupted Terraform is killed before its job.
+        "limits": {
+            "wall_seconds": float(settings.PROVISIONER_JOB_SECONDS),
+            "grace_seconds": float(settings.PROVISIONER_CANCEL_GRACE_SECONDS) / 2,
+            "build_seconds": float(settings.PROVISIONER_BUILD_SECONDS),
+            "apply_grace_seconds": float(settings.PROVISIONER_APPLY_GRACE_SECONDS) * 0.9,
+        },
+        "sandbox": settings.PROVISIONER_SANDBOX,
+        "extra_environment": list(settings.PROVISIONER_ENVIRONMENT),
+        "provider_read_paths": [str(path) for path in settings.PROVISIONER_READ_PATHS],
+        "provider_sockets": [str(path) for path in settings.PROVISIONER_SOCKETS],
+        "plugin_cache": str(settings.DATA_DIR / "plugin-cache"),
+        "stub_providers": settings.PROVISIONER_STUB_PROVIDERS,
+        "network": settings.PROVISIONER_NETWORK,
+        "plan_network": settings.PROVISIONER_PLAN_NETWORK,
+        "plan_hosts": list(settings.PROVISIONER_PLAN_HOSTS),
+        "remote_modules": settings.PROVISIONER_REMOTE_MODULES,
+        "git_credentials": settings.PROVISIONER_GIT_CREDENTIALS or None,
+        "registries": list(settings.PROVISIONER_REGISTRIES),
+        "cli_config": settings.PROVISIONER_CLI_CONFIG or None,
+        "install_seconds": float(settings.PROVISIONER_INSTALL_SECONDS),
+        "registry_seconds": float(settings.PROVISIONER_REGISTRY_SECONDS),
+        "registry_cache_seconds": float(settings.PROVISIONER_REGISTRY_CACHE_SECONDS),
+    }
 
 
 def job_environment(environment: Mapping[str, str], extra: list[str]) -> dict[str, str]:

@@ -28,6 +28,8 @@ class DirectClient:
     poll_seconds = 5.0
 
     def __init__(self, *, lease_seconds: float) -> None:
+        database = connection.settings_dict
+        self.server = f"database {database['NAME']} at {database['HOST']}:{database['PORT']}"
         self._lease_seconds = lease_seconds
         self._service = JobService()
         self._facts: DaemonFacts | None = None
@@ -75,6 +77,10 @@ class DirectClient:
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         with reachable():
             return self._service.store_schemas(lease, schemas)
+
+    def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
+        with reachable():
+            self._service.store_state(lease, state, is_last=is_last)
 
     def complete(self, lease: Lease, result: Any) -> None:
         with reachable():

@@ -18,12 +18,14 @@ from provisioning.engine.base import Engine, EngineError
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """The engine and sandbox of Terraform jobs. ``engine`` is for example ``terraform 1.11.4``; when it is empty,
-    ``problem`` is the reason. ``sandbox`` is a ``SandboxKind``.
+    ``problem`` is the reason. ``sandbox`` is a ``SandboxKind``. ``warnings`` name files of the settings that are
+    missing or cannot be read.
     """
 
     engine: str = ""
     sandbox: str = ""
     problem: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def make(provisioner: str, settings: dict[str, Any]) -> Engine:
@@ -56,7 +58,15 @@ def equipment(settings: dict[str, Any]) -> Equipment:
         terraform = find(settings.get("binary"))
     except EngineError as error:
         return Equipment(sandbox=kind, problem=str(error))
-    return Equipment(engine=f"{terraform.name} {terraform.version}", sandbox=kind)
+    return Equipment(engine=f"{terraform.name} {terraform.version}", sandbox=kind, warnings=warnings(settings))
+
+
+def warnings(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return what is wrong with the sources of providers and the files that the settings name."""
+    from provisioning.engine.terraform import EngineSettings
+    from provisioning.engine.terraform.provider_sources import problems
+
+    return tuple(problems(msgspec.convert(settings, EngineSettings, dec_hook=decode_path)))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,19 @@ from provisioning.daemon.children import SOURCE_DIRECTORY, Children
 from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
 from provisioning.daemon.process import RunnerProcess, Spares
+from provisioning.daemon.spool import Entry, Spool
 from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
 from provisioning.protocol import kinds
-from provisioning.protocol.client import Assignment, DaemonFacts, JobClient, LeaseLost, NotAccepted, Unreachable
+from provisioning.protocol.client import (
+    Assignment,
+    DaemonFacts,
+    JobClient,
+    LeaseLost,
+    NotAccepted,
+    Refused,
+    StateKept,
+    Unreachable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +39,7 @@ WATCH_SECONDS = 0.05
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 2.0
 SPARES = 2
 DETECT_SECONDS = 60
+KILLED = "the job was interrupted, because its daemon was killed"
 
 
 class Daemon:
@@ -42,6 +53,8 @@ class Daemon:
             job=configuration.job_seconds,
             cancel_grace=configuration.cancel_grace_seconds,
             lease=configuration.lease_seconds,
+            build=configuration.build_seconds,
+            apply_grace=configuration.apply_grace_seconds,
         )
         self._running: dict[Supervisor, threading.Thread] = {}
         self._registering = threading.Lock()
@@ -54,6 +67,7 @@ class Daemon:
         self._kinds = kinds.load(configuration.job_kinds)
         prepare = messages.Prepare(configuration.provisioners, configuration.engine, configuration.job_kinds)
         self._children = Children(configuration.environment, prepare)
+        self._spool = Spool(configuration.spool, client.server)
         self._spares = Spares(min(SPARES, configuration.concurrency), lambda: RunnerProcess(self._children, prepare))
 
     # ------------------------------------------------------------------ called from signal handlers and other threads
@@ -80,14 +94,14 @@ class Daemon:
                 " ".join(f"{key}={value}" for key, value in sorted(self._facts.tags.items())),
             )
             self._spares.start()
-            for work in (self._watch, self._send_heartbeats, self._detect_engine):
+            for work in (self._watch, self._send_heartbeats, self._send_left_states, self._detect_engine):
                 threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
             self._work()
             self._deregister()
         finally:
             for supervisor in self._supervisors():
                 supervisor.release()
-            self._join(self._bounds.lease)
+            self._join(max(self._bounds.lease, self._bounds.apply_grace + self._bounds.cancel_grace))
             self._finished.set()
             self._spares.close()
             self._children.close()
@@ -103,9 +117,11 @@ class Daemon:
                     return
                 drain_until = self._drain(drain_until)
             try:
+                # Read before the claim: a job that ends after it may have kept the slot or left another job waiting.
+                was_idle = not self._supervisors()
                 if not self._stopping.is_set() and self._has_slot() and self._claim():
                     continue
-                if self._once and not self._supervisors():
+                if self._once and was_idle:
                     return
                 wakeup = self._client.wait_for_jobs(
                     self._client.poll_seconds if drain_until is None else 0.5,
@@ -144,6 +160,7 @@ class Daemon:
             spares=self._spares,
             bounds=self._bounds,
             claimed_at=claimed_at,
+            spool=self._spool,
         )
         if self._stopping.is_set():
             self._release(assignment)
@@ -241,6 +258,13 @@ class Daemon:
         if is_canceled:
             supervisor.cancel()
 
+    def _send_left_states(self) -> None:
+        """Send what killed daemons of this machine have left: at the start, and as long as this daemon runs."""
+        while True:
+            self._try(partial(deliver_left_states, self._spool, self._client))
+            if self._finished.wait(self._bounds.lease / 3):
+                return
+
     def _try(self, call: Callable[[], object]) -> None:
         try:
             call()
@@ -258,6 +282,8 @@ class Daemon:
             logger.warning("Terraform templates cannot be planned here: %s", equipment.problem)
         else:
             logger.info("Terraform templates are planned with %s, sandbox %s", equipment.engine, equipment.sandbox)
+        for warning in equipment.warnings:
+            logger.warning("The settings of providers: %s", warning)
         self._facts = replace(self._facts, engine=equipment.engine[:128], sandbox=equipment.sandbox)
         self._try(self._register)
 
@@ -267,6 +293,37 @@ class Daemon:
                 return
             registration = self._client.register(self._facts)
             self._facts = replace(self._facts, tags=registration.tags)
+
+
+def deliver_left_states(spool: Spool, client: JobClient) -> None:
+    """Send the states that belong to nobody, and end their jobs, which do not run any more. Raises Unreachable and
+    NotAccepted."""
+    for entry in spool.left():
+        try:
+            _deliver(entry, client)
+        except (Unreachable, NotAccepted):
+            raise
+        except (Refused, LeaseLost, RuntimeError) as error:
+            spool.refuse(entry, str(error) or "the lease belongs to no such job")
+        else:
+            logger.info("Job %s: sent what a killed daemon has left", entry.facts.job_id)
+            entry.remove()
+        finally:
+            entry.close()
+
+
+def _deliver(entry: Entry, client: JobClient) -> None:
+    """Send the state of a job that does not run any more, and end the job."""
+    try:
+        client.store_state(entry.lease, entry.last_state(), is_last=True)
+    except StateKept:
+        return
+    try:
+        client.fail(entry.lease, KILLED)
+    except NotAccepted:
+        raise
+    except LeaseLost:
+        pass  # it has ended already
 
 
 def detect(configuration: Configuration) -> Equipment:

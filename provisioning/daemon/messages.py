@@ -4,11 +4,12 @@ No Django here: the runner imports this module.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import MAX_STATE, Entries, LogLine, ParameterSchema, ParameterValue
+from provisioning.protocol.wire import MAX_README_CHARACTERS
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
@@ -33,13 +34,14 @@ class WarmUp(Message, frozen=True, tag=True):
 
 class Start(Message, frozen=True, tag=True):
     """The job. ``archive`` is the path of a plain tar, ``directory`` the folder to unpack it into, ``payload`` the
-    JSON of the type that the job's kind declares."""
+    JSON of the type that the job's kind declares. ``entry`` is the job's folder in the spool, if it has one."""
 
     job_type: str
     provisioner: str
     archive: Path
     directory: Path
     payload: msgspec.Raw
+    entry: Path | None = None
 
 
 class Values(Message, frozen=True, tag=True):
@@ -52,7 +54,17 @@ class Cancel(Message, frozen=True, tag=True):
     """Interrupt the job."""
 
 
-Order = Prepare | WarmUp | Start | Values | Cancel
+class Confirmed(Message, frozen=True, tag=True):
+    """The lease was extended. A job that changes things outside is interrupted, what it runs is killed, and its runner
+    exits at these monotonic times unless another message follows: its daemon may be frozen, and the server may start
+    the next build."""
+
+    interrupt_at: float
+    kill_at: float
+    exit_at: float
+
+
+Order = Prepare | WarmUp | Start | Values | Cancel | Confirmed
 
 
 # ------------------------------------------------------------------ from the runner to the daemon
@@ -61,13 +73,19 @@ class Logged(Message, frozen=True, tag=True):
 
 
 class ReadmeFound(Message, frozen=True, tag=True):
-    readme: str
+    readme: Annotated[str, msgspec.Meta(max_length=MAX_README_CHARACTERS)]
 
 
 class SchemasFound(Message, frozen=True, tag=True):
     """The variables of a template; the runner waits for ``Values``."""
 
-    schemas: tuple[ParameterSchema, ...]
+    schemas: Annotated[tuple[ParameterSchema, ...], Entries]
+
+
+class StateFound(Message, frozen=True, tag=True):
+    """The state of what the job changed so far."""
+
+    state: Annotated[bytes, msgspec.Meta(max_length=MAX_STATE)]
 
 
 class Measured(Message, frozen=True, tag=True):
@@ -92,11 +110,15 @@ class Interrupted(Message, frozen=True, tag=True):
     """The end of a job that was interrupted."""
 
 
-Event = Logged | ReadmeFound | SchemasFound | Measured | Finished | Failed | Interrupted
+Event = Logged | ReadmeFound | SchemasFound | StateFound | Measured | Finished | Failed | Interrupted
 
 
 class Unreadable(Exception):
     """The other side sent an invalid message."""
+
+
+class OutOfBounds(Unreadable):
+    """A field has the wrong type, or exceeds its bound. The message says which and where."""
 
 
 def raw(value: Any) -> msgspec.Raw:
@@ -124,6 +146,8 @@ def decode_event(line: bytes) -> Event:
 def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
     try:
         return decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise OutOfBounds(str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
 

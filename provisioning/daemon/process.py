@@ -16,6 +16,8 @@ from pathlib import Path
 from provisioning.daemon import messages
 from provisioning.daemon.children import Children
 from provisioning.daemon.descendants import kill_descendants, kill_inside
+from provisioning.daemon.spool import JOB_FOLDER
+from provisioning.engine.state import remove_memory_folders
 from provisioning.protocol.wire import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class RunnerProcess:
     """
 
     def __init__(self, children: Children, prepare: messages.Prepare) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="coderproj-job-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=JOB_FOLDER))
         self._sending = threading.Lock()
         self._ending = threading.Lock()
         self._ended = False
@@ -81,10 +83,14 @@ class RunnerProcess:
 
     def interrupt(self) -> bool:
         """Send a request to stop. Returns False when it must be repeated, because another message is being sent."""
+        return self.offer(messages.Cancel())
+
+    def offer(self, order: messages.Order) -> bool:
+        """Send a message. Returns False, without waiting, if another message is being sent."""
         if not self._sending.acquire(blocking=False):
             return False
         try:
-            self._write(messages.encode(messages.Cancel()))
+            self._write(messages.encode(order))
         finally:
             self._sending.release()
         return True
@@ -161,6 +167,7 @@ class RunnerProcess:
 
     def _remove_directory(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
+        remove_memory_folders(self.directory)
 
 
 class Spares:

@@ -28,6 +28,7 @@ from provisioning.protocol.client import (
     NotAccepted,
     Refused,
     Registration,
+    StateKept,
     Unreachable,
     Wakeup,
 )
@@ -82,6 +83,7 @@ class RemoteClient:
         plain = parts.scheme == "http" and (allow_http or parts.hostname in LOOPBACK)
         if not parts.hostname or not (parts.scheme == "https" or plain):
             raise BadAddress("expected https://HOST (http only to this machine, or with --allow-http)")
+        self.server = url.rstrip("/")
         self._lease_seconds = lease_seconds
         self._kinds = kinds
         self._facts: DaemonFacts | None = None
@@ -221,11 +223,15 @@ class RemoteClient:
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         return self._call_for(lease, "schemas", wire.Schemas(tuple(schemas)), wire.Values).values
 
+    def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
+        if self._call_for(lease, "state", wire.State(state, is_last), wire.StateStored, STORE_TIMEOUT).late:
+            raise StateKept
+
     def complete(self, lease: Lease, result: Any) -> None:
         self._call_for(lease, "complete", wire.completion(result, self._kinds), wire.Done, STORE_TIMEOUT)
 
     def fail(self, lease: Lease, error: str) -> None:
-        self._call_for(lease, "fail", wire.Fail(error), wire.Done)
+        self._call_for(lease, "fail", wire.Fail(error[: wire.MAX_ERROR_CHARACTERS]), wire.Done)
 
     def finish_canceled(self, lease: Lease) -> None:
         self._call_for(lease, "canceled", wire.Cancel(), wire.Done)

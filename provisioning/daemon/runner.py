@@ -21,7 +21,10 @@ from coderproj.base.errors import DomainError
 from coderproj.base.processes import adopt_orphans, signal_at_parent_death
 from provisioning.daemon import engines, messages
 from provisioning.daemon.descendants import kill_descendants
+from provisioning.daemon.spool import RunnerEntry
+from provisioning.engine import bounds
 from provisioning.engine.base import (
+    MAX_STATE,
     Canceled,
     Engine,
     EngineError,
@@ -32,10 +35,12 @@ from provisioning.engine.base import (
     ParameterValue,
     Stage,
 )
+from provisioning.engine.state import StateTooLarge, remove_memory_folders
 from provisioning.files import archive
 from provisioning.protocol import kinds
 
 _CHUNK = 64 * 1024
+_LEASE_TICK = 0.25
 
 
 class Pipes:
@@ -48,18 +53,54 @@ class Pipes:
         os.dup2(nothing, 0)
         os.dup2(2, 1)  # output of libraries goes to the daemon's log
         self._lock = threading.Lock()
+        self._waiting: queue.SimpleQueue[bytes | threading.Event] | None = None
 
     def orders(self) -> Iterator[messages.Order]:
         """Yield the daemon's messages until it closes the pipe."""
-        rest = b""
+        parts: list[bytes] = []
         while chunk := os.read(self._incoming, _CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, rest = chunk.split(b"\n")
             for line in lines:
-                yield messages.decode_order(line)
+                yield messages.decode_order(b"".join((*parts, line)))
+                parts = []
+            if rest:
+                parts.append(rest)
+
+    def outlive_daemon(self) -> None:
+        """Send messages in the background from now on, and drop them when the daemon has ended: a job that changes
+        things outside must notice an interrupt while its daemon is frozen or waits for the server."""
+        self._waiting = queue.SimpleQueue()
+        threading.Thread(target=self._send_waiting, args=(self._waiting,), name="messages", daemon=True).start()
 
     def send(self, event: messages.Event) -> None:
         """Send a message; blocks while the daemon does not read."""
-        view = memoryview(messages.encode(event))
+        data = messages.encode(event)
+        if self._waiting is not None:
+            self._waiting.put(data)
+        else:
+            self._write(data)
+
+    def flush(self) -> None:
+        """Wait until the daemon has received all messages, or has ended."""
+        if self._waiting is not None:
+            sent = threading.Event()
+            self._waiting.put(sent)
+            sent.wait()
+
+    def _send_waiting(self, waiting: "queue.SimpleQueue[bytes | threading.Event]") -> None:
+        is_open = True
+        while True:
+            item = waiting.get()
+            if isinstance(item, threading.Event):
+                item.set()
+            elif is_open:
+                try:
+                    self._write(item)
+                except BrokenPipeError:
+                    is_open = False
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
         with self._lock:
             while view:
                 view = view[os.write(self._outgoing, view) :]
@@ -127,9 +168,35 @@ class Runner:
         self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
         self._engines: dict[str, Engine] = {}
         self._clock = Clock()
+        self._confirmed: messages.Confirmed | None = None
+        self._entry: RunnerEntry | None = None
+        self._is_applying = False
+        self._is_orphan = False
+
+    def _interrupt(self) -> None:
+        self._stop.set()
+        self._values.put(None)
+
+    def _end_with_lease(self) -> None:
+        """Interrupt the job, then kill what it runs, then exit, when the daemon does not confirm the lease in time.
+
+        The exit leaves the folder, which can have a newer state than the spool.
+        """
+        while True:
+            time.sleep(_LEASE_TICK)
+            confirmed, now = self._confirmed, time.monotonic()
+            if confirmed is None:
+                continue
+            if now > confirmed.exit_at:
+                kill_descendants(os.getpid())
+                os._exit(1)
+            if now > confirmed.kill_at:
+                kill_descendants(os.getpid())
+            elif now > confirmed.interrupt_at and not self._stop.is_set():
+                self._interrupt()
 
     def listen(self) -> None:
-        """Dispatch the daemon's messages. Ends the process when the daemon ends or sends an invalid message."""
+        """Dispatch the daemon's messages. Ends the job when the daemon ends or sends an invalid message."""
         try:
             for order in self._pipes.orders():
                 match order:
@@ -140,16 +207,29 @@ class Runner:
                     case messages.Values():
                         self._values.put(order.values)
                     case messages.Cancel():
-                        self._stop.set()
-                        self._values.put(None)
+                        self._interrupt()
+                    case messages.Confirmed():
+                        self._confirmed = order
         except (OSError, messages.Unreadable):
             traceback.print_exc()
-        self.exit_without_daemon()
+        self.end_without_daemon()
+
+    def end_without_daemon(self) -> None:
+        """End the job, because the daemon has ended: at once, or, if the job changes things outside, gently, within the
+        time of its lease.
+        """
+        if not self._is_applying:
+            self.exit_without_daemon()
+        if not self._is_orphan:
+            self._is_orphan = True
+            # A signal handler must not wait for the event's lock, which the interrupted thread can hold.
+            threading.Thread(target=self._interrupt, name="interrupt", daemon=True).start()
 
     def exit_without_daemon(self) -> None:
         """Kill all descendants, remove the folder and exit: the daemon has ended."""
         kill_descendants(os.getpid())
         shutil.rmtree(self._folder, ignore_errors=True)
+        remove_memory_folders(self._folder)
         os._exit(1)
 
     def run(self) -> None:
@@ -170,9 +250,12 @@ class Runner:
             self._log.open(Stage.CLEANING_UP)
             self._pipes.send(messages.Measured(self._clock.seconds))
             self._pipes.send(end)
+            self._pipes.flush()
         finally:
             kill_descendants(os.getpid())
             shutil.rmtree(start.directory, ignore_errors=True)
+        if self._is_orphan:
+            self.exit_without_daemon()
 
     def _set_up_engines(self, prepare: messages.Prepare) -> None:
         """Create the missing engines until a job arrives: a job needs only one of them, and importing the others can
@@ -201,15 +284,27 @@ class Runner:
         kind = kinds.load(job_kinds).of(start.job_type)
         if kind.run is None or kind.payload is None:
             raise EngineError(kinds.cannot_run(start.job_type))
+        if kind.applies:
+            self._keep_states(start.entry)
         log = self._log
         log.open(Stage.SETTING_UP)
         unpacked = archive.unpack(start.archive, start.directory)
         if unpacked.dropped:
             log.note(LogLevel.INFO, f"Left out of the archive: {', '.join(unpacked.dropped)}")
         self._clock.lap("unpack")
-        job = RunningJob(self._pipes, log, self._clock, self._values, self._stop, start.directory, engine)
+        job = RunningJob(self._pipes, log, self._clock, self._values, self._stop, start.directory, engine, self._entry)
         job.check_canceled()
-        return messages.Finished(messages.raw(kind.run(job, kind.payload.decode(start.payload))))
+        result = kind.run(job, kind.payload.decode(start.payload))
+        bounds.check(result)
+        return messages.Finished(messages.raw(result))
+
+    def _keep_states(self, entry: Path | None) -> None:
+        """Let the job end with its lease and not with its daemon, and keep its states in the spool."""
+        if entry is not None:
+            self._entry = RunnerEntry(entry)
+        self._pipes.outlive_daemon()
+        self._is_applying = True
+        threading.Thread(target=self._end_with_lease, name="lease", daemon=True).start()
 
 
 class RunningJob:
@@ -224,8 +319,10 @@ class RunningJob:
         stop: threading.Event,
         directory: Path,
         engine: Engine,
+        entry: RunnerEntry | None,
     ) -> None:
         self._pipes = pipes
+        self._entry = entry
         self._values = values
         self.stop = stop
         self.directory = directory
@@ -242,7 +339,18 @@ class RunningJob:
     def store_readme(self, readme: str) -> None:
         self._pipes.send(messages.ReadmeFound(readme))
 
+    def store_state(self, state: bytes) -> None:
+        if len(state) > MAX_STATE:
+            raise StateTooLarge(len(state))
+        if self._entry is not None:
+            try:
+                self._entry.write(state)
+            except OSError as error:
+                self.note(LogLevel.WARN, f"The daemon's machine cannot keep the state: {error.strerror}")
+        self._pipes.send(messages.StateFound(state))
+
     def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
+        bounds.check(tuple(schemas))
         self._pipes.send(messages.SchemasFound(tuple(schemas)))
         values = self._values.get()
         self.check_canceled()
@@ -270,7 +378,7 @@ def _belong_to(parent_pid: int) -> bool:
 def run_job(parent_pid: int, folder: Path) -> NoReturn:
     """Run as the process of a job. Standard input and output are the ends of its pipes."""
     runner = Runner(Pipes(), folder)
-    signal.signal(signal.SIGTERM, lambda *_: runner.exit_without_daemon())
+    signal.signal(signal.SIGTERM, lambda *_: runner.end_without_daemon())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not _belong_to(parent_pid):
         runner.exit_without_daemon()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
-from provisioning.protocol.leases import Lease, LeaseLost
+from provisioning.protocol.leases import Lease, LeaseLost, StateKept
 
 __all__ = [
     "Assignment",
@@ -21,6 +21,7 @@ __all__ = [
     "NotAccepted",
     "Refused",
     "Registration",
+    "StateKept",
     "Unreachable",
     "Wakeup",
 ]
@@ -97,6 +98,11 @@ class JobClient(Protocol):
     @property
     def poll_seconds(self) -> float: ...
 
+    @property
+    def server(self) -> str:
+        """The server's name in the spool of this machine: its URL, or its database."""
+        ...
+
     def register(self, facts: DaemonFacts) -> Registration:
         """Register the daemon under its name. Raises Refused."""
         ...
@@ -129,6 +135,14 @@ class JobClient(Protocol):
 
     def store_schemas(self, lease: Lease, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         """Store the variables of an import; return their computed values. Raises Refused."""
+        ...
+
+    def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
+        """Store the state of what the job changed; empty if there is no newer one. Raises Refused.
+
+        The server stores the state even if the lease has expired or the job has failed; then this raises StateKept.
+        ``is_last`` says that the job's process has ended: the next build need not wait for another state.
+        """
         ...
 
     def complete(self, lease: Lease, result: Any) -> None:

@@ -63,6 +63,10 @@ class RunningJob(Protocol):
         """Pass a readme to the kind's ``readme_found``."""
         ...
 
+    def store_state(self, state: bytes) -> None:
+        """Pass a state to the kind's ``state_found``. Returns before it is stored."""
+        ...
+
     def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         """Store the template's variables and return their values. Raises Canceled when the job must end early."""
         ...
@@ -102,6 +106,12 @@ class JobKind:
     result: the type of the result; ``completed(job, result)`` stores it in the transaction that ends the job.
     has_followup: returns False for results that ``completed`` need not store: then one statement ends the job.
     readme_found: ``readme_found(job, readme)`` stores the readme; without it, readmes are dropped.
+    state_found: ``state_found(job, state)`` stores a state, also after the job's lease has expired: what a job changed
+    must not be lost. Without it, states are dropped.
+    changed: ``changed(job)`` is called in the transaction that requests the job's cancellation or ends it in any way,
+    after ``completed``.
+    applies: whether a job changes things outside. Such a job has the time limits of builds, is interrupted gently, and
+    ends when its daemon does not confirm its lease.
     cancelable: ``cancelable(actor, jobs)`` returns the ids of those visible jobs that the actor may cancel; without it,
     all of them.
     is_repeatable: whether a job can run again after its daemon was lost.
@@ -120,6 +130,9 @@ class JobKind:
     completed: str = ""
     has_followup: Callable[[Any], bool] = _always
     readme_found: str = ""
+    state_found: str = ""
+    changed: str = ""
+    applies: bool = False
     cancelable: str = ""
     is_repeatable: bool = False
     counts_as_run: bool = False
@@ -144,6 +157,7 @@ class JobKinds:
         self.payloads = _by_name(kind.payload for kind in self)
         self.results = _by_name(kind.result for kind in self)
         self.run_types = [kind.type for kind in self if kind.counts_as_run]
+        self.applying_types = [kind.type for kind in self if kind.applies]
 
     def __iter__(self) -> Iterator[JobKind]:
         return iter(self._by_type.values())

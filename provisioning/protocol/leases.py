@@ -13,6 +13,10 @@ class LeaseLost(Exception):
     """The lease is invalid: another daemon claimed the job, or the job has ended or was deleted."""
 
 
+class StateKept(LeaseLost):
+    """The lease is invalid, but the server has stored the state that the job left behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write to a job: its id and the token that the claim set."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta
 
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import MAX_STATE, Entries, LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol.kinds import JobKinds
 
 KEY_HEADER = "Coder-Provisioner-Key"
@@ -26,10 +26,12 @@ MAX_SMALL_BYTES = 64 * 1024
 # The longest wait in seconds.
 MAX_WAIT = 25.0
 MAX_LINES = 10_000
-# Unix time of the year 9999.
-MAX_TIME = 253_000_000_000.0
+MAX_README_CHARACTERS = 1024 * 1024
+MAX_ERROR_CHARACTERS = 64 * 1024
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
+# The name of an engine.
+Provisioner = Annotated[str, Meta(min_length=1, max_length=16, pattern="^[A-Za-z0-9_.-]+$")]
 Text = Annotated[str, Meta(max_length=255)]
 Seconds = Annotated[float, Meta(ge=1, le=300)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -48,7 +50,7 @@ class Register(Body, frozen=True):
     """The description of a daemon. Its tags are those of its key."""
 
     name: Name
-    provisioners: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=8)]
+    provisioners: Annotated[tuple[Provisioner, ...], Meta(min_length=1, max_length=8)]
     concurrency: Annotated[int, Meta(ge=1, le=1000)]
     version: Annotated[str, Meta(max_length=64)] = ""
     hostname: Text = ""
@@ -136,15 +138,29 @@ class Logged(Answer, frozen=True):
 
 
 class Readme(Body, frozen=True):
-    readme: str
+    readme: Annotated[str, Meta(max_length=MAX_README_CHARACTERS)]
 
 
 class Schemas(Body, frozen=True):
-    schemas: tuple[ParameterSchema, ...]
+    schemas: Annotated[tuple[ParameterSchema, ...], Entries]
 
 
 class Values(Answer, frozen=True):
     values: tuple[ParameterValue, ...]
+
+
+class State(Body, frozen=True):
+    """The state of what a build changed: base64 in JSON. ``last``: the build's process has ended, so no other state
+    follows."""
+
+    state: Annotated[bytes, Meta(max_length=MAX_STATE)]
+    last: bool = False
+
+
+class StateStored(Answer, frozen=True):
+    """``late``: the state was stored, although the lease is not valid any more."""
+
+    late: bool = False
 
 
 class Complete(Body, frozen=True):
@@ -154,7 +170,7 @@ class Complete(Body, frozen=True):
 
 
 class Fail(Body, frozen=True):
-    error: str
+    error: Annotated[str, Meta(max_length=MAX_ERROR_CHARACTERS)]
 
 
 class Cancel(Body, frozen=True):

@@ -3,10 +3,13 @@
 import pytest
 
 from provisioning.daemon.remote import RemoteClient
+from provisioning.models import ProvisionerKey
 from provisioning.queue.kinds import kinds
+from tests.cleanup import delete_all_rows, kept_rows
 from tests.factories import make_provisioner_key
 from tests.provisioning.daemon.remote_clients import FACTS
 from tests.vocabulary import run_daemon, run_remote_daemon
+from tests.world import fast_settings
 
 KINDS = ("direct", "remote")
 SETTINGS = {"PROVISIONER_CANCEL_GRACE_SECONDS": 1, "PROVISIONER_JOB_SECONDS": 30}
@@ -19,26 +22,31 @@ def daemon_kind(request):
 
 
 @pytest.fixture(scope="module")
-def _direct_daemon(daemon_kind, django_db_setup, django_db_blocker, tmp_path_factory):
-    """A daemon shared by tests that do not disturb it; stopped before the tests with a remote daemon."""
+def _shared_daemon(daemon_kind, django_db_setup, django_db_blocker, _running_server, tmp_path_factory):
+    """A daemon shared by tests that do not disturb it; stopped before the tests with a daemon of the other kind."""
     log = tmp_path_factory.mktemp("daemon") / "log"
-    with django_db_blocker.unblock(), run_daemon(log, "--name", "shared", **SETTINGS) as daemon:
-        yield daemon
+    with django_db_blocker.unblock(), fast_settings():
+        if daemon_kind == "direct":
+            with run_daemon(log, "--name", "shared", **SETTINGS) as daemon:
+                yield daemon
+            return
+        secret = make_provisioner_key()
+        key = ProvisionerKey.objects.select_related("created_by").get()
+        try:  # the daemon stops when its key is unknown
+            with (
+                kept_rows(key, key.created_by),
+                run_remote_daemon(log, _running_server.url, "--name", "shared", key=secret, **SETTINGS) as daemon,
+            ):
+                yield daemon
+        finally:
+            delete_all_rows()
 
 
 @pytest.fixture
-def daemon(daemon_kind, transactional_db, request):
+def daemon(_shared_daemon, transactional_db):
     """A running daemon with two worker slots, which tests must not disturb."""
-    if daemon_kind == "direct":
-        running = request.getfixturevalue("_direct_daemon")
-        yield running
-        assert running.process.poll() is None
-        return
-    # Its key is deleted with the other rows after each test, so it is started for each test.
-    live_api, tmp_path = request.getfixturevalue("live_api"), request.getfixturevalue("tmp_path")
-    with run_remote_daemon(tmp_path / "log", live_api.url, **SETTINGS) as running:
-        yield running
-        assert running.process.poll() is None
+    yield _shared_daemon
+    assert _shared_daemon.process.poll() is None
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Jobs in a healthy daemon: real processes, a real database, the scripted engine."""
+"""Jobs of the scripted engine in a healthy daemon: real processes, a real database."""
+
+import io
+import tarfile
 
 import pytest
 from django.db import transaction
@@ -13,9 +16,20 @@ from provisioning.models import (
 )
 from provisioning.notifications import QUEUED
 from provisioning.queue import jobs
-from templates_app.models import RichParameter, TemplateVersion
-from tests.factories import make_job
-from tests.vocabulary import echo, queue_dry_run, queue_import, tar_of, wait_for_job, wait_for_log, wait_until
+from templates_app.models import RichParameter
+from tests.api import ApiClient
+from tests.factories import make_job, make_organization, make_user
+from tests.vocabulary import (
+    echo,
+    log_of,
+    queue_dry_run,
+    queue_import,
+    run_import,
+    tar_of,
+    wait_for_job,
+    wait_for_log,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,15 +45,6 @@ PLAN = {
     },
     "stop": {"resources": [{"name": "disk", "type": "volume"}]},
 }
-
-
-def run_import(source, **fields):
-    version = queue_import(source, **fields)
-    return wait_for_job(version.job), TemplateVersion.objects.get(pk=version.pk)
-
-
-def log_of(job):
-    return [(row.source, row.level, row.stage, row.output) for row in job.logs.order_by("id")]
 
 
 def test_an_import_stores_its_results(daemon):
@@ -95,6 +100,7 @@ def test_unusual_readmes_are_handled(daemon, readme, stored):
     assert version.readme == stored
 
 
+@pytest.mark.promise("S13")
 def test_thousands_of_lines_are_complete_and_in_order(daemon):
     job, _ = run_import(echo({"lines": 5000}))
     outputs = job.logs.filter(source="provisioner").order_by("id").values_list("output", flat=True)
@@ -102,6 +108,7 @@ def test_thousands_of_lines_are_complete_and_in_order(daemon):
     assert job.log_count == ProvisionerJobLog.objects.filter(job=job).count()
 
 
+@pytest.mark.promise("S13")
 def test_a_line_break_in_output_starts_another_line(daemon):
     script = {"logs": [["warn", "Detecting persistent resources", "one\ntwo\r\n\n\x1b[31mthree"]]}
     job, _ = run_import(echo(script))
@@ -116,6 +123,38 @@ def test_a_variable_without_a_value_fails_the_import(daemon):
     job, _ = run_import(echo(parse={"variables": [{"name": "region"}]}))
     assert (job.status, job.error) == (JobStatus.FAILED, "missing parameter: region")
     assert log_of(job)[-1][2] == "Cleaning Up"
+
+
+def test_links_in_an_upload_are_left_out_and_named(daemon):
+    """The case of a harmless link in a folder: in the response, in the log, and in a folder that is pushed."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, link in (("echo.json", ""), ("node_modules/.bin/x", "../x.js"), (".git", "/elsewhere")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = (tarfile.SYMTYPE, link) if link else (tarfile.REGTYPE, "")
+            info.size = 0 if link else 2
+            tar.addfile(info, io.BytesIO(b"{}"))
+    user = make_user(organizations=(make_organization(),))
+    api = ApiClient(user)
+    answer = api.call("POST", "files", raw=buffer.getvalue(), content_type="application/x-tar")
+    assert answer.status_code == 201
+    assert answer.body["left_out"] == ["node_modules/.bin/x", ".git"]
+    data = api.get(f"files/{answer.body['hash']}").raw
+    assert b"elsewhere" not in data
+    job, _ = run_import(data)
+    assert job.status == JobStatus.SUCCEEDED
+    left_out = "Left out of the archive: node_modules/.bin/x (a symbolic link), .git"
+    assert left_out in [output for *_, output in log_of(job)]
+    plain = api.call("POST", "files", raw=tar_of(echo()), content_type="application/x-tar")
+    assert list(plain.body) == ["hash"]
+
+
+def test_a_variable_whose_default_is_null_is_optional(daemon):
+    version = queue_import(echo(parse={"variables": [{"name": "proxy", "default_is_null": True}]}))
+    assert wait_for_job(version.job).status == JobStatus.SUCCEEDED
+    assert wait_for_job(queue_dry_run(version)).status == JobStatus.SUCCEEDED
+    schema = ParameterSchema.objects.get(job=version.job)
+    assert (schema.default_source_scheme, schema.is_required) == ("none", False)
 
 
 def test_values_of_the_import_reach_the_plan(daemon):
@@ -142,6 +181,7 @@ def release_held(job):
         jobs._notify(QUEUED, held.pk)
 
 
+@pytest.mark.promise("S11")
 def test_sensitive_values_are_masked_in_log_and_error(daemon):
     secret = "hunter2-hunter2"
     plan = {"logs": [["info", "Detecting persistent resources", f"token is {secret}!"]], "error": f"no {secret}"}
@@ -159,8 +199,15 @@ def test_sensitive_values_are_masked_in_log_and_error(daemon):
         ({"main.tf": ""}, "echo.json cannot be read: No such file or directory"),
         (tar_of({"../up.tf": "x"}), "The archive member '../up.tf' points outside the archive."),
         (b"testing", "The file is not an archive or is broken. No member can be read: it ends within a header."),
-        (echo({"start": {"resources": [{"name": "n" * 65, "type": "vm"}]}}), "the job's results cannot be stored"),
-        (echo(parse={"variables": [{"name": "v" * 65}]}), "the job's results cannot be stored"),
+        (
+            echo({"start": {"resources": [{"name": "n\0", "type": "vm"}]}}),
+            'the job\'s results cannot be stored: resource "n\ufffd": the name contains the character NUL',
+        ),
+        (echo(parse={"variables": [{"name": "v"}, {"name": "v"}]}), "the job's results cannot be stored"),
+        (
+            echo({"start": {"resources": [{"name": "r", "type": "vm", "daily_cost": 10**20}]}}),
+            "echo.json: Expected `int` <= 9223372036854775807 - at `$.plan.start.resources[0].daily_cost`",
+        ),
     ],
 )
 def test_failures_end_the_job_with_their_reason(daemon, source, error):
@@ -179,8 +226,8 @@ def test_an_import_without_a_file_fails(daemon):
 
 
 def test_a_build_job_fails_with_a_reason(daemon):
-    job = wait_for_job(make_job(job_type="workspace_build"))
-    assert (job.status, job.error) == (JobStatus.FAILED, "this daemon cannot run jobs of type workspace_build")
+    job = wait_for_job(make_job(job_type="unknown"))
+    assert (job.status, job.error) == (JobStatus.FAILED, "this daemon cannot run jobs of type unknown")
 
 
 # ---------------------------------------------------------------------- dry runs
@@ -214,6 +261,7 @@ def test_a_job_with_an_invalid_input_fails_once(daemon):
 
 
 # ---------------------------------------------------------------------- cancel
+@pytest.mark.promise("R6")
 def test_cancel_interrupts_a_running_job(daemon):
     version = queue_import(echo({"hang": True}))
     wait_for_log(version.job, stage="Detecting persistent resources")
@@ -223,6 +271,7 @@ def test_cancel_interrupts_a_running_job(daemon):
     assert (job.completed_at - job.canceled_at).total_seconds() < 1
 
 
+@pytest.mark.promise("R6")
 def test_a_job_that_ignores_its_cancellation_is_killed(daemon):
     version = queue_import(echo({"hang": True, "ignore_stop": True}))
     wait_for_log(version.job, stage="Detecting persistent resources")
@@ -256,53 +305,3 @@ def test_finished_jobs_leave_no_processes_or_folders(daemon):
     for _ in range(3):
         run_import(echo())
     wait_until(lambda: len(daemon.runners()) == 2, what="no more than the two spares")
-
-
-# ---------------------------------------------------------------------- Terraform itself
-TEMPLATE = """
-terraform {
-  required_providers {
-    coder = { source = "coder/coder" }
-  }
-}
-variable "region" { default = "eu" }
-resource "coder_agent" "main" {
-  os   = "linux"
-  arch = "amd64"
-}
-resource "terraform_data" "dev" {
-  input = coder_agent.main.id
-}
-"""
-
-
-@pytest.mark.terraform
-def test_a_terraform_template_goes_through_all_stages(daemon):
-    job, _ = run_import({"main.tf": TEMPLATE, "README.md": "# dev"}, provisioner="terraform")
-    assert (job.status, job.error) == (JobStatus.SUCCEEDED, "")
-    assert WorkspaceResource.objects.get(job=job, workspace_transition="start").agents.get().name == "main"
-    stages = [stage for _, _, stage, output in log_of(job) if not output]
-    assert stages == [
-        "Setting up",
-        "Adding README.md...",
-        "Parsing template parameters",
-        "Detecting persistent resources",
-        "Detecting ephemeral resources",
-        "Cleaning Up",
-    ]
-
-
-@pytest.mark.terraform
-def test_a_running_terraform_can_be_canceled(daemon):
-    """The plan of a million resources takes a while."""
-    slow = 'resource "terraform_data" "x" {\n  count = 200000\n  input = sha512(count.index)\n}\n'
-    version = queue_import({"main.tf": slow}, provisioner="terraform")
-    wait_for_log(version.job, stage="Detecting persistent resources")
-    jobs.cancel(version.job_id)
-    job = wait_for_job(version.job, 10)
-    assert (job.status, job.error) == (JobStatus.CANCELED, "")
-
-
-def test_an_archive_without_terraform_files_fails(daemon):
-    job, _ = run_import(bytes(1024), provisioner="terraform")
-    assert (job.status, job.error) == (JobStatus.FAILED, "no .tf file in the template's root folder")

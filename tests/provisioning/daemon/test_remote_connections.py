@@ -98,10 +98,10 @@ def test_a_disconnected_daemon_ends_its_job_before_another_claims_it(live_api, l
         wait_for_log(version.job, stage="Detecting persistent resources")
         proxy.close()
         with run_remote_daemon(
-            tmp_path / "other", live_api.url, "--name", "other", PROVISIONER_LEASE_SECONDS=3
+            tmp_path / "other", live_api.url, "--name", "other", PROVISIONER_LEASE_SECONDS=15
         ) as other:
             daemon.wait_for("dropped: the lease was lost")
-            job = wait_for_job(version.job, 20)
+            job = wait_for_job(version.job)
             assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2)
             assert job.worker_id == ProvisionerDaemon.objects.get(name="other").pk
             assert other.end() == 0

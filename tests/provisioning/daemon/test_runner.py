@@ -1,9 +1,11 @@
 """The runner, its messages, and the spare runners."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,19 @@ from provisioning.daemon import messages, settings
 from provisioning.daemon.children import Children
 from provisioning.daemon.configuration import job_environment
 from provisioning.daemon.process import RunnerProcess, Spares
-from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanInput, PlanResult, Resource
+from provisioning.engine.base import (
+    BuildInput,
+    ImportResult,
+    LogLevel,
+    LogLine,
+    LogSource,
+    PlanInput,
+    PlanResult,
+    Resource,
+)
+from provisioning.engine.echo import INVENTORY
 from templates_app.job_kinds import JobType
+from templates_app.workspaces.job_kinds import BUILD_TYPE
 from tests.vocabulary import echo, parent_of, tar_of, wait_until
 
 ENVIRONMENT = job_environment(os.environ, [])
@@ -21,8 +34,13 @@ PREPARE = messages.Prepare(("echo",), {}, settings.JOB_KINDS)
 
 
 @pytest.fixture
-def process():
-    children = Children(ENVIRONMENT, PREPARE)
+def inventory(tmp_path):
+    return tmp_path / "inventory"
+
+
+@pytest.fixture
+def process(inventory):
+    children = Children(ENVIRONMENT | {INVENTORY: str(inventory)}, PREPARE)
     process = RunnerProcess(children, PREPARE)
     yield process
     process.end()
@@ -30,11 +48,11 @@ def process():
     children.close()
 
 
-def start(process, source, *, job_type=JobType.IMPORT, provisioner="echo"):
+def start(process, source, *, job_type=JobType.IMPORT, provisioner="echo", payload=None):
     archive = process.directory / "source.tar"
     archive.write_bytes(tar_of(source))
     directory = process.directory / "template"
-    process.send(messages.Start(job_type, provisioner, archive, directory, messages.raw(PlanInput())))
+    process.send(messages.Start(job_type, provisioner, archive, directory, messages.raw(payload or PlanInput())))
 
 
 def events_until(process, *kinds):
@@ -55,6 +73,21 @@ def test_a_runner_imports_no_django():
     )
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run((sys.executable, "-c", program), cwd=root, check=False).returncode == 0
+
+
+def test_build_notices_an_interrupt_although_its_daemon_reads_nothing(process, inventory):
+    apply = {"steps": 2000, "step_seconds": 0.005}
+    source = {"echo.json": json.dumps({"plan": {"lines": 5000}, "apply": apply})}
+    start(process, source, job_type=BUILD_TYPE, payload=BuildInput(PlanInput()))
+    wait_until(lambda: inventory.exists() and len(inventory.read_text().splitlines()) > 20)
+    process.send(messages.Cancel())
+    time.sleep(0.5)
+    made = len(inventory.read_text().splitlines())
+    time.sleep(0.2)
+    assert len(inventory.read_text().splitlines()) == made < 1000
+    events = events_until(process, messages.Interrupted)
+    states = [event.state for event in events if isinstance(event, messages.StateFound)]
+    assert len(json.loads(states[-1])["things"]) == made
 
 
 def test_messages_are_decoded_as_they_were_encoded():

@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from provisioning.daemon import messages
+from provisioning.daemon.spool import Spool
 from provisioning.daemon.supervisor import Bounds, Supervisor
 from provisioning.engine.base import PlanInput
 from provisioning.models import JobStatus, ProvisionerJob
@@ -68,6 +69,7 @@ def test_a_lease_lost_while_the_job_ends_is_noticed(ended_by):
         spares=None,  # it has its process already
         bounds=Bounds(job=60, cancel_grace=1, lease=30),
         claimed_at=0.0,
+        spool=Spool(None, ""),
     )
     supervisor._given_up = Interleaved(getattr(supervisor, ended_by))
     with pytest.raises(LeaseLost):
