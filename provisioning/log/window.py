@@ -46,7 +46,10 @@ def log_window(query: Mapping[str, str]) -> LogWindow:
         if name == "before" and follow:
             problems.append(Problem("before", "cannot be combined with follow."))
         elif INTEGER.fullmatch(text):
-            bounds[name] = _bound(text)
+            if -(2**63) <= _integer(text) < 2**63:
+                bounds[name] = _bound(text)
+            else:
+                problems.append(Problem(name, f"{text[:64]!r} has more than 64 bits."))
         else:
             problems.append(Problem(name, f"{text[:64]!r} is not an integer."))
     if problems:

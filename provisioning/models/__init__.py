@@ -1,7 +1,7 @@
 """Jobs, their input and their results."""
 
 from provisioning.models.daemons import ProvisionerDaemon
-from provisioning.models.files import File
+from provisioning.models.files import PIECE_BYTES, File, FilePiece
 from provisioning.models.jobs import DEFAULT_TAGS, JobEnd, JobStatus, Provisioner, ProvisionerJob
 from provisioning.models.keys import ProvisionerKey
 from provisioning.models.logs import ProvisionerJobLog
@@ -13,18 +13,27 @@ from provisioning.models.parameters import (
     SourceScheme,
 )
 from provisioning.models.resources import (
+    AgentStatus,
     AppHealth,
     WorkspaceAgent,
     WorkspaceApp,
     WorkspaceResource,
     WorkspaceResourceMetadata,
+    agent_status,
+    agent_status_expression,
+    gone_at,
+    gone_at_expression,
+    hash_of_token,
 )
 
 __all__ = [
     "DEFAULT_TAGS",
+    "PIECE_BYTES",
+    "AgentStatus",
     "AppHealth",
     "DestinationScheme",
     "File",
+    "FilePiece",
     "JobEnd",
     "JobStatus",
     "ParameterSchema",
@@ -40,4 +49,9 @@ __all__ = [
     "WorkspaceApp",
     "WorkspaceResource",
     "WorkspaceResourceMetadata",
+    "agent_status",
+    "agent_status_expression",
+    "gone_at",
+    "gone_at_expression",
+    "hash_of_token",
 ]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Func, Q, Value, When
 from django.db.models.fields.json import KeyTextTransform
 
 from coderproj.base.contributions import contributions
@@ -15,7 +15,18 @@ from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organi
 from provisioning.models.files import File
 from provisioning.protocol.leases import DEFAULT_TAGS
 
-__all__ = ["DEFAULT_TAGS", "JobEnd", "JobStatus", "Provisioner", "ProvisionerJob"]
+__all__ = ["DEFAULT_TAGS", "GIVEN_VALUES", "JobEnd", "JobStatus", "Provisioner", "ProvisionerJob", "without_values"]
+
+# The keys of a job's input with values that a user gave for variables and parameters, for all kinds. They may be
+# secrets: a job that has ended does not keep them.
+GIVEN_VALUES = ("parameter_values", "rich_parameter_values")
+REMOVED_SQL = f"- ARRAY[{', '.join(repr(name) for name in GIVEN_VALUES)}]"
+WITHOUT_VALUES_SQL = f"input {REMOVED_SQL}"
+
+
+def without_values() -> Func:
+    """Return the job's input without the given values, as an expression."""
+    return Func(F("input"), template=f"(%(expressions)s {REMOVED_SQL})", output_field=models.JSONField())
 
 
 def job_types() -> list[tuple[str, str]]:
@@ -38,12 +49,13 @@ class JobStatus(models.TextChoices):
 
 
 class JobEnd(models.TextChoices):
-    """How a daemon gave up its lease on a job."""
+    """How a daemon gave up its lease on a job, or lost it."""
 
     COMPLETE = "complete"
     FAIL = "fail"
     CANCEL = "cancel"
     RELEASE = "release"
+    EXPIRE = "expire"
 
 
 class ProvisionerJobQuerySet(models.QuerySet["ProvisionerJob"]):
@@ -88,6 +100,8 @@ class ProvisionerJob(models.Model):
     A claim sets a new ``lease`` with its expiry. Every write of a daemon names the lease and must match one row,
     so a daemon that was frozen and wakes up changes nothing. ``ended_lease`` is the last lease that a daemon gave up
     itself, and ``ended_as`` how it did so: a daemon that did not receive the response can repeat the request.
+
+    Every end of a job removes the given values from its ``input``.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

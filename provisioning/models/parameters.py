@@ -1,8 +1,13 @@
-"""Legacy parameters: schemas of variables, and values by scope."""
+"""Legacy parameters: schemas of variables, and values by scope.
+
+Names are as long as Terraform allows, too long for an index: unique constraints hash them.
+"""
 
 import uuid
 
 from django.db import models
+from django.db.models import F
+from django.db.models.functions import MD5
 
 from provisioning.models.jobs import ProvisionerJob
 
@@ -31,8 +36,8 @@ class ParameterSchema(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     job = models.ForeignKey(ProvisionerJob, on_delete=models.CASCADE, related_name="schemas")
     index = models.PositiveIntegerField()
-    name = models.CharField(max_length=64)
-    description = models.CharField(max_length=8192, blank=True, default="")
+    name = models.TextField()
+    description = models.TextField(blank=True, default="")
     default_source_scheme = models.CharField(max_length=8, choices=SourceScheme.choices)
     default_source_value = models.TextField(blank=True, default="")
     allow_override_source = models.BooleanField(default=True)
@@ -40,21 +45,28 @@ class ParameterSchema(models.Model):
     allow_override_destination = models.BooleanField(default=False)
     default_refresh = models.CharField(max_length=64, blank=True, default="")
     redisplay_value = models.BooleanField(default=True)
-    validation_error = models.CharField(max_length=256, blank=True, default="")
-    validation_condition = models.CharField(max_length=512, blank=True, default="")
+    validation_error = models.TextField(blank=True, default="")
+    validation_condition = models.TextField(blank=True, default="")
+    # The variable is optional, although it has no default as text.
+    default_is_null = models.BooleanField(default=False)
     validation_type_system = models.CharField(max_length=8, default="none")
-    validation_value_type = models.CharField(max_length=64, blank=True, default="")
+    validation_value_type = models.TextField(blank=True, default="")
     # The sorted values that a direct ``contains([…], var.x)`` condition allows; None for any other condition.
     validation_contains = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["job", "index"]
         constraints = [
-            models.UniqueConstraint(fields=["job", "name"], name="provisioning_schema_name_unique"),
+            models.UniqueConstraint(F("job"), MD5("name"), name="provisioning_schema_name_unique"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_required(self) -> bool:
+        """True if the variable has neither a default nor a value in the template."""
+        return self.default_source_scheme == SourceScheme.NONE and not self.default_is_null
 
 
 class ParameterValue(models.Model):
@@ -68,7 +80,7 @@ class ParameterValue(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     scope = models.CharField(max_length=16, choices=ParameterScope.choices)
     scope_id = models.UUIDField()
-    name = models.CharField(max_length=64)
+    name = models.TextField()
     source_scheme = models.CharField(max_length=8, choices=SourceScheme.choices)
     source_value = models.TextField(blank=True)
     destination_scheme = models.CharField(max_length=32, choices=DestinationScheme.choices)
@@ -76,7 +88,7 @@ class ParameterValue(models.Model):
     class Meta:
         ordering = ["scope", "scope_id", "name"]
         constraints = [
-            models.UniqueConstraint(fields=["scope_id", "name"], name="provisioning_value_name_unique"),
+            models.UniqueConstraint(F("scope_id"), MD5("name"), name="provisioning_value_name_unique"),
         ]
 
     def __str__(self) -> str:

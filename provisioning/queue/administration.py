@@ -38,10 +38,11 @@ def cancel(actor: Actor, job: ProvisionerJob) -> None:
     Raises NotFound, Forbidden, and JobEnded when the job has ended or its cancellation was already requested.
     """
     _check(actor, job)
-    rule = kinds().of(job.type).cancelable
-    if rule and job.pk not in function(rule)(actor, [job]):
-        raise Forbidden
-    stop(actor, job)
+    with audit.refused(actor, AuditAction.STOP, job):
+        rule = kinds().of(job.type).cancelable
+        if rule and job.pk not in function(rule)(actor, [job]):
+            raise Forbidden
+        stop(actor, job)
 
 
 def stop(actor: Actor, job: ProvisionerJob) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coderproj.database.prepared import PreparedCommand, Row
+from provisioning.files.stored import further_pieces
 from provisioning.protocol.client import Assignment
 from provisioning.protocol.kinds import cannot_run
 from provisioning.protocol.leases import Lease, Worker
@@ -17,7 +18,8 @@ NO_SOURCE = "no source: the template version was created without a file"
 
 # NO KEY: a concurrent insert that refers to the job (such as its version) must not make the claim skip the job.
 # The commit does not wait for the disk. If a crash of the database undoes a claim, the job waits again and the daemon's
-# lease is invalid; everything that the daemon writes later is committed after the claim.
+# lease is invalid; everything that the daemon writes later is committed after the claim. The claim of a job that
+# changes things outside does wait: what a job with an invalid lease made could not be reported.
 CLAIM_SQL = f"""
 UPDATE provisioning_provisionerjob
    SET started_at = now(), updated_at = now(), worker_id = %(daemon)s, attempts = attempts + 1,
@@ -28,11 +30,12 @@ UPDATE provisioning_provisionerjob
               ORDER BY priority DESC, created_at
               FOR NO KEY UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id, lease, type, provisioner, attempts, input, log_count, initiator_id, file_id,
-          set_config('synchronous_commit', 'off', true)
+          set_config('synchronous_commit', CASE WHEN type = ANY(%(applying)s::text[])
+                                                THEN current_setting('synchronous_commit') ELSE 'off' END, true)
 """  # noqa: S608 - made of constants
 JOB_SQL = """
 SELECT job.id, job.lease, job.type, job.provisioner, job.attempts, job.input, job.log_count,
-       initiator.username, file.hash, file.size, CASE WHEN %(with_archive)s::boolean THEN file.data END
+       initiator.username, file.id, file.hash, file.size, CASE WHEN %(with_archive)s::boolean THEN file.data END
   FROM {jobs} job
   JOIN identity_user initiator ON initiator.id = job.initiator_id
   LEFT JOIN provisioning_file file ON file.id = job.file_id
@@ -94,6 +97,7 @@ def claim(
             seconds=float(lease_seconds),
             token=token,
             with_archive=with_archive,
+            applying=kinds().applying_types,
             **match_parameters(worker),
         )
     )
@@ -107,7 +111,9 @@ def load(lease: Lease, *, with_archive: bool = True) -> LeasedJob | None:
 def _leased(row: Row | None) -> LeasedJob | None:
     if row is None:
         return None
-    job_id, token, job_type, provisioner, attempt, job_input, log_count, initiator, sha256, size, archive = row
+    job_id, token, job_type, provisioner, attempt, job_input, log_count, initiator, file_id, sha256, size, archive = row
+    if archive is not None and len(archive) < size:  # the first piece of several
+        archive = b"".join([archive, *further_pieces(file_id)])
     return LeasedJob(
         lease=Lease(job_id, token),
         job_type=job_type.decode(),

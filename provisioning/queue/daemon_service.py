@@ -7,17 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
+from coderproj.base.errors import DomainError
 from provisioning import parameters
 from provisioning.engine.base import (
+    MAX_STATE,
     LogLine,
     ParameterSchema,
     ParameterValue,
 )
 from provisioning.log import writing
-from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerKey
+from provisioning.models import File, ProvisionerDaemon, ProvisionerJob, ProvisionerKey
 from provisioning.protocol.client import Assignment, DaemonFacts, Refused
 from provisioning.protocol.leases import Lease, LeaseLost, Worker
 from provisioning.queue import claims, jobs
@@ -96,7 +99,7 @@ class JobService:
                 return job.assignment()
             except CannotRun as error:
                 jobs.fail(job.lease, str(error))
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, DomainError, ObjectDoesNotExist):
                 # Fail the job, or every daemon would claim it again.
                 logger.exception("Job %s: its input is invalid", job.lease.job_id)
                 jobs.fail(job.lease, "internal error: the job's input is invalid")
@@ -126,12 +129,13 @@ class JobService:
         jobs.heartbeat(lease, lease_seconds=lease_seconds)
         return lease
 
-    def archive(self, lease: Lease) -> bytes:
-        """Return the job's source, a plain tar. Raises LeaseLost."""
-        job = self._jobs().filter(pk=lease.job_id, lease=lease.token).select_related("file").first()
+    def archive(self, lease: Lease) -> File:
+        """Return the file with the job's source. Raises LeaseLost."""
+        job = self._jobs().filter(pk=lease.job_id, lease=lease.token).select_related("file").defer("file__data").first()
         if job is None or job.file is None:
             raise LeaseLost
-        return bytes(job.file.data)
+        file: File = job.file
+        return file
 
     def heartbeat(self, lease: Lease, *, lease_seconds: float) -> bool:
         """Extend the lease. Returns True when the job must be canceled."""
@@ -160,6 +164,14 @@ class JobService:
             job = jobs.store_schemas(lease, schemas)
             computed = parameters.compute(job.pk, template_id=parameters.template_id_of(job.input))
             return parameters.for_engine(computed)
+
+    def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
+        """Store the state of what the job changed, also after its lease has expired. Raises Refused and StateKept."""
+        self._guard(lease)
+        if len(state) > MAX_STATE:
+            raise Refused(f"the state has {len(state):,} bytes: at most {MAX_STATE:,} are stored")
+        with storable():
+            jobs.store_state(lease, state, is_last=is_last)
 
     def complete(self, lease: Lease, result: Any) -> None:
         """End the job with its result. Raises Refused; then the job has not ended."""
@@ -199,12 +211,14 @@ def _may_be_online(daemon: ProvisionerDaemon) -> bool:
 
 @contextmanager
 def storable() -> Iterator[None]:
-    """Convert data errors of the database, and results of another kind of job, to Refused."""
+    """Convert data errors of the database, numbers beyond its types, and results of another kind of job, to Refused."""
     try:
         yield
     except (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError) as error:
         logger.warning("The database rejected the results of a job: %s", error)
         reason = str(error).strip().splitlines()[0]
         raise Refused(f"the job's results cannot be stored: {reason}") from error
+    except OverflowError as error:
+        raise Refused("the job's results cannot be stored: a number is too large") from error
     except jobs.WrongResult:
         raise Refused("the result does not have the type of the job's kind") from None

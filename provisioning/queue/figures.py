@@ -40,12 +40,11 @@ class JobFigures:
 
 def job_figures(actor: Actor) -> JobFigures:
     """Return the figures of the jobs that the actor may see. Runs one query."""
-    now = datetime.now(UTC)
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     active = Q(completed_at=None)
     runs = Q(type__in=kinds().run_types)
     ended = Q(completed_at__isnull=False) & runs
-    jobs = ProvisionerJob.objects.visible(actor).filter(active | Q(completed_at__gte=now - RECENT))
+    jobs = ProvisionerJob.objects.visible(actor).filter(active | Q(completed_at__gte=Now() - RECENT))
     return JobFigures(
         **jobs.aggregate(
             running=Count("id", filter=active & Q(started_at__isnull=False)),

@@ -6,6 +6,7 @@ written in the same transaction, and listeners are notified after the commit. Th
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -17,12 +18,15 @@ from provisioning import results
 from provisioning.engine.base import LogLevel, ParameterSchema
 from provisioning.log import writing
 from provisioning.models import JobEnd, ProvisionerJob
+from provisioning.models.jobs import WITHOUT_VALUES_SQL, without_values
 from provisioning.notifications import CANCELING, END_MARK, JOB_CHANNEL, LOG_CHANNEL, QUEUED, notify
-from provisioning.protocol.leases import Lease, LeaseLost
+from provisioning.protocol.leases import Lease, LeaseLost, StateKept
 from provisioning.queue.kinds import function, kind_of, kinds
 
 MAX_ATTEMPTS = 3
 MAX_ERROR_CHARACTERS = 4000
+# A daemon that was killed and restarted, or frozen, reports after this time at the latest.
+SETTLE_SECONDS = 60
 
 
 class JobEnded(DomainError):
@@ -56,7 +60,7 @@ def enqueue(
     job_id: uuid.UUID | None = None,
 ) -> ProvisionerJob:
     """Add a job within the caller's transaction. Daemons are notified after its commit."""
-    job = ProvisionerJob.objects.create(
+    job = ProvisionerJob(
         id=job_id or uuid.uuid4(),
         type=job_type,
         organization_id=organization_id,
@@ -67,8 +71,14 @@ def enqueue(
         tags=dict(tags),
         priority=priority,
     )
-    _notify(QUEUED, job.pk)
+    enqueue_all([job])
     return job
+
+
+def enqueue_all(rows: Sequence[ProvisionerJob]) -> None:
+    """Add new jobs within the caller's transaction, in one statement. Daemons are notified after its commit."""
+    ProvisionerJob.objects.bulk_create(rows)
+    _notify(QUEUED, *(job.pk for job in rows))
 
 
 # ---------------------------------------------------------------------- while it runs
@@ -104,6 +114,37 @@ def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> Provision
     return job
 
 
+def store_state(lease: Lease, state: bytes, *, is_last: bool = False) -> None:
+    """Pass a state to the app that owns the job's kind. Raises LeaseLost.
+
+    The state tells what the job changed. So it is stored even if the lease has expired, or the job has ended otherwise
+    without success; then this raises StateKept. After a success, the server has the last state already: only the last
+    report raises StateKept then, and stores nothing. An empty state says that there is no newer one. ``is_last`` says
+    that nothing runs any more: only then ``settles_at`` does not wait for another state.
+    """
+    with transaction.atomic():
+        job = ProvisionerJob.objects.select_for_update().filter(pk=lease.job_id).first()
+        is_held = job is not None and job.lease == lease.token
+        is_complete = job is not None and job.ended_as == JobEnd.COMPLETE
+        if job is None or not (is_held or (job.ended_lease == lease.token and (is_last or not is_complete))):
+            raise LeaseLost
+        if state and not is_complete and (path := kind_of(job).state_found):
+            function(path)(job, state)
+        if is_last and job.ended_as == JobEnd.EXPIRE:
+            ProvisionerJob.objects.filter(pk=job.pk).update(ended_as=JobEnd.FAIL)  # see ``settles_at``
+    if not is_held:
+        raise StateKept
+
+
+def settles_at(job: ProvisionerJob) -> datetime | None:
+    """Return until when the daemon of a lost job that changed things outside can be expected to report its last state;
+    None if there is nothing to wait for."""
+    if job.ended_as != JobEnd.EXPIRE or job.completed_at is None or not kind_of(job).applies:
+        return None
+    recent = ProvisionerJob.objects.filter(pk=job.pk, completed_at__gt=Now() - timedelta(seconds=SETTLE_SECONDS))
+    return job.completed_at + timedelta(seconds=SETTLE_SECONDS) if recent.exists() else None
+
+
 # ---------------------------------------------------------------------- end a job
 def complete(lease: Lease, result: Any) -> None:
     """End a job with its result, which its kind's ``completed`` stores in the same transaction. Raises LeaseLost and
@@ -113,23 +154,26 @@ def complete(lease: Lease, result: Any) -> None:
     """
     expected = kinds().returning(result)
     types = [kind.type for kind in expected]
-    if not any(kind.completed and kind.has_followup(result) for kind in expected):
+    if not any(kind.changed or (kind.completed and kind.has_followup(result)) for kind in expected):
         _end(lease, JobEnd.COMPLETE, types=types)  # a single statement is atomic
         return
     with transaction.atomic():
         ended = _end(lease, JobEnd.COMPLETE, types=types)
         if ended and (path := kinds().of(ended).completed):
             function(path)(_bare(lease), result)
+        _changed(ended, lease)
 
 
+@transaction.atomic
 def fail(lease: Lease, error: str) -> None:
     """End a job as failed with a reason. Raises LeaseLost."""
-    _end(lease, JobEnd.FAIL, error=_error_text(error))
+    _changed(_end(lease, JobEnd.FAIL, error=_error_text(error)), lease)
 
 
+@transaction.atomic
 def finish_canceled(lease: Lease) -> None:
     """End a job that was interrupted because its cancellation was requested. Raises LeaseLost."""
-    _end(lease, JobEnd.CANCEL)
+    _changed(_end(lease, JobEnd.CANCEL), lease)
 
 
 @transaction.atomic
@@ -140,8 +184,7 @@ def release(lease: Lease, reason: str) -> None:
     if job is None:
         _ended_before(lease, JobEnd.RELEASE)
         return
-    _give_up(job, reason)
-    ProvisionerJob.objects.filter(pk=job.pk).update(ended_lease=lease.token, ended_as=JobEnd.RELEASE)
+    _give_up(job, reason, JobEnd.RELEASE)
 
 
 def cancel(job_id: uuid.UUID) -> None:
@@ -158,11 +201,12 @@ def cancel(job_id: uuid.UUID) -> None:
             raise JobEnded("The cancellation of this job was already requested.")
         rows = ProvisionerJob.objects.filter(pk=job_id)
         if job.started_at is None:
-            rows.update(canceled_at=Now(), completed_at=Now(), updated_at=Now())
+            rows.update(canceled_at=Now(), completed_at=Now(), updated_at=Now(), input=without_values())
             _notify_end(job_id)
         else:
             rows.update(canceled_at=Now(), updated_at=Now())
             _notify(CANCELING, job_id)
+        _report_change(job)
 
 
 def requeue(job_id: uuid.UUID, reason: str) -> None:
@@ -196,12 +240,18 @@ def expire() -> list[uuid.UUID]:
             )
             if job is None:
                 return expired
-            _give_up(job, "its daemon stopped responding")
+            _give_up(job, "its daemon stopped responding", JobEnd.EXPIRE)
             expired.append(job.pk)
 
 
 # ---------------------------------------------------------------------- within a transition
-ENDING: dict[str, Any] = {"completed_at": Now(), "updated_at": Now(), "lease": None, "lease_expires_at": None}
+ENDING: dict[str, Any] = {
+    "completed_at": Now(),
+    "updated_at": Now(),
+    "lease": None,
+    "lease_expires_at": None,
+    "input": without_values(),
+}
 WAITING: dict[str, Any] = {
     "started_at": None,
     "worker_id": None,
@@ -220,14 +270,14 @@ def _locked(lease: Lease) -> ProvisionerJob:
 
 
 # A job can end as canceled only after its cancellation was requested.
-END = PreparedCommand("""
+END = PreparedCommand(f"""
 UPDATE provisioning_provisionerjob
    SET completed_at = now(), updated_at = now(), lease = NULL, lease_expires_at = NULL,
-       error = %(error)s, ended_lease = %(token)s, ended_as = %(how)s
+       input = {WITHOUT_VALUES_SQL}, error = %(error)s, ended_lease = %(token)s, ended_as = %(how)s
  WHERE id = %(job)s AND lease = %(token)s AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s::text[]))
    AND (%(how)s::text <> 'cancel' OR canceled_at IS NOT NULL)
 RETURNING type
-""")
+""")  # noqa: S608 - made of constants
 
 
 def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | None = None) -> str:
@@ -247,6 +297,17 @@ def _end(lease: Lease, how: JobEnd, *, error: str = "", types: Sequence[str] | N
     return job_type.decode()
 
 
+def _changed(job_type: str, lease: Lease) -> None:
+    """Report the end of a job to the app that owns its kind; an empty type means that this was done before."""
+    if job_type and (path := kinds().of(job_type).changed):
+        function(path)(_bare(lease))
+
+
+def _report_change(job: ProvisionerJob) -> None:
+    if path := kind_of(job).changed:
+        function(path)(ProvisionerJob.from_db(connection.alias, ("id",), (job.pk,)))
+
+
 def _bare(lease: Lease) -> ProvisionerJob:
     """Return the job with its id only; Django loads other fields on access."""
     return ProvisionerJob.from_db(connection.alias, ("id",), (lease.job_id,))
@@ -258,14 +319,15 @@ def _ended_before(lease: Lease, how: JobEnd) -> None:
         raise LeaseLost
 
 
-def _give_up(job: ProvisionerJob, reason: str) -> None:
+def _give_up(job: ProvisionerJob, reason: str, how: JobEnd) -> None:
     """Queue a locked job again whose attempt was lost, or end it when it cannot or must not be repeated."""
     rows = ProvisionerJob.objects.filter(pk=job.pk)
     is_repeatable = kind_of(job).is_repeatable
+    is_ended = job.canceled_at is not None or not is_repeatable or job.attempts >= MAX_ATTEMPTS
     if job.canceled_at is not None:
         rows.update(**ENDING)
         _notify_end(job.pk)
-    elif is_repeatable and job.attempts < MAX_ATTEMPTS:
+    elif not is_ended:
         writing.note(job, LogLevel.WARN, f"Attempt {job.attempts} of {MAX_ATTEMPTS} was lost: {reason}. Queued again.")
         rows.update(**WAITING)
         _notify(QUEUED, job.pk)
@@ -275,6 +337,9 @@ def _give_up(job: ProvisionerJob, reason: str) -> None:
         writing.note(job, LogLevel.ERROR, lost + again)
         rows.update(error=lost + again, **ENDING)
         _notify_end(job.pk)
+    rows.update(ended_lease=job.lease, ended_as=how)
+    if is_ended:
+        _report_change(job)
 
 
 def _error_text(error: str) -> str:
@@ -283,8 +348,8 @@ def _error_text(error: str) -> str:
     )
 
 
-def _notify(event: str, job_id: uuid.UUID) -> None:
-    notify((JOB_CHANNEL, f"{event}:{job_id}"))
+def _notify(event: str, *job_ids: uuid.UUID) -> None:
+    notify(*((JOB_CHANNEL, f"{event}:{job_id}") for job_id in job_ids))
 
 
 def _notify_end(job_id: uuid.UUID) -> None:

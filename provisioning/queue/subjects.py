@@ -16,9 +16,10 @@ from provisioning.models import ProvisionerJob
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The names and addresses of a job's template and version. ``log_url`` is the API's address of the job's log.
-    ``files_url`` is the page of the source files, which not every user who sees the job may read
-    (``files.source_of``). Fields are empty when there is no value or the actor may not see it."""
+    """What a job is about, a version of a template or what was built from it: ``what`` is the word for it, ``name`` and
+    ``url`` are its name and page. ``log_url`` is the API's address of the job's log. ``files_url`` is the page of the
+    source files, which not every user who sees the job may read (``files.source_of``). ``stages`` are those of the job
+    if its kind has others as well. Fields are empty when there is no value or the actor may not see it."""
 
     name: str = ""
     url: str = ""
@@ -26,6 +27,8 @@ class Subject:
     template_url: str = ""
     log_url: str = ""
     files_url: str = ""
+    what: str = "version"
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

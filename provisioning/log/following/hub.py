@@ -101,7 +101,7 @@ class Hub:
         """Yield every line of the job after ``after``, once and in order; end with the job, or early when ``stopping``.
 
         Yields None when ``follower``, which must be new, was nudged while it waited. The iterator ends only after the
-        job's final state was committed. Close the iterator to stop early.
+        job's final state was committed. Close the iterator to stop early. Raises LogUnreadable, and errors of reads.
         """
         topic = self._topics.get(str(job_id))
         if topic is None:
@@ -120,6 +120,7 @@ class Hub:
                         after = batch.last
                         yield batch
                 if ended:
+                    topic.raise_failure()
                     return
                 while published := await follower.take(topic, self.stopping):
                     if published is NUDGE:
@@ -149,8 +150,16 @@ class Hub:
         self.waiters.wake_all()
 
 
+class LogUnreadable(Exception):
+    """The database refuses to read a followed log. Streams break off instead of ending as with the job."""
+
+
 class Topic:
-    """A followed job: its tailer reads each new line once and passes it to all followers."""
+    """A followed job: its tailer reads each new line once and passes it to all followers.
+
+    ``ended``: there is nothing to wait for, because the job has ended or, with ``failed``, because its log cannot be
+    read.
+    """
 
     def __init__(self, job_id: uuid.UUID, store: Store, poll_seconds: float) -> None:
         self.job_id = job_id
@@ -158,9 +167,19 @@ class Topic:
         self.wake = asyncio.Event()
         self.ready = asyncio.Event()
         self.ended = False
+        self.failed = False
         self._store = store
         self._poll_seconds = poll_seconds
-        self.task = asyncio.create_task(self._tail())
+        self.task = asyncio.create_task(self._publish())
+
+    async def _publish(self) -> None:
+        try:
+            await self._tail()
+        except Exception:
+            logger.exception("The log of job %s cannot be followed", self.job_id)
+            self.failed = self.ended = True
+            self.ready.set()
+            self.wake_followers()
 
     async def _tail(self) -> None:
         last, self.ended = await self._store.position(self.job_id)
@@ -185,6 +204,11 @@ class Topic:
         except TimeoutError:
             pass
         self.wake.clear()
+
+    def raise_failure(self) -> None:
+        """Raise LogUnreadable if the log could not be read."""
+        if self.failed:
+            raise LogUnreadable(f"The log of job {self.job_id} cannot be read.")
 
     def wake_followers(self) -> None:
         for follower in self.followers:

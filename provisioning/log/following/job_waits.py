@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from coderproj.base.errors import TooManyRequests
 from coderproj.base.json_text import JSON_CONTENT_TYPE
-from coderproj.web.bridge import Headers, Receive, Reply, Scope, Send, error_reply, send_whole
+from coderproj.web.environ import Receive, Scope, Send
+from coderproj.web.replies import Headers, Reply, error_reply, send_whole
 from provisioning.log.following.hub import Hub
 from provisioning.log.following.transports import wait_for_disconnect
 from provisioning.log.following.waiters import WaitRequest

@@ -12,13 +12,15 @@ from cachetools import LRUCache
 from django.db import connection
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from coderproj.base.backoff import Backoff
 from provisioning.log.following.batches import Batch, pack
 from provisioning.log.reading import LINE_JSON
 
 logger = logging.getLogger(__name__)
+# Errors of the statement or its values, which every repetition would raise again, and the end of the pool.
+LASTING = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, PoolClosed)
 Result = TypeVar("Result")
 
 CONNECTIONS = 4
@@ -52,7 +54,8 @@ class Tail:
 
 
 class Store:
-    """Reads for followers. Every read is repeated, with growing pauses, until the database answers."""
+    """Reads for followers. Every read is repeated, with growing pauses, until the database answers. Raises LASTING
+    errors."""
 
     def __init__(self, conninfo: str) -> None:
         self._pool = AsyncConnectionPool(
@@ -102,7 +105,7 @@ class Store:
         return tuple(batch for batch in rest if batch is not None)
 
     async def rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
+        """Return the rows of a query. Raises LASTING errors."""
 
         async def read() -> list[tuple[Any, ...]]:
             self.queries += 1
@@ -130,11 +133,14 @@ def conninfo() -> str:
 
 
 async def until_it_works(read: Callable[[], Awaitable[Result]]) -> Result:
-    """Return the result of ``read``, repeated while the database reports errors or is unavailable."""
+    """Return the result of ``read``, repeated while the database reports errors or is unavailable. Raises LASTING
+    errors."""
     backoff = Backoff(0.05, 2.0)
     while True:
         try:
             return await read()
+        except LASTING:
+            raise
         except (psycopg.Error, PoolTimeout, OSError) as error:
-            logger.warning("reading a log failed, trying again: %s", error)
+            logger.warning("a statement failed, trying again: %s", error)
         await backoff.wait()

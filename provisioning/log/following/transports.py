@@ -11,8 +11,9 @@ from typing import Any
 
 from coderproj.base.errors import TooManyRequests
 from coderproj.base.json_text import JSON_CONTENT_TYPE
-from coderproj.web.bridge import Headers, Message, Receive, Scope, Send, error_reply, refuse_websocket, send_whole
+from coderproj.web.environ import Message, Receive, Scope, Send
 from coderproj.web.protocols import FRAMES
+from coderproj.web.replies import Headers, error_reply, refuse_websocket, send_whole
 from provisioning.log.following.batches import Batch
 from provisioning.log.following.hub import Follower, Hub
 

@@ -24,7 +24,7 @@ def window(text: str) -> LogWindow:
         ("before=100000000000", LogWindow(before_time=datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC))),
         ("before=1700000000123", LogWindow(before_time=datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC))),
         ("after=-7", LogWindow(after_id=-1)),
-        (f"after={'9' * 5000}&before=-{'9' * 5000}", LogWindow(after_time=LAST_MOMENT, before_id=-1)),
+        (f"after={2**63 - 1}&before={-(2**63)}", LogWindow(after_time=LAST_MOMENT, before_id=-1)),
         (f"after={'0' * 5000}7", LogWindow(after_id=7)),
         ("follow", LogWindow(follow=True)),
         ("follow=true&after=3", LogWindow(follow=True, after_id=3)),

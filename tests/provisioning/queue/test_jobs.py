@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 from provisioning.engine.base import ImportResult, LogLevel, LogLine, LogSource, PlanResult, Resource
@@ -12,7 +13,7 @@ from provisioning.models import DEFAULT_TAGS, JobStatus, ProvisionerJob, Provisi
 from provisioning.protocol.leases import Lease, Worker
 from provisioning.queue import claims, jobs
 from provisioning.queue.positions import queue_of
-from templates_app.job_kinds import JobType
+from templates_app.workspaces.job_kinds import BUILD_TYPE
 from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,17 @@ def test_tags_decide_which_daemon_claims_a_job(job_tags, daemon_tags, fits):
 def test_a_daemon_claims_only_jobs_of_its_engines():
     make_job(provisioner="echo")
     assert claim(provisioners=("terraform",)) is None
+
+
+@pytest.mark.parametrize(("job_type", "expected"), [(BUILD_TYPE, "on"), ("template_version_import", "off")])
+def test_only_the_claim_of_a_job_that_changes_things_waits_for_the_disk(job_type, expected):
+    """Without its claim, a job could not report what it has made."""
+    make_job(job_type=job_type)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = on")
+        assert claim() is not None
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == (expected,)
 
 
 def test_complete_ends_the_job_once():
@@ -168,6 +180,7 @@ def expire_lease(job):
     ProvisionerJob.objects.filter(pk=job.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
 
 
+@pytest.mark.promise("R5")
 def test_an_expired_lease_requeues_the_job_and_rejects_the_old_daemons_writes():
     job = make_job()
     lease = claim()
@@ -194,6 +207,7 @@ def test_an_expired_lease_requeues_the_job_and_rejects_the_old_daemons_writes():
     assert status(job) == JobStatus.SUCCEEDED
 
 
+@pytest.mark.promise("R5")
 def test_after_three_lost_attempts_a_job_fails_with_the_reason():
     job = make_job()
     for _ in range(jobs.MAX_ATTEMPTS):
@@ -207,7 +221,7 @@ def test_after_three_lost_attempts_a_job_fails_with_the_reason():
 
 
 def test_a_lost_build_is_never_run_again():
-    job = make_job(job_type=JobType.BUILD)
+    job = make_job(job_type=BUILD_TYPE)
     claim()
     expire_lease(job)
     jobs.expire()
@@ -241,6 +255,7 @@ def test_queue_positions_count_from_one():
     assert positions(first, second) == [0, 1]
 
 
+@pytest.mark.promise("S13")
 def test_log_lines_are_numbered_without_a_gap_and_long_ones_are_split():
     make_job()
     lease = claim()

@@ -77,7 +77,8 @@ def test_jobs_of_a_new_kind_run(way, tmp_path, request, owner, organization):
     # The state of the first is stored; the transaction that stored that of the second was rolled back.
     assert bad.status == JobStatus.FAILED
     assert bad.error.startswith("the job's results cannot be stored")
-    assert (wrong.status, wrong.error) == (JobStatus.FAILED, "the job's process sent an invalid message")
+    assert wrong.status == JobStatus.FAILED
+    assert wrong.error == "the job's results cannot be stored: Object missing required field `state`"
     (stored,) = File.objects.exclude(pk=good.file_id)
     assert (bytes(stored.data), stored.size) == (STATE[::-1], 1)
     lines = list(good.logs.order_by("id").values_list("stage", "output"))

@@ -112,6 +112,7 @@ def terminate(application: str) -> int:
         return cursor.fetchone()[0]
 
 
+@pytest.mark.promise("R2")
 @pytest.mark.parametrize("application", ["coderproj-listener", "coderproj-followers"])
 def test_nothing_is_lost_when_the_database_drops_connections(followed, application):
     writer = in_background(write_slowly, followed, 1000, 20, 0.02)

@@ -15,6 +15,7 @@ from coderproj.api.views import ApiView
 from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import NotFound
 from coderproj.base.identifiers import path_uuid
+from coderproj.web.environ import CLIENT_IS_GONE
 from provisioning.models import ProvisionerJob
 from provisioning.views.logs import FollowableLogs
 
@@ -65,13 +66,44 @@ class Endless(ApiView):
     def get(self, request: Request) -> HttpResponseBase:
         return StreamingHttpResponse(self._pieces())
 
+    size, pause = 1000, 0.01
+
     def _pieces(self):
         try:
             while True:
-                yield b"x" * 1000
-                time.sleep(0.01)
+                yield b"x" * self.size
+                time.sleep(self.pause)
         finally:
             Endless.closed += 1
+
+
+class Flood(Endless):
+    """Streams faster than any client reads."""
+
+    size, pause = 100_000, 0.0
+
+
+class Long(ApiView):
+    """Streams five megabytes."""
+
+    def get(self, request: Request) -> HttpResponseBase:
+        return StreamingHttpResponse(b"y" * 50_000 for _ in range(100))
+
+
+class Patient(ApiView):
+    """Works until its client has gone."""
+
+    ends: list[str] = []
+    begun = threading.Event()
+
+    def get(self, request: Request) -> Response:
+        self.begun.set()
+        for _ in range(500):
+            if request._request.environ[CLIENT_IS_GONE]():
+                self.ends.append("gone")
+                break
+            time.sleep(0.02)
+        return Response({})
 
 
 first_has_arrived = threading.Event()
@@ -102,6 +134,9 @@ urlpatterns = [
     path("api/v2/echo", Echo.as_view()),
     path("api/v2/upload", Upload.as_view()),
     path("api/v2/endless", Endless.as_view()),
+    path("api/v2/flood", Flood.as_view()),
+    path("api/v2/long", Long.as_view()),
+    path("api/v2/patient", Patient.as_view()),
     path("api/v2/slow", second_piece_on_request),
     path("api/v2/broken", broken_stream),
     path("api/v2/crash", crash),
