@@ -13,6 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from coderproj.console.admin import ChoiceFilter, ReadOnlyAdmin, status_chip
+from coderproj.identity.actor import Actor
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere
+from coderproj.identity.roles import SiteRole
 from provisioning import keys
 from provisioning.models import (
     File,
@@ -34,6 +37,12 @@ from provisioning.queue import administration
 LOG_LINES_SHOWN = 200
 
 
+def _jobs(actor: Actor) -> QuerySet[ProvisionerJob]:
+    """Return the jobs whose results and logs the actor may read: a subset of those that the API shows, which includes
+    the imports of all readable versions."""
+    return ProvisionerJob.objects.visible(actor)
+
+
 def _of_status(status: JobStatus, rows: Any) -> Any:
     return rows.with_status().filter(current_status=status)
 
@@ -50,9 +59,30 @@ class ProvisionerJobAdmin(ReadOnlyAdmin[ProvisionerJob]):
     list_filter = [JobStatusFilter, "type", "provisioner", "organization"]
     list_select_related = ["initiator"]
     search_fields = ["id", "error", "initiator__username"]
-    exclude = ["lease"]
+    # Without the input, which can contain the values that a user gave.
+    fields = [
+        "type",
+        "status",
+        "error",
+        "organization",
+        "initiator",
+        "provisioner",
+        "file",
+        "tags",
+        "priority",
+        "attempts",
+        "worker_id",
+        "created_at",
+        "started_at",
+        "canceled_at",
+        "completed_at",
+        "log",
+    ]
     readonly_fields = ["status", "log"]
     actions = ["cancel", "requeue"]
+
+    def visible(self, actor: Actor) -> QuerySet[ProvisionerJob]:
+        return _jobs(actor)
 
     def view_on_site(self, job: ProvisionerJob) -> str:
         return reverse("job", args=[job.pk])
@@ -87,7 +117,13 @@ class FileAdmin(ReadOnlyAdmin[File]):
     list_filter = ["mimetype"]
     list_select_related = ["created_by"]
     search_fields = ["hash", "created_by__username"]
-    exclude = ["data"]
+    fields = ["hash", "size", "mimetype", "created_by", "created_at"]
+
+    def visible(self, actor: Actor) -> QuerySet[File]:
+        files = File.objects.defer("data")
+        if allowed_everywhere(actor, Action.READ, Resource.FILE):
+            return files
+        return files.filter(created_by=actor.id)
 
 
 class DaemonStateFilter(ChoiceFilter):
@@ -115,6 +151,27 @@ class ProvisionerDaemonAdmin(ReadOnlyAdmin[ProvisionerDaemon]):
     list_display = ["name", "state", "hostname", "version", "tags", "last_seen_at"]
     list_filter = [DaemonStateFilter, "version"]
     search_fields = ["name", "hostname"]
+    fields = [
+        "name",
+        "state",
+        "version",
+        "hostname",
+        "provisioners",
+        "tags",
+        "concurrency",
+        "engine",
+        "sandbox",
+        "key",
+        "created_at",
+        "last_seen_at",
+        "stopped_at",
+    ]
+    owner_fields = frozenset({"hostname", "concurrency", "engine", "sandbox", "key", "stopped_at"})
+    readonly_fields = ["state"]
+
+    def visible(self, actor: Actor) -> QuerySet[ProvisionerDaemon]:
+        daemons = ProvisionerDaemon.objects
+        return daemons.all() if SiteRole.OWNER in actor.site_roles else daemons.online()
 
     def view_on_site(self, daemon: ProvisionerDaemon) -> str:
         return reverse("daemon", args=[daemon.pk])
@@ -135,8 +192,11 @@ class ProvisionerKeyAdmin(ReadOnlyAdmin[ProvisionerKey]):
     list_select_related = ["organization"]
     list_filter = [KeyStateFilter, "organization"]
     search_fields = ["name", "created_by__username"]
-    exclude = ["hashed_secret"]
+    fields = ["name", "organization", "tags", "created_by", "created_at", "last_used", "expires_at", "revoked_at"]
     actions = ["revoke"]
+
+    def visible(self, actor: Actor) -> QuerySet[ProvisionerKey]:
+        return keys.visible_keys(actor)
 
     def view_on_site(self, key: ProvisionerKey) -> str:
         return reverse("daemon-keys")
@@ -160,7 +220,27 @@ class ParameterSchemaAdmin(ReadOnlyAdmin[ParameterSchema]):
     list_filter = ["redisplay_value"]
     list_select_related = ["job"]
     search_fields = ["name", "job__id"]
-    exclude = ["default_source_value"]
+    # Without the default, which may be a secret.
+    fields = [
+        "job",
+        "name",
+        "description",
+        "default_source_scheme",
+        "allow_override_source",
+        "default_destination_scheme",
+        "allow_override_destination",
+        "default_refresh",
+        "redisplay_value",
+        "validation_error",
+        "validation_condition",
+        "validation_type_system",
+        "validation_value_type",
+        "validation_contains",
+        "created_at",
+    ]
+
+    def visible(self, actor: Actor) -> QuerySet[ParameterSchema]:
+        return ParameterSchema.objects.filter(job__in=_jobs(actor))
 
 
 @admin.register(ParameterValue)
@@ -170,7 +250,13 @@ class ParameterValueAdmin(ReadOnlyAdmin[ParameterValue]):
     list_display = ["name", "scope", "scope_id", "destination_scheme", "updated_at"]
     list_filter = ["scope"]
     search_fields = ["name", "scope_id"]
-    exclude = ["source_value"]
+    fields = ["name", "scope", "scope_id", "source_scheme", "destination_scheme", "created_at", "updated_at"]
+
+    def visible(self, actor: Actor) -> QuerySet[ParameterValue]:
+        """Return the values for actors who may read those of every template; others use the API."""
+        if allowed_everywhere(actor, Action.UPDATE, Resource.TEMPLATE):
+            return ParameterValue.objects.all()
+        return ParameterValue.objects.none()
 
 
 @admin.register(WorkspaceResource)
@@ -179,6 +265,10 @@ class WorkspaceResourceAdmin(ReadOnlyAdmin[WorkspaceResource]):
     list_filter = ["workspace_transition", "type"]
     list_select_related = ["job"]
     search_fields = ["name", "type", "job__id"]
+    fields = ["job", "workspace_transition", "type", "name", "hide", "icon", "daily_cost", "created_at"]
+
+    def visible(self, actor: Actor) -> QuerySet[WorkspaceResource]:
+        return WorkspaceResource.objects.filter(job__in=_jobs(actor))
 
 
 @admin.register(WorkspaceResourceMetadata)
@@ -187,6 +277,10 @@ class WorkspaceResourceMetadataAdmin(ReadOnlyAdmin[WorkspaceResourceMetadata]):
     list_filter = ["sensitive"]
     list_select_related = ["resource"]
     search_fields = ["key", "resource__name"]
+    fields = ["resource", "key", "value", "sensitive"]
+
+    def visible(self, actor: Actor) -> QuerySet[WorkspaceResourceMetadata]:
+        return WorkspaceResourceMetadata.objects.filter(resource__job__in=_jobs(actor))
 
 
 @admin.register(WorkspaceAgent)
@@ -195,7 +289,30 @@ class WorkspaceAgentAdmin(ReadOnlyAdmin[WorkspaceAgent]):
     list_filter = ["operating_system", "architecture"]
     list_select_related = ["resource"]
     search_fields = ["name", "resource__name"]
-    exclude = ["auth_token"]
+    fields = [
+        "resource",
+        "name",
+        "operating_system",
+        "architecture",
+        "auth_instance_id",
+        "environment_variables",
+        "startup_script",
+        "startup_script_timeout_seconds",
+        "directory",
+        "version",
+        "connection_timeout_seconds",
+        "troubleshooting_url",
+        "login_before_ready",
+        "lifecycle_state",
+        "created_at",
+        "updated_at",
+        "first_connected_at",
+        "last_connected_at",
+        "disconnected_at",
+    ]
+
+    def visible(self, actor: Actor) -> QuerySet[WorkspaceAgent]:
+        return WorkspaceAgent.objects.filter(resource__job__in=_jobs(actor))
 
 
 @admin.register(WorkspaceApp)
@@ -204,3 +321,21 @@ class WorkspaceAppAdmin(ReadOnlyAdmin[WorkspaceApp]):
     list_filter = ["sharing_level"]
     list_select_related = ["agent"]
     search_fields = ["slug", "display_name"]
+    fields = [
+        "agent",
+        "slug",
+        "display_name",
+        "icon",
+        "command",
+        "url",
+        "external",
+        "subdomain",
+        "sharing_level",
+        "healthcheck_url",
+        "healthcheck_interval",
+        "healthcheck_threshold",
+        "health",
+    ]
+
+    def visible(self, actor: Actor) -> QuerySet[WorkspaceApp]:
+        return WorkspaceApp.objects.filter(agent__resource__job__in=_jobs(actor))

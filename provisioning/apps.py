@@ -9,6 +9,7 @@ class ProvisioningConfig(AppConfig):
     contributions = {
         "audit_names": "provisioning.pages.audit_names.NAMES",
         "audit_policies": "provisioning.audit_policies.POLICIES",
+        "caller_sources": "provisioning.views.key_authentication.CALLER_SOURCES",
         "navigation": "provisioning.pages.navigation.ENTRIES",
         "search_sources": "provisioning.pages.search.SOURCES",
         "stream_services": "provisioning.log.following.hub.STREAM_SERVICES",

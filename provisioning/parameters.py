@@ -90,10 +90,10 @@ def for_engine(values: Iterable[ComputedValue]) -> tuple[base.ParameterValue, ..
 
 
 def first_missing(job_id: uuid.UUID, values: Sequence[base.ParameterValue]) -> str | None:
-    """Return the name of the job's first variable without a value, None if all have one."""
+    """Return the name of the job's first required variable without a value, None if all have one."""
     names = {value.name for value in values}
-    schemas = ParameterSchema.objects.filter(job_id=job_id).order_by("index").values_list("name", flat=True)
-    return next((name for name in schemas if name not in names), None)
+    schemas = ParameterSchema.objects.filter(job_id=job_id, default_is_null=False).order_by("index")
+    return next((name for name in schemas.values_list("name", flat=True) if name not in names), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from provisioning.models import (
     WorkspaceApp,
     WorkspaceResource,
     WorkspaceResourceMetadata,
+    hash_of_token,
 )
 from provisioning.models import ParameterSchema as ParameterSchemaRow
 
@@ -39,6 +40,7 @@ def store_schemas(job: ProvisionerJob, schemas: Sequence[ParameterSchema]) -> No
             description=printable(schema.description, keep_lines=True),
             default_source_scheme=SourceScheme.NONE if schema.default_source_value is None else SourceScheme.DATA,
             default_source_value=schema.default_source_value or "",
+            default_is_null=schema.default_is_null,
             allow_override_source=not schema.sensitive,
             default_destination_scheme=DestinationScheme.PROVISIONER_VARIABLE,
             redisplay_value=not schema.sensitive,
@@ -70,6 +72,8 @@ def store_resources(job: ProvisionerJob, found: Iterable[tuple[str, Resource]]) 
             icon=resource.icon,
             instance_type=resource.instance_type,
             daily_cost=resource.daily_cost,
+            instance_key=resource.instance_key,
+            position=len(resources),
         )
         resources.append(row)
         metadata += (
@@ -78,11 +82,12 @@ def store_resources(job: ProvisionerJob, found: Iterable[tuple[str, Resource]]) 
                 key=item.key,
                 value="" if item.sensitive else printable(item.value or "", keep_lines=True),
                 sensitive=item.sensitive,
+                instance_key=item.instance_key,
             )
             for item in resource.metadata
         )
-        for agent in resource.agents:
-            agent_row = _agent(row, agent)
+        for position, agent in enumerate(resource.agents):
+            agent_row = _agent(row, agent, position)
             agents.append(agent_row)
             apps += (_app(agent_row, app) for app in agent.apps)
     WorkspaceResource.objects.bulk_create(resources, batch_size=BATCH)
@@ -91,7 +96,7 @@ def store_resources(job: ProvisionerJob, found: Iterable[tuple[str, Resource]]) 
     WorkspaceApp.objects.bulk_create(apps, batch_size=BATCH)
 
 
-def _agent(resource: WorkspaceResource, agent: Agent) -> WorkspaceAgent:
+def _agent(resource: WorkspaceResource, agent: Agent, position: int) -> WorkspaceAgent:
     row = WorkspaceAgent(
         resource=resource,
         name=agent.name,
@@ -106,10 +111,12 @@ def _agent(resource: WorkspaceResource, agent: Agent) -> WorkspaceAgent:
         troubleshooting_url=agent.troubleshooting_url,
         motd_file=agent.motd_file,
         login_before_ready=agent.login_before_ready,
+        instance_key=agent.instance_key,
+        position=position,
     )
-    # At plan time the token is unknown; the row then keeps its random default.
+    # At plan time the token is unknown.
     with suppress(ValueError):
-        row.auth_token = uuid.UUID(agent.auth_token)
+        row.hashed_token = hash_of_token(uuid.UUID(agent.auth_token))
     return row
 
 
@@ -127,5 +134,6 @@ def _app(agent: WorkspaceAgent, app: App) -> WorkspaceApp:
         healthcheck_url=app.healthcheck.url,
         healthcheck_interval=app.healthcheck.interval,
         healthcheck_threshold=app.healthcheck.threshold,
+        instance_key=app.instance_key,
         health=AppHealth.INITIALIZING if app.healthcheck.url else AppHealth.DISABLED,
     )

@@ -46,7 +46,12 @@ class JobPage(JobSection):
             "kind": kind,
             "subject": self.subject,
             "trail": [JOBS, (kind, "")],
-            "log": log_console(row, follow_url=self.subject.log_url, raw_url=f"{job_url(row)}/log.txt"),
+            "log": log_console(
+                row,
+                follow_url=self.subject.log_url,
+                raw_url=f"{job_url(row)}/log.txt",
+                stages=self.subject.stages,
+            ),
             "resources": resources_of(row) if row.completed_at else [],
             "cancellation": cancellation_of(row, kind) if administration.cancelable(self.actor, [row]) else None,
         }

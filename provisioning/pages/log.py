@@ -119,21 +119,22 @@ class LogConsole:
     raw_url: str
 
 
-def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str) -> LogConsole:
-    """Return the log of a job, only its end if it is very long. One query, and one more if lines are left out."""
+def log_console(job: ProvisionerJob, *, follow_url: str, raw_url: str, stages: Sequence[str] = ()) -> LogConsole:
+    """Return the log of a job, only its end if it is very long. ``stages`` are those to expect, by default all of its
+    kind. One query, and one more if lines are left out."""
     start = max(job.log_count - LINES_SHOWN, 0)
     found = ProvisionerJobLog.objects.filter(job_id=job.pk, id__gt=start).order_by("id")
     shown = [LogRow(*row) for row in found.values_list("id", "created_at", "level", "stage", "output")]
     rows = [*_outline(job.pk, start), *shown] if start and shown else shown
-    stages = list(_stages(rows, start))
-    _finish(job, stages)
-    errors = (line.number for stage in stages for line in stage.lines if line.level == LogLevel.ERROR)
+    found_stages = list(_stages(rows, start))
+    _finish(job, found_stages)
+    errors = (line.number for stage in found_stages for line in stage.lines if line.level == LogLevel.ERROR)
     last = shown[-1].id if shown else 0
     return LogConsole(
-        stages=stages,
-        rail=_rail(job, stages),
-        count=sum(stage.count for stage in stages),
-        left_out=sum(stage.left_out for stage in stages),
+        stages=found_stages,
+        rail=_rail(job, found_stages, stages or kind_of(job).stages),
+        count=sum(stage.count for stage in found_stages),
+        left_out=sum(stage.left_out for stage in found_stages),
         last=last,
         started_at=rows[0].created_at if rows else None,
         first_error=next(errors, 0),
@@ -200,17 +201,37 @@ def _last_before_cleanup(stages: list[StageLines]) -> StageLines:
     return next((stage for stage in reversed(stages) if stage.name != Stage.CLEANING_UP), stages[-1])
 
 
-def _rail(job: ProvisionerJob, stages: list[StageLines]) -> list[RailStage]:
+def _rail(job: ProvisionerJob, stages: list[StageLines], usual: Sequence[str]) -> list[RailStage]:
     """Return the stages of the log, and the usual ones that are still to come or were not reached."""
     seen = {stage.name for stage in stages}
     rail = [RailStage(stage.name, stage.state, stage.seconds, stage.first) for stage in stages]
     if job.status == JobStatus.SUCCEEDED:
         return rail
     state = "waiting" if job.completed_at is None else "skipped"
-    missing = [RailStage(name, state) for name in kind_of(job).stages if name not in seen]
+    missing = [RailStage(name, state) for name in usual if name not in seen]
     if job.completed_at is None or not rail or rail[-1].name != Stage.CLEANING_UP:
         return rail + missing
     return [*rail[:-1], *missing, rail[-1]]
+
+
+def stage_times(jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID, list[tuple[str, float]]]:
+    """Return the stages of each job's log with the seconds that they took so far, by job ID. One query.
+
+    A log of more than ``LINES_SHOWN`` lines has none: the query reads all lines of these logs.
+    """
+    listed = list(jobs)
+    found: dict[uuid.UUID, list[tuple[str, float]]] = {job.pk: [] for job in listed}
+    ends = {job.pk: job.completed_at or datetime.now(UTC) for job in listed if job.log_count <= LINES_SHOWN}
+    opening = ProvisionerJobLog.objects.filter(job_id__in=ends, output="").order_by("job_id", "-id")
+    for job_id, stage, started_at in opening.values_list("job_id", "stage", "created_at"):
+        stages = found[job_id]
+        seconds = max((ends[job_id] - started_at).total_seconds(), 0)
+        if stages and stages[0][0] == stage:  # an empty line within the stage
+            stages[0] = (stage, stages[0][1] + seconds)
+        else:
+            stages.insert(0, (stage, seconds))
+        ends[job_id] = started_at
+    return found
 
 
 # ---------------------------------------------------------------------- the whole log as text

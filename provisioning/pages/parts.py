@@ -115,13 +115,14 @@ def daemons_by_id(ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, Pro
 def resources_of(job: ProvisionerJob) -> list[WorkspaceResource]:
     """Return the resources of a running workspace, with agents and apps. Three queries."""
     rows = WorkspaceResource.objects.filter(job=job, workspace_transition=START, hide=False)
-    return list(rows.prefetch_related(shown_agents()).order_by("name", "type", "id"))
+    return list(rows.prefetch_related(shown_agents()).order_by("name", "type", "position", "id"))
 
 
 def shown_agents() -> "Prefetch[Any]":
     """Prefetch the agents of resources and their apps, by name, with the columns that pages show. Two queries."""
     apps = WorkspaceApp.objects.only("agent", "slug", "display_name", "sharing_level").order_by("slug")
-    agents = WorkspaceAgent.objects.only("resource", "name", "operating_system", "architecture").order_by("name")
+    columns = ("resource", "name", "instance_key", "operating_system", "architecture")
+    agents = WorkspaceAgent.objects.only(*columns).order_by("name", "position", "id")
     return Prefetch("agents", agents.prefetch_related(Prefetch("apps", apps)))
 
 

@@ -99,11 +99,11 @@ def _layout(resources: Sequence[tuple[WorkspaceResource, Sequence[WorkspaceAgent
         sizes = [max(len(agent_apps), 1) for agent_apps in apps]
         classes = "agent" if agents else ""
         size = sum(sizes) or 1
-        owner = _Node(resource.name, resource.type, symbol_of(resource.type), 0, row + (size - 1) / 2, classes=classes)
+        owner = _Node(resource.label, resource.type, symbol_of(resource.type), 0, row + (size - 1) / 2, classes=classes)
         nodes.append(owner)
         for agent, agent_apps, rows in zip(agents, apps, sizes, strict=True):
             platform = f"{agent.operating_system}/{agent.architecture}"
-            holder = _Node(agent.name, platform, "square-terminal", 1, row + (rows - 1) / 2, owner)
+            holder = _Node(agent.label, platform, "square-terminal", 1, row + (rows - 1) / 2, owner)
             nodes.append(holder)
             for index, app in enumerate(agent_apps):
                 share = f"app, for {app.sharing_level}"

@@ -1,5 +1,6 @@
 """Serializers of jobs, their results and parameters."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from rest_framework import serializers
 
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, BodyUUIDField, MomentField, StrictTextField
 from coderproj.reads.json_sql import Constant, FilledJson, StoredJson
-from provisioning.engine.base import LogLevel, LogSource
+from provisioning.engine.base import MAX_SHORT_TEXT, LogLevel, LogSource
 from provisioning.models import (
     JobStatus,
     ParameterSchema,
@@ -24,9 +25,11 @@ from provisioning.parameters import GivenValue
 
 
 class UploadAnswer(serializers.Serializer[Any]):
-    """``hash`` is the id of the stored file, by contract."""
+    """``hash`` is the id of the stored file, by contract. ``left_out`` names links and working files that were left out
+    of it; it is absent if there are none."""
 
     hash = serializers.UUIDField()
+    left_out = serializers.ListField(child=serializers.CharField(), required=False)
 
 
 class ProvisionerJobSerializer(AnswerSerializer):
@@ -71,7 +74,8 @@ class LogSerializer(serializers.Serializer[Any]):
 class MetadataSerializer(AnswerSerializer):
     class Meta:
         model = WorkspaceResourceMetadata
-        fields = ["key", "value", "sensitive"]
+        fields = ["key", "value", "sensitive", "instance_key"]
+        omit_absent = True
         list_order = ("id",)
 
 
@@ -100,7 +104,9 @@ class AppSerializer(AnswerSerializer):
             "sharing_level",
             "healthcheck",
             "health",
+            "instance_key",
         ]
+        omit_absent = True
         omit_empty = ("command", "icon")
         list_order = ("slug",)
 
@@ -145,11 +151,12 @@ class AgentSerializer(AnswerSerializer):
             "connection_timeout_seconds",
             "troubleshooting_url",
             "login_before_ready",
+            "instance_key",
         ]
         omit_absent = True
         omit_empty = ("instance_id", "startup_script", "directory")
         keep_null = ("environment_variables",)
-        list_order = ("name", "id")
+        list_order = ("name", "position", "id")
 
     def get_status(self, agent: WorkspaceAgent) -> str:
         return AGENT_STATUS
@@ -173,6 +180,9 @@ class AgentSerializer(AnswerSerializer):
 
 
 class ResourceSerializer(AnswerSerializer):
+    """Each instance of ``count`` and ``for_each`` is a resource. Its ``instance_key`` is the index or key, after those
+    of its modules (``eu/0``), and absent otherwise; agents, apps, metadata and rich parameters have it as well."""
+
     agents = AgentSerializer(many=True)
     metadata = MetadataSerializer(many=True)
 
@@ -190,8 +200,10 @@ class ResourceSerializer(AnswerSerializer):
             "agents",
             "metadata",
             "daily_cost",
+            "instance_key",
         ]
-        list_order = ("name", "type", "workspace_transition", "id")
+        omit_absent = True
+        list_order = ("name", "type", "workspace_transition", "position", "id")
 
 
 class ParameterSchemaSerializer(AnswerSerializer):
@@ -258,7 +270,7 @@ class LiteralValueBody(BodySerializer):
     """A value of a variable for a dry run. Only name and text are used; copies are ignored (contract, E18)."""
 
     copy_from_parameter = BodyUUIDField(required=False)
-    name = StrictTextField(max_length=64, required=False, default="", allow_blank=True)
+    name = StrictTextField(max_length=MAX_SHORT_TEXT, required=False, default="", allow_blank=True)
     source_value = StrictTextField(max_length=65_536, required=False, default="", allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -282,19 +294,29 @@ class ParameterValueBody(LiteralValueBody):
 
 
 class RichParameterValueBody(BodySerializer):
-    name = StrictTextField(max_length=256)
+    name = StrictTextField(max_length=MAX_SHORT_TEXT)
     value = StrictTextField(max_length=65_536, required=False, default="", allow_blank=True)
 
 
-def given_values(values: list[dict[str, Any]]) -> tuple[GivenValue, ...]:
-    """Convert validated ``parameter_values`` to the services' type."""
-    return tuple(
-        GivenValue(
-            name=value["name"],
-            source_value=value["source_value"],
-            source_scheme=value["source_scheme"],
-            destination_scheme=value["destination_scheme"],
-            copy_from=value.get("copy_from_parameter"),
-        )
-        for value in values
+class VariableValueBody(BodySerializer):
+    """A value of a variable, as clients send it that know no ``parameter_values``."""
+
+    name = StrictTextField(max_length=MAX_SHORT_TEXT)
+    value = StrictTextField(max_length=65_536, required=False, default="", allow_blank=True)
+
+
+def given_values(values: Sequence[dict[str, Any]], variables: Sequence[dict[str, Any]] = ()) -> tuple[GivenValue, ...]:
+    """Convert validated ``parameter_values``, followed by ``user_variable_values``, to the services' type."""
+    return (
+        *(
+            GivenValue(
+                name=value["name"],
+                source_value=value["source_value"],
+                source_scheme=value["source_scheme"],
+                destination_scheme=value["destination_scheme"],
+                copy_from=value.get("copy_from_parameter"),
+            )
+            for value in values
+        ),
+        *(GivenValue(name=value["name"], source_value=value["value"]) for value in variables),
     )

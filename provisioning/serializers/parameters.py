@@ -3,6 +3,7 @@
 from rest_framework import serializers
 
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictTextField
+from provisioning.engine.base import MAX_SHORT_TEXT
 from provisioning.models import DestinationScheme, ParameterValue, SourceScheme
 
 
@@ -24,7 +25,7 @@ class StoredParameterSerializer(AnswerSerializer):
 
 
 class StoreParameterBody(BodySerializer):
-    name = StrictTextField(max_length=64)
+    name = StrictTextField(max_length=MAX_SHORT_TEXT)
     source_value = StrictTextField(max_length=65_536)
     source_scheme = serializers.ChoiceField(choices=[SourceScheme.DATA])
     destination_scheme = serializers.ChoiceField(

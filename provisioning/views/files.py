@@ -1,10 +1,9 @@
 """Endpoints of files."""
 
 import tempfile
-from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -18,8 +17,10 @@ from provisioning.files import archive, stored
 from provisioning.serializers.jobs import UploadAnswer
 
 # Uploads up to this size are checked in memory, larger ones in a temporary file.
-SPOOL_BYTES = 4 * 1024 * 1024
-ARCHIVE_TYPES = ("application/x-tar", "application/zip")
+SPOOL_BYTES = 1024 * 1024
+# The content tells whether it is a tar or a zip file; generated clients can only send the general type.
+GENERAL_TYPE = "application/octet-stream"
+ARCHIVE_TYPES = ("application/x-tar", "application/zip", GENERAL_TYPE)
 
 
 class FileViewSet(ApiViewSet):
@@ -30,11 +31,12 @@ class FileViewSet(ApiViewSet):
 
     @extend_schema(
         operation_id="upload_file",
-        request=dict.fromkeys(ARCHIVE_TYPES, OpenApiTypes.BINARY),
+        request={GENERAL_TYPE: OpenApiTypes.BINARY},
         responses={200: UploadAnswer, 201: UploadAnswer},
     )
     def create(self, request: Request) -> Response:
-        """Upload an archive. The body is read only after the caller is authenticated."""
+        """Upload a tar or zip file. The content type can also be ``application/x-tar`` or ``application/zip``. The body
+        is received only from callers with valid credentials."""
         if not stored.may_upload(self.actor):
             raise Forbidden
         content_type = request.content_type.partition(";")[0].strip().lower()
@@ -43,25 +45,14 @@ class FileViewSet(ApiViewSet):
                 f"Unsupported content type: {content_type or 'none'}.",
                 detail=f"Use one of {', '.join(ARCHIVE_TYPES)}.",
             )
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
-            checked = archive.check(body_stream(request._request), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=settings.FILE_UPLOAD_TEMP_DIR) as sink:
+            checked = archive.check(request._request, limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
             sink.seek(0)
-            upload = stored.store(self.actor, sink.read(), sha256=checked.sha256)
-        return self.respond({"hash": upload.file.pk}, status=201 if upload.created else 200)
+            upload = stored.store_stream(self.actor, sink, size=checked.size, sha256=checked.sha256)
+        left_out = {"left_out": checked.dropped} if checked.dropped else {}
+        return self.respond({"hash": upload.file.pk, **left_out}, status=201 if upload.created else 200)
 
     @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
-    def retrieve(self, request: Request, file: str) -> HttpResponse:
+    def retrieve(self, request: Request, file: str) -> HttpResponseBase:
         """Download an archive. Returns 404 if the caller may not read it."""
-        found = stored.find(self.actor, path_uuid("fileID", file))
-        response = HttpResponse(bytes(found.data))
-        # Without a charset: the command line compares the exact text.
-        response.headers["Content-Type"] = found.mimetype
-        return response
-
-
-def body_stream(request: HttpRequest) -> Any:
-    """Return the raw body, also of a chunked request, which has no Content-Length that Django could use."""
-    environ = getattr(request, "environ", {})
-    if environ.get("wsgi.input_terminated"):
-        return environ["wsgi.input"]
-    return request
+        return stored.download(stored.find(self.actor, path_uuid("fileID", file)))

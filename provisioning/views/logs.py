@@ -14,7 +14,10 @@ from coderproj.api.authentication import same_origin
 from coderproj.base.errors import DomainError, Forbidden, Invalid
 from coderproj.base.json_text import JSON_CONTENT_TYPE
 from coderproj.identity.authentication import SESSION_COOKIE, SESSION_HEADER
-from coderproj.web.bridge import STREAMS, WEBSOCKET, Handover
+from coderproj.reads.compiled import FinalRead
+from coderproj.reads.viewsets import CompiledReads
+from coderproj.web.environ import STREAMS, WEBSOCKET
+from coderproj.web.replies import Handover
 from provisioning.log.following.transports import LogStream, Transport
 from provisioning.log.reading import LogPage, log_chunks
 from provisioning.log.window import LogWindow, last_event_id, log_window
@@ -79,10 +82,33 @@ class FollowableLogs(APIView, ABC):
         return LogStream(job_id, user_id, transport, after, window.after_time)
 
 
+class CompiledLog(CompiledReads, FollowableLogs):
+    """A followable log of an object that has a job, whose ``list`` is a read of ``provisioning.reads.read_log_of``."""
+
+    @property
+    @abstractmethod
+    def object_id(self) -> uuid.UUID:
+        """The object's id in the path. Raises DomainError for an invalid id."""
+
+    def get_job_id(self) -> uuid.UUID:
+        read = self.compiled_reads["list"]
+        assert isinstance(read, FinalRead)
+        job_id: uuid.UUID
+        (job_id,) = self.row_of(read.visible, self.object_id)
+        return job_id
+
+    def read_log(self, window: LogWindow) -> HttpResponseBase:
+        bounds = (window.after_id, window.before_id, window.after_time, window.before_time)
+        page, job_id, _ = self.compiled_row(self.object_id, *bounds)
+        return log_response(job_id, window, LogPage.of(page))
+
+
 def log_response(job_id: uuid.UUID, window: LogWindow, first: LogPage | None = None) -> HttpResponseBase:
     """Return the window of the job's log as a JSON array, streamed unless it is short. ``first`` is the first page, if
     it was read already."""
     chunks = log_chunks(job_id, window, first)
+    if first is not None and first.full:  # on the event loop, which must not wait for the second page
+        return StreamingHttpResponse(chunks, content_type=JSON_CONTENT_TYPE)
     head = next(chunks) + next(chunks)
     if head.endswith(b"]\n"):
         return HttpResponse(head, content_type=JSON_CONTENT_TYPE)

@@ -14,14 +14,15 @@ from coderproj.api.viewsets import ApiViewSet
 from coderproj.base.errors import DomainError, NotFound, TooLarge
 from coderproj.base.identifiers import parse_uuid
 from coderproj.base.json_text import JSON_CONTENT_TYPE
-from coderproj.web.bridge import STREAMS, Handover
-from provisioning.files.stored import TAR
+from coderproj.web.environ import STREAMS
+from coderproj.web.replies import Handover
+from provisioning.files.stored import download
 from provisioning.keys import KeyHolder
 from provisioning.log.following.job_waits import JobWait
 from provisioning.log.following.waiters import WaitRequest
 from provisioning.protocol import wire
 from provisioning.protocol.client import DaemonFacts, Lease, LeaseLost, Refused
-from provisioning.protocol.leases import Worker
+from provisioning.protocol.leases import StateKept, Worker
 from provisioning.queue.daemon_service import JobService
 from provisioning.queue.kinds import kinds
 from provisioning.views.key_authentication import KeyAuthentication, WithDaemonKey, WrongKeyThrottle
@@ -190,7 +191,7 @@ class RemoteDaemonViewSet(KeyedViewSet):
 class RemoteJobViewSet(KeyedViewSet):
     """Requests about a job for which the daemon has a lease."""
 
-    LARGE = frozenset({"logs", "readme", "schemas", "complete", "fail"})
+    LARGE = frozenset({"logs", "readme", "schemas", "state", "complete", "fail"})
 
     @property
     def lease(self) -> Lease:
@@ -201,9 +202,9 @@ class RemoteJobViewSet(KeyedViewSet):
         return Lease(job_id, token)
 
     @describe_archive("provisioner_job_archive")
-    def archive(self, request: Request, job: str) -> HttpResponse:
+    def archive(self, request: Request, job: str) -> HttpResponseBase:
         """Return the job's source, a plain tar. The answer of the claim has its SHA-256."""
-        return HttpResponse(self.service.archive(self.lease), content_type=TAR)
+        return download(self.service.archive(self.lease))
 
     @describe("provisioner_job_heartbeat", wire.Heartbeat, wire.HeartbeatReply)
     def heartbeat(self, request: Request, job: str) -> HttpResponse:
@@ -215,8 +216,6 @@ class RemoteJobViewSet(KeyedViewSet):
     def logs(self, request: Request, job: str) -> HttpResponse:
         """Append lines to the log, all or none of them. A batch that was written already is not written again."""
         body = self.read(wire.Logs)
-        if any(not 0 <= line.created_at <= wire.MAX_TIME for line in body.lines):
-            raise NotStorable("The time of a line is not between the years 1970 and 9999.")
         return reply(wire.Logged(self.service.append_logs(self.lease, body.lines, after=body.after)))
 
     @describe("provisioner_job_readme", wire.Readme, wire.Done)
@@ -229,6 +228,16 @@ class RemoteJobViewSet(KeyedViewSet):
     def schemas(self, request: Request, job: str) -> HttpResponse:
         """Store the template's variables; return their computed values."""
         return reply(wire.Values(self.service.store_schemas(self.lease, self.read(wire.Schemas).schemas)))
+
+    @describe("provisioner_job_state", wire.State, wire.StateStored)
+    def state(self, request: Request, job: str) -> HttpResponse:
+        """Store the state of what a build changed. It is stored even if the lease has expired or the job has failed."""
+        try:
+            body = self.read(wire.State)
+            self.service.store_state(self.lease, body.state, is_last=body.last)
+        except StateKept:
+            return reply(wire.StateStored(late=True))
+        return reply(wire.StateStored())
 
     @describe("complete_provisioner_job", lambda: wire.complete_type(kinds()), wire.Done)
     def complete(self, request: Request, job: str) -> HttpResponse:

@@ -51,18 +51,25 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     made: Any = msgspec.json.schema_components(types, ref_template=f"{REFERENCE}{PREFIX}{{name}}")
     components: dict[str, Any] = made[1]
     schemas = result["components"]["schemas"]
-    schemas |= {PREFIX + name: as_openapi(schema) for name, schema in sorted(components.items())}
+    for name, schema in sorted(components.items()):
+        del schema["title"]  # without the prefix: some are the names of other components
+        schemas[PREFIX + name] = as_openapi(schema)
     result["components"]["schemas"] = dict(sorted(schemas.items()))
     return result
 
 
 def as_openapi(schema: Any) -> Any:
-    """Convert JSON Schema to OpenAPI 3.0, which has no type ``null``."""
+    """Convert JSON Schema to OpenAPI 3.0, which has no type ``null``, no encodings and no bounds of property
+    names."""
     if isinstance(schema, list):
         return [as_openapi(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: as_openapi(value) for name, value in schema.items() if (name, value) != ("required", [])}
+    found = {name: as_openapi(value) for name, value in schema.items() if name != "propertyNames"}
+    if found.pop("contentEncoding", "") == "base64":
+        found["format"] = "byte"
+    if found.get("required") == []:
+        del found["required"]
     choices = found.get("anyOf")
     if choices and {"type": "null"} in choices:
         others = [choice for choice in choices if choice != {"type": "null"}]

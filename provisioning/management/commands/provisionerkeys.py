@@ -5,8 +5,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-from coderproj.accounts.management.commands.tokens import seconds_of
-from coderproj.commands import ActingCommand, format_time, validated
+from coderproj.commands import ActingCommand, format_time, seconds_of, validated
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT, find_organization
@@ -56,7 +55,7 @@ class Command(ActingCommand):
             {
                 "name": options["name"],
                 "tags": dict(options["tag"]),
-                "lifetime_seconds": seconds_of(options["lifetime"]),
+                "lifetime_seconds": seconds_of(options["lifetime"], "lifetime"),
             },
         )
         lifetime = body["lifetime_seconds"]

@@ -240,7 +240,7 @@ def test_job_facts_are_polled_on_version_pages(owner, organization):
 def test_cancel_question_matches_the_state_of_the_job():
     job = make_job()
     page = page_of(job).content.decode()
-    assert 'hx-select-oob="#stages,#job-side,#job-dialogs"' in page
+    assert 'hx-select-oob="#job-status:innerHTML,#stages,#job-side,#job-dialogs"' in page
     dialogs = page[page.index('<div id="job-dialogs">') :]
     assert "The job has not started and will never start." in dialogs
     claim(tags=job.tags)

@@ -1,14 +1,21 @@
 """Requests that the daemons' endpoints reject, and data that they do not store."""
 
+import base64
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 
+from provisioning.engine.base import MAX_STATE
 from provisioning.models import JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.protocol.wire import MAX_LARGE_BYTES
+from provisioning.queue import jobs
+from templates_app.workspaces import states
 from tests.api import ApiClient
 from tests.factories import make_job, make_organization, make_provisioner_key, make_user
-from tests.vocabulary import echo, queue_import
+from tests.vocabulary import echo, make_echo_template, queue_build, queue_import
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +54,34 @@ def daemon():
     return Daemon(make_provisioner_key())
 
 
+def test_states_are_bounded_and_late_ones_are_stored(daemon):
+    build = queue_build(make_echo_template())
+    daemon.take()
+
+    def store(content):
+        return daemon.about("state", {"state": base64.b64encode(content).decode()})
+
+    assert (store(b"x" * MAX_STATE).status_code, store(b"x" * (MAX_STATE + 1)).status_code) == (200, 400)
+    assert daemon.about("state", {"state": "A" * MAX_LARGE_BYTES}).status_code == 413
+    assert daemon.about("state", {"state": "no base64!"}).status_code == 400
+    assert store(b'{"serial": 1}').body == {"late": False}
+    daemon.about("fail", {"error": "no reason"})
+    assert store(b'{"serial": 2}').body == {"late": True}
+    assert states.state_of(build) == b'{"serial": 2}'
+
+
+def test_only_the_last_report_lets_the_next_build_start(daemon):
+    build = queue_build(make_echo_template())
+    daemon.take()
+    ProvisionerJob.objects.filter(pk=build.job_id).update(lease_expires_at=Now() - timedelta(seconds=1))
+    jobs.expire()
+    assert daemon.about("state", {"state": "e30=", "last": "yes"}).status_code == 400
+    assert daemon.about("state", {"state": "e30="}).body == {"late": True}
+    assert jobs.settles_at(ProvisionerJob.objects.get(pk=build.job_id)) is not None
+    assert daemon.about("state", {"state": "e30=", "last": True}).body == {"late": True}
+    assert jobs.settles_at(ProvisionerJob.objects.get(pk=build.job_id)) is None
+
+
 CALLS = {
     "heartbeat": {"lease_seconds": 30},
     "logs": {"after": 0, "lines": [LINE]},
@@ -56,6 +91,7 @@ CALLS = {
     "fail": {"error": "x"},
     "canceled": {},
     "release": {"reason": "x"},
+    "state": {"state": "e30="},
 }
 
 
@@ -148,14 +184,12 @@ def test_control_characters_do_not_reach_the_database(daemon):
     assert {line.output, line.stage, version.readme, version.job.error} == {"a[31mb"}
 
 
+@pytest.mark.promise("A12")
 @pytest.mark.parametrize(
     ("action", "body"),
     [
-        ("logs", {"after": 0, "lines": [LINE | {"created_at": 1e300}]}),
-        ("logs", {"after": 0, "lines": [LINE | {"created_at": -1}]}),
         ("logs", {"after": 7, "lines": [LINE]}),
         ("complete", {"planned": {"resources": [{"name": "x\x00", "type": "t"}]}}),
-        ("complete", {"planned": {"resources": [{"name": "n" * 65, "type": "t"}]}}),
         ("complete", {"imported": {"start": {}, "stop": {}}}),
         ("schemas", {"schemas": [{"name": "v"}, {"name": "v"}]}),
     ],
@@ -167,6 +201,69 @@ def test_content_that_cannot_be_stored_is_422_and_changes_nothing(daemon, action
     assert answer.status_code == 422, answer.raw
     job = ProvisionerJob.objects.get()
     assert (job.status, job.log_count, job.resources.count()) == (JobStatus.RUNNING, 0, 0)
+
+
+RESOURCE = {"name": "r", "type": "t"}
+PARAMETER = {"name": "p"}
+
+
+def planned(**fields):
+    return {"planned": {"resources": [RESOURCE | fields]}}
+
+
+def agent(**fields):
+    return planned(agents=[{"name": "main"} | fields])
+
+
+@pytest.mark.promise("A12")
+@pytest.mark.parametrize(
+    ("action", "body", "detail"),
+    [
+        ("complete", planned(daily_cost=10**20), "<= 9223372036854775807 - at `$.planned.resources[0].daily_cost`"),
+        ("complete", planned(daily_cost=-(2**63) - 1), "Expected `int` >= -9223372036854775808"),
+        ("complete", planned(name="n" * 65_537), "length <= 65536 - at `$.planned.resources[0].name`"),
+        ("complete", planned(icon="i" * 262_145), "length <= 262144 - at `$.planned.resources[0].icon`"),
+        ("complete", planned(metadata=[{"key": "k" * 65_537}]), "at `$.planned.resources[0].metadata[0].key`"),
+        ("complete", agent(startup_script_timeout_seconds=2**63), "startup_script_timeout_seconds`"),
+        ("complete", agent(connection_timeout_seconds=10**400), "connection_timeout_seconds`"),
+        ("complete", agent(apps=[{"slug": "a", "healthcheck": {"interval": 2**63}}]), "healthcheck.interval`"),
+        ("complete", {"planned": {"rich_parameters": [PARAMETER | {"validation_max": 2**63}]}}, "validation_max`"),
+        ("complete", {"planned": {"resources": [RESOURCE] * 100_001}}, "length <= 100000 - at `$.planned.resources`"),
+        ("schemas", {"schemas": [{"name": "v" * 65_537}]}, "length <= 65536 - at `$.schemas[0].name`"),
+        ("schemas", {"schemas": [{"name": "v", "validation_error": "e" * 65_537}]}, "validation_error`"),
+        ("readme", {"readme": "x" * (1024 * 1024 + 1)}, "at `$.readme`"),
+        ("fail", {"error": "x" * 65_537}, "at `$.error`"),
+        ("release", {"reason": "x" * 1001}, "at `$.reason`"),
+        ("logs", {"after": 2**60, "lines": [LINE]}, "at `$.after`"),
+        ("logs", {"after": 0, "lines": [LINE | {"created_at": 1e300}]}, "at `$.lines[0].created_at`"),
+        ("logs", {"after": 0, "lines": [LINE | {"created_at": -1}]}, "at `$.lines[0].created_at`"),
+    ],
+)  # fmt: skip
+def test_numbers_and_texts_have_bounds(daemon, action, body, detail):
+    make_job()
+    daemon.take()
+    answer = daemon.about(action, body)
+    assert answer.status_code == 400, answer.raw
+    assert detail in answer.body["detail"]
+    job = ProvisionerJob.objects.get()
+    assert (job.status, job.log_count, job.resources.count()) == (JobStatus.RUNNING, 0, 0)
+
+
+def test_the_largest_values_are_stored(daemon):
+    make_job()
+    daemon.take()
+    apps = [{"slug": "s" * 65_536, "icon": "i" * 262_144, "healthcheck": {"interval": 2**63 - 1}}]
+    agent = {"name": "a" * 65_536, "directory": "d" * 65_536, "apps": apps}
+    body = planned(name="n" * 65_536, daily_cost=2**63 - 1, agents=[agent], metadata=[{"key": "k" * 65_536}])
+    assert daemon.about("complete", body).status_code == 200
+    assert ProvisionerJob.objects.get().resources.get().daily_cost == 2**63 - 1
+
+
+@pytest.mark.parametrize("name", ["", "p" * 17, "a\x00b", "a b"])
+def test_names_of_engines_have_bounds(daemon, name):
+    answer = daemon.post("register", {"name": "d", "provisioners": ["echo", name], "concurrency": 1})
+    assert answer.status_code == 400, answer.raw
+    assert "at `$.provisioners[1]`" in answer.body["detail"]
 
 
 def test_a_completion_must_have_exactly_one_result(daemon):
@@ -237,7 +334,7 @@ def test_the_schema_describes_every_endpoint():
 
     document = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))
     paths = {path: item for path, item in document["paths"].items() if path.startswith(f"/api/v2/{BASE}/")}
-    assert len(paths) == 14
+    assert len(paths) == 15
     for item in paths.values():
         for operation in item.values():
             assert operation["security"] == [{"CoderProvisionerKey": []}]
