@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    """The agents of workspaces: what they report, and how clients find them."""
+
+    name = "templates_app.agents"
+    label = "agents"
+    verbose_name = "Agents"
+    contributions = {
+        "compiled_reads": "templates_app.agents.reads.READS",
+        "stream_services": "templates_app.agents.coordination.coordinator.STREAM_SERVICES",
+    }

@@ -1,0 +1,5 @@
+"""What agents leave behind."""
+
+from templates_app.agents.models.statistics import AgentStatistic
+
+__all__ = ["AgentStatistic"]
