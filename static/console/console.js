@@ -1,5 +1,5 @@
-// Shared by all pages: copy buttons, dialogs, the menu on phones, the keyboard shortcut of the search, and a note when
-// the server does not respond. Pages work without it.
+// Shared by all pages: copy buttons, dialogs, the menu on phones, the keyboard shortcut of the search, the focus in
+// replaced parts, and a note when the server does not respond. Pages work without it.
 (() => {
   const COPIED_MILLISECONDS = 1500;
 
@@ -130,6 +130,32 @@
     if (field && field.checkVisibility?.() !== false) {
       event.preventDefault();
       field.focus();
+    }
+  });
+
+  // A part that is replaced takes the focus with it, and the keyboard would continue at the top of the page. The heading
+  // of the new part gets the focus. htmx itself keeps it on elements with an ID.
+  let focused = null;
+  let surrounding = [];
+
+  function parts(element) {
+    const part = element.parentElement?.closest("[id]");
+    return part ? [part.id, ...parts(part)] : [];
+  }
+
+  document.addEventListener("htmx:beforeSwap", () => {
+    focused = document.activeElement === document.body ? null : document.activeElement;
+    surrounding = focused ? parts(focused) : [];
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!focused || focused.isConnected || document.activeElement !== document.body) {
+      return;
+    }
+    const headings = [...surrounding, "main"].map((id) => document.getElementById(id)?.querySelector("h1, h2"));
+    const heading = headings.find((each) => each?.checkVisibility?.());
+    if (heading) {
+      heading.tabIndex = -1;
+      heading.focus();
     }
   });
 
