@@ -3,12 +3,14 @@
 from functools import partial
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from coderproj.accounts.pages.people import active_users
 from coderproj.console.admin import ReadOnlyAdmin, TableAdmin
 from coderproj.identity.actor import Actor
-from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion
+from coderproj.identity.groups import visible_groups
+from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion, VersionHtml
 from templates_app.pages.addresses import version_url
 from templates_app.services import archiving, versions
 
@@ -17,8 +19,8 @@ from templates_app.services import archiving, versions
 class TemplateAdmin(TableAdmin[Template]):
     """Names and texts can be edited. Templates are created, promoted and deleted by the services only."""
 
-    list_display = ["name", "display_name", "organization", "created_by", "updated_at", "deleted"]
-    list_filter = ["organization", "deleted"]
+    list_display = ["name", "display_name", "organization", "created_by", "updated_at"]
+    list_filter = ["organization"]
     list_select_related = ["organization", "created_by"]
     search_fields = ["id", "name", "display_name"]
     fields = [
@@ -32,9 +34,11 @@ class TemplateAdmin(TableAdmin[Template]):
         "provisioner",
         "active_version",
         "created_by",
-        "deleted",
     ]
-    readonly_fields = ["organization", "provisioner", "active_version", "created_by", "deleted"]
+    readonly_fields = ["organization", "provisioner", "active_version", "created_by"]
+
+    def visible(self, actor: Actor) -> QuerySet[Template]:
+        return Template.objects.visible(actor)
 
     def view_on_site(self, template: Template) -> str:
         return f"/templates/{template.pk}"
@@ -52,7 +56,24 @@ class TemplateVersionAdmin(ReadOnlyAdmin[TemplateVersion]):
     list_filter = ["archived", "template__organization"]
     list_select_related = ["template", "job", "created_by"]
     search_fields = ["id", "name", "template__name", "message"]
+    fields = [
+        "name",
+        "template",
+        "organization",
+        "message",
+        "readme",
+        "job",
+        "created_by",
+        "archived",
+        "unverified_providers",
+        "unverified_modules",
+        "created_at",
+        "updated_at",
+    ]
     actions = ["archive", "unarchive", "cancel"]
+
+    def visible(self, actor: Actor) -> QuerySet[TemplateVersion]:
+        return TemplateVersion.objects.visible(actor)
 
     def view_on_site(self, version: TemplateVersion) -> str:
         return version_url(version)
@@ -84,6 +105,35 @@ class RichParameterAdmin(ReadOnlyAdmin[RichParameter]):
     list_filter = ["type", "mutable"]
     list_select_related = ["template_version"]
     search_fields = ["name", "template_version__name"]
+    fields = [
+        "template_version",
+        "name",
+        "description",
+        "type",
+        "mutable",
+        "default_value",
+        "icon",
+        "options",
+        "validation_error",
+        "validation_regex",
+        "validation_min",
+        "validation_max",
+        "validation_monotonic",
+    ]
+
+    def visible(self, actor: Actor) -> QuerySet[RichParameter]:
+        return RichParameter.objects.filter(template_version__in=TemplateVersion.objects.visible(actor))
+
+
+@admin.register(VersionHtml)
+class VersionHtmlAdmin(ReadOnlyAdmin[VersionHtml]):
+    list_display = ["version", "renderer"]
+    list_select_related = ["version"]
+    search_fields = ["version__name"]
+    fields = ["version", "renderer"]
+
+    def visible(self, actor: Actor) -> QuerySet[VersionHtml]:
+        return VersionHtml.objects.filter(version__in=TemplateVersion.objects.visible(actor))
 
 
 @admin.register(TemplateAccess)
@@ -93,6 +143,11 @@ class TemplateAccessAdmin(TableAdmin[TemplateAccess]):
     list_select_related = ["template", "user", "group"]
     search_fields = ["template__name", "user__username", "group__name"]
     autocomplete_fields = ["template", "user", "group"]
+    fields = ["template", "user", "group", "role"]
+
+    def visible(self, actor: Actor) -> QuerySet[TemplateAccess]:
+        listed = Q(user__in=active_users(actor)) | Q(group__in=visible_groups(actor))
+        return TemplateAccess.objects.filter(listed, template__in=Template.objects.visible(actor))
 
     def audited_object(self, obj: TemplateAccess) -> Template:
         return obj.template

@@ -15,5 +15,7 @@ class TemplatesConfig(AppConfig):
         "job_subjects": "templates_app.pages.job_subjects.SUBJECTS",
         "navigation": "templates_app.pages.navigation.ENTRIES",
         "parameter_scopes": "templates_app.services.access.PARAMETER_SCOPES",
+        "rights_sources": "templates_app.services.access.RIGHTS",
         "search_sources": "templates_app.pages.search.SOURCES",
+        "stream_services": "templates_app.bounded.SERVICES",
     }

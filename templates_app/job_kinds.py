@@ -24,7 +24,6 @@ PLANNED = Shape("planned", PlanResult)
 class JobType(StrEnum):
     IMPORT = "template_version_import"
     DRY_RUN = "template_version_dry_run"
-    BUILD = "workspace_build"
 
 
 def run_import(job: RunningJob, given: PlanInput) -> ImportResult:
@@ -37,7 +36,7 @@ def run_import(job: RunningJob, given: PlanInput) -> ImportResult:
     job.measure("values")
     known = {value.name for value in values}
     for schema in schemas:
-        if schema.name not in known:
+        if schema.name not in known and schema.is_required:
             raise EngineError(f"missing parameter: {schema.name}")
     job.open(Stage.PERSISTENT)
     result = job.engine.plan_import(job.directory, replace(given, parameter_values=values), log=job.log, stop=job.stop)
@@ -101,15 +100,5 @@ DRY_RUN = JobKind(
     is_repeatable=True,
     counts_as_run=True,
 )
-# In the API's documentation; no daemon runs builds yet. A build is not repeatable: it may have applied changes.
-BUILD = JobKind(
-    type=JobType.BUILD,
-    label="Workspace build",
-    choice_label="Build",
-    result=PLANNED,
-    completed="templates_app.services.jobs.plan_completed",
-    has_followup=has_resources,
-    counts_as_run=True,
-)
 
-KINDS = [IMPORT, DRY_RUN, BUILD]
+KINDS = [IMPORT, DRY_RUN]

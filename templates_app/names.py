@@ -7,6 +7,9 @@ from django.core.exceptions import ValidationError
 
 NAME_LENGTH = 32
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
+VERSION_NAME_LENGTH = 64
+VERSION_NAME_PATTERN = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
+VERSION_NAME_RULE = f"1 to {VERSION_NAME_LENGTH} letters, digits, dashes, underscores and dots"
 DISPLAY_NAME_PATTERN = re.compile(r"[^ \t\n\r\f](?:[^\n]*[^ \t\n\r\f])?")
 DISPLAY_NAME_BYTES = 64
 # GET /organizations/{o}/templates/examples is the examples list.
@@ -43,6 +46,17 @@ def check_template_name(value: str) -> None:
     check_name(value)
     if value.lower() in RESERVED:
         raise ValidationError(f"The name {value!r} is reserved.")
+
+
+def check_version_name(value: str) -> None:
+    """Accept letters, digits, dashes, underscores and dots, at most 64 characters (ruling 39). Raises ValidationError.
+
+    The names ``.`` and ``..`` are rejected, because they cannot be part of a path.
+    """
+    if not VERSION_NAME_PATTERN.fullmatch(value) or len(value) > VERSION_NAME_LENGTH:
+        raise ValidationError(f"Must be {VERSION_NAME_RULE}.")
+    if value in (".", ".."):
+        raise ValidationError(f"The name {value!r} cannot be part of a path.")
 
 
 def check_display_name(value: str) -> None:

@@ -7,21 +7,23 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from provisioning import parameters
 from provisioning.engine.provider.parameter import MULTIPLE_CHOICE, value_fault
-from provisioning.engine.provider.pattern_search import SECONDS, UndecidedError, matches
+from provisioning.engine.provider.patterns import UndecidedError, matches
 from provisioning.models import ParameterSchema
 from templates_app.models import RichParameter, TemplateVersion
 from templates_app.services.versions import DryRunInput
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 MAX_VALUE_CHARACTERS = 64 * 1024
-# For all patterns of a form together: a template can have any number of slow patterns.
-PATTERN_SECONDS = 4
+# For all patterns of a form together: a template can have any number of large patterns.
+PATTERN_SECONDS = 2.0
+# A page shows no more: rendering thousands of fields would keep the web server busy.
+MAX_SHOWN = 200
 REQUIRED = "This parameter has no default. Enter a value."
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -51,7 +53,8 @@ class Field:
     ``secret``.
 
     Without a ``default`` (None) a value is required. ``limits`` is shown to users. For a secret ``default`` is always
-    None; ``is_set`` is True if the variable has a value.
+    None; ``is_set`` is True if the variable has a value. The value of an ``ephemeral`` parameter is only for one build;
+    a ``locked`` one can no longer be changed.
     """
 
     key: str
@@ -65,6 +68,8 @@ class Field:
     choices: tuple[Choice, ...] = ()
     limits: str = ""
     mutable: bool = True
+    ephemeral: bool = False
+    locked: bool = False
     is_variable: bool = False
     is_set: bool = False
     rules: Mapping[str, Any] | None = None
@@ -150,8 +155,21 @@ class Answers:
 # ---------------------------------------------------------------------- fields
 def fields_of(version: TemplateVersion) -> list[Field]:
     """Return the fields: the rich parameters, and the variables that may be overridden. Runs three queries."""
-    rich = [_rich_field(number, row) for number, row in enumerate(version.rich_parameters.order_by("index"))]
-    return [*rich, *_variable_fields(version.job_id, version.template_id)]
+    rich = rich_fields(version.rich_parameters.order_by("index"))
+    return [*rich, *variable_fields(version.job_id, version.template_id)]
+
+
+def shown_of(fields: Sequence[Field]) -> Sequence[Field]:
+    """Return the fields that a page shows, in their order: those that need a value before those with a default. The
+    others keep their defaults."""
+    if len(fields) <= MAX_SHOWN:
+        return fields
+    by_need = sorted(range(len(fields)), key=lambda index: not fields[index].is_required)
+    return [fields[index] for index in sorted(by_need[:MAX_SHOWN])]
+
+
+def rich_fields(rows: Iterable[RichParameter]) -> list[Field]:
+    return [_rich_field(number, row) for number, row in enumerate(rows)]
 
 
 def initial(fields: Sequence[Field]) -> Answers:
@@ -192,8 +210,9 @@ def _rich_field(number: int, row: RichParameter) -> Field:
         description=row.description,
         icon=row.icon,
         choices=choices,
-        limits=_limits(row),
+        limits=limits_of(row),
         mutable=row.mutable,
+        ephemeral=row.ephemeral,
         rules={
             "type": row.type,
             "form_type": MULTIPLE_CHOICE if several else None,
@@ -217,8 +236,9 @@ def _kind(row: RichParameter, choices: tuple[Choice, ...], *, several: bool) -> 
     return "long" if "\n" in (row.default_value or "") else "text"
 
 
-def _limits(row: RichParameter) -> str:
-    """Return a sentence with the bounds of a number, and the direction in which it may change later."""
+def limits_of(row: RichParameter, value: str = "") -> str:
+    """Return a sentence with the bounds of a number, and the direction in which it may change later; or now, with the
+    value that it has now."""
     low, high = row.validation_min, row.validation_max
     bounds = ""
     if low is not None and high is not None:
@@ -227,32 +247,40 @@ def _limits(row: RichParameter) -> str:
         bounds = f"At least {low}."
     elif high is not None:
         bounds = f"At most {high}."
-    later = {"increasing": "It can only increase later.", "decreasing": "It can only decrease later."}
-    return " ".join(filter(None, (bounds, later.get(row.validation_monotonic, ""))))
+    verb = {"increasing": "increase", "decreasing": "decrease"}.get(row.validation_monotonic)
+    now_or_later = f"It is {value} now and can only {verb}." if value else f"It can only {verb} later."
+    return " ".join(filter(None, (bounds, now_or_later if verb else "")))
 
 
-def _variable_fields(job_id: uuid.UUID, template_id: uuid.UUID | None) -> list[Field]:
+def variable_fields(
+    job_id: uuid.UUID, template_id: uuid.UUID | None, given: Mapping[str, str] | None = None
+) -> list[Field]:
+    """Return the fields of the variables that may be overridden; ``given`` are the values that a workspace has. Runs at
+    most three queries."""
     schemas = list(ParameterSchema.objects.filter(job_id=job_id).order_by("index"))
-    computed = {value.name: value for value in parameters.compute(job_id, template_id=template_id)} if schemas else {}
+    computed = parameters.compute(job_id, template_id=template_id) if schemas else []
+    values = {value.name: value.source_value for value in computed}
+    own = given or {}
     fields = []
     for number, schema in enumerate(schemas):
-        value = computed.get(schema.name)
-        if value is not None and not schema.allow_override_source:
+        name = schema.name
+        if name in values and not schema.allow_override_source:
             continue
+        value = own.get(name, values.get(name))
         secret = not schema.redisplay_value
         fields.append(
             Field(
                 key=f"variable.{schema.name}",
                 id=f"variable-{number}",
                 name=schema.name,
-                kind="secret" if secret else _variable_kind(schema, value.source_value if value else ""),
+                kind="secret" if secret else _variable_kind(schema, value or ""),
                 type=schema.validation_value_type,
-                default=value.source_value if value and not secret else None,
+                default=None if secret else value,
                 description=schema.description,
                 choices=tuple(Choice(text, text) for text in schema.validation_contains or ()),
                 limits=schema.validation_error,
                 is_variable=True,
-                is_set=value is not None,
+                is_set=value is not None or schema.default_is_null,
             )
         )
     return fields
@@ -287,7 +315,7 @@ def _answer(field: Field, value: str | None, *, complete: bool, deadline: float)
     given = value is not None and not _same(field, value)
     if value is None:
         return Answer(field, None, REQUIRED if complete and field.is_required else "")
-    return Answer(field, value, _error(field, value, deadline), given)
+    return Answer(field, value, value_error(field, value, deadline), given)
 
 
 def _same(field: Field, value: str) -> bool:
@@ -296,7 +324,7 @@ def _same(field: Field, value: str) -> bool:
     return value == field.default
 
 
-def _error(field: Field, value: str, deadline: float) -> str:
+def value_error(field: Field, value: str, deadline: float) -> str:
     """Return the error in a value as a sentence, or "". After the deadline, patterns are no longer checked."""
     if "\0" in value:
         return "The value contains a NUL character."
@@ -310,8 +338,10 @@ def _rich_error(rules: Mapping[str, Any], value: str, deadline: float) -> str:
     if fault:
         return " ".join(filter(None, (f"{fault[0].upper()}{fault[1:]}.", rules["error"])))
     if rules["type"] == "string" and rules["regex"] and not rules["option"]:
+        if time.monotonic() > deadline:
+            return "The value cannot be checked: the patterns of the other parameters take too long."
         try:
-            if not matches(rules["regex"], value, seconds=min(deadline - time.monotonic(), SECONDS)):
+            if not matches(rules["regex"], value):
                 return rules["error"] or f"The value does not match {rules['regex']}."
         except (UndecidedError, ValueError) as error:
             return f"The value cannot be checked: {error}."
@@ -330,7 +360,7 @@ def _strings(value: str | None) -> list[str] | None:
     """Return the strings of a JSON array of strings; None for other values."""
     try:
         items = json.loads(value or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         return None
     if isinstance(items, list) and all(isinstance(item, str) for item in items):
         return items

@@ -1,99 +1,44 @@
-"""A preview of a template's variables and parameters, read from its files immediately, without an import job.
+"""A preview of a template's variables and parameters, read from its files immediately, without an import job."""
 
-No part of the template is run. Parameters whose fields only a plan can compute are left out.
-"""
-
-import io
-import tempfile
 import uuid
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable
 
-from coderproj.base.errors import DomainError
-from provisioning.engine.base import EngineError, ParameterSchema, RichParameter
-from provisioning.engine.hcl import TemplateSyntaxError, read_module
+import msgspec
+from cachetools import LRUCache
+
+from coderproj.base.bounded import OverLimit
 from provisioning.files import stored
-from provisioning.files.archive.rules import Members, read_tar
 from provisioning.models import File
+from templates_app.bounded import POOL
 from templates_app.source import MAX_ARCHIVE_BYTES
+from templates_app.tasks.preview import PREVIEW, Preview, PreviewProblem
 
-ENDINGS = (".tf", ".tf.json", ".tofu", ".tofu.json")
-# Larger configurations can take too long to read for a page; they have no preview.
-MAX_CONFIGURATION_BYTES = 128 * 1024
-MAX_FILES = 300
-PROBLEMS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewProblem:
-    """A problem with its file and line; ``file`` is empty for a problem of the whole template."""
-
-    text: str
-    file: str = ""
-    line: int = 0
-    source_line: str = ""
+OVER_LIMIT = Preview(problems=(PreviewProblem("The files take too long to read."),))
+# Stored archives never change, and neither does what is found in them.
+_known: LRUCache[uuid.UUID, Preview | None] = LRUCache(maxsize=256)
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """The ``variables`` of the root module, the ``parameters`` with literal fields only, and the ``problems`` that will
-    make the import fail."""
-
-    variables: tuple[ParameterSchema, ...] = ()
-    parameters: tuple[RichParameter, ...] = ()
-    problems: tuple[PreviewProblem, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.variables or self.parameters or self.problems)
-
-
-@lru_cache(maxsize=256)
-def preview_of_file(file_id: uuid.UUID) -> Preview | None:
+def preview_of_file(
+    file_id: uuid.UUID, *, user: uuid.UUID, is_gone: Callable[[], bool] | None = None
+) -> Preview | None:
     """Return the preview of a stored archive; None for an archive that is too large. Runs at most two queries, none
-    when the result is cached: stored archives never change."""
+    when the result is known.
+
+    The files are read for ``user`` in a bounded process, whose errors for a process that is not free are raised.
+    """
+    if file_id not in _known:
+        _known[file_id] = _read(file_id, user, is_gone)
+    return _known.get(file_id)
+
+
+def _read(file_id: uuid.UUID, user: uuid.UUID, is_gone: Callable[[], bool] | None) -> Preview | None:
     size = File.objects.filter(pk=file_id).values_list("size", flat=True).first()
     if size is None or size > MAX_ARCHIVE_BYTES:
         return None
-    return preview_of(stored.content(file_id))
-
-
-def preview_of(archive: bytes) -> Preview | None:
-    """Return the preview of a plain tar; None if its configuration is too large."""
-    with tempfile.TemporaryDirectory(prefix="preview-") as name:
-        folder = Path(name)
-        try:
-            if not _unpack_configuration(archive, folder):
-                return None
-            module = read_module(folder)
-        except TemplateSyntaxError as error:
-            found = (
-                PreviewProblem(
-                    text=problem.summary,
-                    file=problem.location.file,
-                    line=problem.location.line,
-                    source_line=problem.source_line.strip(),
-                )
-                for problem in error.problems[:PROBLEMS_SHOWN]
-            )
-            return Preview(problems=tuple(found))
-        except (EngineError, DomainError) as error:
-            return Preview(problems=(PreviewProblem(str(error)),))
-    return Preview(module.variables, module.literal_parameters)
-
-
-def _unpack_configuration(archive: bytes, folder: Path) -> bool:
-    """Write only the configuration files; False if they are too large. Raises Invalid for a broken archive."""
-    size = count = 0
-    for member, content in read_tar(io.BytesIO(archive), Members()):
-        if member.is_directory or not member.path.endswith(ENDINGS):
-            continue
-        data = b"".join(content)
-        size += len(data)
-        count += 1
-        if size > MAX_CONFIGURATION_BYTES or count > MAX_FILES:
-            return False
-        path = folder / member.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return True
+    try:
+        return POOL.run(PREVIEW, stored.content(file_id), user=user, is_gone=is_gone)
+    except OverLimit:
+        return OVER_LIMIT
+    except msgspec.ValidationError as error:
+        # The import will fail for the same reason.
+        return Preview(problems=(PreviewProblem(f"A value is too long or too large: {error}"),))

@@ -1,24 +1,21 @@
 """The compiled reads of templates and versions: one statement each, with visibility in its WHERE."""
 
 import uuid
-from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, Value
 
 from coderproj.accounts.serializers.users import user_context
 from coderproj.identity.actor import Actor
 from coderproj.identity.organizations import organization_named
 from coderproj.reads.compiled import FinalRead, Read
 from coderproj.reads.serializers import json_list, json_object
-from provisioning.log.reading import PageOfLog
 from provisioning.models import ParameterSchema, WorkspaceResource
+from provisioning.reads import COMPLETED, OfOneRow, read_log_of
 from provisioning.serializers.jobs import ParameterSchemaSerializer, ResourceSerializer
 from templates_app.models import RichParameter, Template, TemplateVersion
 from templates_app.serializers.templates import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
 
-COMPLETED = ExpressionWrapper(Q(job__completed_at__isnull=False), output_field=BooleanField())
-OfOneRow = QuerySet[Any, Any]
 OrganizationReference = uuid.UUID | str | None
 
 
@@ -52,13 +49,17 @@ def _templates_of_organization(actor: Actor, organization: OrganizationReference
     return organization_named(actor, organization).values_list(json_list(rows, TemplateSerializer()))
 
 
+def _visible_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
+    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
+
+
 def _versions_of_template(
     actor: Actor, template_id: uuid.UUID, after_id: uuid.UUID | None, limit: int | None, offset: int | None
 ) -> OfOneRow:
     rows = TemplateVersion.objects.filter(template=OuterRef("pk")).order_by("created_at", "id")
     known: Any = Value(True)
     if after_id is not None:
-        known = Exists(TemplateVersion.objects.visible_one(actor).filter(pk=after_id))
+        known = Exists(_visible_version(actor, after_id))
         rows = rows.after_id(after_id)
     if limit is not None:
         rows = rows[offset or 0 : (offset or 0) + limit]
@@ -69,8 +70,7 @@ def _versions_of_template(
 
 
 def _version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
-    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
-    return version.values_list(json_object(_as_seen_by(actor)))
+    return _visible_version(actor, version_id).values_list(json_object(_as_seen_by(actor)))
 
 
 def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfOneRow:
@@ -81,37 +81,17 @@ def _version_of_template(actor: Actor, template_id: uuid.UUID, name: str) -> OfO
 
 def _resources(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = WorkspaceResource.objects.filter(job=OuterRef("job_id")).order_by(*ResourceSerializer.Meta.list_order)
-    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
-    return version.values_list(json_list(rows, ResourceSerializer()), COMPLETED)
+    return _visible_version(actor, version_id).values_list(json_list(rows, ResourceSerializer()), COMPLETED)
 
 
 def _schema(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = ParameterSchema.objects.filter(job=OuterRef("job_id")).order_by("index")
-    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
-    return version.values_list(json_list(rows, ParameterSchemaSerializer()), COMPLETED)
+    return _visible_version(actor, version_id).values_list(json_list(rows, ParameterSchemaSerializer()), COMPLETED)
 
 
 def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     rows = RichParameter.objects.filter(template_version=OuterRef("pk")).order_by("index")
-    version = TemplateVersion.objects.visible_one(actor).filter(pk=version_id)
-    return version.values_list(json_list(rows, RichParameterSerializer()), COMPLETED)
-
-
-def _log_of_version(
-    actor: Actor,
-    version_id: uuid.UUID,
-    after_id: int | None,
-    before_id: int | None,
-    after_time: datetime | None,
-    before_time: datetime | None,
-) -> OfOneRow:
-    bounds = {"after_id": after_id, "before_id": before_id, "after_time": after_time, "before_time": before_time}
-    page = PageOfLog(F("job_id"), **bounds)
-    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list(page, "job_id", COMPLETED)
-
-
-def _job_of_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
-    return TemplateVersion.objects.visible_one(actor).filter(pk=version_id).values_list("job_id")
+    return _visible_version(actor, version_id).values_list(json_list(rows, RichParameterSerializer()), COMPLETED)
 
 
 TEMPLATE = Read(_template)
@@ -119,10 +99,10 @@ TEMPLATE_BY_NAME = Read(_template_by_name)
 TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
 VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
 VERSION = Read(_version)
-JOB_OF_VERSION = Read(_job_of_version)
 VERSION_OF_TEMPLATE = Read(_version_of_template)
 # The results of an import never change after its end, because no lease allows it.
-LOG_OF_VERSION = FinalRead(_log_of_version, visible=JOB_OF_VERSION)
+LOG_OF_VERSION = read_log_of(_visible_version)
+JOB_OF_VERSION = LOG_OF_VERSION.visible
 RESOURCES = FinalRead(_resources, visible=JOB_OF_VERSION)
 SCHEMA = FinalRead(_schema, visible=JOB_OF_VERSION)
 RICH_PARAMETERS = FinalRead(_rich_parameters, visible=JOB_OF_VERSION)
@@ -134,9 +114,9 @@ READS = [
     TEMPLATES_OF_ORGANIZATION,
     VERSIONS_OF_TEMPLATE,
     VERSION,
-    JOB_OF_VERSION,
     VERSION_OF_TEMPLATE,
     LOG_OF_VERSION,
+    JOB_OF_VERSION,
     RESOURCES,
     SCHEMA,
     RICH_PARAMETERS,

@@ -1,7 +1,7 @@
 """Compare two versions of a template: files, parameters and resources."""
 
-from templates_app.comparison.files import Change, FileChange, Hunk, Line, Span, compare_files
 from templates_app.comparison.versions import FieldChange, ItemChange, VersionComparison, compare
+from templates_app.tasks.comparison import Change, FileChange, Hunk, Line, Span, compare_files
 
 __all__ = [
     "Change",

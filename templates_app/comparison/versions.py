@@ -1,18 +1,23 @@
 """Compare two versions of a template: their files, their parameters and the resources of their plans."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cachetools import LRUCache
 from django.db.models import Prefetch
 
+from coderproj.base.bounded import OverLimit
+from coderproj.base.errors import Invalid
 from coderproj.identity.actor import Actor
 from provisioning.files import stored
 from provisioning.models import File, ParameterSchema, ProvisionerJob, WorkspaceAgent, WorkspaceResource
-from templates_app.comparison.files import Change, FileChange, compare_files
+from provisioning.models.resources import instance_label
+from templates_app.bounded import POOL
 from templates_app.models import RichParameter, TemplateVersion
 from templates_app.source import NotShown, check_size
+from templates_app.tasks.comparison import COMPARE, Change, FileChange, FileComparison
 
 RICH_FIELDS = (
     "description",
@@ -35,6 +40,13 @@ SCHEMA_FIELDS = (
     "redisplay_value",
     "validation_condition",
     "validation_error",
+)
+
+
+# Lines of all comparisons that are kept, by the hashes of the two archives.
+KEPT_LINES = 200_000
+_compared: LRUCache[tuple[str, str], FileComparison] = LRUCache(
+    maxsize=KEPT_LINES, getsizeof=lambda found: found.weight
 )
 
 
@@ -70,13 +82,16 @@ class VersionComparison:
         return bool(self.files or self.parameters or self.resources)
 
 
-def compare(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> VersionComparison:
+def compare(
+    actor: Actor, before: TemplateVersion, after: TemplateVersion, *, is_gone: Callable[[], bool] | None = None
+) -> VersionComparison:
     """Return the changes from ``before`` to ``after``, two versions that the actor may read.
 
-    Runs a fixed number of queries. Raises Invalid when a stored archive is broken.
+    Runs a fixed number of queries. The files are compared in a bounded process. Raises Invalid when a stored archive is
+    broken, and PoolBusy or ShareUsedUp when no process is free for the actor.
     """
     try:
-        changed, not_compared = _files(actor, before, after), ""
+        changed, not_compared = _files(actor, before, after, is_gone), ""
     except NotShown as reason:
         changed, not_compared = None, str(reason)
     return VersionComparison(
@@ -87,20 +102,34 @@ def compare(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> Ve
     )
 
 
-def _files(actor: Actor, before: TemplateVersion, after: TemplateVersion) -> tuple[FileChange, ...] | None:
+def _files(
+    actor: Actor, before: TemplateVersion, after: TemplateVersion, is_gone: Callable[[], bool] | None
+) -> tuple[FileChange, ...] | None:
     """Compare the files; None when the actor may not read one of the sources. Raises NotShown."""
     jobs = ProvisionerJob.objects.filter(pk__in=(before.job_id, after.job_id))
-    columns = jobs.values_list("pk", "file_id", "file__created_by_id", "file__size")
-    rows = {job: (file, author, size) for job, file, author, size in columns}
-    (old, *_), (new, *_) = both = rows[before.job_id], rows[after.job_id]
-    if not all(stored.readable(actor, author) for _, author, _ in both if author is not None):
+    columns = jobs.values_list("pk", "file_id", "file__hash", "file__created_by_id", "file__size")
+    rows = {job: (digest or "", file, author, size) for job, file, digest, author, size in columns}
+    (old_hash, old, *_), (new_hash, new, *_) = both = rows[before.job_id], rows[after.job_id]
+    if not all(stored.readable(actor, author) for *_, author, _ in both if author is not None):
         return None
-    if old == new:
+    if old_hash == new_hash:
         return ()
     for *_, size in both:
         check_size(size or 0)
-    data = dict(File.objects.filter(pk__in=(old, new)).values_list("pk", "data"))
-    return compare_files(bytes(data.get(old, b"")), bytes(data.get(new, b"")))
+    known = _compared.get((old_hash, new_hash))
+    if known is None:
+        data = dict(File.objects.filter(pk__in=(old, new)).values_list("pk", "data"))
+        archives = bytes(data.get(old, b"")), bytes(data.get(new, b""))
+        try:
+            known = POOL.run(COMPARE, archives, user=actor.id, is_gone=is_gone)
+        except OverLimit:
+            known = FileComparison(not_shown="the files take too long to compare")
+        _compared[old_hash, new_hash] = known
+    if known.problem:
+        raise Invalid(known.problem)
+    if known.not_shown:
+        raise NotShown(known.not_shown)
+    return known.files
 
 
 def _parameters(version: TemplateVersion) -> dict[str, dict[str, Any]]:
@@ -117,22 +146,23 @@ def _parameters(version: TemplateVersion) -> dict[str, dict[str, Any]]:
 
 
 def _resources(job_id: uuid.UUID) -> dict[str, dict[str, Any]]:
-    """Return fields by address and transition, such as ``docker_container.dev (start)``. Instances are counted."""
+    """Return fields by address and transition, such as ``docker_container.dev[0] (start)``."""
     rows = WorkspaceResource.objects.filter(job=job_id).prefetch_related(
         "metadata",
         Prefetch("agents", WorkspaceAgent.objects.prefetch_related("apps")),
     )
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        key = f"{row.type}.{row.name} ({row.workspace_transition})"
-        known = found.setdefault(key, {"instances": 0, **_fields(row, ("hide", "icon", "instance_type", "daily_cost"))})
-        known["instances"] += 1
+        key = f"{row} ({row.workspace_transition})"
+        known = found.setdefault(key, _fields(row, ("hide", "icon", "instance_type", "daily_cost")))
         for item in row.metadata.all():
-            known[f"metadata {item.key}"] = "sensitive" if item.sensitive else item.value
+            known[f"metadata {instance_label(item.key, item.instance_key)}"] = (
+                "sensitive" if item.sensitive else item.value
+            )
         for agent in row.agents.all():
-            known[f"agent {agent.name}"] = f"{agent.operating_system}/{agent.architecture}"
+            known[f"agent {agent.label}"] = f"{agent.operating_system}/{agent.architecture}"
             for app in agent.apps.all():
-                known[f"app {agent.name}.{app.slug}"] = app.url or app.command
+                known[f"app {agent.label}.{app.slug}"] = app.url or app.command
     return found
 
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q, Subquery, Value
-from django.db.models.functions import Lower
+from django.db.models.functions import MD5, Lower
 
 from coderproj.base.errors import DomainError
 from coderproj.identity.actor import Actor
@@ -176,6 +176,23 @@ class TemplateVersion(models.Model):
             raise Unverified(detail=f"Unavailable during the import and replaced by stubs: {missing}.")
 
 
+class VersionHtml(models.Model):
+    """The Markdown of a version as safe HTML, rendered once: the readme, and the descriptions of its parameters by the
+    keys of ``rendering.description_key``. ``renderer`` is the number of the renderer's rules."""
+
+    version = models.OneToOneField(TemplateVersion, on_delete=models.CASCADE, primary_key=True, related_name="html")
+    readme = models.TextField(blank=True, default="")
+    descriptions = models.JSONField(blank=True, default=dict)
+    renderer = models.PositiveSmallIntegerField()
+
+    class Meta:
+        verbose_name = "HTML of a version"
+        verbose_name_plural = "HTML of versions"
+
+    def __str__(self) -> str:
+        return str(self.version_id)
+
+
 class RichParameter(models.Model):
     """A ``coder_parameter`` of a version, in source order (``index``)."""
 
@@ -183,24 +200,28 @@ class RichParameter(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     template_version = models.ForeignKey(TemplateVersion, on_delete=models.CASCADE, related_name="rich_parameters")
     index = models.PositiveIntegerField()
-    name = models.CharField(max_length=256)
+    name = models.TextField()
     description = models.TextField(blank=True, default="")
-    type = models.CharField(max_length=16)
+    type = models.TextField()
     mutable = models.BooleanField(default=False)
     # None: the parameter has no default and needs a value.
     default_value = models.TextField(null=True, blank=True)  # noqa: DJ001
-    icon = models.CharField(max_length=1024, blank=True, default="")
+    icon = models.TextField(blank=True, default="")
     options = models.JSONField(default=list, blank=True)
     validation_regex = models.TextField(blank=True, default="")
     validation_error = models.TextField(blank=True, default="")
     validation_min = models.BigIntegerField(null=True, blank=True)
     validation_max = models.BigIntegerField(null=True, blank=True)
-    validation_monotonic = models.CharField(max_length=16, blank=True, default="")
+    validation_monotonic = models.TextField(blank=True, default="")
+    # True: a build does not take its value from the build before.
+    ephemeral = models.BooleanField(default=False)
+    # None: the resource has no count and no for_each.
+    instance_key = models.TextField(null=True, blank=True)  # noqa: DJ001
 
     class Meta:
         ordering = ["template_version", "index"]
         constraints = [
-            models.UniqueConstraint(fields=["template_version", "name"], name="templates_richparameter_name_unique"),
+            models.UniqueConstraint(F("template_version"), MD5("name"), name="templates_richparameter_name_unique"),
         ]
 
     def __str__(self) -> str:

@@ -1,10 +1,12 @@
 """The shared parts of the pages of a template: lookup, head, tabs, and versions in lists."""
 
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import NotFound
 from coderproj.console.questions import Question
 from coderproj.console.templatetags.console import age
@@ -55,6 +57,41 @@ TABS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateAction:
+    """A button of templates that another app contributes: on their pages and in their list. ``url`` returns the page,
+    ``offered(actor, organization_id)`` if the actor may use it."""
+
+    label: str
+    icon: str
+    url: Callable[[Template], str]
+    offered: Callable[[Actor, uuid.UUID], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionLink:
+    """An action on one template."""
+
+    label: str
+    icon: str
+    url: str
+
+
+def actions_on(actor: Actor, template: Template) -> list[ActionLink]:
+    """Return the contributed actions that are offered on a template. No query."""
+    actions: tuple[TemplateAction, ...] = contributions("template_actions")
+    return [
+        ActionLink(action.label, action.icon, action.url(template))
+        for action in actions
+        if action.offered(actor, template.organization_id)
+    ]
+
+
+def tabs() -> list[Tab]:
+    """Return the tabs of a template. Those of other apps follow the overview."""
+    return [*TABS[:1], *contributions("template_tabs"), *TABS[1:]]
+
+
 def find_template(actor: Actor, organization: str, name: str) -> Template:
     """Return the visible template of that organization and name, ignoring case. Raises NotFound."""
     templates = Template.objects.visible(actor).select_related("organization", "active_version__job", "created_by")
@@ -95,9 +132,10 @@ class TemplateSection(SignedInPage):
             "manages": self.manages,
             "trail": [TEMPLATES, (name, own if here else ""), *([(here, "")] if here else [])],
             "tab": self.tab,
+            "template_actions": actions_on(self.actor, template),
             "tabs": [
                 (tab, own if tab.route == "template" else template_url(template, tab.route))
-                for tab in TABS
+                for tab in tabs()
                 if tab.is_for(self.actor, template.organization_id, manages=self.manages)
             ],
         }
@@ -122,14 +160,35 @@ def versions_of(template: Template) -> TemplateVersionQuerySet:
 
 def version_rows(template: Template, versions: Any, *, manages: bool) -> list[VersionRow]:
     """Return the rows of a list of the template's versions."""
-    return [version_row(template, version, manages=manages) for version in versions]
+    running = running_workspaces(template) if manages else {}
+    return [version_row(template, version, running, manages=manages) for version in versions]
 
 
-def version_row(template: Template, version: TemplateVersion, *, manages: bool) -> VersionRow:
+def version_row(
+    template: Template, version: TemplateVersion, running: Mapping[uuid.UUID, int], *, manages: bool
+) -> VersionRow:
     version.template = template
     is_active = version.pk == template.active_version_id
     offered = manages and not is_active and is_promotable(version)
-    return VersionRow(version, version_url(version), is_active, promotion_of(template, version) if offered else None)
+    question = promotion_of(template, version, running) if offered else None
+    return VersionRow(version, version_url(version), is_active, question)
+
+
+def running_workspaces(template: Template) -> Mapping[uuid.UUID, int]:
+    """Return the number of running workspaces of each version that has any. One query of each app that knows them."""
+    found: Counter[uuid.UUID] = Counter()
+    for count in contributions("running_workspaces"):
+        found.update(count(template))
+    return found
+
+
+def _of_others(count: int, active: TemplateVersion) -> str:
+    """Return what a promotion means for the running workspaces of other versions."""
+    if not count:
+        return f"Workspaces built from {active.name} keep it until their owners update them."
+    if count == 1:
+        return "1 workspace runs on another version. It keeps that version until its owner updates it."
+    return f"{count} workspaces run on other versions. They keep their versions until their owners update them."
 
 
 def is_promotable(version: TemplateVersion) -> bool:
@@ -137,14 +196,15 @@ def is_promotable(version: TemplateVersion) -> bool:
     return version.job.status == "succeeded" and not version.archived
 
 
-def promotion_of(template: Template, version: TemplateVersion) -> Question:
-    """Return the question before the version becomes active. A version older than the active one is a rollback."""
+def promotion_of(template: Template, version: TemplateVersion, running: Mapping[uuid.UUID, int]) -> Question:
+    """Return the question before the version becomes active. A version older than the active one is a rollback.
+    ``running`` are the numbers of running workspaces by version."""
     active = template.active_version
     back = version.created_at < active.created_at
     author = version.created_by.username
     consequences = [
         f"New workspaces will be built from {version.name}, pushed {age(version.created_at)} by {author}.",
-        f"Workspaces built from {active.name} keep it until their owners update them.",
+        _of_others(sum(count for id_, count in running.items() if id_ != version.pk), active),
     ]
     if not version.is_verified:
         consequences.append(

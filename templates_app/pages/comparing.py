@@ -7,8 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from coderproj.base.errors import DomainError
+from coderproj.base.errors import Invalid
 from provisioning.models import JobStatus
+from templates_app.bounded import gone
 from templates_app.comparison import Change, FieldChange, ItemChange, VersionComparison, compare
 from templates_app.models import TemplateVersion
 from templates_app.models.templates import TemplateVersionQuerySet
@@ -94,8 +95,8 @@ class VersionChanges(VersionSection):
         unfinished = [version for version in both if version.job.status != JobStatus.SUCCEEDED]
         context: dict[str, Any] = {"other_url": self._url_of(other), "unfinished": unfinished}
         try:
-            found = compare(self.actor, other, self.version)
-        except DomainError as error:
+            found = compare(self.actor, other, self.version, is_gone=gone(self.request))
+        except Invalid as error:
             return context | {"problem": " ".join(filter(None, (error.message, error.detail)))}
         parameters = [] if unfinished else [item_row(item) for item in found.parameters]
         resources = [] if unfinished else [item_row(item) for item in found.resources]

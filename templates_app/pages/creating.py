@@ -93,10 +93,10 @@ class Uploading(SignedInPage, ABC):
         """Check and store an archive. Raises DomainError with the problem."""
         if not stored.may_upload(self.actor):
             raise Forbidden
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=settings.FILE_UPLOAD_TEMP_DIR) as sink:
             checked = archive.check(upload, limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
             sink.seek(0)
-            return stored.store(self.actor, sink.read(), sha256=checked.sha256).file.pk
+            return stored.store_stream(self.actor, sink, size=checked.size, sha256=checked.sha256).file.pk
 
     def answer(self, url: str) -> HttpResponseBase:
         """Redirect to the version; the script gets the address as JSON."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from coderproj.base.errors import Invalid
@@ -16,7 +16,7 @@ from coderproj.console import cells, charts
 from coderproj.console.addresses import page_url
 from coderproj.console.lists import Column, Listing
 from coderproj.console.paging import slice_of
-from coderproj.console.templatetags.console import DASH, ago, duration, status, tile
+from coderproj.console.templatetags.console import DASH, ago, duration, icon, status, tile
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
@@ -28,6 +28,7 @@ from templates_app.filters import search_templates
 from templates_app.models import Template, TemplateVersion
 from templates_app.models.templates import TemplateQuerySet
 from templates_app.pages.addresses import template_url
+from templates_app.pages.base import ActionLink, actions_on
 from templates_app.statistics import usage
 
 PAGE_SIZE = 50
@@ -48,6 +49,7 @@ class Row:
     template: Template
     newest: Newest | None
     use: usage.Summary
+    actions: Sequence[ActionLink] = ()
 
 
 # ---------------------------------------------------------------------- cells. A deleted template has no page.
@@ -83,6 +85,15 @@ def _newest_import(row: Row) -> SafeString:
     return format_html('<a href="{}" title="{}">{}</a>', url, row.newest.name, chip)
 
 
+def _actions(row: Row) -> SafeString:
+    name = row.template.display_name or row.template.name
+    return format_html_join(
+        " ",
+        '<a class="button small row-action" href="{}" title="{}" aria-label="{} from {}">{}<span>{}</span></a>',
+        ((action.url, action.label, action.label, name, icon(action.icon), action.label) for action in row.actions),
+    )
+
+
 def _version_url(template: Template, version_name: str) -> str:
     return page_url("version", template.organization.name, template.name, version_name)
 
@@ -102,6 +113,7 @@ TEMPLATE_LIST = Listing[Row](
     Column("Active version", _active_version, ("active_version__name",), "wide"),
     Column("Newest import", _newest_import),
     Column("Updated", lambda row: ago(row.template.updated_at), ("updated_at",), "muted number not-on-phones"),
+    Column("Actions", _actions, ("organization",), "right full", hide_heading=True),
 )
 
 
@@ -122,7 +134,7 @@ class TemplatesPage(SignedInPage):
             templates, problem = Template.objects.none(), " ".join(found.detail for found in error.problems)
         found = slice_of(request, templates, PAGE_SIZE)
         context: dict[str, Any] = {
-            "templates": TEMPLATE_LIST.table(rows_of(found.rows)),
+            "templates": TEMPLATE_LIST.table(rows_of(self.actor, found.rows)),
             "slice": found,
             "q": query,
             "show": show,
@@ -156,11 +168,19 @@ class TemplatesPage(SignedInPage):
         }
 
 
-def rows_of(templates: Sequence[Template]) -> list[Row]:
+def rows_of(actor: Actor, templates: Sequence[Template]) -> list[Row]:
     """Return the rows of the list. Two queries."""
     newest = _newest_versions(templates)
     use = usage.summaries_of([template.pk for template in templates])
-    return [Row(template, newest.get(template.pk), use[template.pk]) for template in templates]
+    return [
+        Row(
+            template,
+            newest.get(template.pk),
+            use[template.pk],
+            () if template.deleted else actions_on(actor, template),
+        )
+        for template in templates
+    ]
 
 
 def _newest_versions(templates: Sequence[Template]) -> Mapping[uuid.UUID, Newest]:

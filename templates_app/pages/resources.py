@@ -82,7 +82,7 @@ def resource_sets(version: TemplateVersion, *transitions: Transition) -> list[Re
         return []
     wanted = transitions or tuple(WORDS)
     rows = WorkspaceResource.objects.filter(job=version.job_id, workspace_transition__in=wanted)
-    found = list(rows.order_by("name", "type", "id").prefetch_related("metadata", shown_agents()))
+    found = list(rows.order_by("name", "type", "position", "id").prefetch_related("metadata", shown_agents()))
     return [_set(each, [row for row in found if row.workspace_transition == each]) for each in wanted]
 
 

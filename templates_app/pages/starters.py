@@ -4,6 +4,7 @@ from functools import cache
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString, mark_safe
 
 from coderproj.base.errors import NotFound
 from coderproj.console import markdown
@@ -11,7 +12,7 @@ from coderproj.console.views import SignedInPage
 from templates_app import starters
 from templates_app.pages.listing import may_create_somewhere
 from templates_app.pages.source import reading
-from templates_app.preview import Preview, preview_of
+from templates_app.tasks.preview import Preview, preview_of
 
 
 class StarterPage(SignedInPage):
@@ -30,7 +31,7 @@ class StarterPage(SignedInPage):
         starter = self.starter
         context = reading(starters.archive(starter.slug), request.GET.get("file", "")) | {
             "starter": starter,
-            "readme": markdown.render(starter.markdown),
+            "readme": _readme(starter.slug),
             "preview": _preview(starter.slug),
             "address": request.path,
             "read_only": not may_create_somewhere(self.actor),
@@ -40,6 +41,12 @@ class StarterPage(SignedInPage):
 
 
 # Starters do not change while the server runs.
+@cache
+def _readme(slug: str) -> SafeString:
+    starter = starters.find(slug)
+    return mark_safe(markdown.render(starter.markdown) if starter else "")  # noqa: S308 - cleaned by an allow-list
+
+
 @cache
 def _preview(slug: str) -> Preview | None:
     return preview_of(starters.archive(slug))

@@ -8,24 +8,25 @@ from django.http.response import HttpResponseBase
 
 from coderproj.base.errors import NotFound
 from coderproj.base.identifiers import parse_uuid
-from coderproj.console import charts, markdown
+from coderproj.console import charts
 from coderproj.console.paging import slice_of
 from coderproj.console.templatetags.console import duration
 from coderproj.console.views import SignedInPage
 from coderproj.identity.rbac import Action
 from provisioning.engine.base import Transition
+from templates_app.bounded import gone
 from templates_app.models import Template, TemplateVersion
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import (
     TemplateSection,
     VersionRow,
-    version_row,
     version_rows,
     versions_of,
 )
 from templates_app.pages.resources import resource_sets
 from templates_app.pages.trying import form_context
-from templates_app.parameter_form import fields_of, initial
+from templates_app.parameter_form import fields_of, initial, shown_of
+from templates_app.rendering import html_of
 from templates_app.services import access, templates
 from templates_app.statistics import usage
 
@@ -47,6 +48,7 @@ class TemplateOverview(TemplateSection):
         active = self.template.active_version
         active.template = self.template
         fields = fields_of(active)
+        html = html_of(active, fields, user=self.actor.id, is_gone=gone(request))
         running = resource_sets(active, Transition.START)
         context: dict[str, Any] = {
             "versions": rows,
@@ -55,10 +57,10 @@ class TemplateOverview(TemplateSection):
             "change": _change_in_a_week(use.daily_users),
             "cost": sum(found.daily_cost for found in running),
             "charts": [users_card(use.daily_users), times_card(use.daily_run_times)],
-            "readme": markdown.render(active.readme) if active.readme else "",
+            "readme": html.readme,
             "default_hours": self.template.default_ttl_ms / HOUR_MS,
             "sets": running,
-            **form_context(self.actor, active, fields, initial(fields)),
+            **form_context(self.actor, active, fields, initial(shown_of(fields)), html),
         }
         return self.show("templates_app/template.html", self.frame() | context)
 
@@ -91,7 +93,7 @@ class PromotePage(TemplateSection):
         self.version = version
 
     def get(self, request: HttpRequest, **route: str) -> HttpResponseBase:
-        row = version_row(self.template, self.version, manages=self.manages)
+        (row,) = version_rows(self.template, [self.version], manages=self.manages)
         return self.show("templates_app/promote.html", self.frame(self.version.name) | {"row": row})
 
     def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:

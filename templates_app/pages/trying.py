@@ -7,15 +7,18 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.base.errors import NotFound
+from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.models import JobStatus
 from provisioning.pages.addresses import job_url
+from templates_app.bounded import gone
 from templates_app.models import TemplateVersion
 from templates_app.pages.addresses import template_url, version_url
 from templates_app.pages.base import TemplateSection, versions_of
 from templates_app.pages.version import VersionSection
-from templates_app.parameter_form import Answers, Field, answers_of, fields_of, initial
+from templates_app.parameter_form import Answers, Field, answers_of, fields_of, initial, shown_of
+from templates_app.rendering import Html, html_of
 from templates_app.services import versions
 
 # The newest versions are offered; the address accepts any.
@@ -33,7 +36,7 @@ class TemplateParameters(TemplateSection):
         context = {
             "names": version_names(self),
             "address": template_url(self.template, "template-parameters"),
-            **form_context(self.actor, version, fields, initial(fields)),
+            **form_context(self.actor, version, fields, initial(shown_of(fields)), html_for(self, version, fields)),
         }
         return self.show("templates_app/template_parameters.html", self.frame("Parameters") | context)
 
@@ -45,10 +48,12 @@ class VersionParameters(VersionSection):
 
     def get(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         fields = fields_of(self.version)
-        return self.form_page(fields, initial(fields))
+        return self.form_page(fields, initial(shown_of(fields)))
 
     def form_page(self, fields: Sequence[Field], answers: Answers, status: int = 200) -> HttpResponseBase:
-        context = self.frame("Parameters") | form_context(self.actor, self.version, fields, answers)
+        context = self.frame("Parameters") | form_context(
+            self.actor, self.version, fields, answers, html_for(self, self.version, fields)
+        )
         return self.show("templates_app/version_parameters.html", context, status=status)
 
 
@@ -57,7 +62,7 @@ class CheckParameters(VersionSection):
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         fields = fields_of(self.version)
-        answers = answers_of(fields, request.POST, complete=False)
+        answers = answers_of(shown_of(fields), request.POST, complete=False)
         context = form_context(self.actor, self.version, fields, answers) | {"is_update": True}
         return self.show("templates_app/_parameter_check.html", context)
 
@@ -67,22 +72,31 @@ class StartDryRun(VersionParameters):
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         fields = fields_of(self.version)
-        answers = answers_of(fields, request.POST, complete=True)
+        answers = answers_of(shown_of(fields), request.POST, complete=True)
         if answers.errors:
             return self.form_page(fields, answers, 400)
         job = versions.start_dry_run(self.actor, self.version, answers.dry_run_input())
         return self.go(job_url(job), f"A dry run of {self.version.name} is queued. Nothing will be built.")
 
 
-def form_context(actor: Actor, version: TemplateVersion, fields: Sequence[Field], answers: Answers) -> dict[str, Any]:
-    """Return the context of ``_parameter_form.html``. No query."""
+def html_for(page: SignedInPage, version: TemplateVersion, fields: Sequence[Field]) -> Html:
+    """Return the HTML of a version's texts for a page."""
+    return html_of(version, fields, user=page.actor.id, is_gone=gone(page.request))
+
+
+def form_context(
+    actor: Actor, version: TemplateVersion, fields: Sequence[Field], answers: Answers, html: Html | None = None
+) -> dict[str, Any]:
+    """Return the context of ``_parameter_form.html``; ``html`` has the descriptions. No query."""
     may_try = allowed(
         actor, Action.CREATE, Resource.WORKSPACE, organization_id=version.organization_id, owner_id=actor.id
     )
     return {
         "version": version,
         "fields": fields,
+        "descriptions": html.descriptions if html else {},
         "answers": answers,
+        "left_out": len(fields) - len(answers.answers),
         "imported": version.job.status == JobStatus.SUCCEEDED,
         "may_try": may_try and version.job.status == JobStatus.SUCCEEDED,
         "check_url": version_url(version, "check-parameters"),

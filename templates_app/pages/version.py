@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from coderproj.base.bounded import PoolBusy, ShareUsedUp
 from coderproj.base.errors import Forbidden, NotFound
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
@@ -16,13 +17,15 @@ from provisioning.models import JobStatus, ParameterSchema
 from provisioning.pages.log import log_console
 from provisioning.pages.parts import facts_answer, job_context, raw_log_answer, resources_of, source_context
 from provisioning.queue.administration import is_cancelable
+from templates_app.bounded import gone
 from templates_app.models import TemplateVersion
 from templates_app.models.templates import TemplateVersionQuerySet
 from templates_app.pages.addresses import template_url, version_url
-from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of
+from templates_app.pages.base import TEMPLATES, Tab, is_promotable, promotion_of, running_workspaces
 from templates_app.pages.naming import NameForm
-from templates_app.preview import Preview, preview_of_file
+from templates_app.preview import preview_of_file
 from templates_app.services import versions
+from templates_app.tasks.preview import Preview
 
 # Tabs of a version, in the order of the page. Their pages derive from ``VersionSection``.
 TABS = [
@@ -94,7 +97,7 @@ class VersionSection(SignedInPage):
             "is_active": is_active,
             "cancellation": cancellation_of(version) if self.manages and is_cancelable(job) else None,
             "promotion": (
-                promotion_of(template, version)
+                promotion_of(template, version, running_workspaces(template))
                 if template is not None and in_use and self.manages and not is_active and is_promotable(version)
                 else None
             ),
@@ -178,7 +181,10 @@ class VersionPage(VersionSection):
         job = self.version.job
         if job.completed_at is not None or job.file_id is None or not self.reads_source:
             return None
-        return preview_of_file(job.file_id)
+        try:
+            return preview_of_file(job.file_id, user=self.actor.id, is_gone=gone(self.request))
+        except (PoolBusy, ShareUsedUp):
+            return None
 
     def _naming(self) -> NameForm | None:
         """Return the form that makes the version a template, or None if it has one or the actor may not create one."""

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from coderproj.base.errors import DomainError, Forbidden
 from coderproj.console.forms import ConsoleForm
 from templates_app.models import TemplateVersion
-from templates_app.names import check_name
+from templates_app.names import VERSION_NAME_LENGTH, VERSION_NAME_RULE, check_version_name
 from templates_app.pages.addresses import version_url
 from templates_app.pages.version import VersionSection
 from templates_app.services import versions
@@ -17,9 +17,7 @@ from templates_app.services.archiving import set_archived
 
 
 class VersionForm(ConsoleForm):
-    name = forms.CharField(
-        label="Name", max_length=64, help_text="Letters and digits, with single dashes between them."
-    )
+    name = forms.CharField(label="Name", max_length=VERSION_NAME_LENGTH, help_text=f"{VERSION_NAME_RULE.capitalize()}.")
     message = forms.CharField(
         label="Message",
         max_length=1024,
@@ -36,7 +34,7 @@ class VersionForm(ConsoleForm):
         """Return a valid name, or the current one. Raises ValidationError."""
         name = str(self.cleaned_data["name"])
         if name != self.version.name:
-            check_name(name)
+            check_version_name(name)
         return name
 
 

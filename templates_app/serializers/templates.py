@@ -25,9 +25,10 @@ from provisioning.serializers.jobs import (
     ParameterValueBody,
     ProvisionerJobSerializer,
     RichParameterValueBody,
+    VariableValueBody,
 )
 from templates_app.models import RichParameter, Template, TemplateVersion
-from templates_app.names import check_display_name, check_name, check_template_name
+from templates_app.names import check_display_name, check_template_name, check_version_name
 
 MAX_TTL_MS = 2**63 // 10**6 - 1
 
@@ -174,7 +175,9 @@ class RichParameterSerializer(AnswerSerializer):
             "validation_min",
             "validation_max",
             "validation_monotonic",
+            "instance_key",
         ]
+        omit_absent = True
 
     def sql_options(self, prefix: str) -> StoredObjects:
         return StoredObjects(F(f"{prefix}options"), RichParameterOptionSerializer().fields)
@@ -270,6 +273,7 @@ class CreateTemplateBody(BodySerializer):
         error_messages={"min_value": "Must be a positive integer."},
     )
     allow_user_cancel_workspace_jobs = StrictBooleanField(required=False, default=True)
+    disable_everyone_group_access = StrictBooleanField(required=False, default=False)
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TTL_MS})
@@ -286,6 +290,7 @@ class UpdateTemplateBody(BodySerializer):
     icon = StrictTextField(required=False, allow_blank=True, max_length=256)
     default_ttl_ms = LifetimeField(required=False, max_value=MAX_TTL_MS)
     allow_user_cancel_workspace_jobs = StrictBooleanField(required=False)
+    disable_everyone_group_access = StrictBooleanField(required=False)
 
     def validate_name(self, value: str) -> str:
         if value:
@@ -303,7 +308,7 @@ class UpdateVersionBody(BodySerializer):
 
     def validate_name(self, value: str) -> str:
         if value:
-            check_name(value)
+            check_version_name(value)
         return value
 
 
@@ -311,6 +316,16 @@ class DryRunBody(BodySerializer):
     workspace_name = StrictTextField(required=False, default="", allow_blank=True, max_length=64)
     parameter_values = LiteralValueBody(many=True, required=False, default=())
     rich_parameter_values = RichParameterValueBody(many=True, required=False, default=())
+    user_variable_values = VariableValueBody(many=True, required=False, default=())
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        taken = {value["name"] for value in attrs["parameter_values"]}
+        for index, value in enumerate(attrs["user_variable_values"]):
+            if value["name"] in taken:
+                problem = {"name": f"The variable {value['name']!r} has two values in this request."}
+                raise serializers.ValidationError({"user_variable_values": [{}] * index + [problem]})
+            taken.add(value["name"])
+        return attrs
 
 
 class TagsField(serializers.DictField):
@@ -339,16 +354,27 @@ class CreateVersionBody(DryRunBody):
     tags = TagsField(required=False, default=dict)
 
     REAL_KEYS = frozenset(
-        {"name", "message", "template_id", "storage_method", "file_id", "example_id", "provisioner", "tags"}
+        {
+            "name",
+            "message",
+            "template_id",
+            "storage_method",
+            "file_id",
+            "example_id",
+            "provisioner",
+            "tags",
+            "user_variable_values",
+        }
     )
     DOCUMENTED_KEYS = frozenset({"rich_parameter_values", "workspace_name"})
 
     def validate_name(self, value: str) -> str:
         if value:
-            check_name(value)
+            check_version_name(value)
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
         sent = self.normalised(self.initial_data)
         given = {name for name, value in sent.items() if value and parse_uuid(str(value)) != NIL}
         documented = not given & self.REAL_KEYS and sent.keys() & (self.DOCUMENTED_KEYS | {"parameter_values"})

@@ -1,7 +1,7 @@
 """Permission checks on templates that the querysets do not cover, and the access lists of templates."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from coderproj.identity.groups import visible_groups, with_members
 from coderproj.identity.models import AuditAction, Group, Organization, User, UserStatus
 from coderproj.identity.organizations import organization_reference
 from coderproj.identity.rbac import Action, Resource, allowed
+from coderproj.identity.rights import RightsSource
 from coderproj.identity.users import visible_users
 from provisioning.models import ParameterScope
 from provisioning.parameters import ScopeRule
@@ -55,9 +56,13 @@ def find_organization(actor: Actor, reference: str) -> Organization:
 
 
 def authorize(actor: Actor, action: Action, template: Template) -> None:
-    """Check that the actor may do ``action`` on a readable template. Raises Forbidden."""
-    if not Template.objects.manageable(actor, action).filter(pk=template.pk).exists():
-        raise Forbidden
+    """Check that the actor may do ``action`` on a readable template. Raises Forbidden, and NotFound for a template that
+    was deleted in the meantime."""
+    if Template.objects.manageable(actor, action).filter(pk=template.pk).exists():
+        return
+    if not Template.objects.existing().filter(pk=template.pk).exists():  # deleted since it was read
+        raise NotFound
+    raise Forbidden
 
 
 # ---------------------------------------------------------------------- access lists
@@ -108,6 +113,13 @@ def update_access_list(
         entry.after = template
 
 
+def revoke_everyone(actor: Actor, template: Template) -> None:
+    """Remove the organization's group Everyone from the access list. The caller audits. Raises Forbidden."""
+    authorize(actor, Action.CREATE, template)
+    # The group Everyone has the id of its organization.
+    TemplateAccess.objects.filter(template=template, group_id=template.organization_id).delete()
+
+
 def _changes(
     field: str, what: str, roles: Mapping[str, str], known: QuerySet[User] | QuerySet[Group]
 ) -> tuple[dict[uuid.UUID, str], list[Problem]]:
@@ -134,6 +146,26 @@ def _set(template: Template, role: str, **subject: Any) -> None:
         TemplateAccess.objects.update_or_create(template=template, **subject, defaults={"role": role})
     else:
         TemplateAccess.objects.filter(template=template, **subject).delete()
+
+
+# ---------------------------------------------------------------------- rights that not every administrator may give
+def _administration_beyond(actor: Actor, entries: Q) -> bool:
+    """Return True if one of these entries gives the administration of a template whose access list the actor may not
+    change."""
+    listed = TemplateAccess.objects.filter(entries, role=AccessRole.ADMIN, template__deleted=False)
+    return listed.exclude(template__in=Template.objects.manageable(actor, Action.CREATE)).exists()
+
+
+def user_administers_beyond(actor: Actor, user: User) -> bool:
+    holder = Actor.of(user)
+    return _administration_beyond(actor, Q(user=user) | Q(group__in=holder.group_ids))
+
+
+def groups_administer_beyond(actor: Actor, groups: Collection[Group]) -> bool:
+    return _administration_beyond(actor, Q(group__in=[group.pk for group in groups]))
+
+
+RIGHTS = [RightsSource(user_administers_beyond, groups_administer_beyond)]
 
 
 # ---------------------------------------------------------------------- parameters

@@ -1,8 +1,10 @@
 """Check permissions without performing the action."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from coderproj.base.contributions import contributions
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Group
 from coderproj.identity.organizations import visible_organizations
@@ -20,6 +22,15 @@ class Check:
     owner_id: uuid.UUID | None = None
     organization_id: uuid.UUID | None = None
     resource_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedObject:
+    """How the objects of a type are found: ``find`` returns the ids of organization and owner of an object that the
+    actor may read, else None. Apps above contribute it as ``checked_objects``."""
+
+    resource: Resource
+    find: Callable[[Actor, uuid.UUID], tuple[uuid.UUID, uuid.UUID] | None]
 
 
 def may(actor: Actor, check: Check) -> bool:
@@ -49,4 +60,11 @@ def _may(actor: Actor, action: Action, resource: Resource, check: Check) -> bool
                 if not visible_organizations(actor).filter(pk=check.resource_id).exists():
                     return False
                 organization_id = check.resource_id
+            case _:
+                for source in contributions("checked_objects"):
+                    if source.resource == resource:
+                        found = source.find(actor, check.resource_id)
+                        if found is None:
+                            return False
+                        organization_id, owner_id = found
     return allowed(actor, action, resource, organization_id=organization_id, owner_id=owner_id)

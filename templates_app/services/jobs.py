@@ -100,6 +100,8 @@ def import_completed(job: ProvisionerJob, result: ImportResult) -> None:
             validation_min=parameter.validation_min,
             validation_max=parameter.validation_max,
             validation_monotonic=parameter.validation_monotonic,
+            ephemeral=parameter.ephemeral,
+            instance_key=parameter.instance_key,
         )
         for index, parameter in enumerate(result.start.rich_parameters)
     )

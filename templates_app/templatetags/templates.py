@@ -1,10 +1,13 @@
-"""The lines of source files."""
+"""The lines of source files and of comparisons, and texts in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
+
+from templates_app.rendering import inline_html_in, short_html_in
+from templates_app.tasks.comparison import Line
 
 register = template.Library()
 
@@ -27,3 +30,33 @@ def source_lines(lines: Sequence[str]) -> SafeString:
     )
     # Texts are escaped; the rest is numbers.
     return mark_safe("".join(html))  # noqa: S308
+
+
+@register.simple_tag
+def hunk_lines(lines: Sequence[Line]) -> SafeString:
+    """The rows of a hunk. No template, because there can be thousands of lines."""
+    # Texts are escaped; the rest is numbers.
+    return mark_safe("\n".join(map(_hunk_line, lines)))  # noqa: S308
+
+
+def _hunk_line(line: Line) -> str:
+    name = {"+": ' class="add"', "-": ' class="del"'}.get(line.sign, "")
+    tag = "ins" if line.sign == "+" else "del"
+    text = "".join(f"<{tag}>{escape(span.text)}</{tag}>" if span.marked else escape(span.text) for span in line.spans)
+    sign = "\N{MINUS SIGN}" if line.sign == "-" else line.sign
+    return (
+        f'<tr{name}><td class="gutter">{line.before or ""}</td><td class="gutter">{line.after or ""}</td>'
+        f'<td class="sign">{sign}</td><td>{text}</td></tr>'
+    )
+
+
+@register.filter
+def short_html(text: str, descriptions: Mapping[str, str]) -> SafeString:
+    """Return the HTML of a description from those of its version."""
+    return short_html_in(descriptions, text)
+
+
+@register.filter
+def inline_html(text: str, descriptions: Mapping[str, str]) -> SafeString:
+    """Return the HTML of a text within a line from those of its version."""
+    return inline_html_in(descriptions, text)

@@ -45,7 +45,10 @@ class DryRunViewSet(OfDryRun):
             version,
             versions.DryRunInput(
                 workspace_name=body["workspace_name"],
-                values={value["name"]: value["source_value"] for value in body["parameter_values"] if value["name"]},
+                values={
+                    **{value["name"]: value["source_value"] for value in body["parameter_values"] if value["name"]},
+                    **{value["name"]: value["value"] for value in body["user_variable_values"]},
+                },
                 rich_values={value["name"]: value["value"] for value in body["rich_parameter_values"]},
             ),
         )

@@ -59,7 +59,7 @@ class OrganizationVersionViewSet(NamedVersions):
                 template_id=body.get("template_id"),
                 provisioner=body["provisioner"],
                 tags=body["tags"],
-                values=given_values(body["parameter_values"]),
+                values=given_values(body["parameter_values"], body["user_variable_values"]),
                 rich_values={value["name"]: value["value"] for value in body["rich_parameter_values"]},
                 workspace_name=body["workspace_name"],
             ),

@@ -9,7 +9,7 @@ from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
 from coderproj.identity.users import find_user
-from templates_app.serializers.statistics import WorkspaceQuotaSerializer, WorkspacesSerializer
+from templates_app.serializers.statistics import WorkspaceQuotaSerializer
 from templates_app.serializers.templates import DailyActiveUsersSerializer
 
 
@@ -18,7 +18,6 @@ class StatisticsViewSet(ApiViewSet):
 
     serializer_classes = {
         "daily_users": DailyActiveUsersSerializer,
-        "workspaces": WorkspacesSerializer,
         "workspace_quota": WorkspaceQuotaSerializer,
     }
 
@@ -26,11 +25,6 @@ class StatisticsViewSet(ApiViewSet):
     def daily_users(self, request: Request) -> Response:
         """Return the daily active users of the deployment: none, because there are no workspaces yet."""
         return self.respond({"entries": []})
-
-    @extend_schema(operation_id="workspaces")
-    def workspaces(self, request: Request) -> Response:
-        """List the visible workspaces: none, because workspaces cannot be created yet."""
-        return self.respond({"workspaces": [], "count": 0})
 
     @extend_schema(operation_id="workspace_quota")
     def workspace_quota(self, request: Request, user: str) -> Response:

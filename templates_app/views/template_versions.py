@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.dialect import one_version
 from coderproj.api.pagination import CursorPagination, page_of
 from coderproj.api.schema import ConfirmationSerializer
+from coderproj.base.dialect import one_version
 from coderproj.base.errors import DomainError, Invalid, NotFound
 from coderproj.identity import audit
 from coderproj.identity.models import AuditAction

@@ -10,8 +10,8 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.api.dialect import absent_template_fields, template_created_status
 from coderproj.api.schema import ConfirmationSerializer
+from coderproj.base.dialect import absent_template_fields, kept_if_empty, template_created_status
 from coderproj.base.errors import NotFound
 from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
@@ -61,16 +61,18 @@ class TemplateViewSet(CompiledReads, ListModelMixin, OfTemplate):
 
     @extend_schema(operation_id="update_template")
     def partial_update(self, request: Request, template: str) -> Response:
-        """Update a template's names, description, icon or rules. Omitted fields keep their values."""
+        """Update a template's names, description, icon or rules. Omitted fields keep their values.
+        ``disable_everyone_group_access`` removes the group Everyone from the access list."""
         found = self.get_object()
         with audit.refused(self.actor, AuditAction.WRITE, found):
             access.authorize(self.actor, Action.UPDATE, found)
             changes = self.read_body()
         if self.has_body:
-            changes = {**absent_template_fields(self.dialect), **changes}
-        # Clients send an empty name or description to keep the stored one.
-        changes = {name: value for name, value in changes.items() if value or name not in {"name", "description"}}
-        return self.respond(for_answer(templates.update(self.actor, found, changes)))
+            changes = {**absent_template_fields(self.dialect, self.request.data), **changes}
+        kept = kept_if_empty(self.request.data)
+        changes = {name: value for name, value in changes.items() if value or name not in kept}
+        revoke = changes.pop("disable_everyone_group_access", False)
+        return self.respond(for_answer(templates.update(self.actor, found, changes, revoke_everyone=revoke)))
 
     @extend_schema(operation_id="delete_template", responses={200: ConfirmationSerializer})
     def destroy(self, request: Request, template: str) -> Response:
@@ -116,12 +118,16 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
 
     @extend_schema(operation_id="create_template", responses={200: TemplateSerializer, 201: TemplateSerializer})
     def create(self, request: Request, organization: str) -> Response:
-        """Create a template from a version."""
+        """Create a template from a version. Every member of the organization may use it, unless
+        ``disable_everyone_group_access`` is true."""
         found = self.find_organization()
         access.authorize_in_organization(self.actor, Action.CREATE, found)
         body = self.read_body()
         version_id, values = body.pop("template_version_id"), given_values(body.pop("parameter_values"))
-        template = templates.create(self.actor, found, version_id=version_id, fields=body, values=values)
+        everyone = not body.pop("disable_everyone_group_access")
+        template = templates.create(
+            self.actor, found, version_id=version_id, fields=body, values=values, everyone=everyone
+        )
         return self.respond(for_answer(template), status=template_created_status(self.dialect))
 
     @extend_schema(operation_id="organization_template")

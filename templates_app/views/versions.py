@@ -3,7 +3,6 @@
 import uuid
 
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -16,15 +15,13 @@ from coderproj.identity.models import AuditAction
 from coderproj.reads.compiled import json_answer
 from coderproj.reads.viewsets import CompiledReads
 from provisioning import parameters
-from provisioning.log.reading import LogPage
-from provisioning.log.window import LogWindow
 from provisioning.serializers.jobs import (
     ComputedValueSerializer,
     LogSerializer,
     ParameterSchemaSerializer,
     ResourceSerializer,
 )
-from provisioning.views.logs import FollowableLogs, log_response
+from provisioning.views.logs import CompiledLog
 from templates_app import reads
 from templates_app.serializers.templates import RichParameterSerializer, UpdateVersionBody
 from templates_app.services import versions
@@ -134,19 +131,12 @@ class VersionViewSet(CompiledReads, OfVersion):
         description="The log of a version's import, to read or to follow.",
     )
 )
-class VersionLogViewSet(CompiledReads, FollowableLogs, OfVersion):
+class VersionLogViewSet(CompiledLog, OfVersion):
     """The log of a version's import."""
 
     serializer_class = LogSerializer
     compiled_reads = {"list": reads.LOG_OF_VERSION}
 
-    def get_job_id(self) -> uuid.UUID:
-        job_id: uuid.UUID
-        (job_id,) = reads.JOB_OF_VERSION.row(self.actor, self.version_id)
-        return job_id
-
-    def read_log(self, window: LogWindow) -> HttpResponseBase:
-        page, job_id, _ = self.compiled_row(
-            self.version_id, window.after_id, window.before_id, window.after_time, window.before_time
-        )
-        return log_response(job_id, window, LogPage.of(page))
+    @property
+    def object_id(self) -> uuid.UUID:
+        return self.version_id

@@ -2,12 +2,20 @@
 
 import pytest
 
+from coderproj.base.bounded import OverLimit
 from coderproj.base.errors import Invalid
 from coderproj.identity.actor import Actor
 from provisioning.engine import base
 from provisioning.models import ProvisionerJob
-from templates_app.comparison import Change, compare, compare_files
+from templates_app.comparison import Change, compare, compare_files, versions
 from templates_app.source import MAX_LINE_CHARACTERS, MAX_LINES, MAX_TEXT_BYTES
+from templates_app.tasks.comparison import (
+    MAX_LINES_SHOWN,
+    MAX_SPANS,
+    TOO_DIFFERENT,
+    TOO_MANY_LINES,
+    compare_archives,
+)
 from tests.factories import make_file, make_organization, make_template, make_user, make_version
 from tests.vocabulary import tar_of
 
@@ -162,6 +170,24 @@ def test_parameters_and_resources_are_compared_by_field():
 
 
 @pytest.mark.django_db
+def test_instances_are_compared_one_by_one():
+    organization = make_organization()
+    owner = make_user(site_roles=("owner",), organizations=(organization,))
+
+    def fleet(count):
+        machines = tuple(base.Resource("dev", "vm", instance_key=str(i), daily_cost=i * count) for i in range(count))
+        return base.ImportResult(base.PlanResult(machines), base.PlanResult())
+
+    before, after = versions_of(owner, organization, (fleet(2), ()), (fleet(3), ()))
+    found = compare(Actor.of(owner), before, after)
+    assert [(item.name, item.change) for item in found.resources] == [
+        ("vm.dev[1] (start)", Change.CHANGED),
+        ("vm.dev[2] (start)", Change.ADDED),
+    ]
+    assert [(field.before, field.after) for field in found.resources[0].fields] == [(2, 3)]
+
+
+@pytest.mark.django_db
 def test_the_default_of_a_secret_is_not_shown():
     organization = make_organization()
     owner = make_user(site_roles=("owner",), organizations=(organization,))
@@ -203,3 +229,77 @@ def test_the_number_of_queries_is_independent_of_the_rows(django_assert_num_quer
     actor = Actor.of(owner)
     with django_assert_num_queries(1 + 2 * 2 + 4 + 3):
         assert compare(actor, before, after)
+
+
+# ---------------------------------------------------------------------- budgets
+def lines_of_words(count, words, shift):
+    rows = ([f"w{(number * 7 + word * shift) % 13}" for word in range(words)] for number in range(count))
+    return "\n".join(" ".join(row)[:MAX_LINE_CHARACTERS] for row in rows)
+
+
+@pytest.mark.promise("A4")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (lines_of_words(1, 1000, 3), lines_of_words(1, 1000, 5)),
+        (lines_of_words(60, 900, 3), lines_of_words(60, 900, 5)),
+        ("a\nb\n" * 2000, "b\na\nc\n" * 1300),
+        (
+            "\n".join(f"x{number % 60}" for number in range(4000)),
+            "\n".join(f"x{number % 61}" for number in range(4000)),
+        ),
+    ],
+)
+def test_comparisons_stay_within_their_budget(before, after):
+    found = compare_archives((tar_of({"a.tf": before, "z.tf": "one"}), tar_of({"a.tf": after, "z.tf": "two"})))
+    assert [file.path for file in found.files] == ["a.tf", "z.tf"]
+    first = found.files[0]
+    assert first.hunks or first.note == TOO_DIFFERENT
+    assert sum(len(line.spans) for hunk in first.hunks for line in hunk.lines) <= MAX_SPANS + 4 * MAX_LINE_CHARACTERS
+
+
+def test_the_result_depends_on_the_archives_alone():
+    archives = tar_of({"a.tf": "a\nb\n" * 2000}), tar_of({"a.tf": "b\na\nc\n" * 1300})
+    assert compare_archives(archives) == compare_archives(archives)
+
+
+def test_a_page_shows_a_bounded_number_of_lines():
+    new = {f"f{number}.tf": "x\n" * 3000 for number in range(10)}
+    found = compare_archives((tar_of({"a.tf": ""}), tar_of({"a.tf": "", **new})))
+    shown = [file for file in found.files if file.hunks]
+    assert sum(file.added for file in shown) <= MAX_LINES_SHOWN
+    assert {file.note for file in found.files if not file.hunks} == {TOO_MANY_LINES}
+    assert len(found.files) == 10
+
+
+@pytest.mark.django_db
+def test_a_comparison_is_known_by_the_hashes_of_the_archives(owner, organization, monkeypatch):
+    template = make_template(user=owner, organization=organization)
+    pair = []
+    for text in ("cpu = 2", "cpu = 4"):
+        version = make_version(user=owner, organization=organization, template=template)
+        version.job.file = make_file(owner, tar_of({"main.tf": f"{text} # {owner.pk}"}))
+        version.job.save(update_fields=["file"])
+        pair.append(version)
+    actor = Actor.of(owner)
+    first = compare(actor, *pair)
+    monkeypatch.setattr(versions.POOL, "run", None)  # it is not called again
+    assert compare(actor, *pair) == first
+    assert first.files[0].hunks
+
+
+@pytest.mark.django_db
+def test_files_over_the_limit_are_not_compared(owner, organization, monkeypatch):
+    def too_long(*_, **__):
+        raise OverLimit
+
+    template = make_template(user=owner, organization=organization)
+    pair = []
+    for text in ("cpu = 2", "cpu = 4"):
+        version = make_version(user=owner, organization=organization, template=template)
+        version.job.file = make_file(owner, tar_of({"main.tf": f"{text} # over {owner.pk}"}))
+        version.job.save(update_fields=["file"])
+        pair.append(version)
+    monkeypatch.setattr(versions.POOL, "run", too_long)
+    found = compare(Actor.of(owner), *pair)
+    assert (found.files, found.not_compared) == (None, "the files take too long to compare")

@@ -3,7 +3,8 @@
 import pytest
 
 from templates_app import starters
-from templates_app.preview import MAX_CONFIGURATION_BYTES, MAX_FILES, preview_of, preview_of_file
+from templates_app.preview import preview_of_file
+from templates_app.tasks.preview import MAX_CONFIGURATION_BYTES, MAX_FILES, preview_of
 from tests.factories import make_file, make_organization, make_user, make_version
 from tests.pages import browser, text_of
 from tests.vocabulary import tar_of
@@ -96,7 +97,7 @@ def test_the_page_of_a_waiting_import_shows_the_preview_to_readers_of_the_files(
     version = make_version(user=author, organization=organization, finished=False)
     version.job.file = make_file(author, tar_of({"main.tf": MAIN, "options.tf": OPTIONS}))
     version.job.save(update_fields=["file"])
-    assert preview_of_file(version.job.file.pk)
+    assert preview_of_file(version.job.file.pk, user=author.pk)
     text = text_of(browser(author).get(f"/versions/{version.pk}"))
     assert "Found in the files" in text
     assert "token variable , with a hidden default" in text
@@ -120,3 +121,46 @@ def test_the_page_of_a_starter_shows_its_readme_and_a_button_for_allowed_users()
     for path in ("/starters/docker", "/starters"):
         assert "new?starter=" not in browser(member).get(path).content.decode()
     assert browser(member).get("/starters/no-such").status_code == 404
+
+
+@pytest.mark.promise("A5")
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"locals {{ a = b{'[0]' * 40_000} }}",
+        f"locals {{ a = {'{a=' * 16_000}1{'}' * 16_000} }}",
+        f"locals {{ a = [{chr(10) * 120_000}] }}",
+        "a = \n" * 24_000,
+    ],
+)
+def test_hostile_configuration_does_not_keep_the_page(owner, organization, source):
+    version = make_version(user=owner, organization=organization, finished=False)
+    version.job.file = make_file(owner, tar_of({"main.tf": source}))
+    version.job.save(update_fields=["file"])
+    found = preview_of_file(version.job.file.pk, user=owner.pk)
+    assert found is not None
+    assert found.parameters == ()
+    assert browser(owner).get(f"/versions/{version.pk}").status_code == 200
+
+
+@pytest.mark.django_db
+def test_variable_files_and_null_defaults_are_previewed(owner):
+    source = {
+        "main.tf": 'variable "a" {}\nvariable "b" {\n  default = null\n}\nvariable "c" {}\n',
+        "terraform.tfvars": 'a = "eu"\n',
+        "module/terraform.tfvars": 'c = "not of the root"\n',
+    }
+    found = preview_of_file(make_file(owner, tar_of(source)).pk, user=owner.pk)
+    assert [(row.name, row.default_source_value, row.is_required) for row in found.variables] == [
+        ("a", "eu", False),
+        ("b", None, False),
+        ("c", None, True),
+    ]
+
+
+def test_values_that_no_import_can_store_are_problems(owner):
+    file = make_file(owner, tar_of({"main.tf": f'variable "{"v" * 65_537}" {{}}'}))
+    found = preview_of_file(file.pk, user=owner.pk)
+    assert found.variables == ()
+    assert "the name has 65537 characters, more than 65536" in found.problems[0].text

@@ -13,7 +13,7 @@ from django.db import connection
 from coderproj.identity.models import Organization
 from provisioning.models import File, ParameterValue, ProvisionerJob
 from templates_app.models import Template, TemplateVersion
-from tests.factories import finish, make_file, make_organization, make_template, make_user
+from tests.factories import finish, make_file, make_organization, make_template, make_user, make_version
 from tests.vocabulary import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,13 +175,77 @@ def test_an_error_is_exit_code_1_with_the_reason(owner, arguments, text):
     assert failure.value.returncode == 1
 
 
+@pytest.mark.usefixtures("_daemon")
+def test_values_of_the_command_line_override_each_other(owner, folder, tmp_path):
+    (tmp_path / "p.yaml").write_text("a: yaml\nb: yaml\n")
+    (tmp_path / "x.tfvars").write_text('b = "file"\nc = ["x", "y"]\nd = "file"\n')
+    (tmp_path / "x.json").write_text('{"e": {"k": 1}, "f": "${literal}"}')
+    arguments = (
+        "--var",
+        "b=first",
+        "--var-file",
+        tmp_path / "x.tfvars",
+        "--var",
+        "d=a=b",
+        "--var-file",
+        tmp_path / "x.json",
+    )
+    run("push", folder, "--parameters", tmp_path / "p.yaml", *arguments)
+    values = dict(ParameterValue.objects.values_list("name", "source_value"))
+    assert values == {"a": "yaml", "b": "file", "c": '["x", "y"]', "d": "a=b", "e": '{"k": 1}', "f": "${literal}"}
+    run("push", folder, "--var", "a=")  # the same files, but with values
+    assert TemplateVersion.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--var", "a"), "'a' does not have the form NAME=VALUE"),
+        (("--var", "=b"), "does not have the form NAME=VALUE"),
+        (("--var", f"{'n' * 65_537}=b"), r"parameters\[0\].name: "),
+        (("--var-file", "/no/such.tfvars"), "var_file: /no/such.tfvars cannot be read"),
+        (("--var-file", "bad.tfvars"), r"The value of b must be a constant: .* \(bad.tfvars:2\)"),
+        (("--var-file", "null.tfvars"), "the value of 'a' is null"),
+    ],
+)
+def test_invalid_values_of_the_command_line_are_named(owner, folder, tmp_path, monkeypatch, arguments, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.tfvars").write_text("a = 1\nb = var.a\n")
+    (tmp_path / "null.tfvars").write_text("a = null\n")
+    with pytest.raises(CommandError, match=text):
+        run("push", folder, *arguments)
+    assert not TemplateVersion.objects.exists()
+
+
+@pytest.mark.usefixtures("_daemon")
+def test_links_of_a_folder_are_followed_or_named(owner, folder, tmp_path):
+    (folder / "docs").mkdir()
+    (folder / "docs" / "manual.md").write_text("text")
+    (folder / "manual.md").symlink_to("docs/manual.md")
+    (folder / "outside").symlink_to("/etc/passwd")
+    assert "Left out: outside" in run("push", folder)
+    run("pull", "web", tmp_path / "pulled")
+    assert (tmp_path / "pulled" / "manual.md").read_text() == "text"
+    assert not (tmp_path / "pulled" / "outside").exists()
+
+
+def test_a_failed_version_is_not_promoted(owner):
+    organization = owner.organizations.get()
+    template = make_template(user=owner, organization=organization, name="web")
+    make_version(user=owner, organization=organization, template=template, name="v1.0_bad", error="no plan")
+    with pytest.raises(CommandError, match=r"The import of version v1\.0_bad has the state failed\."):
+        run("promote", "web", "v1.0_bad")
+    template.refresh_from_db()
+    assert template.active_version.name != "v1.0_bad"
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         (("--name", "examples"), "name: The name 'examples' is reserved"),
         (("--name", "Bad Name"), "name: Must be 1 to 32"),
         (("--name", "n" * 33), "name: Must be 1 to 32"),
-        (("--version-name", "v 1"), "version_name: Must be 1 to 32"),
+        (("--version-name", "v 1"), "version_name: Must be 1 to 64"),
         (("--message", "m" * 1025), "message: "),
     ],
 )
@@ -196,7 +260,7 @@ def test_invalid_names_are_rejected_before_anything_is_stored(owner, folder, opt
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (f"{'n' * 65}: 1\n", r"parameters\[0\].name: "),
+        (f"? {'n' * 65_537}\n: 1\n", r"parameters\[0\].name: "),
         ("zones: !!set {a, b}\n", "parameters: the value of 'zones'"),
         ("zones: &all [*all]\n", "parameters: the value of 'zones'"),
         ("zones: [.nan]\n", "parameters: the value of 'zones'"),

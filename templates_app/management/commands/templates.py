@@ -2,8 +2,7 @@
 
 import io
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,19 @@ from django.db.models import QuerySet
 from coderproj.accounts.serializers.users import user_context
 from coderproj.api.serializers import BodySerializer, StrictTextField
 from coderproj.base.errors import Invalid, NotFound
-from coderproj.base.terminal import TerminalOutput
-from coderproj.commands import JOB_FAILED, REJECTED, ActingCommand, format_time, validated
+from coderproj.commands import JOB_FAILED, REJECTED, assignment, format_time, validated
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import Organization
 from coderproj.identity.organizations import DEFAULT
+from provisioning.engine.base import EngineError
+from provisioning.engine.hcl import read_values
 from provisioning.files import archive, stored
-from provisioning.log.reading import follow_lines
-from provisioning.models import File, JobStatus, ProvisionerDaemon, ProvisionerJob
+from provisioning.management.job_command import JobCommand
+from provisioning.models import File, JobStatus
 from provisioning.parameters import GivenValue
 from provisioning.serializers.jobs import LiteralValueBody
 from templates_app.models import Template, TemplateVersion
-from templates_app.names import check_name, check_template_name
+from templates_app.names import check_template_name, check_version_name
 from templates_app.serializers.templates import TemplateSerializer, TemplateVersionSerializer
 from templates_app.services import templates, versions
 from templates_app.services.access import find_organization
@@ -42,7 +42,7 @@ class PushArguments(BodySerializer):
 
     def validate_version_name(self, value: str) -> str:
         if value:
-            check_name(value)
+            check_version_name(value)
         return value
 
 
@@ -57,7 +57,7 @@ def _construct_text(loader: ValuesLoader, node: Any) -> Any:
 ValuesLoader.add_constructor("tag:yaml.org,2002:timestamp", _construct_text)
 
 
-class Command(ActingCommand):
+class Command(JobCommand):
     help = "Push, pull, list, promote and roll back templates."
 
     def add_actions(self, actions: Any) -> None:
@@ -70,6 +70,22 @@ class Command(ActingCommand):
         push.add_argument("--message", default="", help="description of the changes")
         push.add_argument(
             "--parameters", type=Path, metavar="FILE", help="YAML or JSON mapping with values of variables"
+        )
+        push.add_argument(
+            "--var",
+            dest="values",
+            action="append",
+            type=assignment,
+            metavar="NAME=VALUE",
+            help="value of a variable; --var and --var-file can be repeated, the last value of a variable counts",
+        )
+        push.add_argument(
+            "--var-file",
+            dest="values",
+            action="append",
+            type=Path,
+            metavar="FILE",
+            help="Terraform variable file (.tfvars or .json) with values of variables",
         )
         push.add_argument("--activate", action="store_true", help="make the version active when its import succeeds")
         push.add_argument("--force", action="store_true", help="push even if nothing has changed")
@@ -99,13 +115,15 @@ class Command(ActingCommand):
         organization = find_organization(actor, options["organization"])
         source: Path = options["source"]
         name = options["name"] or source.resolve().name.partition(".")[0]
-        given = given_values(options["parameters"])
+        given = given_values(options["parameters"], options["values"] or ())
         values = [{"name": value.name, "source_value": value.source_value} for value in given]
         names = {"name": name, "version_name": options["version_name"], "message": options["message"]}
         validated(PushArguments, {**names, "parameters": values})
         template = named_templates(actor, organization, name).first()
-        file = store_source(actor, source)
-        is_new = options["force"] or options["parameters"] is not None
+        file, left_out = store_source(actor, source)
+        if left_out:
+            self.write(f"Left out: {', '.join(left_out)}")
+        is_new = options["force"] or options["parameters"] is not None or bool(options["values"])
         if template is not None and not is_new and (same := version_with(file, template)):
             return self._unchanged(actor, template, same, activate=options["activate"])
         version = versions.create(
@@ -119,7 +137,7 @@ class Command(ActingCommand):
                 values=given,
             ),
         )
-        self._watch(version.job)
+        self.watch(version.job, "The import")
         version.refresh_from_db()
         if version.job.status != JobStatus.SUCCEEDED:
             raise CommandError(f"The import {version.job.status}: {version.job.error}", returncode=JOB_FAILED)
@@ -147,20 +165,6 @@ class Command(ActingCommand):
             self.write(f"Nothing has changed: {has_files}; {active} stays active.")
         return {**self._version_answer(actor, version), "unchanged": True}
 
-    def _watch(self, job: ProvisionerJob) -> None:
-        """Show the job's log until it ends."""
-        if not ProvisionerDaemon.objects.online().exists():
-            self.stderr.write(
-                "No daemon is online. The import waits until one is started (manage.py up or provisionerd)."
-            )
-        lines = timed_lines(job)
-        if self.as_json:
-            for _ in lines:
-                pass
-        else:
-            TerminalOutput(self.console).job(lines)
-        job.refresh_from_db()
-
     # ---------------------------------------------------------------- pull
     def act_pull(self, actor: Actor, options: dict[str, Any]) -> Any:
         template = self._template(actor, options)
@@ -171,7 +175,7 @@ class Command(ActingCommand):
             raise NotFound(f"Version {version.name} has no source.")
         file = stored.find(actor, version.job.file_id)
         target: Path = options["target"]
-        data = bytes(file.data)
+        data = stored.content(file.pk)
         if target.exists():
             raise CommandError(f"{target} exists already.", returncode=REJECTED)
         try:
@@ -269,8 +273,8 @@ def version_with(file: File, template: Template) -> TemplateVersion | None:
     return None
 
 
-def store_source(actor: Actor, source: Path) -> File:
-    """Check and store a folder or an archive. Raises Invalid, naming the problem."""
+def store_source(actor: Actor, source: Path) -> tuple[File, tuple[str, ...]]:
+    """Check and store a folder or an archive; also return the names left out. Raises Invalid, naming the problem."""
     if source.is_dir():
         content = archive.pack(source)
     elif source.is_file():
@@ -278,21 +282,46 @@ def store_source(actor: Actor, source: Path) -> File:
     else:
         raise Invalid.field("source", f"{source} is not a folder or a file.")
     sink = io.BytesIO()
-    archive.check(io.BytesIO(content), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
-    return stored.store(actor, sink.getvalue()).file
+    checked = archive.check(io.BytesIO(content), limit_bytes=settings.UPLOAD_MAX_BYTES, sink=sink)
+    return stored.store(actor, sink.getvalue()).file, checked.dropped
 
 
-def given_values(path: Path | None) -> tuple[GivenValue, ...]:
-    """Read values of variables from a YAML or JSON mapping. Raises Invalid."""
+def given_values(parameters: Path | None, values: Iterable[Path | tuple[str, str]] = ()) -> tuple[GivenValue, ...]:
+    """Return the values of variables from a YAML or JSON mapping, and over them the ``values``: variable files, and
+    names with their values. Later ones override earlier ones. Raises Invalid.
+    """
+    found = _mapped_values(parameters)
+    for value in values:
+        if isinstance(value, Path):
+            found |= _file_values(value)
+        else:
+            found[value[0]] = value[1]
+    return tuple(GivenValue(name=name, source_value=value) for name, value in found.items())
+
+
+def _file_values(path: Path) -> dict[str, str]:
+    """Read a Terraform variable file. Raises Invalid, naming the line."""
+    try:
+        values = read_values(path.read_bytes(), path.name)
+    except (OSError, ValueError, EngineError) as error:
+        raise Invalid.field("var_file", f"{path} cannot be read: {error}") from None
+    empty = next((name for name, value in values.items() if value is None), None)
+    if empty is not None:
+        raise Invalid.field("var_file", f"{path}: the value of {empty!r} is null. Leave it out to use the default.")
+    return {name: as_text(name, value) for name, value in values.items()}
+
+
+def _mapped_values(path: Path | None) -> dict[str, str]:
+    """Read a YAML or JSON mapping. Raises Invalid."""
     if path is None:
-        return ()
+        return {}
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), ValuesLoader)  # noqa: S506 - a SafeLoader
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise Invalid.field("parameters", f"{path} cannot be read: {error}") from None
     if not isinstance(content, Mapping):
         raise Invalid.field("parameters", f"{path} must contain a mapping of names to values.")
-    return tuple(GivenValue(name=str(name), source_value=as_text(str(name), value)) for name, value in content.items())
+    return {str(name): as_text(str(name), value) for name, value in content.items()}
 
 
 def as_text(name: str, value: Any) -> str:
@@ -302,9 +331,3 @@ def as_text(name: str, value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise Invalid.field("parameters", f"the value of {name!r} cannot be written as JSON: {error}") from None
-
-
-def timed_lines(job: ProvisionerJob) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Yield the job's log lines with the times of their arrival."""
-    for line in follow_lines(job.pk):
-        yield time.perf_counter(), {"stage": line.stage, "log_level": line.level, "output": line.output}

@@ -11,6 +11,7 @@ from provisioning.models import ProvisionerJob
 from templates_app.job_kinds import JobType
 from templates_app.pages import job_subjects
 from templates_app.pages.job_subjects import about_templates
+from templates_app.workspaces.job_kinds import BUILD_TYPE
 from tests.factories import make_job, make_template, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def web(owner, organization):
     """A template with an import, a dry run and a build; another template with an import and a dry run."""
     templates = [make_template(user=owner, organization=organization, name=name) for name in ("web", "other")]
-    for template, kinds in zip(templates, ((JobType.DRY_RUN, JobType.BUILD), (JobType.DRY_RUN,)), strict=True):
+    for template, kinds in zip(templates, ((JobType.DRY_RUN, BUILD_TYPE), (JobType.DRY_RUN,)), strict=True):
         given = {"template_version_id": str(template.active_version_id)}
         for kind in kinds:
             make_job(user=owner, organization=organization, job_type=kind, job_input=given)

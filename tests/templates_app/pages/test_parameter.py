@@ -6,6 +6,7 @@ import pytest
 from django.http import QueryDict
 
 from provisioning.models import ParameterSchema, ParameterScope, ParameterValue, ProvisionerJob
+from templates_app import parameter_form
 from templates_app.job_kinds import JobType
 from templates_app.models import RichParameter
 from templates_app.parameter_form import REQUIRED, answers_of, fields_of
@@ -15,6 +16,8 @@ from tests.pages import browser, text_of
 pytestmark = pytest.mark.django_db
 SECRET = "hunter2-token"
 OWN = "/templates/acme/web"
+# With a long value, its worst case exceeds the bound.
+LARGE_PATTERN = "|".join(["(?:(?:a?){30}){30}"] * 80) + "c$"
 
 
 @pytest.fixture
@@ -50,6 +53,33 @@ def answer(version, data, *, complete=True):
     return only
 
 
+# ---------------------------------------------------------------------- long forms
+@pytest.fixture
+def long_form(version, monkeypatch):
+    """A version with five parameters, of which a page shows three."""
+    monkeypatch.setattr(parameter_form, "MAX_SHOWN", 3)
+    for name in ("a", "b", "c"):
+        rich(version, name, default_value="x")
+    rich(version, "d", type="bool", default_value="true")
+    rich(version, "e")
+    return version
+
+
+def test_long_form_shows_required_fields_and_leaves_others_out(long_form, owner):
+    text = browser(owner).get(f"{OWN}/parameters").content.decode()
+    assert [name for name in "abcde" if f'name="parameter.{name}"' in text] == ["a", "b", "e"]
+    assert "2 more parameters keep their defaults" in text
+
+
+def test_parameters_that_a_page_leaves_out_keep_their_defaults(long_form, owner):
+    url = f"{OWN}/versions/{long_form.name}/dry-run"
+    answered = browser(owner).post(url, {"parameter.a": "y", "parameter.e": "z", "parameter.d": "false"})
+    assert answered.status_code == 302
+    job = ProvisionerJob.objects.get(type=JobType.DRY_RUN)
+    values = {value["name"]: value["value"] for value in job.input["rich_parameter_values"]}
+    assert values == {"a": "y", "b": "x", "e": "z"}
+
+
 # ---------------------------------------------------------------------- rules
 @pytest.mark.parametrize(
     ("fields", "value", "error"),
@@ -63,7 +93,18 @@ def answer(version, data, *, complete=True):
         ({"validation_regex": "^[a-z]+$", "validation_error": "Lower case only."}, "abc", ""),
         ({"validation_regex": "^[a-z]+$", "validation_error": "Lower case only."}, "ABC", "Lower case only."),
         ({"validation_regex": "^[a-z]+$"}, "ABC", "The value does not match ^[a-z]+$."),
-        ({"validation_regex": "^(a+)+$"}, "a" * 64 + "!", "The value cannot be checked: its pattern takes too long."),
+        ({"validation_regex": "^(a|aa)+b$", "validation_error": "Ends in b."}, "a" * 60_000, "Ends in b."),
+        ({"validation_regex": r"^\p{Lu}+$"}, "ÄÖÜ", ""),
+        (
+            {"validation_regex": "a++"},
+            "aa",
+            "The value cannot be checked: bad repetition operator: ++.",
+        ),
+        (
+            {"validation_regex": LARGE_PATTERN},
+            "a" * 60_000,
+            "The value cannot be checked: its pattern takes too long.",
+        ),
         ({"options": [{"name": "A", "value": "a"}]}, "a", ""),
         ({"options": [{"name": "A", "value": "a"}]}, "b", '"b" is not one of the options\' values (a).'),
         ({}, "x\0y", "The value contains a NUL character."),
@@ -97,15 +138,24 @@ def test_browser_input_becomes_the_engine_value(version, fields, data, value):
     assert (found.value, found.error) == (value, "")
 
 
-def test_many_slow_patterns_stay_within_the_time_limit(version):
-    for number in range(12):
-        rich(version, f"p{number}", default_value="", validation_regex="^(a+)+$")
+def test_patterns_after_the_time_limit_are_not_searched(version, monkeypatch):
+    monkeypatch.setattr(parameter_form, "PATTERN_SECONDS", -1.0)
+    for number in range(3):
+        rich(version, f"p{number}", default_value="", validation_regex="^a$")
     query = QueryDict(mutable=True)
-    query.update({f"parameter.p{number}": "a" * 64 + "!" for number in range(12)})
+    query.update({f"parameter.p{number}": "a" for number in range(3)})
     found = answers_of(fields_of(version), query, complete=True)
     assert [answer.error for answer in found.answers] == [
-        "The value cannot be checked: its pattern takes too long."
-    ] * 12
+        "The value cannot be checked: the patterns of the other parameters take too long."
+    ] * 3
+
+
+def test_options_and_defaults_can_be_nested_deeply(version):
+    deep = "[" * 60_000
+    rich(version, type="list(string)", default_value=deep, options=[{"name": "A", "value": deep}])
+    (field,) = fields_of(version)
+    assert field.kind == "several"
+    assert answer(version, {"parameter.x": [deep]}).value == json.dumps([deep])
 
 
 def test_unknown_choice_is_rejected(version):
@@ -208,7 +258,7 @@ def test_check_returns_errors_and_values(owner, version):
         f"{OWN}/versions/{version.name}/parameters/check", {"parameter.cpu": "9", "variable.token": SECRET}
     )
     page, text = answer.content.decode(), text_of(answer)
-    assert 'id="parameter-0-error" hx-swap-oob="true"' in page
+    assert 'id="parameter-0-error" aria-live="polite" hx-swap-oob="innerHTML"' in page
     assert "9 is more than the maximum 8." in text
     assert "cpu = 9 # out of range" in text
     assert "token = (secret)" in text

@@ -114,7 +114,9 @@ def test_generated_name_can_be_kept(owner, second):
     assert second.message == "Better"
 
 
-@pytest.mark.parametrize(("name", "text"), [("a b", "letters and digits"), ("", "required"), ("v1", "already in use")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a b", "letters, digits, dashes"), ("", "required"), ("v1", "already in use")]
+)
 def test_invalid_version_name_is_reported_at_the_field(owner, web, second, name, text):
     TemplateVersion.objects.filter(pk=web.active_version_id).update(name="v1")
     answer = browser(owner).post(f"{OWN}/versions/brave_noether4/settings", {"name": name, "message": "kept"})

@@ -108,6 +108,14 @@ def test_an_upload_is_imported_and_then_named(owner):
     assert client.post(f"/versions/{version.pk}/template", {"name": "again"}).status_code == 404
 
 
+def test_a_failed_version_is_not_named(owner, organization):
+    version = make_version(user=owner, organization=organization, error="the plan failed")
+    answer = browser(owner).post(f"/versions/{version.pk}/template", {"name": "web"})
+    assert answer.status_code == 400
+    assert f"The import of version {version.name} has the state failed." in text_of(answer)
+    assert not Template.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [

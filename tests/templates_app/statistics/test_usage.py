@@ -8,6 +8,7 @@ from provisioning.models import ProvisionerJob
 from templates_app.job_kinds import JobType
 from templates_app.models import TemplateVersion
 from templates_app.statistics import usage
+from templates_app.workspaces.job_kinds import BUILD_TYPE
 from tests.factories import make_organization, make_template, make_user
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,7 @@ def test_users_are_counted_once_a_day_over_all_versions(template):
 
 
 def test_builds_and_dry_runs_count_and_imports_do_not(template):
-    run(template.active_version, job_type=JobType.BUILD)
+    run(template.active_version, job_type=BUILD_TYPE)
     run(template.active_version, job_type=JobType.IMPORT)
     assert usage_of(template).run_times.count == 1
 

@@ -10,7 +10,7 @@ from provisioning.engine.base import (
     Resource,
 )
 from provisioning.models import ProvisionerJob
-from tests.api import ApiClient
+from tests.api import ApiClient, fields_of
 from tests.factories import finish, make_template, make_user
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +82,20 @@ def test_only_names_and_texts_of_values_are_used(api, admin, organization):
     assert answer.status_code == 201
     job = ProvisionerJob.objects.get(pk=answer.body["id"])
     assert job.input["parameter_values"] == [{"name": "region", "value": "us"}]
+
+
+def test_variables_of_a_dry_run_have_values_in_both_forms(api, admin, organization):
+    template = make_template(user=admin, organization=organization)
+    path = f"templateversions/{template.active_version_id}/dry-run"
+    values = {
+        "parameter_values": [{"name": "region", "source_value": "us"}],
+        "user_variable_values": [{"name": "zone", "value": "a"}],
+    }
+    answer = api.post(path, values)
+    job = ProvisionerJob.objects.get(pk=answer.body["id"])
+    assert job.input["parameter_values"] == [{"name": "region", "value": "us"}, {"name": "zone", "value": "a"}]
+    twice = api.post(path, {"user_variable_values": [{"name": "zone", "value": "a"}, {"name": "zone"}]})
+    assert (twice.status_code, fields_of(twice)) == (400, ["user_variable_values[1].name"])
 
 
 @pytest.mark.parametrize("raw", [b"", b" \n"])

@@ -4,14 +4,14 @@ import uuid
 
 import pytest
 
-from coderproj.api.dialect import SDK_ABSENT_FIELDS
+from coderproj.base.dialect import SDK_ABSENT_FIELDS
 from coderproj.base.errors import DomainError
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditLog
 from templates_app.models import Template, TemplateVersion
 from templates_app.services import templates
 from tests.api import ApiClient, fields_of
-from tests.factories import make_template, make_version
+from tests.factories import finish, in_state, make_template, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,46 @@ def test_an_empty_object_of_the_sdk_means_zero_values(admin, organization, body)
         assert api.patch(f"templates/{template.pk}", raw=blank).body["display_name"] == "Web"
     answer = api.patch(f"templates/{template.pk}", body)
     assert [answer.body[name] for name in SDK_ABSENT_FIELDS] == list(SDK_ABSENT_FIELDS.values())
+
+
+LATER_SDK = {
+    "update_workspace_last_used_at": False,
+    "update_workspace_dormant_at": False,
+    "disable_everyone_group_access": False,
+}
+
+
+@pytest.mark.parametrize("marker", [LATER_SDK, {"disable_everyone_group_access": True}])
+def test_the_later_sdk_omits_pointers_and_zero_values(admin, organization, marker):
+    fields = {"display_name": "Web", "icon": "/icon/a.svg", "description": "text", "default_ttl_ms": 5}
+    template = make_template(user=admin, organization=organization, **fields)
+    api = ApiClient(admin, accept=None)
+    body = api.patch(f"templates/{template.pk}", marker).body
+    assert (body["display_name"], body["icon"], body["description"]) == ("Web", "/icon/a.svg", "text")
+    assert (body["default_ttl_ms"], body["allow_user_cancel_workspace_jobs"]) == (0, False)
+    emptied = {**marker, "name": "", "display_name": "", "icon": "", "description": ""}
+    body = api.patch(f"templates/{template.pk}", emptied).body
+    assert (body["display_name"], body["icon"], body["description"]) == ("", "", "")
+    assert body["name"] == template.name
+
+
+@pytest.mark.parametrize("accept", [None, "application/json"])
+def test_an_update_can_take_the_access_from_everyone(admin, organization, member, accept):
+    template = make_template(user=admin, organization=organization)
+    path = f"templates/{template.pk}"
+    api, reader = ApiClient(admin, accept=accept), ApiClient(member)
+    assert api.patch(path, {"disable_everyone_group_access": False}).status_code == 200
+    assert reader.get(path).status_code == 200
+    assert reader.patch(path, {"disable_everyone_group_access": True}).status_code == 403
+    for _ in range(2):
+        assert api.patch(path, {"disable_everyone_group_access": True}).status_code == 200
+        assert reader.get(path).status_code == 404
+    row = AuditLog.objects.filter(resource_id=template.pk, diff__has_key="group_acl").get()
+    assert row.diff["group_acl"] == {"old": {str(organization.pk): "use"}, "new": {}, "secret": False}
+    # The client then writes its own access list.
+    listed = {"group_perms": {str(organization.pk): "use"}}
+    assert api.patch(f"{path}/acl", listed).status_code == 200
+    assert reader.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -150,6 +190,39 @@ def test_promoting_an_invalid_version_changes_nothing(api, admin, organization, 
     assert api.patch(f"templates/{template.pk}/versions", body).status_code == status
     template.refresh_from_db()
     assert template.active_version != other.active_version
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "failed", "canceled", "canceling"])
+def test_only_a_successful_import_can_be_promoted(api, admin, organization, state):
+    template = make_template(user=admin, organization=organization)
+    version = in_state(state, make_version(user=admin, organization=organization, template=template, finished=False))
+    answer = api.patch(f"templates/{template.pk}/versions", {"id": str(version.pk)})
+    assert answer.status_code == 400
+    assert f"The import of version {version.name} has the state {state}." in answer.body["message"]
+    assert api.get(f"templates/{template.pk}").body["active_version_id"] == str(template.active_version_id)
+
+
+def test_the_active_version_can_be_promoted_again_in_any_state(api, admin, organization):
+    version = make_version(user=admin, organization=organization, finished=False)
+    body = {"name": "web", "template_version_id": str(version.pk)}
+    template = api.post(f"organizations/{organization.pk}/templates", body).body
+    finish(version.job, error="the plan failed")
+    assert api.patch(f"templates/{template['id']}/versions", {"id": str(version.pk)}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("pending", 200), ("running", 200), ("failed", 400), ("canceled", 400), ("canceling", 400)],
+)
+def test_a_template_is_not_made_of_an_ended_import_without_result(api, admin, organization, state, status):
+    version = in_state(state, make_version(user=admin, organization=organization, finished=False))
+    body = {"name": "web", "template_version_id": str(version.pk)}
+    answer = api.post(f"organizations/{organization.pk}/templates", body)
+    assert answer.status_code == status
+    assert Template.objects.filter(name="web").exists() is (status == 200)
+    if status == 400:
+        assert fields_of(answer) == ["template_version_id"]
+        assert f"has the state {state}" in answer.raw.decode()
 
 
 def test_a_deleted_template_is_not_found_but_its_versions_are(api, admin, organization):

@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 
 from coderproj.identity.models import AuditLog
 from provisioning.models import ParameterScope, ParameterValue
@@ -262,6 +263,33 @@ def test_the_queries_of_lists_are_independent_of_the_rows(api, admin, organizati
         make_template(user=admin, organization=organization)
     with django_assert_num_queries(2):  # a caller that is not cached, templates
         assert len(api.get(f"organizations/{organization.pk}/templates").body) == rows
+
+
+@pytest.mark.parametrize(
+    "sent", [{}, {"disable_everyone_group_access": False}, {"disable_everyone_group_access": None}]
+)
+def test_everyone_may_use_a_new_template(api, organization, version, member, sent):
+    body = {"name": "web", "template_version_id": str(version.pk), **sent}
+    created = api.post(f"organizations/{organization.pk}/templates", body)
+    assert TemplateAccess.objects.get(template=created.body["id"]).group_id == organization.pk
+    assert ApiClient(member).get(f"templates/{created.body['id']}").status_code == 200
+
+
+def test_a_template_can_be_created_without_access_for_everyone(api, organization, version, member):
+    body = {"name": "web", "template_version_id": str(version.pk), "disable_everyone_group_access": True}
+    created = api.post(f"organizations/{organization.pk}/templates", body)
+    assert (created.status_code, list(created.body)) == (200, TEMPLATE_KEYS)
+    assert not TemplateAccess.objects.exists()
+    assert ApiClient(member).get(f"templates/{created.body['id']}").status_code == 404
+    not_boolean = {**body, "name": "other", "disable_everyone_group_access": "yes"}
+    refused = api.post(f"organizations/{organization.pk}/templates", not_boolean)
+    assert (refused.status_code, fields_of(refused)) == (400, ["disable_everyone_group_access"])
+
+
+@pytest.mark.parametrize("path", ["buildinfo", "templates", "nothing"])
+def test_the_sdk_gets_no_version_header(admin, path):
+    assert "X-Coder-Build-Version" not in ApiClient(admin, accept=None).get(path).headers
+    assert ApiClient(admin).get(path).headers["X-Coder-Build-Version"] == settings.BUILD_VERSION
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What runs in a bounded process: reading, comparing and rendering what authors of templates wrote. No Django."""
