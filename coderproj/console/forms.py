@@ -14,6 +14,7 @@ class ConsoleForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
+            field.widget.attrs.pop("maxlength", None)  # browsers cut a longer pasted text and say nothing
             if not isinstance(field.widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
                 field.widget.attrs.setdefault("class", "input")
 
@@ -27,6 +28,19 @@ class ConsoleForm(forms.Form):
         if unnamed:
             details = " ".join(problem.detail for problem in error.problems)
             self.add_error(None, " ".join(filter(None, (error.message, error.detail, details))))
+
+
+class LiveForm(ConsoleForm):
+    """A form whose errors are updated while it is filled in. Each field refers to the place of its error, also while
+    there is none. A field set does so in its template."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for bound in self:
+            if not bound.use_fieldset:
+                places = ("helptext", "error") if bound.help_text else ("error",)
+                described = " ".join(f"{bound.auto_id}_{place}" for place in places)
+                bound.field.widget.attrs["aria-describedby"] = described
 
 
 class FiltersForm(ConsoleForm):

@@ -1,9 +1,12 @@
-"""Markdown of readmes as safe HTML. HTML in the source is escaped, and the renderer's output passes an allow-list."""
+"""Markdown of readmes as safe HTML. HTML in the source is escaped, and the renderer's output passes an allow-list.
+
+Rendering a hostile text takes long: texts of users are rendered in a bounded process.
+"""
 
 import re
+from html import escape
 
 import nh3
-from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -17,13 +20,13 @@ SCHEMES = {"http", "https", "mailto"}
 # The elements of a short text, and of a text within a line.
 SHORT_TAGS = {"p", "a", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "br"}
 INLINE_TAGS = {"strong", "em", "s", "code"}
-# Longer readmes are cut: rendering delays other requests.
+# Longer readmes are cut.
 MAX_CHARACTERS = 200_000
 
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
 
 
-def render(source: str) -> SafeString:
+def render(source: str) -> str:
     """Return the HTML of a readme, without its front matter. Its headings start at the second level, below the page's
     own. Images are never loaded: each one becomes a link."""
     text = FRONT_MATTER.sub("", source[:MAX_CHARACTERS])
@@ -33,27 +36,31 @@ def render(source: str) -> SafeString:
         if token.children:
             token.children = [part for child in token.children for part in _without_image(child)]
     html = _markdown.renderer.render(tokens, _markdown.options, {})
-    clean = nh3.clean(
+    return nh3.clean(
         html,
         tags=TAGS,
         attributes=ATTRIBUTES,
         url_schemes=SCHEMES,
         link_rel="nofollow noopener noreferrer",
     )
-    return mark_safe(clean)  # noqa: S308 - cleaned by the allow-list
 
 
-def render_short(source: str) -> SafeString:
+def render_short(source: str) -> str:
     """Return the HTML of a description: paragraphs, lists and links, without headings, tables and rules."""
     return _only(render(source), SHORT_TAGS)
 
 
-def render_inline(source: str) -> SafeString:
+def render_inline(source: str) -> str:
     """Return the HTML of a text within a line: emphasis and code."""
     return _only(render(source), INLINE_TAGS)
 
 
-def _only(html: str, tags: set[str]) -> SafeString:
+def as_text(source: str) -> str:
+    """Return the HTML of a text that is shown as it was written."""
+    return f'<p class="as-written">{escape(source[:MAX_CHARACTERS])}</p>'
+
+
+def _only(html: str, tags: set[str]) -> str:
     """Keep only these elements, and the content of the others."""
     clean = nh3.clean(
         html,
@@ -62,7 +69,7 @@ def _only(html: str, tags: set[str]) -> SafeString:
         url_schemes=SCHEMES,
         link_rel="nofollow noopener noreferrer",
     )
-    return mark_safe(clean.strip())  # noqa: S308 - cleaned by the allow-list
+    return clean.strip()
 
 
 def _lower_headings(tokens: list[Token]) -> None:

@@ -14,7 +14,7 @@ AROUND = 64 * 1024
 
 
 class LimitedUpload(FileUploadHandler):
-    """Rejects a body by its declared length before it is read, and stops one that is longer than declared."""
+    """Rejects a form by its declared length before it is parsed, and stops one that is longer than declared."""
 
     def handle_raw_input(
         self,

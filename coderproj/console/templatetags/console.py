@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from coderproj.console import markdown
 from coderproj.console.lists import Table
 from coderproj.identity.rbac import may_enter_admin
 
@@ -44,6 +43,11 @@ STATUSES = {
     "busy": ("running", "loader-circle", "Busy"),
     "stale": ("stale", "triangle-alert", "Not seen"),
     "stopped": ("idle", "circle-dashed", "Stopped"),
+    "up": ("online", "circle-check", "Running"),
+    "starting": ("running", "loader-circle", "Starting"),
+    "stopping": ("running", "loader-circle", "Stopping"),
+    "deleting": ("running", "loader-circle", "Deleting"),
+    "deleted": ("canceled", "trash-2", "Deleted"),
     "active": ("succeeded", "circle-check", "Active"),
     "suspended": ("failed", "ban", "Suspended"),
     "revoked": ("canceled", "ban", "Revoked"),
@@ -142,18 +146,6 @@ def admin_link(context: Mapping[str, Any], row: Model) -> SafeString:
 def table_body(context: Context, table: Table[Any]) -> SafeString:
     """Return the rows of a list's table."""
     return table.body(context)
-
-
-@register.filter
-def short_markdown(text: str) -> SafeString:
-    """Render a description in Markdown as HTML."""
-    return markdown.render_short(text)
-
-
-@register.filter
-def inline_markdown(text: str) -> SafeString:
-    """Render a text in Markdown as HTML within a line."""
-    return markdown.render_inline(text)
 
 
 @register.filter

@@ -18,11 +18,12 @@ pytestmark = pytest.mark.django_db
 
 
 # ---------------------------------------------------------------------- sign-in
-def test_start_page_redirects_to_setup_sign_in_or_templates():
+def test_start_page_redirects_to_setup_sign_in_or_the_page_of_the_user():
     assert browser().get("/")["Location"] == "/setup"
     user = make_user()
     assert browser().get("/")["Location"] == "/login"
-    assert browser(user).get("/")["Location"] == "/templates"
+    assert browser(user).get("/")["Location"] == "/home"
+    assert browser(make_user(site_roles=("owner",))).get("/")["Location"] == "/templates"
 
 
 def test_actor_is_found_with_one_query(django_assert_num_queries):

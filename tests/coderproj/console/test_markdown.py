@@ -28,6 +28,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.promise("S14")
 @pytest.mark.parametrize("source", HOSTILE)
 def test_markdown_runs_no_script_and_loads_nothing(source):
     html = render(source)
