@@ -6,6 +6,7 @@ class CoderprojConfig(AppConfig):
 
     name = "coderproj"
     verbose_name = "coderproj"
+    contributions = {"loop_responders": "coderproj.reads.responder.RESPONDERS"}
 
     def ready(self) -> None:
         from coderproj import checks  # noqa: F401 - registers the deploy checks

@@ -56,6 +56,18 @@ def sandbox_is_on(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
     ]
 
 
+@register(Tags.security, deploy=True)
+def sources_of_providers_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn about mirrors, certificates and other files of the settings that daemons cannot read."""
+    from provisioning.daemon.configuration import engine_settings
+    from provisioning.daemon.engines import warnings
+
+    return [
+        checks.Warning(f"Providers: {warning}.", hint="Correct the setting or create the file.", id="coderproj.W003")
+        for warning in warnings(engine_settings(settings))
+    ]
+
+
 @register()
 def contributions_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Report contributions of unknown kinds, and paths that do not lead to a list."""

@@ -1,8 +1,9 @@
 """The base classes of our management commands: the acting user, output as text or JSON, exit codes."""
 
 import json
+import re
 from abc import ABC, abstractmethod
-from argparse import SUPPRESS, ArgumentParser
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import IO, Any, cast
@@ -21,6 +22,9 @@ from coderproj.identity.roles import SiteRole
 
 # Exit codes besides 0: 1 if the request was rejected, 3 if a job failed. argparse uses 2 for an invalid command line.
 REJECTED, JOB_FAILED = 1, 3
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
 
 
 class ActionCommand(BaseCommand, ABC):
@@ -121,6 +125,22 @@ def validated(serializer_class: type[BaseSerializer[Any]], data: dict[str, Any])
         raise Invalid(problems=tuple(problems(serializer.errors)))
     checked: dict[str, Any] = serializer.validated_data
     return checked
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Parse NAME=VALUE. Raises ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise ArgumentTypeError(f"{text!r} does not have the form NAME=VALUE")
+    return name.strip(), value
+
+
+def seconds_of(text: str, field: str) -> int:
+    """Return a duration (``30d``, ``12h``, ``15m``, ``90s`` or ``90``) in seconds. Raises Invalid on ``field``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Invalid.field(field, f"{text!r} is not a duration. Use 30d, 12h, 15m, 90s or a number of seconds.")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def format_time(moment: datetime | None) -> str:

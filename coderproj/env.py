@@ -6,6 +6,7 @@ Every reader raises ImproperlyConfigured for an invalid value.
 
 import ipaddress
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -59,9 +60,18 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def words(name: str, default: str = "") -> list[str]:
-    """Return the entries of a comma-separated list, without surrounding spaces and empty entries."""
-    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+def words(name: str, default: str = "", *, check: Callable[[list[str]], object] | None = None) -> list[str]:
+    """Return the entries of a comma-separated list, without surrounding spaces and empty entries.
+
+    ``check`` raises ValueError for invalid entries.
+    """
+    found = [word.strip() for word in text(name, default).split(",") if word.strip()]
+    try:
+        if check is not None:
+            check(found)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+    return found
 
 
 def cpus(name: str) -> frozenset[int]:
@@ -83,6 +93,25 @@ def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
 def path(name: str, default: Path) -> Path:
     """Return an absolute path."""
     return Path(text(name, str(default))).expanduser().absolute()
+
+
+def paths(name: str) -> list[Path]:
+    """Return a comma-separated list of absolute paths, empty by default."""
+    found = [Path(word).expanduser() for word in words(name)]
+    for one in found:
+        if not one.is_absolute():
+            raise ImproperlyConfigured(f"{name}: expected absolute paths, got {str(one)!r}")
+    return found
+
+
+def location(name: str) -> str:
+    """Return the path of an existing folder, or an address without a slash at its end; empty by default."""
+    value = text(name)
+    if value.startswith(("http://", "https://")):
+        return value.rstrip("/")
+    if value and not (Path(value).is_absolute() and Path(value).is_dir()):
+        raise ImproperlyConfigured(f"{name}: expected an http(s):// address or the path of a folder, got {value!r}")
+    return value
 
 
 def database(name: str = "DATABASE_URL", default: str = "") -> dict[str, Any]:

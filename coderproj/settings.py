@@ -33,10 +33,14 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 WEB_CPUS = env.cpus("WEB_CPUS")  # empty: the operating system decides
 WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each can hold a database connection
 AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
+AGENT_BINARIES = env.location("AGENT_BINARIES")  # empty: there are none
+AGENT_STATS_SECONDS = env.integer("AGENT_STATS_SECONDS", 600, minimum=30)
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
-# Requests per minute, 0 for no limit: per user (or address) and path, password attempts, uploads.
+# Per minute, 0 for no limit: requests per user (or address) and path, password attempts per address, wrong passwords
+# per account, uploads.
 RATELIMIT_API = env.integer("RATELIMIT_API", 512, minimum=0)
 RATELIMIT_LOGIN = env.integer("RATELIMIT_LOGIN", 60, minimum=0)
+RATELIMIT_ACCOUNT = env.integer("RATELIMIT_ACCOUNT", 20, minimum=0)
 RATELIMIT_UPLOADS = env.integer("RATELIMIT_UPLOADS", 12, minimum=0)
 STREAMS_PER_USER = env.integer("STREAMS_PER_USER", 1000, minimum=1)
 
@@ -45,10 +49,19 @@ PROVISIONER_CONCURRENCY = settings.PROVISIONER_CONCURRENCY
 PROVISIONER_LEASE_SECONDS = settings.PROVISIONER_LEASE_SECONDS
 PROVISIONER_JOB_SECONDS = settings.PROVISIONER_JOB_SECONDS
 PROVISIONER_CANCEL_GRACE_SECONDS = settings.PROVISIONER_CANCEL_GRACE_SECONDS
+PROVISIONER_BUILD_SECONDS = settings.PROVISIONER_BUILD_SECONDS
+PROVISIONER_APPLY_GRACE_SECONDS = settings.PROVISIONER_APPLY_GRACE_SECONDS
 PROVISIONER_STUB_PROVIDERS = settings.PROVISIONER_STUB_PROVIDERS
 PROVISIONER_NETWORK = settings.PROVISIONER_NETWORK
 PROVISIONER_PLAN_NETWORK = settings.PROVISIONER_PLAN_NETWORK
+PROVISIONER_PLAN_HOSTS = settings.PROVISIONER_PLAN_HOSTS
+PROVISIONER_READ_PATHS = settings.PROVISIONER_READ_PATHS
+PROVISIONER_SOCKETS = settings.PROVISIONER_SOCKETS
+PROVISIONER_INSTALL_SECONDS = settings.PROVISIONER_INSTALL_SECONDS
+PROVISIONER_REGISTRY_SECONDS = settings.PROVISIONER_REGISTRY_SECONDS
+PROVISIONER_REGISTRY_CACHE_SECONDS = settings.PROVISIONER_REGISTRY_CACHE_SECONDS
 PROVISIONER_REMOTE_MODULES = settings.PROVISIONER_REMOTE_MODULES
+PROVISIONER_GIT_CREDENTIALS = settings.PROVISIONER_GIT_CREDENTIALS
 PROVISIONER_REGISTRIES = settings.PROVISIONER_REGISTRIES
 PROVISIONER_CLI_CONFIG = settings.PROVISIONER_CLI_CONFIG
 PROVISIONER_SANDBOX = settings.PROVISIONER_SANDBOX
@@ -81,6 +94,8 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+# Secrets from which the keys of the workspaces' states are derived: the first one encrypts, all of them decrypt.
+STATE_KEYS = env.words("CODERPROJ_STATE_KEYS") or [SECRET_KEY]
 
 
 def access_host() -> str:
@@ -127,8 +142,11 @@ INSTALLED_APPS = [
     "coderproj",
     "coderproj.identity",
     "coderproj.accounts",
+    "coderproj.worker",
     "provisioning",
     "templates_app",
+    "templates_app.workspaces",
+    "templates_app.agents",
 ]
 
 # The first two apply to every request; the others apply to pages only and skip /api/.
@@ -180,6 +198,10 @@ DATABASES["default"]["OPTIONS"] = {
     # A statement is prepared at its fifth use. Turn this off behind a pooler that assigns a connection per transaction.
     "prepare_threshold": 5 if env.boolean("DATABASE_PREPARE", default=True) else None,
 }
+
+# ------------------------------------------------------------------ periodic tasks
+# Lists of ``coderproj.worker.periodic.PeriodicTask``, in modules without Django.
+PERIODIC_TASKS = ["templates_app.workspaces.tasks.PERIODIC_TASKS", "templates_app.agents.tasks.PERIODIC_TASKS"]
 
 # ------------------------------------------------------------------ passwords and sessions
 AUTHENTICATION_BACKENDS = ["coderproj.identity.backends.PasswordBackend"]
@@ -301,5 +323,6 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # the response already reports errors of the client
         "httpx": {"level": "WARNING"},
+        "procrastinate": {"level": "WARNING"},  # otherwise a few lines for each task
     },
 }

@@ -12,7 +12,9 @@ from coderproj.console.pages import Home
 from provisioning.views import daemons, jobs, parameters, remote
 from provisioning.views import files as provisioning
 from provisioning.views import keys as provisioner_keys
+from templates_app.agents.views import agents, binaries, identity, own
 from templates_app.views import access, dry_runs, named_versions, statistics, template_versions, templates, versions
+from templates_app.workspaces.views import builds, watch, workspaces
 
 ORGANIZATION = "organizations/<str:organization>"
 TEMPLATE = "templates/<str:template>"
@@ -22,6 +24,11 @@ USER = "users/<str:user>"
 REMOTE = "provisionerdaemons"
 REMOTE_JOB = f"{REMOTE}/jobs/<str:job>"
 DRY_RUN = f"{VERSION}/dry-run/<str:job_id>"
+WORKSPACE = "workspaces/<str:workspace>"
+AGENT = "workspaceagents/<str:workspaceagent>"
+OWN_AGENT = "workspaceagents/me"
+BUILD = "workspacebuilds/<str:workspacebuild>"
+NAMED_WORKSPACE = f"{USER}/workspace/<str:workspacename>"
 
 api = [
     # The documented endpoints. Routes are matched from the top, so the most requested ones come first.
@@ -62,6 +69,45 @@ api = [
         f"{ORGANIZATION}/templateversions/<str:templateversionname>/previous",
         named_versions.OrganizationVersionViewSet.as_view({"get": "previous"}),
     ),
+    # Workspaces and their builds.
+    path("workspaces", workspaces.WorkspaceViewSet.as_view({"get": "list"})),
+    path(WORKSPACE, workspaces.WorkspaceViewSet.as_view({"get": "retrieve", "patch": "partial_update"})),
+    path(f"{WORKSPACE}/builds", builds.WorkspaceBuildsViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{WORKSPACE}/autostart", workspaces.WorkspaceViewSet.as_view({"put": "set_schedule"})),
+    path(f"{WORKSPACE}/ttl", workspaces.WorkspaceViewSet.as_view({"put": "set_time_to_live"})),
+    path(f"{WORKSPACE}/extend", workspaces.WorkspaceViewSet.as_view({"put": "extend"})),
+    path(f"{WORKSPACE}/watch", watch.WatchViewSet.as_view({"get": "watch"})),
+    path(BUILD, builds.BuildViewSet.as_view({"get": "retrieve"})),
+    path(f"{BUILD}/cancel", builds.BuildViewSet.as_view({"patch": "cancel"})),
+    path(f"{BUILD}/logs", builds.BuildLogViewSet.as_view({"get": "list"})),
+    path(f"{BUILD}/resources", builds.BuildViewSet.as_view({"get": "resources"})),
+    path(f"{BUILD}/parameters", builds.BuildViewSet.as_view({"get": "parameters"})),
+    path(f"{BUILD}/state", builds.BuildViewSet.as_view({"get": "state"})),
+    # Agents, for themselves: authenticated by their tokens.
+    path(f"{OWN_AGENT}/metadata", own.OwnAgentViewSet.as_view({"get": "manifest"})),
+    path(f"{OWN_AGENT}/version", own.OwnAgentViewSet.as_view({"post": "store_version"})),
+    path(f"{OWN_AGENT}/app-health", own.OwnAgentViewSet.as_view({"post": "store_healths"})),
+    path(f"{OWN_AGENT}/report-lifecycle", own.OwnAgentViewSet.as_view({"post": "store_lifecycle"})),
+    path(f"{OWN_AGENT}/report-stats", own.OwnAgentViewSet.as_view({"post": "report"})),
+    path(f"{OWN_AGENT}/coordinate", own.OwnAgentViewSet.as_view({"get": "coordinate"})),
+    path(f"{OWN_AGENT}/gitauth", own.OwnAgentViewSet.as_view({"get": "git_credentials"})),
+    path(f"{OWN_AGENT}/gitsshkey", own.OwnAgentViewSet.as_view({"get": "git_key"})),
+    path("workspaceagents/azure-instance-identity", identity.InstanceIdentityViewSet.as_view({"post": "azure"})),
+    path("workspaceagents/aws-instance-identity", identity.InstanceIdentityViewSet.as_view({"post": "aws"})),
+    path("workspaceagents/google-instance-identity", identity.InstanceIdentityViewSet.as_view({"post": "google"})),
+    # Agents, for users.
+    path(AGENT, agents.AgentViewSet.as_view({"get": "retrieve"})),
+    path(f"{AGENT}/connection", agents.AgentViewSet.as_view({"get": "connection"})),
+    path(f"{AGENT}/coordinate", agents.AgentViewSet.as_view({"get": "coordinate"})),
+    path(f"{AGENT}/pty", agents.AgentViewSet.as_view({"get": "terminal"})),
+    path(f"{AGENT}/listening-ports", agents.AgentViewSet.as_view({"get": "listening_ports"})),
+    path(NAMED_WORKSPACE, workspaces.OwnedWorkspaceViewSet.as_view({"get": "retrieve"})),
+    path(f"{NAMED_WORKSPACE}/builds/<str:buildnumber>", builds.OwnedBuildViewSet.as_view({"get": "retrieve"})),
+    path(
+        f"{ORGANIZATION}/members/<str:user>/workspaces",
+        workspaces.OwnedWorkspaceViewSet.as_view({"post": "create"}),
+    ),
+    path(f"{USER}/workspaces", workspaces.OwnedWorkspaceViewSet.as_view({"post": "create_for_user"})),
     # Other endpoints that clients of the documented ones need.
     path("", system.DeploymentViewSet.as_view({"get": "root"})),
     path("openapi.json", openapi.OpenApiView.as_view()),
@@ -134,6 +180,7 @@ api = [
     path(f"{REMOTE_JOB}/heartbeat", remote.RemoteJobViewSet.as_view({"post": "heartbeat"})),
     path(f"{REMOTE_JOB}/logs", remote.RemoteJobViewSet.as_view({"post": "logs"})),
     path(f"{REMOTE_JOB}/readme", remote.RemoteJobViewSet.as_view({"post": "readme"})),
+    path(f"{REMOTE_JOB}/state", remote.RemoteJobViewSet.as_view({"post": "state"})),
     path(f"{REMOTE_JOB}/schemas", remote.RemoteJobViewSet.as_view({"post": "schemas"})),
     path(f"{REMOTE_JOB}/complete", remote.RemoteJobViewSet.as_view({"post": "complete"})),
     path(f"{REMOTE_JOB}/fail", remote.RemoteJobViewSet.as_view({"post": "fail"})),
@@ -156,7 +203,6 @@ api = [
     path("replicas", system.ParityViewSet.as_view({"get": "replicas"})),
     path("licenses", system.ParityViewSet.as_view({"get": "licenses"})),
     path("csp/reports", system.DeploymentViewSet.as_view({"post": "report_csp_violation"})),
-    path("workspaces", statistics.StatisticsViewSet.as_view({"get": "workspaces"})),
     path("insights/daus", statistics.StatisticsViewSet.as_view({"get": "daily_users"})),
     path("workspace-quota/<str:user>", statistics.StatisticsViewSet.as_view({"get": "workspace_quota"})),
 ]
@@ -171,10 +217,12 @@ urlpatterns = [
     path("swagger", openapi.swagger),
     path("api/v2", system.DeploymentViewSet.as_view({"get": "root"}, schema=None)),
     re_path(r"^api(?:/.*)?$", RouteNotFound.as_view()),
+    re_path(r"^bin/(?P<name>.*)$", binaries.binary),
     path("", Home.as_view(), name="home"),
     path("", include("coderproj.accounts.pages.urls")),
     path("", include("provisioning.pages.urls")),
     path("", include("templates_app.pages.urls")),
+    path("", include("templates_app.workspaces.pages.urls")),
     path("admin/", admin.site.urls),
 ]
 

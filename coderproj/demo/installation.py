@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from coderproj.identity import tokens
 from coderproj.identity.models import KeyScope, LoginType, User
-from coderproj.identity.roles import SiteRole
+from coderproj.management.first_user import first_owner
 from coderproj.web.addresses import ask
 
 CONNECT_SECONDS = 3
@@ -57,11 +57,6 @@ def is_served_at(url: str) -> bool:
         return key.last_used is not None
     finally:
         key.delete()
-
-
-def first_owner() -> User | None:
-    """Return the deployment's first owner, whom the demonstration acts as."""
-    return User.objects.existing().filter(site_roles__contains=[SiteRole.OWNER]).order_by("created_at").first()
 
 
 def answers(url: str) -> bool:

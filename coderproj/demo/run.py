@@ -1,4 +1,4 @@
-"""The main workflow, step by step: push a starter, watch its import, make it a template, promote, dry-run."""
+"""The main workflow, step by step: push a starter, watch its import, make it a template, dry-run and build it."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from coderproj.base.terminal import TerminalOutput
+from coderproj.demo import workspaces
 from coderproj.demo.api import Api
-
-
-class DemoFailedError(Exception):
-    """A step of the demonstration failed."""
+from coderproj.demo.errors import require_success
+from coderproj.demo.workspaces import BuildFigures
 
 
 @dataclass(slots=True)
@@ -20,11 +19,22 @@ class Figures:
     import_wall: float = 0.0
     first_line: float = 0.0
     queued: float = 0.0
+    builds: list[BuildFigures] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
 
 
-def run(api: Api, show: TerminalOutput, *, name: str, archive: bytes, changed: dict[str, str]) -> Figures:
-    """Run the first steps of a platform team. ``changed`` are rich parameter values for the dry run.
+def run(
+    api: Api,
+    show: TerminalOutput,
+    *,
+    name: str,
+    archive: bytes,
+    changed: dict[str, str],
+    rebuilt: dict[str, str],
+    variables: dict[str, str],
+) -> Figures:
+    """Run the first steps of a platform team. ``changed`` are rich parameter values for the dry run, ``rebuilt`` those
+    for a second build of a workspace, ``variables`` the values of variables in a second version.
 
     Raises DemoFailedError and ApiError.
     """
@@ -46,7 +56,7 @@ def run(api: Api, show: TerminalOutput, *, name: str, archive: bytes, changed: d
     figures.import_wall = time.perf_counter() - began
     figures.first_line = (first or began) - began
     version = api.call("GET", f"templateversions/{version['id']}")
-    _require_success(version["job"], "The import")
+    require_success(version["job"], "The import")
     figures.queued = _between(version["job"], "created_at", "started_at")
     show.durations["Import"] = figures.import_wall
     show.console.print(f"[green]✓[/] Imported version {version['name']} [dim]({figures.import_wall * 1000:.0f} ms)[/]")
@@ -76,15 +86,22 @@ def run(api: Api, show: TerminalOutput, *, name: str, archive: bytes, changed: d
     job = api.call("POST", f"{path}/dry-run", body)
     dry_run = f"{path}/dry-run/{job['id']}"
     show.job(api.follow(f"{dry_run}/logs"))
-    _require_success(api.call("GET", dry_run), "The dry run")
+    require_success(api.call("GET", dry_run), "The dry run")
     show.durations["Dry run"] = time.perf_counter() - began
     show.resources(api.call("GET", f"{dry_run}/resources"), f"Resources with {values}")
+
+    text = ", ".join(f"{key} = {value}" for key, value in variables.items())
+    show.console.print(f"Import a second version with {text}")
+    given = [{"name": key, "value": value} for key, value in variables.items()]
+    second = api.call(
+        "POST",
+        f"organizations/{organization}/templateversions",
+        {"file_id": file_id, "template_id": template["id"], "user_variable_values": given, "message": text},
+    )
+    show.job(api.follow(f"templateversions/{second['id']}/logs"))
+    require_success(api.call("GET", f"templateversions/{second['id']}")["job"], "The second import")
+    figures.builds = workspaces.run(api, show, template=template, version_id=second["id"], values=rebuilt)
     return figures
-
-
-def _require_success(job: dict[str, Any], what: str) -> None:
-    if job["status"] != "succeeded":
-        raise DemoFailedError(f"{what} {job['status']}: {job.get('error') or 'no reason given'}")
 
 
 def _between(job: dict[str, Any], start: str, end: str) -> float:

@@ -30,6 +30,23 @@ def test_missing_sandbox_is_a_warning_that_fails_the_deploy_check(settings):
         call_command("check", deploy=True, fail_level="WARNING")
 
 
+def test_missing_files_of_providers_are_warnings(settings, monkeypatch, tmp_path):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    settings.DATA_DIR = tmp_path
+    assert checks.sources_of_providers_exist(None) == []
+    settings.PROVISIONER_CLI_CONFIG = "/none/operator.rc"
+    settings.PROVISIONER_READ_PATHS = ["/none/kubeconfig"]
+    settings.PROVISIONER_SOCKETS = [str(tmp_path)]
+    found = checks.sources_of_providers_exist(None)
+    assert {message.id for message in found} == {"coderproj.W003"}
+    assert [message.msg for message in found] == [
+        "Providers: PROVISIONER_READ_PATHS: /none/kubeconfig does not exist.",
+        f"Providers: PROVISIONER_SOCKETS: {tmp_path} is not a socket.",
+        "Providers: PROVISIONER_CLI_CONFIG: cannot read /none/operator.rc: No such file or directory.",
+    ]
+
+
 # ---------------------------------------------------------------------- contributions
 SAME_TWICE = [JobKind(type="twice", label="A"), JobKind(type="twice", label="B")]
 WITHOUT_FUNCTION = [JobKind(type="odd", label="Odd", completed="templates_app.services.jobs.no_such_function")]

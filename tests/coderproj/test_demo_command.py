@@ -12,12 +12,12 @@ import pytest
 from django.db import connection
 
 from coderproj.demo.api import ApiError
+from coderproj.demo.errors import DemoFailedError
 from coderproj.demo.installation import is_served_at
-from coderproj.demo.run import DemoFailedError
-from coderproj.demo.server import OwnServer
 from coderproj.identity.models import ApiKey
-from coderproj.management.commands.demo import first_user_line, is_fresh
-from tests.coderproj.up_process import ROOT, environment, lines_until, running
+from coderproj.management.commands.demo import is_fresh
+from tests.coderproj.test_quickstart import PASSWORD
+from tests.coderproj.up_process import ROOT, environment, lines_until, post, running
 from tests.factories import make_user
 
 
@@ -76,11 +76,21 @@ def test_another_program_is_not_recognized_and_gets_no_valid_token(live_api, oth
 
 @pytest.mark.terraform
 def test_demo_runs_only_on_a_server_of_this_installation(data_dir, other_server):
-    """With another program on the port it starts a server; with a running server of this installation it uses that."""
+    """With another program on the port it starts a server; with a running server of this installation it uses that.
+
+    After it, ``make up`` and the quickstart let the same user sign in.
+    """
     first = demo(data_dir, PORT=other_server.rpartition(":")[2])
+    file = data_dir / "initial-password"
     with running(data_dir) as (url, process):
-        lines_until(process, "Ready after")
+        assert str(file) in lines_until(process, "First user")[-1]
+        login = {"email": "admin@example.com", "password": file.read_text().strip()}
+        assert post(f"{url}/api/v2/users/login", login)[0] == 201
         second = demo(data_dir, PORT=url.rpartition(":")[2])
+        assert f"open {url}, sign in as admin@example.com with the password in {file}" in second.stdout
+    with running(data_dir, "--no-daemon", CODERPROJ_ADMIN_PASSWORD=PASSWORD) as (later, process):
+        lines_until(process, "First user")
+        assert post(f"{later}/api/v2/users/login", {**login, "password": PASSWORD})[0] == 201
     for finished in (first, second):
         assert finished.returncode == 0, finished.stderr
         for text in (
@@ -93,21 +103,15 @@ def test_demo_runs_only_on_a_server_of_this_installation(data_dir, other_server)
             "Succeeded: template hello",
         ):
             assert text in finished.stdout, text
-    for text in ("another installation", "Start the server for the first time", "Start the server again", "First user"):
+    assert f"sign in as admin@example.com with the password in {file}" in first.stdout
+    assert "/admin/" not in first.stdout
+    for text in ("another installation", "Start the server for the first time", "Start the server again"):
         assert text in first.stdout, text
         assert text not in second.stdout, text
     assert "Start the server" not in second.stdout
     assert f"Using the server that runs at {url}" in second.stdout
     assert "Promote version" not in first.stdout
     assert "Promote version" in second.stdout
-
-
-@pytest.mark.parametrize("line", ["First user: ada@example.test, password x (shown once).", ""])
-def test_first_user_is_shown_if_the_server_created_one(tmp_path, settings, line):
-    settings.DATA_DIR = tmp_path
-    server = OwnServer()
-    server.log.write_text(f"Ready after 2.0 s: http://localhost:1 (admin: http://localhost:1/admin/)\n{line}\n")
-    assert first_user_line(server) == line
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,9 +1,12 @@
 """Typed readers of environment variables."""
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from coderproj import env
+from provisioning.engine import allowed_hosts
 
 
 def test_value_from_a_file(monkeypatch, tmp_path):
@@ -62,3 +65,16 @@ def test_cpus(monkeypatch):
     monkeypatch.setenv("X", "1,x")
     with pytest.raises(ImproperlyConfigured, match="X: expected CPU numbers"):
         env.cpus("X")
+
+
+def test_checked_lists_and_paths_name_the_setting(monkeypatch):
+    monkeypatch.setenv("PROVISIONER_PLAN_HOSTS", "api.example.com, http://x")
+    with pytest.raises(ImproperlyConfigured, match="PROVISIONER_PLAN_HOSTS: 'http://x' is not a host name"):
+        env.words("PROVISIONER_PLAN_HOSTS", check=allowed_hosts.parse)
+    monkeypatch.setenv("PROVISIONER_PLAN_HOSTS", "api.example.com, *.example.org")
+    assert env.words("PROVISIONER_PLAN_HOSTS", check=allowed_hosts.parse) == ["api.example.com", "*.example.org"]
+    monkeypatch.setenv("PROVISIONER_SOCKETS", "/run/a.sock, /run/b.sock")
+    assert env.paths("PROVISIONER_SOCKETS") == [Path("/run/a.sock"), Path("/run/b.sock")]
+    monkeypatch.setenv("PROVISIONER_SOCKETS", "a.sock")
+    with pytest.raises(ImproperlyConfigured, match=r"PROVISIONER_SOCKETS: expected absolute paths, got 'a\.sock'"):
+        env.paths("PROVISIONER_SOCKETS")

@@ -83,6 +83,10 @@ def test_uvicorn_websockets_have_the_state_that_frames_need():
     protocol = source(WebSocketsSansIOProtocol)
     for name in ("handshake_complete", "close_sent", "disconnected", "writable", "conn", "transport", "scope"):
         assert f"self.{name}" in protocol, name
+    for name in ("ping_interval", "ping_timeout"):
+        assert f"self.{name} = " in protocol, name
+    for name in ("start_keepalive", "stop_keepalive", "keepalive_timeout"):
+        assert parameters(getattr(WebSocketsSansIOProtocol, name)) == ["self"]
     assert issubclass(ClientDisconnected, OSError)
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -18,26 +17,29 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from coderproj import env
+from coderproj.base.errors import DomainError
 from coderproj.console.static_files import collect
-from coderproj.identity import services
+from coderproj.management.first_user import set_up
 from coderproj.management.stack import Stack
 from coderproj.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from coderproj.web import addresses
 
-DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
 # Seconds that a stop waits for running jobs; then they return to the queue.
 DRAIN_SECONDS = 10
 
 
 class Command(BaseCommand):
-    help = "Run the database, the web server and a provisioner daemon until stopped."
+    help = "Run the database, the web server, a provisioner daemon and a worker until stopped."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=settings.PORT, help="port to listen on (default: %(default)s)")
         parser.add_argument("--no-daemon", action="store_true", help="run no provisioner daemon here")
+        parser.add_argument(
+            "--no-worker", action="store_true", help="run no worker here: it starts and stops workspaces"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
@@ -54,11 +56,14 @@ class Command(BaseCommand):
                 if not options["no_daemon"]:
                     stack.add("daemon", "manage.py", "provisionerd", "--drain-seconds", str(DRAIN_SECONDS))
                 stack.watch(until=Ready(addresses.local_url(host, port)))
+                if not options["no_worker"]:
+                    stack.add("worker", "manage.py", "worker")
                 url = addresses.shown_url(host, port)
-                self.stdout.write(f"Ready after {time.monotonic() - began:.1f} s: {url} (admin: {url}/admin/)")
+                self.stdout.write(f"Ready after {time.monotonic() - began:.1f} s: {url} (the console)")
                 for line in welcome:
                     self.stdout.write(line)
                 self.stdout.flush()
+                close_connections()
                 stack.watch()
                 self.stdout.write("Stopping …")
         except EmbeddedPostgresError as error:
@@ -95,18 +100,22 @@ def migrate() -> None:
         call_command("migrate", verbosity=0)
 
 
-def first_user() -> list[str]:
-    """Create the first user if there is none: from the environment, or with a password that is shown once.
+def close_connections() -> None:
+    """Close the connections of the start: from now on this process only watches the others."""
+    connections.close_all()
+    if pool := getattr(connections["default"], "pool", None):
+        pool.close()
 
-    Returns lines to print for the operator.
-    """
-    if services.first_user_exists():
-        return []
-    email = settings.ADMIN_EMAIL or DEFAULT_EMAIL
-    password = settings.ADMIN_PASSWORD or secrets.token_urlsafe(12)
-    services.create_first_user(username="admin", email=email, password=password)
-    shown = "the password from CODERPROJ_ADMIN_PASSWORD" if settings.ADMIN_PASSWORD else f"password {password}"
-    return [f"First user: {email}, {shown} (shown once)."]
+
+def first_user() -> list[str]:
+    """Create the first user, or apply its settings. Return lines to print for the operator. Raises CommandError."""
+    try:
+        return set_up()
+    except DomainError as error:
+        problems = [f"{problem.field}: {problem.detail}" for problem in error.problems]
+        reason = "; ".join(problems) or error.message
+        message = f"The first user cannot be set up from CODERPROJ_ADMIN_EMAIL and CODERPROJ_ADMIN_PASSWORD: {reason}"
+        raise CommandError(message) from error
 
 
 class Ready:
