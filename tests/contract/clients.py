@@ -1,4 +1,4 @@
-"""Clients that send exactly the headers that real clients send."""
+"""Clients that send exactly the headers that real clients send. Responses must be as the OpenAPI document says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
+from tests.contract import described
 from tests.contract import golang as go
 
 TOKEN_HEADER = "Coder-Session-Token"
@@ -26,6 +27,9 @@ class Wire:
     def send(self, method: str, path: str, *, json: Any = None, **options: Any) -> httpx.Response:
         """Send a request. ``path`` begins with a slash. Only a request with a JSON body gets a ``Content-Type``."""
         response = self.client.request(method, f"{self.url}{path}", json=json, **options)
+        content_type = response.headers.get("Content-Type", "")
+        sdk = "accept" not in response.request.headers
+        described.check(method, path, response.status_code, content_type, response.content, sdk=sdk)
         self.client.cookies.clear()  # only callers that pass a cookie send one
         assert not response.is_redirect
         return response

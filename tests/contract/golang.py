@@ -355,3 +355,45 @@ TemplateVersionParameter = struct(
     validation_min=int32,
     validation_max=int32,
 )
+
+WorkspaceBuild = struct(
+    id=uuid_,
+    created_at=time,
+    updated_at=time,
+    workspace_id=uuid_,
+    workspace_name=string,
+    workspace_owner_id=uuid_,
+    workspace_owner_name=string,
+    template_version_id=uuid_,
+    template_version_name=string,
+    build_number=int32,
+    transition=string,
+    initiator_id=uuid_,
+    initiator_name=string,
+    job=ProvisionerJob,
+    reason=string,
+    resources=slice_(WorkspaceResource),
+    deadline=pointer(time),
+    status=string,
+    daily_cost=int32,
+)
+Workspace = struct(
+    id=uuid_,
+    created_at=time,
+    updated_at=time,
+    owner_id=uuid_,
+    owner_name=string,
+    template_id=uuid_,
+    template_name=string,
+    template_display_name=string,
+    template_icon=string,
+    template_allow_user_cancel_workspace_jobs=boolean,
+    latest_build=WorkspaceBuild,
+    outdated=boolean,
+    name=string,
+    autostart_schedule=pointer(string),
+    ttl_ms=pointer(int64),
+    last_used_at=time,
+)
+WorkspacesPage = struct(workspaces=slice_(Workspace), count=int64)
+BuildParameter = struct(name=string, value=string)

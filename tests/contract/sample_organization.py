@@ -11,7 +11,7 @@ from coderproj.identity.models import Group, Organization, User
 from provisioning.models import ProvisionerJob
 from templates_app.models import Template, TemplateVersion
 from templates_app.services import versions
-from tests.api import ApiClient
+from tests.contract.described import DescribedApiClient as ApiClient
 from tests.contract.document import Endpoint
 from tests.factories import make_organization, make_template, make_user, make_version
 

@@ -13,7 +13,7 @@ from django.http import HttpResponse
 
 from coderproj.identity.models import Group, User
 from templates_app.models import Template, TemplateVersion
-from tests.api import ApiClient
+from tests.contract.described import DescribedApiClient as ApiClient
 from tests.contract.document import Endpoint, endpoint, endpoints
 from tests.contract.sample_organization import (
     SampleOrganization,
@@ -21,6 +21,7 @@ from tests.contract.sample_organization import (
     missing_path_values,
     request,
 )
+from tests.security.recorder import Measured
 
 pytestmark = pytest.mark.django_db
 
@@ -119,12 +120,17 @@ class Tally:
     """Checks responses, counts them, and collects their problems."""
 
     api: ApiClient
+    measured: Measured
     sent: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def check(self, label: str, response: HttpResponse) -> HttpResponse:
         self.sent += 1
-        self.wrong += [f"{label}: {problem}" for problem in problems(response)]
+        found = list(problems(response))
+        self.wrong += [f"{label}: {problem}" for problem in found]
+        self.measured.count("requests", 1)
+        self.measured.count("answers >= 500", response.status_code >= 500)
+        self.measured.count("without envelope or with internals", bool(found) and response.status_code < 500)
         return response
 
 
@@ -155,12 +161,13 @@ def world() -> SampleOrganization:
 
 
 @pytest.fixture
-def tally(world) -> Tally:
+def tally(world, measured) -> Tally:
     api = ApiClient(world.admin)
     api.client.raise_request_exception = False
-    return Tally(api)
+    return Tally(api, measured)
 
 
+@pytest.mark.promise("S1")
 def test_bad_ids_return_errors(world, tally):
     for row in ENDPOINTS:
         for name in row.path_names:
@@ -173,6 +180,7 @@ def test_bad_ids_return_errors(world, tally):
     assert tally.sent >= LEAST_REQUESTS
 
 
+@pytest.mark.promise("S1")
 def test_odd_values_in_any_field_cause_no_failure(world, tally):
     for row in WITH_BODY:
         good = world.body(row)
@@ -187,6 +195,7 @@ def test_odd_values_in_any_field_cause_no_failure(world, tally):
     assert tally.sent >= LEAST_REQUESTS
 
 
+@pytest.mark.promise("S1")
 def test_bodies_that_are_not_valid_json_cause_no_failure(world, tally):
     for row in WITH_BODY:
         for kind, raw in RAW_BODIES.items():
@@ -219,6 +228,7 @@ def test_bytes_after_the_first_json_value_are_ignored(world, rest):
     assert (response.body["name"], response.body["quota_allowance"]) == ("first", 3)
 
 
+@pytest.mark.promise("S1")
 def test_unexpected_bodies_of_get_requests_cause_no_failure(world, tally):
     for row in ENDPOINTS:
         if row not in WITH_BODY and row.method == "GET":
@@ -228,6 +238,7 @@ def test_unexpected_bodies_of_get_requests_cause_no_failure(world, tally):
     assert tally.wrong == []
 
 
+@pytest.mark.promise("S1")
 def test_unknown_and_repeated_fields_cause_no_failure(world, tally):
     for row in WITH_BODY:
         good = {**world.body(row), "unknown": {"deep": [1]}, "__proto__": {}, "__class__": "x", "a\0": 1, "\ud800": 2}
@@ -238,6 +249,7 @@ def test_unknown_and_repeated_fields_cause_no_failure(world, tally):
     assert tally.wrong == []
 
 
+@pytest.mark.promise("S1")
 def test_wrong_methods_cause_no_failure(tally):
     documented = {(row.path, row.method) for row in ENDPOINTS}
     for row in ENDPOINTS:
@@ -249,6 +261,7 @@ def test_wrong_methods_cause_no_failure(tally):
     assert tally.wrong == []
 
 
+@pytest.mark.promise("S1")
 def test_odd_queries_cause_no_failure(world, tally):
     for row in ENDPOINTS:
         for query in QUERIES:
@@ -314,12 +327,14 @@ def forged() -> dict[str, Any]:
     }
 
 
+@pytest.mark.promise("S12")
 @pytest.mark.parametrize("row", [row for row in WITH_BODY if "{template}/versions" not in row.path], ids=str)
-def test_a_forged_field_changes_nothing(world, row: Endpoint):
+def test_a_forged_field_changes_nothing(world, measured, row: Endpoint):
     """S12: forged fields do not change the response."""
     api = ApiClient(world.admin)
     body = world.body(row)
     response = request(api, row, world.path_values(), {**forged(), **body})
+    measured.add(bodies=1)
     assert response.status_code == row.status
     text = response.raw.decode()
     assert "forged" not in text
@@ -351,6 +366,7 @@ def test_a_forged_field_changes_nothing(world, row: Endpoint):
     assert set(TemplateVersion.objects.values_list("created_by_id", flat=True)) == {world.admin.pk}
 
 
+@pytest.mark.promise("S12")
 def test_a_forged_body_does_not_change_a_templates_id_or_active_version(world):
     row = endpoint("PATCH /templates/{template}")
     before = world.template.active_version_id

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from coderproj.identity.models import Group, User
 from provisioning.models import File, ParameterValue, ProvisionerJob
 from templates_app.models import Template, TemplateAccess, TemplateVersion
-from tests.api import ApiClient
+from tests.contract.described import DescribedApiClient as ApiClient
 from tests.contract.document import endpoint, endpoints
 from tests.contract.sample_organization import (
     SampleOrganization,
@@ -19,6 +19,7 @@ from tests.contract.sample_organization import (
     request,
 )
 from tests.factories import make_template, make_user
+from tests.security.recorder import Measured
 
 pytestmark = pytest.mark.django_db
 
@@ -87,7 +88,7 @@ def leaks(response: HttpResponse, world: SampleOrganization, sent: dict[str, str
 
 
 def compare(
-    user: User, world: SampleOrganization, known: dict[str, str], statuses: dict[str, int]
+    user: User, world: SampleOrganization, known: dict[str, str], statuses: dict[str, int], measured: Measured
 ) -> list[tuple[str, object, object]]:
     """Call each documented endpoint as the user for hidden objects and for missing objects.
 
@@ -109,22 +110,26 @@ def compare(
         ):
             if expected != actual:
                 wrong.append((str(row), expected, actual))
+    measured.add(probes=2 * len(ENDPOINTS), leaks_or_changes=len(wrong))
     return wrong
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize("outsider", OUTSIDERS)
-def test_outsiders_cannot_tell_hidden_from_missing_objects(world, users, outsider):
-    assert compare(users[outsider], world, {}, {EMPTY: 200}) == []
+def test_outsiders_cannot_tell_hidden_from_missing_objects(world, users, outsider, measured):
+    assert compare(users[outsider], world, {}, {EMPTY: 200}, measured) == []
     hidden = request(ApiClient(users[outsider]), endpoint(EMPTY), world.path_values())
     assert hidden.body == []
 
 
-def test_a_member_cannot_tell_unshared_from_missing_objects(world, users):
+@pytest.mark.promise("S3")
+def test_a_member_cannot_tell_unshared_from_missing_objects(world, users, measured):
     """This includes the creation of a version of a hidden template."""
     known = {"organization": str(world.organization.pk)}
-    assert compare(users["plain member"], world, known, OF_ORGANIZATION) == []
+    assert compare(users["plain member"], world, known, OF_ORGANIZATION, measured) == []
 
 
+@pytest.mark.promise("S3")
 def test_a_shared_template_can_be_read_but_not_changed(world, users):
     """Changes of a visible object return 403. Another user's dry run is not visible."""
     TemplateAccess.objects.create(template=world.template, user=users["plain member"], role="use")
@@ -142,6 +147,7 @@ def test_a_shared_template_can_be_read_but_not_changed(world, users):
     assert request(api, endpoint(own), world.path_values(), {}).status_code == 201
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize(
     ("name", "field"),
     [
@@ -169,6 +175,7 @@ def test_ids_in_a_body_reveal_no_objects_of_other_organizations(world, users, na
     assert rows() == before
 
 
+@pytest.mark.promise("S3")
 def test_versions_of_another_template_are_rejected(world):
     """Nested ids must belong together, also when the caller may read each of the objects."""
     api = ApiClient(world.admin)
