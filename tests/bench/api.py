@@ -5,20 +5,14 @@ second is requests per second as a share of a constant view.
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coderproj.postgres import EmbeddedPostgres
+from tests.bench.database import database_beside_plain, served
 from tests.bench.load import Connection, Load, load
 
 if TYPE_CHECKING:  # the import requires django.setup()
@@ -31,47 +25,18 @@ CONSTANT = "/api/constant"
 
 def main() -> int:
     """Seed a new database, serve it, measure, print ``N of M goals met``."""
-    with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder:
-        os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
-        with EmbeddedPostgres(Path(folder) / "postgres", fast_and_unsafe=True) as database:
-            os.environ["DATABASE_URL"] = database.url
-            os.environ["CODERPROJ_DATA_DIR"] = folder
-            os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.plain_settings"
-            import django
+    with database_beside_plain() as database:
+        from django.db import connection
 
-            django.setup()
-            from django.core.management import call_command
-            from django.db import connection
+        from tests.bench.seed import seed
 
-            from tests.bench.seed import seed
-
-            call_command("migrate", verbosity=0)
-            seeded = seed()
-            connection.close()
-            assert database.pid is not None
-            headers = {"Coder-Session-Token": seeded.token}
-            with served() as (url, server), served(WEB_KEPT_ANSWERS_MIB="0") as (uncached_url, uncached_server):
-                uncached = Bench(uncached_url, headers, [uncached_server, database.pid], uncached_server)
-                return Bench(url, headers, [server, database.pid], server).run(seeded, uncached)
-
-
-@contextmanager
-def served(folder: Path | None = None, **environment: str) -> Iterator[tuple[str, int]]:
-    """Run the web server of the checkout in ``folder`` (default: this one). Yield its URL and process id."""
-    from coderproj.demo.server import answers
-    from coderproj.web.addresses import free_port
-
-    port = free_port()
-    command = [sys.executable, "-m", "coderproj.web.server", "--port", str(port)]
-    with subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while not answers(url):
-                time.sleep(0.05)
-            yield url, process.pid
-        finally:
-            process.terminate()
-            process.wait(20)
+        seeded = seed()
+        connection.close()
+        assert database.pid is not None
+        headers = {"Coder-Session-Token": seeded.token}
+        with served() as (url, server), served(WEB_KEPT_ANSWERS_MIB="0") as (uncached_url, uncached_server):
+            uncached = Bench(uncached_url, headers, [uncached_server, database.pid], uncached_server)
+            return Bench(url, headers, [server, database.pid], server).run(seeded, uncached)
 
 
 class Bench:

@@ -5,16 +5,14 @@ with this interpreter's packages and with the database schema of the current che
 """
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coderproj.postgres import EmbeddedPostgres
-from tests.bench.api import CONSTANT, served
+from tests.bench.api import CONSTANT
+from tests.bench.database import database_beside_plain, served
 from tests.bench.load import Load, load
 
 if TYPE_CHECKING:  # the import requires django.setup()
@@ -30,21 +28,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--reads", nargs="+", help="names of reads (default: all)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="coderproj-bench-") as folder, ExitStack() as stack:
-        os.chmod(folder, 0o711)  # noqa: PTH101 - the database's account must pass through
-        database = stack.enter_context(EmbeddedPostgres(Path(folder) / "postgres", fast_and_unsafe=True))
-        os.environ["DATABASE_URL"] = database.url
-        os.environ["CODERPROJ_DATA_DIR"] = folder
-        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.plain_settings"
-        import django
-
-        django.setup()
-        from django.core.management import call_command
+    with database_beside_plain() as database, ExitStack() as stack:
         from django.db import connection
 
         from tests.bench.seed import seed
 
-        call_command("migrate", verbosity=0)
         seeded = seed()
         connection.close()
         assert database.pid is not None

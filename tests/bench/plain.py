@@ -15,6 +15,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import ApiKey
@@ -23,6 +24,8 @@ from provisioning.models import ProvisionerJobLog, WorkspaceResource
 from provisioning.serializers.jobs import ResourceSerializer
 from templates_app.models import Template, TemplateVersion
 from templates_app.serializers.templates import TemplateSerializer, TemplateVersionSerializer
+from templates_app.workspaces.models import Workspace
+from templates_app.workspaces.serializers.answers import WorkspaceSerializer
 
 
 class OrmAuthentication(BaseAuthentication):
@@ -93,6 +96,32 @@ class Logs(Plain, generics.ListAPIView[ProvisionerJobLog]):
         return ProvisionerJobLog.objects.filter(job_id=version.job_id).order_by("id")
 
 
+class OneWorkspace(Plain, generics.RetrieveAPIView[Workspace]):
+    serializer_class = WorkspaceSerializer
+
+    def get_queryset(self) -> Any:
+        return with_related(Workspace.objects.visible(self.request.user))  # type: ignore[arg-type]
+
+
+class Workspaces(Plain, generics.GenericAPIView[Workspace]):
+    """The search of the benchmark, ``template:… name:…``, as a plain filter."""
+
+    def get(self, request: Request) -> Response:
+        given = dict(part.split(":") for part in request.query_params["q"].split())
+        rows = Workspace.objects.visible(request.user).filter(deleted=False)  # type: ignore[arg-type]
+        rows = rows.filter(template__name=given["template"], name__icontains=given["name"])
+        found = with_related(rows.order_by("-last_used_at", "name", "id"))
+        return Response({"workspaces": WorkspaceSerializer(found, many=True).data, "count": rows.count()})
+
+
+def with_related(rows: Any) -> Any:
+    related = ("owner", "template", "latest_build__job", "latest_build__template_version", "latest_build__initiator")
+    nested = "latest_build__job__resources"
+    return rows.select_related(*related, "latest_build__workspace__owner").prefetch_related(
+        f"{nested}__metadata", f"{nested}__agents__apps"
+    )
+
+
 def constant(request: HttpRequest) -> HttpResponse:
     """Return a constant response."""
     return HttpResponse(b'{"message":"constant"}', content_type="application/json")
@@ -107,5 +136,7 @@ urlpatterns = [
     path("api/plain/templates/<uuid:template>/versions", Versions.as_view()),
     path("api/plain/templateversions/<uuid:version>/resources", Resources.as_view()),
     path("api/plain/templateversions/<uuid:version>/logs", Logs.as_view()),
+    path("api/plain/workspaces", Workspaces.as_view()),
+    path("api/plain/workspaces/<uuid:pk>", OneWorkspace.as_view()),
     *REST,
 ]

@@ -85,7 +85,7 @@ def seed() -> Seeded:
     add_log(rich.job_id, SHORT_LOG)
     add_log(long.job_id, LONG_LOG)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+        cursor.execute("VACUUM (ANALYZE)")
     return Seeded(f"key{1:07}-{SECRET}", organization.pk, templates[0].pk, rich.pk, long.pk, deep.pk)
 
 
@@ -97,7 +97,7 @@ def seed_many() -> uuid.UUID:
     for n in range(MANY_TEMPLATES):
         make_template(organization, author, 1_000 + n, VERSIONS)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+        cursor.execute("VACUUM (ANALYZE)")
     return organization.pk
 
 

@@ -13,7 +13,7 @@ Injection = Callable[[World, random.Random], str]
 
 
 def kill_daemon(world: World, chance: random.Random) -> str:
-    worker = chance.choice(world.workers)
+    worker = world.worker(chance)
     worker.kill()
     return worker.name
 
@@ -24,7 +24,7 @@ def kill_web(world: World, chance: random.Random) -> str:
 
 
 def kill_job_process(world: World, chance: random.Random) -> str:
-    worker = chance.choice(world.workers)
+    worker = world.worker(chance)
     runners = world.job_processes(worker)
     if runners:
         with contextlib.suppress(ProcessLookupError):
@@ -34,7 +34,7 @@ def kill_job_process(world: World, chance: random.Random) -> str:
 
 def freeze_daemon(world: World, chance: random.Random) -> str:
     """Freeze a daemon for longer than its lease. Another daemon takes over, and later writes of the first must fail."""
-    worker = chance.choice(world.workers)
+    worker = world.worker(chance)
     pause(worker, LEASE_SECONDS * 1.7, world)
     return worker.name
 
@@ -73,14 +73,16 @@ def lose_lease(world: World, chance: random.Random) -> str:
     world.administer(
         """UPDATE provisioning_provisionerjob SET lease_expires_at = now() - interval '1 second'
             WHERE lease IS NOT NULL AND id = (
-                SELECT id FROM provisioning_provisionerjob WHERE lease IS NOT NULL ORDER BY random() LIMIT 1)"""
+                SELECT id FROM provisioning_provisionerjob WHERE lease IS NOT NULL
+                 ORDER BY id = %s DESC, random() LIMIT 1)""",
+        (world.aimed_at,),
     )
     return "a lease"
 
 
 def fill_disk(world: World, chance: random.Random) -> str:
     """Fill the disk of a daemon's jobs for a moment, if the jobs have a small file system of their own."""
-    worker = chance.choice(world.workers)
+    worker = world.worker(chance)
     scratch = world.scratch[worker.name]
     if not scratch.is_mount():
         return f"{worker.name} (nothing done: mounting a small disk is not permitted)"

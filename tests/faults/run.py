@@ -1,4 +1,4 @@
-"""A run: jobs, followers, faults at every phase, and the count at the end."""
+"""A run: imports and builds, followers, faults at every phase, and the count at the end."""
 
 import random
 import shutil
@@ -6,26 +6,33 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections, connection
 
+from tests.faults import builds
+from tests.faults.builds import Workspaces
 from tests.faults.followers import Follower
 from tests.faults.injections import INJECTIONS
 from tests.faults.world import ROOT, World, make_folder
 
 # The numbered log lines of each import. It also finds one resource on start and one on stop.
 LINES = 150
+# Every third job is a build.
+BUILDS_EVERY = 3
 PHASES = ("at the start", "while logging", "mid-plan", "at completion")
+# The number of log lines that an import has in each phase.
+REACHED = dict(zip(PHASES, (0, 11, LINES, LINES + 5), strict=True))
 MOST_OPEN = 6
 TERMINAL_SECONDS = 60
 
 
 @dataclass
 class Count:
-    """The count of a run. Every number except ``injections``, ``jobs``, ``succeeded`` and ``failed`` must be 0."""
+    """The count of a run. All numbers but ``injections``, ``jobs``, ``builds``, ``succeeded`` and ``failed`` must be
+    0."""
 
     injections: int = 0
     jobs: int = 0
@@ -38,6 +45,9 @@ class Count:
     lines_duplicated: int = 0
     lines_out_of_order: int = 0
     followers_left: int = 0
+    builds: int = 0
+    states_lost: int = 0
+    builds_at_once: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -51,6 +61,8 @@ class Count:
                 self.lines_duplicated,
                 self.lines_out_of_order,
                 self.followers_left,
+                self.states_lost,
+                self.builds_at_once,
             )
         )
 
@@ -58,7 +70,9 @@ class Count:
         return (
             f"{self.injections} injections, {self.lost} lost, {self.completed_twice} completed twice, "
             f"{self.not_terminal} not terminal within {TERMINAL_SECONDS} s; log lines: {self.lines_lost} lost, "
-            f"{self.lines_duplicated} duplicated, {self.lines_out_of_order} out of order "
+            f"{self.lines_duplicated} duplicated, {self.lines_out_of_order} out of order; "
+            f"{self.builds} builds: {self.states_lost} states lost, "
+            f"{self.builds_at_once} builds at once on one workspace "
             f"({self.jobs} jobs: {self.succeeded} succeeded, {self.failed} failed with a reason)"
         )
 
@@ -73,14 +87,21 @@ class Run:
         self.report = report
         self.count = Count()
         self.jobs: list[tuple[Any, Follower]] = []
+        self.workspaces = Workspaces(world.folder, self.chance, self.retry)
 
     def go(self) -> Count:
         kinds = list(INJECTIONS)
         for number in range(self.injections):
             kind = kinds[number % len(kinds)]
             phase = PHASES[(number // len(kinds)) % len(PHASES)]
-            version = self.queue()
-            self.wait_for(version, phase)
+            if number % BUILDS_EVERY == 0:
+                build = self.workspaces.queue()
+                self.count.jobs += 1
+                self.world.aimed_at = build.job_id
+                self.wait_for(build, phase, builds.REACHED)
+            else:
+                self.world.aimed_at = None
+                self.wait_for(self.queue(), phase, REACHED)
             target = INJECTIONS[kind](self.world, self.chance)
             self.world.revive()
             self.world.wait_for_web()
@@ -115,27 +136,21 @@ class Run:
 
         return tokens.issue(user=version.created_by)[1]
 
-    def wait_for(self, version: Any, phase: str) -> None:
-        """Wait until the job has reached the phase, but at most 8 seconds: it can be behind other jobs."""
+    def wait_for(self, subject: Any, phase: str, reached: Mapping[str, int]) -> None:
+        """Wait until the job has reached the phase, but at most 8 seconds: it can be behind other jobs. ``reached`` has
+        the number of log lines that it has then."""
         deadline = time.monotonic() + 8
         while time.monotonic() < deadline:
-            job = self.job(version)
-            lines = job["log_count"]
-            reached = {
-                "at the start": job["started_at"] is not None,
-                "while logging": lines > 10,
-                "mid-plan": lines >= LINES,
-                "at completion": lines > LINES + 4 or job["completed_at"] is not None,
-            }[phase]
-            if reached or job["completed_at"]:
+            job = self.job(subject)
+            if job["completed_at"] or (job["started_at"] and job["log_count"] >= reached[phase]):
                 return
             time.sleep(0.005)
 
-    def job(self, version: Any) -> dict[str, Any]:
+    def job(self, subject: Any) -> dict[str, Any]:
         from provisioning.models import ProvisionerJob
 
         columns = ("log_count", "started_at", "completed_at", "error", "attempts")
-        return self.retry(lambda: ProvisionerJob.objects.values(*columns).get(pk=version.job_id))
+        return self.retry(lambda: ProvisionerJob.objects.values(*columns).get(pk=subject.job_id))
 
     def wait_for_room(self) -> None:
         """Wait until at most MOST_OPEN jobs are open."""
@@ -174,6 +189,39 @@ class Run:
             follower.join(max(0.0, deadline + 15 - time.monotonic()))
         for version, follower in self.jobs:
             self.retry(lambda version=version, follower=follower: self.check(version, follower))
+        self.check_builds()
+
+    def check_builds(self) -> None:
+        """Check the builds, after the daemons have sent what killed ones had left."""
+        deadline = time.monotonic() + TERMINAL_SECONDS
+        while self.world.left_states() and time.monotonic() < deadline:
+            self.world.revive()
+            time.sleep(0.2)
+        for build in self.workspaces.builds:
+            self.retry(lambda build=build: self.check_build(build))
+        found = self.workspaces.tally()
+        self.count.builds, self.count.states_lost = found.builds, found.states_lost
+        self.count.builds_at_once = found.at_once
+        for note in found.notes:
+            self.report(note)
+
+    def check_build(self, build: Any) -> None:
+        from provisioning.models import ProvisionerJob
+
+        job = ProvisionerJob.objects.filter(pk=build.job_id).first()
+        if job is None:
+            self.count.lost += 1
+            return
+        if job.completed_at is None:
+            self.count.not_terminal += 1
+            return
+        self.count.failed += bool(job.error)
+        self.count.succeeded += not job.error
+        if job.error:
+            self.count.reasons[f"build: {job.error[:80]}"] += 1
+        self.count.completed_twice += job.attempts > 1
+        stored = set(job.logs.values_list("id", flat=True))
+        self.count.lines_lost += len(set(range(1, job.log_count + 1)) - stored)
 
     def check(self, version: Any, follower: Follower) -> None:
         from provisioning.models import ProvisionerJob

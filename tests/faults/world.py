@@ -1,11 +1,13 @@
 """The system under test: a database, a web server and daemons, as processes that can be killed and restarted."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ import psycopg
 from coderproj.base.processes import descendants
 from coderproj.postgres import EmbeddedPostgres
 from coderproj.web.addresses import free_port
+from provisioning.engine.echo import INVENTORY
+from tests.faults.builds import INVENTORY_FILE
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 3
@@ -84,6 +88,8 @@ class World:
     web: Member = field(init=False)
     workers: list[Member] = field(default_factory=list)
     scratch: dict[str, Path] = field(default_factory=dict)
+    # The job whose daemon and process the faults hit; None for those of any job.
+    aimed_at: uuid.UUID | None = None
 
     def start(self, make_key: Callable[[], str]) -> None:
         """Start the members. Calls ``make_key`` after the migration for the remote daemons' key."""
@@ -99,7 +105,8 @@ class World:
 
         call_command("migrate", verbosity=0)
         self.port = free_port()
-        environment = {**os.environ, **SHORT_LEASE}
+        inventory = {INVENTORY: str(self.folder / INVENTORY_FILE), "PROVISIONER_ENVIRONMENT": INVENTORY}
+        environment = {**os.environ, **SHORT_LEASE, **inventory}
         self.web = self._member("web", ["-m", "coderproj.web.server", "--port", str(self.port)], environment)
         self.web.start()
         self.wait_for_web()
@@ -154,6 +161,11 @@ class World:
         self.database.stop()
 
     # ---------------------------------------------------------------- inspection
+    def left_states(self) -> int:
+        """Return the number of states that daemons have not sent yet."""
+        spool = self.folder / "spool"
+        return len(list(spool.iterdir())) if spool.is_dir() else 0
+
     def administer(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run SQL on a separate connection that the faults do not close."""
         deadline = time.monotonic() + 30
@@ -168,9 +180,30 @@ class World:
                     raise
                 time.sleep(0.05)
 
+    def worker(self, chance: random.Random) -> Member:
+        """Return the daemon to hit: the one that runs the job ``aimed_at``, else any."""
+        rows = self.administer(
+            """SELECT daemon.name FROM provisioning_provisionerjob job
+                 JOIN provisioning_provisionerdaemon daemon ON daemon.id = job.worker_id
+                WHERE job.id = %s AND job.completed_at IS NULL""",
+            (self.aimed_at,),
+        )
+        named = [worker for worker in self.workers if rows and worker.name == rows[0][0]]
+        return named[0] if named else chance.choice(self.workers)
+
     def job_processes(self, worker: Member) -> list[int]:
-        """Return the ids of a daemon's runners, which are the children of its fork server."""
-        return [pid for pid in descendants(worker.pid) if _is_forked(pid)]
+        """Return the ids of a daemon's runners, which are the children of its fork server; those with a job if there
+        is a job to hit."""
+        runners = [pid for pid in descendants(worker.pid) if _is_forked(pid)]
+        busy = [pid for pid in runners if _has_job(pid)]
+        return busy if self.aimed_at is not None and busy else runners
+
+
+def _has_job(pid: int) -> bool:
+    try:
+        return (Path(f"/proc/{pid}/cwd").readlink() / "template").is_dir()
+    except OSError:
+        return False
 
 
 def _is_forked(pid: int) -> bool:
