@@ -1,4 +1,5 @@
-"""Screenshots of every page, light, dark and on a phone: ``make pictures``. Not a test: pytest runs it only by name.
+"""Screenshots of every page, light, dark, on a phone and on a narrow one: ``make pictures``, or of some pages,
+``make pictures ARGS="-k workspace"``. Not a test: pytest runs it only by name.
 
 ``PICTURES`` is their folder.
 """
@@ -8,39 +9,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PHONE, WIDE
-from tests.e2e.test_looks import OBJECT_PAGES, PAGES, add_one_of_each
+from tests.e2e.conftest import NARROW, PHONE, WIDE
+from tests.e2e.test_looks import OBJECT_PAGES, PAGES, shared, tab  # noqa: F401 - fixtures
 
-pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
 FOLDER = Path(os.environ.get("PICTURES", ".data/pictures"))
-LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
+LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE), "narrow": ("light", NARROW)}
 # The maximum height of a screenshot, in pixels.
 TALLEST = 2400
-MORE = {
-    "finished job": "/jobs/{finished}",
-    "failed job": "/jobs/{failed}",
-    "admin template": "/admin/templates_app/template/{template}/change/",
-    "admin users": "/admin/identity/user/",
-}
+SHOWN = (
+    PAGES
+    | OBJECT_PAGES
+    | {
+        "finished job": "/jobs/{finished}",
+        "failed job": "/jobs/{failed}",
+        "admin template": "/admin/templates_app/template/{template}/change/",
+        "admin users": "/admin/identity/user/",
+        "missing page": "/templates/acme/nothing-like-it",
+    }
+)
+MISSING = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 
 
-def test_take_pictures_of_the_setup(page):
+@pytest.mark.django_db(transaction=True)
+def test_take_a_picture_of_the_setup(page):
     take(page, "first user", "/setup")
 
 
-def test_take_pictures(page, scene, sign_in, problems):
-    take(page, "sign in", "/login")
-    sign_in(scene.owner)
-    parts = add_one_of_each(scene) | {
-        "template": str(scene.docker.pk),
-        "finished": str(scene.dry_run.pk),
-        "failed": str(scene.failed.job_id),
-    }
-    for name, path in (PAGES | OBJECT_PAGES | MORE).items():
-        take(page, name, path.format_map(parts))
-    assert problems == []
-    take(page, "missing page", "/templates/acme/nothing-like-it")
-    problems.clear()  # the browser reports the status 404 of the last page
+def test_take_a_picture_of_the_sign_in(tab):  # noqa: F811 - the fixture
+    context, page, _ = tab
+    cookies = context.cookies()
+    context.clear_cookies()
+    try:
+        take(page, "sign in", "/login")
+    finally:  # the other pictures need the session
+        context.add_cookies(cookies)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_take_pictures(name, shared, tab):  # noqa: F811 - the fixtures
+    scene, values = shared
+    _, page, problems = tab
+    problems.clear()
+    more = {"template": scene.docker.pk, "finished": scene.dry_run.pk, "failed": scene.failed.job_id}
+    take(page, name, SHOWN[name].format_map(values | more))
+    assert [text for text in problems if text != MISSING] == []
 
 
 def take(page, name: str, path: str) -> None:

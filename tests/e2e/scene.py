@@ -4,6 +4,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import F
+
 from coderproj.identity.models import Organization, User
 from provisioning.engine import base
 from provisioning.engine.base import LogLevel, LogLine, LogSource, Stage
@@ -254,9 +256,8 @@ def _past(version: TemplateVersion, people: list[User], days: int) -> None:
                 )
             )
     ProvisionerJob.objects.bulk_create(rows)
-    for row in rows:
-        row.created_at = row.started_at - timedelta(seconds=2)
-    ProvisionerJob.objects.bulk_update(rows, ["created_at"])
+    created = ProvisionerJob.objects.filter(pk__in=[row.pk for row in rows])
+    created.update(created_at=F("started_at") - timedelta(seconds=2))
 
 
 def _daemons() -> list[ProvisionerDaemon]:

@@ -18,6 +18,7 @@ from templates_app.models import AccessRole, TemplateAccess
 from tests.cleanup import delete_all_rows
 from tests.e2e.conftest import PHONE, WIDE, carry_session, violations, watched
 from tests.e2e.scene import Scene, found, make_scene
+from tests.e2e.scene_workspaces import add_workspaces
 from tests.factories import make_version
 from tests.live import LiveApi
 from tests.world import fast_settings
@@ -76,6 +77,29 @@ PAGES = {
     "insights of all": "/insights",
     "audit log": "/audit",
     "search": "/search?q=do",
+    "home": "/home",
+    "workspaces": "/workspaces?show=all",
+    "no workspace": "/workspaces?q=nothing-like-it",
+    "running workspace": "/@ada/dev",
+    "starting workspace": "/@ada/api",
+    "stopped workspace": "/@mira/site",
+    "failed workspace": "/@priya/gpu-training",
+    "stop a workspace": "/@ada/dev/stop",
+    "start a workspace": "/@mira/site/start",
+    "delete a workspace": "/@ada/dev/delete",
+    "cancel a build": "/@ada/api/cancel",
+    "update a workspace": "/@ada/dev/update",
+    "change a workspace": "/@mira/site/update",
+    "schedule of a workspace": "/@ada/dev/schedule",
+    "rename a workspace": "/@ada/dev/rename",
+    "push a state": "/@ada/dev/state",
+    "push a state later": "/@ada/api/state",
+    "build": "/@ada/dev/builds/1",
+    "latest build": "/@ada/dev/builds/3",
+    "starting build": "/@ada/api/builds/1",
+    "failed build": "/@priya/gpu-training/builds/2",
+    "new workspace": f"{TEMPLATE}/workspace",
+    "workspaces of a template": f"{TEMPLATE}/workspaces",
     "nothing found": "/search?q=nothing-like-it",
 }
 # Pages of one object; the parts in braces come from the shared scene.
@@ -89,6 +113,8 @@ OBJECT_PAGES = {
     "settings of an organization": "/organizations/{organization}/settings",
     "daemon": "/daemons/{daemon}",
     "version to be named": "/versions/{unattached}",
+    "deleted workspace": "/workspaces/{old_workspace}",
+    "build of a deleted workspace": "/workspaces/{old_workspace}/builds/2",
     "admin": "/admin/",
     "admin list": "/admin/provisioning/provisionerjob/",
     "admin change": "/admin/identity/organization/{organization}/change/",
@@ -101,6 +127,16 @@ SAYS = {
     "tokens": "laptop",
     "daemon keys": "builder-1",
     "version to be named": "Make it a template",
+    "running workspace": "is the active version of",
+    "starting workspace": "Live",
+    "failed workspace": "no space left on device",
+    "deleted workspace": "This workspace was deleted",
+    "update a workspace": "What changes",
+    "delete a workspace": "Leave the resources behind",
+    "push a state": "It replaces the present state",
+    "push a state later": "A build of the workspace is active.",
+    "build": "Terraform state",
+    "latest build": "Push a state",
 }
 
 
@@ -126,8 +162,10 @@ def add_one_of_each(scene: Scene) -> dict[str, str]:
         services.create_token(owner, user=user, lifetime_seconds=86_400, name="laptop")
     keys.create(owner, scene.organization, name="builder-1", tags={"gpu": "a100"})
     User.objects.filter(username="omar").update(status="suspended")
+    workspaces = add_workspaces(scene)
     return {
         "waiting": str(scene.waiting.pk),
+        "old_workspace": str(workspaces.old.pk),
         "unattached": str(make_version(user=scene.owner, organization=scene.organization, result=found()).pk),
         "member": str(scene.member.pk),
         "suspended": str(User.objects.get(username="omar").pk),

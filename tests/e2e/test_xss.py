@@ -21,8 +21,10 @@ from provisioning.models import (
 )
 from provisioning.queue import jobs
 from templates_app.models import AccessRole, RichParameter, Template, TemplateAccess, TemplateVersion
+from templates_app.workspaces.models import BuildParameter, WorkspaceBuild
 from tests.e2e.scene import line
 from tests.e2e.scene_details import store_files
+from tests.e2e.scene_workspaces import add_workspaces
 from tests.factories import make_user
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -127,6 +129,17 @@ PATHS = (
     f"{TEMPLATE}/versions/wise_dijkstra4/retry",
     f"{TEMPLATE}/versions/eager_turing4",
     "/jobs",
+    "/home",
+    "/workspaces?show=all",
+    "/@ada/dev",
+    "/@ada/dev/builds/3",
+    "/@ada/dev/stop",
+    "/@ada/dev/delete",
+    "/@ada/dev/update",
+    "/@priya/gpu-training",
+    "/@priya/gpu-training/builds/2",
+    f"{TEMPLATE}/workspace",
+    f"{TEMPLATE}/workspaces",
 )
 
 
@@ -144,7 +157,8 @@ def hostile(scene):
     _parameters(version, everything)
     _variables(version)
     _variables(scene.failed)
-    _resources(version)
+    _resources(version.job_id)
+    _workspaces(scene, everything)
     _people(scene)
     ProvisionerJob.objects.filter(pk=scene.waiting.pk).update(tags={text(1): text(2), "scope": text(3)})
     ProvisionerJob.objects.filter(pk=scene.failed.job_id).update(error=everything)
@@ -215,10 +229,27 @@ def _variables(version):
     )
 
 
-def _resources(version):
+def _workspaces(scene, everything):
+    found = add_workspaces(scene)
+    WorkspaceBuild.objects.filter(workspace=found.dev).update(template_version=scene.active)
+    running = WorkspaceBuild.objects.get(latest_of=found.dev)
+    names = scene.active.rich_parameters.values_list("name", flat=True)
+    BuildParameter.objects.filter(build=running).delete()
+    BuildParameter.objects.bulk_create(
+        BuildParameter(build=running, name=name, value=payload) for name, payload in zip(names, PAYLOADS, strict=True)
+    )
+    _resources(running.job_id)
+    apps = WorkspaceApp.objects.filter(agent__resource__job=running.job_id)
+    apps.update(external=True, url=f"javascript:{RUN}")
+    failed = WorkspaceBuild.objects.get(latest_of=found.gpu)
+    ProvisionerJob.objects.filter(pk=failed.job_id).update(error=everything)
+    failed.job.logs.update(output=everything)
+
+
+def _resources(job_id):
     for number, payload in enumerate(PAYLOADS):
         resource = WorkspaceResource.objects.create(
-            job_id=version.job_id,
+            job_id=job_id,
             workspace_transition="start" if number % 2 else "stop",
             type=payload[:192],
             name=payload[:64],
@@ -270,11 +301,14 @@ def dismiss(dialog: Dialog, dialogs: list[str]) -> None:
     dialog.dismiss()
 
 
-def test_there_are_enough_payloads():
+@pytest.mark.promise("S14")
+def test_there_are_enough_payloads(measured):
+    measured.add(payloads=len(set(PAYLOADS)))
     assert len(set(PAYLOADS)) >= 60
 
 
-def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, problems):
+@pytest.mark.promise("S14")
+def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, problems, measured):
     dialogs: list[str] = []
     foreign: list[str] = []
     page.on("dialog", lambda dialog: dismiss(dialog, dialogs))
@@ -286,9 +320,11 @@ def test_nothing_stored_runs_on_any_page(page, live_api, hostile, sign_in, probl
         page.mouse.move(500, 400)
         check(page, live_api.url)
         assert RUN in page.locator("main").text_content(), f"{path} shows none of the texts"
+        measured.add(pages=1, fired=len(dialogs))
         assert (dialogs, problems, foreign) == ([], [], []), path
 
 
+@pytest.mark.promise("S14")
 def test_payloads_in_htmx_parts_and_the_log_do_not_run(page, live_api, hostile, sign_in, problems):
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dismiss(dialog, dialogs))

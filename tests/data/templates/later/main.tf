@@ -123,6 +123,35 @@ resource "coder_devcontainer" "dev" {
   agent_id         = coder_agent.main.id
   workspace_folder = "/workspaces"
 }
+resource "coder_app" "inside" {
+  agent_id = coder_devcontainer.dev.subagent_id
+  slug     = "inside"
+  command  = "bash"
+}
+resource "coder_subagent_execution" "box" {
+  agent_id          = coder_agent.main.id
+  name              = "box"
+  driver            = "example"
+  shared_host_path  = "/workspace"
+  shared_child_path = "/workspace"
+}
+resource "coder_script_order" "order" {
+  rule {
+    run   = [coder_script.start.id]
+    after = [coder_script.secret.id]
+    state = "completes"
+  }
+}
+data "coder_secret" "token" {
+  env          = "MY_TOKEN"
+  help_message = "A personal access token"
+}
+resource "coder_script" "secret" {
+  agent_id     = coder_agent.main.id
+  display_name = "Secret"
+  script       = "echo ${nonsensitive(data.coder_secret.token.value)}"
+  cron         = "0 0 22 * * *"
+}
 resource "coder_ai_task" "task" {
   app_id = coder_app.code.id
 }
