@@ -286,13 +286,21 @@ def test_the_machines_own_server_is_stored_and_nothing_is_installed_for_it(insta
     assert installing.missing_parts() == []
 
 
-def test_an_environment_is_kept_until_its_folder_moves(offline) -> None:
-    assert not offline.environment_fits()
-    offline.ensure_environment()
-    assert offline.environment_fits()
-    moved = offline.VENV.with_name("moved")
-    offline.VENV.rename(moved)
-    use_environment(offline, moved)
+def test_an_environment_is_kept_until_its_folder_moves(installing, environment, tmp_path) -> None:
+    installing.ensure_environment()
+    made = installing.VENV_PYTHON.lstat().st_mtime_ns
+    installing.ensure_environment()
+    assert installing.VENV_PYTHON.lstat().st_mtime_ns == made
+    assert installing.environment_fits()
+    moved = environment.rename(tmp_path / "moved")
+    try:
+        use_environment(installing, moved)
+        assert not installing.environment_fits()
+    finally:  # other tests use it
+        moved.rename(environment)
+
+
+def test_an_environment_that_does_not_exist_does_not_fit(offline) -> None:
     assert not offline.environment_fits()
 
 

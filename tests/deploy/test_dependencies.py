@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -21,6 +22,7 @@ USED_BY_NAME = {
     "httptools": ("coderproj/**/protocols.py", "uvicorn.protocols.http.httptools_impl"),
     "import-linter": ("deploy/check.sh", "importlinter"),
     "mypy": ("deploy/check.sh", "-m mypy"),
+    "openapi-python-client": ("tests/contract/test_generated_client.py", "openapi_python_client"),
     "pip-audit": ("Makefile", "-m pip_audit"),
     "python-dotenv": ("tests/contract/test_coder_api.py", "python-dotenv"),
     "ruff": ("deploy/check.sh", "-m ruff"),
@@ -59,6 +61,7 @@ def sources(*folders: str) -> Iterator[Path]:
         yield from (ROOT / folder).rglob("*.py")
 
 
+@cache
 def imported(*folders: str) -> dict[str, Path]:
     """Return the outermost names of all imports, and Django's apps and middleware, with a file that has them."""
     names: dict[str, Path] = {}
@@ -71,12 +74,22 @@ def imported(*folders: str) -> dict[str, Path]:
     return names
 
 
+def imports_of_product() -> dict[str, Path]:
+    return imported("coderproj", "provisioning", "templates_app")
+
+
+def imports_of_tests() -> dict[str, Path]:
+    return imported("tests", "deploy")
+
+
+@cache
+def all_distributions() -> dict[str, list[str]]:
+    """Return the packages that have each module, from the records of all installed packages."""
+    return dict(packages_distributions())
+
+
 def distributions(module: str) -> set[str]:
-    return {re.sub(r"[._]", "-", name).lower() for name in packages_distributions().get(module, [])}
-
-
-PRODUCT_IMPORTS = imported("coderproj", "provisioning", "templates_app")
-TEST_IMPORTS = imported("tests", "deploy")
+    return {re.sub(r"[._]", "-", name).lower() for name in all_distributions().get(module, [])}
 
 
 def undeclared(names: dict[str, Path], declared: set[str]) -> dict[str, str]:
@@ -88,16 +101,16 @@ def undeclared(names: dict[str, Path], declared: set[str]) -> dict[str, str]:
 
 
 def test_every_import_of_the_product_is_a_declared_dependency() -> None:
-    assert undeclared(PRODUCT_IMPORTS, RUNTIME | EXTRAS | OPTIONAL) == {}
+    assert undeclared(imports_of_product(), RUNTIME | EXTRAS | OPTIONAL) == {}
 
 
 def test_every_import_of_the_tests_is_a_declared_dependency() -> None:
-    assert undeclared(TEST_IMPORTS, RUNTIME | EXTRAS | OPTIONAL | DEVELOPMENT) == {}
+    assert undeclared(imports_of_tests(), RUNTIME | EXTRAS | OPTIONAL | DEVELOPMENT) == {}
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIME | DEVELOPMENT))
 def test_every_dependency_is_used(name: str, pytestconfig: pytest.Config) -> None:
-    imports = PRODUCT_IMPORTS if name in RUNTIME else PRODUCT_IMPORTS | TEST_IMPORTS
+    imports = imports_of_product() if name in RUNTIME else imports_of_product() | imports_of_tests()
     if name in USED_BY_NAME:
         pattern, text = USED_BY_NAME[name]
         assert any(text in path.read_text() for path in ROOT.glob(pattern)), f"{pattern} does not have {text!r}"
