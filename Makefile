@@ -28,7 +28,7 @@ MIGRATIONS = $(wildcard */migrations */*/migrations)
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: help setup demo up test coverage faults check audit schema migrations lock bench pictures clean
+.PHONY: help setup demo up test coverage faults security check audit schema migrations lock bench pictures clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do \
@@ -38,7 +38,7 @@ help: ## list these commands
 setup: ## install what is missing: packages, a Terraform engine, a PostgreSQL server, a sandbox
 	@$(BOOTSTRAP) --again
 
-demo: ## push a starter template to a server, import it, make it a template, dry-run it
+demo: ## push a starter template to a server, import it, dry-run it, and build a workspace from it
 	@$(BOOTSTRAP)
 	@exec $(VENV) manage.py demo --reference "$(VENV) -m tests.bench.reference" $(ARGS)
 
@@ -57,6 +57,10 @@ coverage: ## run the tests and list uncovered lines; fail below the threshold in
 faults: ## kill, freeze and disconnect processes while jobs run, then count; ARGS="40 --seed 7"
 	@$(BOOTSTRAP)
 	@exec $(VENV) -W ignore -m tests.faults $(ARGS)
+
+security: ## count all promises of security and reliability; ARGS="S1 A3" for some of them
+	@$(BOOTSTRAP)
+	@exec $(WITH_DATABASE) $(VENV) -m tests.security $(ARGS)
 
 check: ## check style, types, import rules, migrations, API schema, deployment settings
 	@$(BOOTSTRAP)

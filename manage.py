@@ -19,6 +19,15 @@ def main() -> None:
         status = run_if_remote(sys.argv[2:])
         if status is not None:
             sys.exit(status)
+    if sys.argv[1:] == ["worker"]:
+        # So does a worker, which mostly waits.
+        from django.conf import settings
+
+        from coderproj.worker.running import main as run_worker
+        from coderproj.worker.tasks import periodic_tasks
+
+        run_worker(periodic_tasks(settings.PERIODIC_TASKS))
+        return
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -33,7 +33,8 @@ class ApiClient:
         )
         content = b"".join(response) if response.streaming else response.content
         response.raw = content
-        response.body = json.loads(content) if "json" in response.headers.get("Content-Type", "") else None
+        is_json = bool(content) and "json" in response.headers.get("Content-Type", "")
+        response.body = json.loads(content) if is_json else None
         return response
 
     def get(self, path: str, **extra: Any) -> HttpResponse:

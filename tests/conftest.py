@@ -1,15 +1,20 @@
 """Fixtures for all tests."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.urls import get_resolver
 
 from coderproj.base.contributions import contributions, declared_by
+from coderproj.identity import limits
 from templates_app.statistics import usage
 from tests import chromium, cleanup
 from tests.factories import make_organization, make_user
 from tests.live import _running_server, live_api  # noqa: F401 - fixtures
+from tests.security.recorder import Recorder, measured, pytest_addoption  # noqa: F401 - a fixture and a hook
 
 # Slow tests start first, so that all test processes end at about the same time.
 SLOW = (
@@ -22,7 +27,8 @@ SLOW = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fail before the first test if browser tests are selected and there is no browser."""
+    """Record promises. Fail before the first test if browser tests are selected and there is no browser."""
+    config.pluginmanager.register(Recorder(config))
     if not hasattr(config, "workerinput") and chromium.is_needed(config):
         try:
             chromium.program()
@@ -51,7 +57,16 @@ def _fast_passwords(settings):
 @pytest.fixture(autouse=True)
 def _no_rate_limits(settings):
     """Turn rate limits off. Tests of the limits set them."""
-    settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = 0
+    settings.RATELIMIT_API = settings.RATELIMIT_LOGIN = settings.RATELIMIT_UPLOADS = settings.RATELIMIT_ACCOUNT = 0
+
+
+@pytest.fixture(autouse=True)
+def _one_minute(monkeypatch):
+    """Stop the clock of the rate limits in the middle of a minute: a hit of the previous minute counts less, so a test
+    that runs across the end of a minute would get other numbers."""
+    middle = time.time() // limits.WINDOW_SECONDS * limits.WINDOW_SECONDS + limits.WINDOW_SECONDS / 2
+    monkeypatch.setattr(limits.counters, "_clock", lambda: middle)
+    monkeypatch.setattr(limits, "time", SimpleNamespace(time=lambda: middle))
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,15 @@ from typing import Any
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import EVERYONE, Group, Membership, Organization, User
 from provisioning import keys
-from provisioning.engine.base import ImportResult, ParameterSchema, PlanResult
+from provisioning.engine.base import BuildResult, ImportResult, ParameterSchema, PlanResult
 from provisioning.models import DEFAULT_TAGS, File, ProvisionerJob
 from provisioning.protocol.leases import Lease, Worker
 from provisioning.queue import claims, jobs
 from templates_app.job_kinds import JobType
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
+from templates_app.workspaces.job_kinds import BUILD_TYPE
+from templates_app.workspaces.models import Workspace
+from templates_app.workspaces.services import workspaces
 
 _numbers = itertools.count(1)
 
@@ -115,6 +118,20 @@ def make_version(
     return version
 
 
+def in_state(state: str, version: TemplateVersion) -> TemplateVersion:
+    """Bring the pending import of a version into a state."""
+    job = version.job
+    if state in {"running", "canceling"}:
+        claim(provisioners=[job.provisioner], tags=job.tags)
+    if state in {"canceled", "canceling"}:
+        jobs.cancel(job.pk)
+    if state in {"succeeded", "failed"}:
+        finish(job, error="the plan failed" if state == "failed" else None)
+    version.refresh_from_db()
+    assert version.job.status == state
+    return version
+
+
 def claim(
     *,
     daemon_id: uuid.UUID | None = None,
@@ -134,20 +151,25 @@ def claim(
 def finish(
     job: ProvisionerJob,
     *,
-    result: ImportResult | PlanResult | None = None,
+    result: ImportResult | PlanResult | BuildResult | None = None,
     schemas: tuple[ParameterSchema, ...] = (),
     error: str | None = None,
+    state: bytes = b"",
 ) -> None:
     """Claim and finish a pending job like a daemon. It must be the only matching one."""
     lease = claim(provisioners=[job.provisioner], tags=job.tags)
     assert lease.job_id == job.pk
     jobs.store_schemas(lease, schemas)
+    if state:
+        jobs.store_state(lease, state)
     if error is not None:
         jobs.fail(lease, error)
     else:
-        empty: ImportResult | PlanResult = PlanResult()
+        empty: ImportResult | PlanResult | BuildResult = PlanResult()
         if job.type == JobType.IMPORT:
             empty = ImportResult(start=PlanResult(), stop=PlanResult())
+        elif job.type == BUILD_TYPE:
+            empty = BuildResult()
         jobs.complete(lease, result or empty)
 
 
@@ -168,3 +190,21 @@ def make_template(
     if everyone:
         TemplateAccess.objects.create(template=template, group_id=organization.pk, role=AccessRole.USE)
     return template
+
+
+def make_workspace(
+    *,
+    user: User,
+    template: Template,
+    name: str = "",
+    finished: bool = True,
+    result: BuildResult | None = None,
+    **new: Any,
+) -> Workspace:
+    """A workspace of a user whose first build has succeeded with ``result``, or is pending (``finished=False``)."""
+    named = workspaces.NewWorkspace(name or f"workspace-{next(_numbers)}", template_id=template.pk, **new)
+    workspace = workspaces.create(Actor.of(user), template.organization, user, named)
+    assert workspace.latest_build is not None
+    if finished:
+        finish(workspace.latest_build.job, result=result)
+    return Workspace.objects.get(pk=workspace.pk)

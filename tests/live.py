@@ -25,7 +25,7 @@ class LiveApi:
 
         return self.server.app.services[Hub.key]
 
-    def wait_for_streams(self, count: int, seconds: float = 5) -> None:
+    def wait_for_streams(self, count: int, seconds: float = 30) -> None:
         """Wait until that many streams are open."""
         deadline = time.monotonic() + seconds
         while self.hub.streams != count:

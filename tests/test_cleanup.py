@@ -52,3 +52,18 @@ def test_writer_that_never_finishes_is_an_error(writer, monkeypatch):
     with pytest.raises(OperationalError, match="could not obtain lock"):
         cleanup.delete_all_rows()
     writer.rollback()
+
+
+def test_kept_rows_stay_until_the_end_of_their_block():
+    organization, ada = make_organization("acme"), make_user("ada")
+    make_user("eve", organizations=(organization,))
+    bob = make_user("bob")
+    with cleanup.kept_rows(ada, bob):
+        cleanup.delete_all_rows()
+        assert {user.username for user in User.objects.all()} == {"ada", "bob"}
+        assert not Organization.objects.exists()
+    with cleanup.kept_rows(bob):
+        cleanup.delete_all_rows()
+        assert [user.username for user in User.objects.all()] == ["bob"]
+    cleanup.delete_all_rows()
+    assert not User.objects.exists()

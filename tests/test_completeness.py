@@ -12,7 +12,7 @@ from tests.conftest import SLOW
 from tests.routes import PARAMETER, api_routes
 
 ROOT = Path(__file__).parent.parent
-APP_LABELS = ("coderproj", "accounts", "identity", "provisioning", "templates_app")
+APP_LABELS = ("coderproj", "accounts", "identity", "provisioning", "templates_app", "workspaces", "agents")
 
 # ---------------------------------------------------------------------- commands
 NAMES = {apps.get_app_config(label).name for label in APP_LABELS}
@@ -22,6 +22,7 @@ TESTED_IN = {
     "provisionerd": "tests/provisioning/daemon/test_faults.py",
     "provisionerkeys": "tests/provisioning/views/test_keys.py",
     "up": "tests/coderproj/test_up.py",
+    "worker": "tests/templates_app/workspaces/test_worker.py",
 }
 
 

@@ -10,6 +10,7 @@ from coderproj.api.views import ApiView
 from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity import tokens
 from provisioning.views.key_authentication import KeyAuthentication, WithDaemonKey
+from templates_app.agents.views.authentication import AgentAuthentication, WithAgentToken
 from tests.api import ApiClient
 from tests.factories import make_organization, make_template, make_user
 from tests.routes import METHODS, Route, api_routes
@@ -28,23 +29,32 @@ PUBLIC = {
     "users/authmethods",
     "users/first",
     "users/login",
+    "workspaceagents/aws-instance-identity",
+    "workspaceagents/azure-instance-identity",
+    "workspaceagents/google-instance-identity",
 }
-APP_LABELS = ("identity", "provisioning", "templates_app")
-# The admin does not support tables with a composite primary key. The page of a job shows its log.
-WITHOUT_ADMIN = {"ProvisionerJobLog"}
+APP_LABELS = ("identity", "provisioning", "templates_app", "workspaces", "agents")
+# Credentials that are not those of users.
+OTHER_CREDENTIALS = {WithDaemonKey: [KeyAuthentication], WithAgentToken: [AgentAuthentication]}
+# The admin does not support tables with a composite primary key: the page of a job shows its log. The ended keys of
+# suspended users and the states of workspaces, which are encrypted, have nothing to show.
+WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState"}
 
 
 def test_routes_are_found():
     assert len(ROUTES) > 30
 
 
+@pytest.mark.promise("S18")
 @pytest.mark.parametrize(("route", "method"), CALLS, ids=str)
-def test_every_method_of_every_route_declares_who_may_call_it(route: Route, method: str):
+def test_every_method_of_every_route_declares_who_may_call_it(route: Route, method: str, measured):
+    measured.add(routes=1)
     view = route.prepared(method)
     (permission,) = map(type, view.get_permissions())
-    assert permission in {SignedIn, Public, WithDaemonKey}
+    assert permission in {SignedIn, Public, *OTHER_CREDENTIALS}
     credentials = [type(one) for one in view.get_authenticators()]
-    assert (permission is WithDaemonKey) == (credentials == [KeyAuthentication])
+    for other, needed in OTHER_CREDENTIALS.items():
+        assert (permission is other) == (credentials == needed)
     assert (permission is Public) == (route.pattern in PUBLIC)
     assert (permission is Public) == (credentials == [])
     if permission is Public:
@@ -82,9 +92,10 @@ BAD_TOKENS = {
 }
 
 
+@pytest.mark.promise("S2")
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_every_route_requires_a_valid_token(kind):
+def test_every_route_requires_a_valid_token(kind, measured):
     token = BAD_TOKENS[kind]
     api = ApiClient()
     extra = {} if token is None else {"HTTP_CODER_SESSION_TOKEN": token}
@@ -94,9 +105,11 @@ def test_every_route_requires_a_valid_token(kind):
         if route.pattern not in PUBLIC
         for method in route.methods
     }
+    measured.add(requests=len(statuses), not_401=sum(status != 401 for status in statuses.values()))
     assert {status for status in statuses.values() if status != 401} == set(), statuses
 
 
+@pytest.mark.promise("S2", "S7")
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", ["wrong secret", "expired", "revoked", "suspended", "deleted"])
 def test_wrong_expired_or_revoked_token_is_401(kind):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.db import connection
+from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -20,11 +21,14 @@ from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
 from tests.pages import browser, text_of
 from tests.shared_setup import computed_once
+from tests.templates_app.workspaces.rows import make_workspace
 from tests.world import World, rolled_back_world
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Not pages: files, probes, the API and its description, and the admin, which has its own tests.
-OTHERS = re.compile(r"favicon\.ico|healthz|readyz|swagger|\^?api\b.*|admin/(?!login/$|logout/$|password_change/$).*")
+OTHERS = re.compile(
+    r"favicon\.ico|\^bin/.*|healthz|readyz|swagger|\^?api\b.*|admin/(?!login/$|logout/$|password_change/$).*"
+)
 PUBLIC = {"", "setup", "login", "admin/login/"}
 # The same for all signed-in users: starters, and daemons, which serve all organizations.
 COMMON = {"starters/<slug:starter>", "daemons/<uuid:daemon>"}
@@ -58,12 +62,23 @@ def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tup
 ROUTES = [PageRoute(pattern, view) for pattern, view in _walk(get_resolver().url_patterns, "")]  # type: ignore[arg-type]
 SIGNED_IN = [route for route in ROUTES if route.pattern not in PUBLIC]
 SHOWN = [route for route in SIGNED_IN if hasattr(route.view, "get")]
+# Pages of an object that can be hidden.
+OF_OBJECTS = [route for route in SIGNED_IN if PARAMETER.search(route.pattern) and route.pattern not in COMMON]
 
 
-def addresses(world: World) -> dict[str, str]:
-    """Return the values for the parameters of page routes in a world."""
+def addresses(world: World, count: int = 1) -> dict[str, str]:
+    """Return the values for the parameters of page routes in a world, to which ``count`` workspaces are added."""
     template = Template.objects.select_related("organization").get(pk=world.values["template"])
+    workspaces = [
+        make_workspace(world.owner, template, f"dev-{number}", builds=count, parts=count) for number in range(count)
+    ]
+    workspace = workspaces[-1]
     return {
+        "owner": world.owner.username,
+        "workspace": workspace.name,
+        "workspace_id": str(workspace.pk),
+        "number": "1",
+        "build_id": str(workspace.latest_build_id),
         "organization": template.organization.name,
         "template": template.name,
         "name": template.name,
@@ -94,6 +109,11 @@ MISSING_VALUES = {
     "token": "no-such-one",
     "daemon": str(uuid.uuid4()),
     "key": str(uuid.uuid4()),
+    "owner": "no-such-one",
+    "workspace": "no-such-one",
+    "workspace_id": str(uuid.uuid4()),
+    "number": "1",
+    "build_id": str(uuid.uuid4()),
 }
 
 
@@ -123,21 +143,53 @@ def test_a_token_with_a_limited_scope_opens_no_page():
     assert client.get("/templates")["Location"] == "/login?next=%2Ftemplates"
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    "route", [route for route in SIGNED_IN if PARAMETER.search(route.pattern) and route.pattern not in COMMON], ids=str
-)
-def test_hidden_objects_look_like_missing_ones(route: PageRoute):
+# ---------------------------------------------------------------------- hidden objects
+@dataclass(frozen=True)
+class Seen:
+    """What an outsider gets for an object: the status and the text of the page."""
+
+    status: int
+    text: str
+
+
+@pytest.fixture(scope="module")
+def seen_by_outsider(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[tuple[str, str], tuple[Seen, Seen]]:
+    """A hidden and a missing object by route pattern and method."""
+    with django_db_blocker.unblock():
+        return computed_once(tmp_path_factory, "pages-seen-by-an-outsider", look_as_outsider)
+
+
+def look_as_outsider() -> dict[tuple[str, str], tuple[Seen, Seen]]:
+    found: dict[tuple[str, str], tuple[Seen, Seen]] = {}
     with rolled_back_world(1) as world:
         outsider = browser(make_user(organizations=(make_organization(),)))
+        outsider.raise_request_exception = False  # a page that fails has the status 500, and others are still seen
         hidden = addresses(world)
-        for method in ("get", "post"):
-            if not hasattr(route.view, method):
-                continue
-            seen = getattr(outsider, method)(route.path(hidden))
-            missing = getattr(outsider, method)(route.path(MISSING_VALUES))
-            assert (seen.status_code, missing.status_code) == (404, 404)
-            assert _without_id(text_of(seen)) == _without_id(text_of(missing))
+        for route in OF_OBJECTS:
+            for method in methods_of(route):
+                hidden_one, missing_one = (
+                    getattr(outsider, method)(route.path(where)) for where in (hidden, MISSING_VALUES)
+                )
+                found[route.pattern, method] = seen(hidden_one), seen(missing_one)
+    return found
+
+
+def seen(response: HttpResponse) -> Seen:
+    return Seen(response.status_code, _without_id(text_of(response)))
+
+
+def methods_of(route: PageRoute) -> list[str]:
+    return [method for method in ("get", "post") if hasattr(route.view, method)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", OF_OBJECTS, ids=str)
+def test_hidden_objects_look_like_missing_ones(route: PageRoute, seen_by_outsider):
+    assert methods_of(route)
+    for method in methods_of(route):
+        hidden, missing = seen_by_outsider[route.pattern, method]
+        assert (hidden.status, missing.status) == (404, 404)
+        assert hidden.text == missing.text
 
 
 def _without_id(text: str) -> str:
@@ -157,7 +209,7 @@ def measure(count: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with rolled_back_world(count) as world:
         client = browser(world.owner)
-        where = addresses(world)
+        where = addresses(world, count)
         # Confirmation pages need an object in a matching state.
         states = {"/cancel": _version(world), "/retry": _version(world, canceled=True)}
         for route in SHOWN:
@@ -190,6 +242,7 @@ def test_page_needs_the_same_queries_for_one_row_and_three(route: PageRoute, mea
 
 
 # ---------------------------------------------------------------------- headers
+@pytest.mark.promise("S14")
 @pytest.mark.django_db
 def test_content_security_policy_forbids_inline_and_foreign_content():
     policy = browser().get("/login")["Content-Security-Policy"]

@@ -21,8 +21,18 @@ from tests.world import World, rolled_back_world
 BASELINE = Path(__file__).with_name("query_counts.json")
 UPDATING = bool(os.environ.get("UPDATE_QUERY_COUNTS"))
 HOW = "if the change is intended, update the file: UPDATE_QUERY_COUNTS=1 pytest tests/test_query_counts.py -n 0"
-# Without the routes for daemons, which use a provisioner key.
-READS = [route for route in api_routes() if "GET" in route.methods and {SignedIn, Public} & route.permissions]
+# Paths that never answer a plain GET with 200: WebSockets, and what needs a tunnel to agents.
+WITHOUT_ANSWER = {
+    "workspaceagents/<str:workspaceagent>/coordinate",
+    "workspaceagents/<str:workspaceagent>/listening-ports",
+    "workspaceagents/<str:workspaceagent>/pty",
+}
+# Without the routes for daemons and agents, which have other credentials.
+READS = [
+    route
+    for route in api_routes()
+    if "GET" in route.methods and {SignedIn, Public} & route.permissions and route.pattern not in WITHOUT_ANSWER
+]
 
 
 def counts() -> dict[str, int]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,21 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
+from coderproj.identity.actor import Actor
+from provisioning.engine.base import Transition
 from provisioning.models import ProvisionerJob
 from templates_app.job_kinds import JobType
-from templates_app.models import TemplateVersion
+from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
+from templates_app.workspaces.models import Workspace, WorkspaceBuild
+from templates_app.workspaces.services import builds, workspaces
 from tests.factories import make_file, make_job, make_organization, make_provisioner_key, make_user
 
 Source = Mapping[str, str | bytes]
+# How long tests wait for what must happen. Long, because it happens late on a busy machine; a test that promises a time
+# names it.
+PATIENCE = 60.0
 
 
 def tar_of(source: Source) -> bytes:
@@ -85,8 +94,39 @@ def queue_dry_run(
     )
 
 
+@transaction.atomic
+def make_echo_template(
+    apply: Mapping[str, Any] | None = None, plan: Mapping[str, Any] | None = None, **fields: Any
+) -> Template:
+    """Return a template whose builds run these scripts."""
+    script = {"plan": plan or {}, "apply": apply or {}}
+    version = queue_import({"echo.json": json.dumps(script)})
+    ProvisionerJob.objects.filter(pk=version.job_id).update(started_at=Now(), completed_at=Now())
+    template = Template.objects.create(
+        organization=version.organization,
+        name=f"t-{version.pk.hex[:8]}",
+        provisioner="echo",
+        active_version=version,
+        created_by=version.created_by,
+        **fields,
+    )
+    TemplateVersion.objects.filter(pk=version.pk).update(template=template)
+    TemplateAccess.objects.create(template=template, group_id=template.organization_id, role=AccessRole.USE)
+    return template
+
+
+@transaction.atomic
+def queue_build(subject: Template | Workspace, transition: str = "start") -> WorkspaceBuild:
+    """Queue a build: of a workspace, or the first start of a new workspace of a template, by the template's author."""
+    if isinstance(subject, Template):
+        user = subject.created_by
+        new = workspaces.NewWorkspace(f"w-{uuid.uuid4().hex[:8]}", template_id=subject.pk)
+        return workspaces.create(Actor.of(user), subject.organization, user, new).latest_build
+    return builds.create(Actor.of(subject.owner), subject, builds.NewBuild(Transition(transition)))
+
+
 # ---------------------------------------------------------------------- waiting
-def wait_until(condition: Callable[[], Any], seconds: float = 15, what: str = "the condition") -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "the condition") -> Any:
     """Return the first true result of ``condition``. Fails after this many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -95,16 +135,27 @@ def wait_until(condition: Callable[[], Any], seconds: float = 15, what: str = "t
     return answer
 
 
-def wait_for_job(job: ProvisionerJob, seconds: float = 15) -> ProvisionerJob:
+def wait_for_job(job: ProvisionerJob, seconds: float = PATIENCE) -> ProvisionerJob:
     """Wait until the job is completed and return it."""
     row = ProvisionerJob.objects.filter(pk=job.pk, completed_at__isnull=False)
     return wait_until(row.first, seconds, f"the end of job {job.pk}")
 
 
-def wait_for_log(job: ProvisionerJob, output: str = "", *, stage: str = "", seconds: float = 15) -> None:
+def wait_for_log(job: ProvisionerJob, output: str = "", *, stage: str = "", seconds: float = PATIENCE) -> None:
     """Wait for a log line with this output or stage."""
     lines = job.logs.filter(**{name: text for name, text in (("output", output), ("stage", stage)) if text})
     wait_until(lines.exists, seconds, f"a line {output or stage!r}")
+
+
+def run_import(source: Source | bytes, **fields: Any) -> tuple[ProvisionerJob, TemplateVersion]:
+    """Queue an import, wait until it is completed, and return its job and its version as they are stored then."""
+    version = queue_import(source, **fields)
+    return wait_for_job(version.job), TemplateVersion.objects.get(pk=version.pk)
+
+
+def log_of(job: ProvisionerJob) -> list[tuple[str, str, str, str]]:
+    """Return source, level, stage and output of every line of the job's log, in order."""
+    return [(row.source, row.level, row.stage, row.output) for row in job.logs.order_by("id")]
 
 
 # ---------------------------------------------------------------------- daemons
@@ -144,14 +195,14 @@ class DaemonProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_for(self, text: str, seconds: float = 20) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Wait until the daemon has logged this text."""
         wait_until(lambda: text in self.log.read_text(), seconds, f"{text!r} in the daemon's log")
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def end(self, seconds: float = 20) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Send SIGTERM and return the exit status."""
         self.signal(signal.SIGTERM)
         return self.process.wait(seconds)

@@ -14,10 +14,22 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction, Group, GroupMembership, LoginType, Membership, User
 from provisioning import keys
 from provisioning.engine import base
+from provisioning.engine.base import Transition
 from provisioning.log import writing
-from provisioning.models import ParameterScope, ParameterValue, ProvisionerDaemon
+from provisioning.models import ParameterScope, ParameterValue, ProvisionerDaemon, WorkspaceAgent
 from templates_app.models import AccessRole, TemplateAccess
-from tests.factories import finish, make_file, make_job, make_organization, make_template, make_user, make_version
+from templates_app.workspaces.services import builds
+from templates_app.workspaces.services.values import NamedValue
+from tests.factories import (
+    finish,
+    make_file,
+    make_job,
+    make_organization,
+    make_template,
+    make_user,
+    make_version,
+    make_workspace,
+)
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -40,6 +52,7 @@ def fast_settings() -> override_settings:
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         RATELIMIT_API=0,
         RATELIMIT_LOGIN=0,
+        RATELIMIT_ACCOUNT=0,
         RATELIMIT_UPLOADS=0,
     )
 
@@ -86,6 +99,18 @@ def make_world(count: int) -> World:
     for job in (version.job, dry_runs[-1]):
         for number in range(count):
             writing.note(job, base.LogLevel.INFO, f"line {number}")
+    built = base.BuildResult(import_result(count).start.resources)
+    given = [NamedValue(f"rich-{number}", "0") for number in range(count)]
+    workspaces = [
+        make_workspace(user=owner, template=template, version_id=version.pk, result=built, rich_values=given)
+        for _ in range(count)
+    ]
+    workspace = workspaces[-1]
+    for _ in range(count):
+        build = builds.create(Actor.of(owner), workspace, builds.NewBuild(Transition.START))
+        finish(build.job, result=built, state=b"{}")
+    for number in range(count):
+        writing.note(build.job, base.LogLevel.INFO, f"line {number}")
     for _ in range(count):
         make_job(user=owner, organization=organization)  # pending
 
@@ -122,6 +147,11 @@ def make_world(count: int) -> World:
             "scope": ParameterScope.TEMPLATE.value,
             "id": str(template.pk),
             "user": str(owner.pk),
+            "workspace": str(workspace.pk),
+            "workspacename": workspace.name,
+            "workspacebuild": str(build.pk),
+            "workspaceagent": str(WorkspaceAgent.objects.filter(resource__job=build.job_id)[0].pk),
+            "buildnumber": str(build.build_number),
             "group": str(groups[-1].pk),
             "key": key.pk,
             "name": f"name-{count - 1}",
