@@ -28,6 +28,11 @@ def main() -> None:
 
         run_worker(periodic_tasks(settings.PERIODIC_TASKS))
         return
+    if sys.argv[1:2] == ["up"]:
+        # And the process that starts and watches all of them.
+        from coderproj.management.serving import main as serve
+
+        sys.exit(serve(sys.argv[2:]))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -94,11 +94,17 @@ class Stack:
         if self.database is not None:
             self.database.stop()
 
-    def add(self, name: str, *arguments: str, grace: float = 20.0) -> None:
-        """Start a service: ``python <arguments>``."""
-        service = Service(name, [sys.executable, *arguments], grace)
+    @property
+    def is_stopping(self) -> bool:
+        """True once a signal has arrived."""
+        return self._stopping
+
+    def add(self, name: str, *arguments: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
+        """Start a service: ``python <arguments>``. It is started later if ``process`` runs it already."""
+        service = Service(name, [sys.executable, *arguments], process=process, started=time.monotonic())
         self.services.append(service)
-        service.start()
+        if process is None:
+            service.start()
 
     def watch(self, until: Callable[[], bool] | None = None) -> None:
         """Keep everything running until a signal arrives or ``until``, which is called often, returns True."""

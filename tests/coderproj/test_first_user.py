@@ -3,14 +3,12 @@
 import stat
 
 import pytest
-from django.core.management.base import CommandError
 
 from coderproj.identity import services
 from coderproj.identity.actor import Actor, Client
 from coderproj.identity.models import User
 from coderproj.identity.users import change_password
-from coderproj.management import first_user
-from coderproj.management.commands import up
+from coderproj.management import first_user, prepared_server
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -106,8 +104,8 @@ def test_password_from_the_settings_is_in_no_file(settings):
 )
 def test_invalid_settings_are_named(settings, email, password, named):
     settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD = email, password
-    with pytest.raises(CommandError, match=named):
-        up.first_user()
+    with pytest.raises(prepared_server.PreparationFailed, match=named):
+        prepared_server.first_user()
     assert not User.objects.exists()
 
 

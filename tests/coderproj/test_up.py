@@ -127,8 +127,11 @@ def served(used_module_dir) -> Iterator[Served]:
 
 
 def web_of(process):
+    programs = (b"coderproj.management.prepared_server", b"coderproj.web.server")
     (web,) = [
-        pid for pid in descendants(process.pid) if b"coderproj.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid
+        for pid in descendants(process.pid)
+        if any(program in Path(f"/proc/{pid}/cmdline").read_bytes() for program in programs)
     ]
     return web
 
