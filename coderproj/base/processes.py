@@ -6,6 +6,7 @@ and can import nothing but the standard library.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections import defaultdict
@@ -81,3 +82,10 @@ def proportional_memory(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def allow_connections() -> None:
+    """Raise the soft limit of open files to the hard one: each connection needs a file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -6,7 +6,6 @@
 import argparse
 import contextlib
 import os
-import resource
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from django.core.cache import close_caches
 from django.core.checks import run_checks
 from django.db import close_old_connections, reset_queries
 
+from coderproj.base.processes import allow_connections
 from coderproj.web import addresses
 from coderproj.web.dispatcher import Application
 from coderproj.web.protocols import FrameProtocol, HttpProtocol
@@ -133,13 +133,6 @@ def disconnect_idle_receivers() -> None:
     signals.request_finished.disconnect(close_caches)
     if not settings.DEBUG:
         signals.request_started.disconnect(reset_queries)
-
-
-def allow_connections() -> None:
-    """Raise the soft limit of open files to the hard one: each connection needs a file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

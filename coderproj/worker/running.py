@@ -28,6 +28,7 @@ from psycopg import OperationalError, sql
 
 from coderproj.base.backoff import Backoff
 from coderproj.base.processes import end_with_parent
+from coderproj.database.libpq import parameters
 from coderproj.worker.clock import ClockWatch
 from coderproj.worker.periodic import PeriodicTask
 
@@ -39,8 +40,6 @@ CONNECT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
 # A worker that ran this long did not fail in a row.
 HEALTHY_SECONDS = 60.0
-# Options of Django's backend that are not libpq's.
-DJANGO_OPTIONS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
 
 
 class TaskFailed(Exception):
@@ -84,20 +83,18 @@ async def run(tasks: Sequence[PeriodicTask], stopping: asyncio.Event) -> None:
 # ---------------------------------------------------------------------- Procrastinate
 def _app(tasks: Sequence[PeriodicTask]) -> App:
     database = settings.DATABASES["default"]
-    options = database["OPTIONS"]
-    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    given = {name: database[key] for name, key in names.items() if database.get(key)}
+    prepare_threshold = database["OPTIONS"].get("prepare_threshold")
 
     async def configure(connection: Any) -> None:
         """Do not wait for the disk: a task that a crash of the database undoes comes again."""
         await connection.set_autocommit(True)
         await connection.execute("SET synchronous_commit = off")
-        if role := options.get("assume_role"):
+        if role := database["OPTIONS"].get("assume_role"):
             await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
 
     app = App(
         connector=PsycopgConnector(
-            kwargs={**given, **{name: value for name, value in options.items() if name not in DJANGO_OPTIONS}},
+            kwargs={**parameters(database), "prepare_threshold": prepare_threshold},
             configure=configure,
             min_size=1,
             max_size=1,
