@@ -114,6 +114,31 @@ def location(name: str) -> str:
     return value
 
 
+def origin(name: str) -> str:
+    """Return an address without a path, ``https://relay.example.com`` or ``http://10.0.0.5:3479``; empty by default."""
+    value = text(name).rstrip("/")
+    parts = urlsplit(value)
+    try:
+        has_host = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port
+        has_host = False
+    if value and (not has_host or parts.path or parts.query or parts.fragment or "@" in parts.netloc):
+        raise ImproperlyConfigured(f"{name}: expected an address such as https://relay.example.com, got {value!r}")
+    return value
+
+
+def hexadecimal(name: str, length: int) -> bytes:
+    """Return ``length`` bytes, given as hexadecimal digits; empty by default. The error does not repeat the value."""
+    value = text(name)
+    try:
+        found = bytes.fromhex(value)
+    except ValueError:
+        found = b"?"
+    if found and len(found) != length:
+        raise ImproperlyConfigured(f"{name}: expected {2 * length} hexadecimal digits")
+    return found
+
+
 def database(name: str = "DATABASE_URL", default: str = "") -> dict[str, Any]:
     """Return Django's database settings from a ``postgresql://user:password@host:port/name?option=value`` URL.
 

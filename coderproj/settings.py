@@ -35,6 +35,12 @@ WEB_THREADS = env.integer("WEB_THREADS", 16, minimum=1)  # each can hold a datab
 AGENT_TROUBLESHOOTING_URL = env.text("AGENT_TROUBLESHOOTING_URL", "")
 AGENT_BINARIES = env.location("AGENT_BINARIES")  # empty: there are none
 AGENT_STATS_SECONDS = env.integer("AGENT_STATS_SECONDS", 600, minimum=30)
+RELAY_URL = env.origin("RELAY_URL")  # empty: there is no relay
+RELAY_PORT = env.integer("RELAY_PORT", 3479, minimum=0)
+RELAY_KEY = env.hexadecimal("RELAY_KEY", 32)  # empty: one in the data folder
+RELAY_CONNECTIONS = env.integer("RELAY_CONNECTIONS", 4096, minimum=1)
+RELAY_BYTES_PER_SECOND = env.integer("RELAY_BYTES_PER_SECOND", 0, minimum=0)  # of a connection; 0 for no limit
+RELAY_MEMORY_MIB = env.integer("RELAY_MEMORY_MIB", 64, minimum=1)
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
 # Per minute, 0 for no limit: requests per user (or address) and path, password attempts per address, wrong passwords
 # per account, uploads.

@@ -37,8 +37,8 @@ APP_LABELS = ("identity", "provisioning", "templates_app", "workspaces", "agents
 # Credentials that are not those of users.
 OTHER_CREDENTIALS = {WithDaemonKey: [KeyAuthentication], WithAgentToken: [AgentAuthentication]}
 # The admin does not support tables with a composite primary key: the page of a job shows its log. The ended keys of
-# suspended users and the states of workspaces, which are encrypted, have nothing to show.
-WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState"}
+# suspended users, the states of workspaces, which are encrypted, and the keys of connected nodes have nothing to show.
+WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState", "RelayPeer"}
 
 
 def test_routes_are_found():

@@ -8,5 +8,7 @@ Everything runs on the web server's event loop and in memory. Several web proces
 | `rooms` | an agent with its clients, as far as they are connected to this process |
 | `presence` | who is connected, in the rows of agents |
 | `coordinator` | the service: rooms, notifications, checks of rights |
+| `announcements` | announces keys to the relay |
+| `relay_rows` | the statements on the table of these keys |
 | `sockets` | the WebSockets of agents and clients |
 """

@@ -352,7 +352,7 @@ class Coordinator:
             current = {row[0] for row in await self._rows(CURRENT_SQL, [ids])}
             for agent_id in ids:
                 if agent_id not in current and agent_id in self.rooms:
-                    self.rooms[agent_id].close(GOING_AWAY, OUTDATED)
+                    self.rooms[agent_id].close(GOING_AWAY, OUTDATED, lost_right=True)
         clients = [
             (room, client)
             for agent_id in agent_ids
@@ -364,7 +364,7 @@ class Coordinator:
             actors |= valid_actors(await self._rows(ACTORS_SQL, [keys]))
         for room, client in clients:
             if not may_connect(actors.get(client.key_id), room.organization_id, room.owner_id):
-                client.close(POLICY, "You may not connect to this workspace any more.")
+                client.close(POLICY, "You may not connect to this workspace any more.", lost_right=True)
 
     async def _rows(self, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
         assert self._hub is not None
@@ -391,6 +391,3 @@ def _surviving(what: str) -> Iterator[None]:
 def _batches(values: list[Any]) -> Iterator[list[Any]]:
     for first in range(0, len(values), PER_STATEMENT):
         yield values[first : first + PER_STATEMENT]
-
-
-STREAM_SERVICES = [Coordinator]

@@ -17,6 +17,12 @@ VOUCHED = timedelta(seconds=RENEWAL_SECONDS + 2)
 # The first key of the advisory locks.
 LOCKS = 16_302_301
 
+# The numbers of the web processes that live.
+LIVING_SQL = f"""
+       SELECT objid::bigint FROM pg_locks
+        WHERE locktype = 'advisory' AND classid = {LOCKS} AND objsubid = 2 AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # noqa: S608 - made of constants
 LOCK_SQL = f"SELECT pg_advisory_lock_shared({LOCKS}, %s)"
 CONNECT_SQL = """
 UPDATE provisioning_workspaceagent
@@ -46,10 +52,7 @@ UPDATE provisioning_workspaceagent agent SET served_by = NULL, alive_until = NUL
   FROM provisioning_workspaceresource resource
   JOIN workspaces_workspacebuild build ON build.job_id = resource.job_id
  WHERE resource.id = agent.resource_id AND agent.served_by IS NOT NULL
-   AND agent.served_by NOT IN (
-       SELECT objid::bigint FROM pg_locks
-        WHERE locktype = 'advisory' AND classid = {LOCKS} AND objsubid = 2 AND granted
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+   AND agent.served_by NOT IN ({LIVING_SQL})
 RETURNING build.workspace_id
 """  # noqa: S608 - made of constants
 NOTIFY_SQL = """

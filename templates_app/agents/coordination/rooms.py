@@ -24,6 +24,7 @@ class Peer:
         self.node: bytes | None = None
         self.connected_at = 0.0
         self.end: tuple[int, str] | None = None
+        self.has_lost_right = False
         self._is_greeted = is_greeted
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._changed = asyncio.Event()
@@ -38,8 +39,9 @@ class Peer:
         self._waiting.append((sender, node))
         self._changed.set()
 
-    def close(self, code: int, reason: str) -> None:
-        """Make the socket close, unless it does already."""
+    def close(self, code: int, reason: str, *, lost_right: bool = False) -> None:
+        """Make the socket close, unless it does already. ``lost_right``: the peer may not come back."""
+        self.has_lost_right |= lost_right
         if self.end is None:
             self.end = code, reason
             self._changed.set()
@@ -74,10 +76,10 @@ class Room:
     def peers(self) -> list[Peer]:
         return [*self.clients.values(), *([self.agent] if self.agent is not None else [])]
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, lost_right: bool = False) -> None:
         """Close all sockets."""
         for peer in self.peers():
-            peer.close(code, reason)
+            peer.close(code, reason, lost_right=lost_right)
 
     def tell_clients(self, sender: str, node: bytes) -> None:
         """Pass the agent's node on to all clients."""

@@ -11,6 +11,7 @@ from coderproj.web.environ import Receive, Scope, Send
 from coderproj.web.protocols import ABORT, KEEP_ALIVE
 from coderproj.web.replies import Headers, error_reply, refuse_websocket
 from provisioning.log.following.hub import Hub
+from templates_app.agents.coordination.announcements import Announcer
 from templates_app.agents.coordination.coordinator import Coordinator
 from templates_app.agents.coordination.nodes import BadNode, NodeReader, NodeTooLong, packed
 from templates_app.agents.coordination.rooms import POLICY, TOO_LONG, UNSUPPORTED, Peer, Room
@@ -39,33 +40,43 @@ class CoordinationStream:
         """Answer the request; ``headers`` are the common headers of all responses."""
         hub: Hub = scope["state"][Hub.key]
         coordinator: Coordinator = scope["state"][Coordinator.key]
+        announcer: Announcer = scope["state"][Announcer.key]
         room = Room(self.agent_id, self.workspace_id, self.organization_id, self.owner_id)
         own = [(name, value) for name, value in headers if name.startswith(b"x-coder-")]
         try:
             with hub.stream_of(self.caller_id):
                 await coordinator.attach(hub)
+                announcer.attach(hub, coordinator.number)
                 is_client = self.key_id is not None
                 with coordinator.client(room, self.key_id or "") if is_client else nullcontext() as client:
                     await send({"type": "websocket.accept", "headers": own})
                     if KEEP_ALIVE in scope["extensions"]:
                         await send({"type": KEEP_ALIVE, "ping": PING_SECONDS, "pong": PONG_SECONDS})
                     if client is not None:
-                        await self._serve(coordinator, client, receive, send)
+                        await self._serve(coordinator, announcer, client, receive, send)
                         return
                     async with coordinator.agent(room) as agent:
-                        await self._serve(coordinator, agent, receive, send)
+                        await self._serve(coordinator, announcer, agent, receive, send)
         except TooManyRequests as error:
             reply = error_reply(error.status_code, error.message, [*headers, (b"retry-after", b"60")])
             await refuse_websocket(scope, send, reply)
 
-    async def _serve(self, coordinator: Coordinator, peer: Peer, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, coordinator: Coordinator, announcer: Announcer, peer: Peer, receive: Receive, send: Send
+    ) -> None:
         """Pass nodes on until the peer disconnects or the coordinator ends the socket."""
         room = coordinator.rooms[self.agent_id]
+
+        def pass_on(node: bytes) -> None:
+            announcer.announce(peer, agent_id=self.agent_id, owner_id=self.caller_id, node=node)
+            coordinator.pass_on(room, peer, node)
+
         sending = asyncio.create_task(_send_nodes(peer, send))
-        reading = asyncio.create_task(_read_nodes(peer, receive, lambda node: coordinator.pass_on(room, peer, node)))
+        reading = asyncio.create_task(_read_nodes(peer, receive, pass_on))
         try:
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            announcer.forget(peer)
             for task in (sending, reading):
                 task.cancel()
             results = await asyncio.gather(sending, reading, return_exceptions=True)
@@ -117,3 +128,6 @@ async def _send_nodes(peer: Peer, send: Send) -> None:
     except TimeoutError:
         await send({"type": ABORT})
         raise
+
+
+STREAM_SERVICES = [Coordinator, Announcer]

@@ -8,14 +8,14 @@ from rest_framework import serializers
 from coderproj.api.serializers import AnswerSerializer
 from provisioning.models import WorkspaceAgent
 from provisioning.serializers.jobs import AppSerializer
-from templates_app.agents.relays import RELAYS
+from templates_app.agents.relays import relay_map
 
 SECOND = 1_000_000_000
 MAX_INTEGER = 2**63 - 1
 
 
 class RelayMapSerializer(serializers.Serializer[Any]):
-    """The relays between agents and clients, by the id of their region. Empty: this server has none."""
+    """The relays between agents and clients, by the id of their region. Empty if the deployment has none."""
 
     Regions = serializers.DictField(child=serializers.DictField())
 
@@ -59,7 +59,7 @@ class ManifestSerializer(AnswerSerializer):
 
     @extend_schema_field(RelayMapSerializer())
     def get_derpmap(self, agent: WorkspaceAgent) -> dict[str, Any]:
-        return RELAYS
+        return relay_map()
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField(), allow_null=True))
     def get_environment_variables(self, agent: WorkspaceAgent) -> dict[str, str] | None:

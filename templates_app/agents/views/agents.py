@@ -18,7 +18,7 @@ from provisioning.models import WorkspaceAgent
 from templates_app.agents import reads
 from templates_app.agents.coordination.coordinator import may_connect
 from templates_app.agents.coordination.sockets import CoordinationStream
-from templates_app.agents.relays import RELAYS
+from templates_app.agents.relays import relay_map
 from templates_app.agents.serializers.answers import ConnectionSerializer
 from templates_app.agents.services import agents
 from templates_app.agents.views.websockets import require_websocket
@@ -64,9 +64,9 @@ class AgentViewSet(CompiledReads, ApiViewSet):
 
     @extend_schema(operation_id="workspace_agent_connection", parameters=AGENT_ID)
     def connection(self, request: Request, workspaceagent: str) -> Response:
-        """Return how to connect to an agent: without relays."""
+        """Return how to connect to an agent: the map of relays."""
         self.find_agent()
-        return self.respond({"derp_map": RELAYS})
+        return self.respond({"derp_map": relay_map()})
 
     @extend_schema(operation_id="coordinate_with_agent", parameters=AGENT_ID, responses={101: None})
     def coordinate(self, request: Request, workspaceagent: str) -> HttpResponseBase:
