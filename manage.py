@@ -28,6 +28,12 @@ def main() -> None:
 
         run_worker(periodic_tasks(settings.PERIODIC_TASKS))
         return
+    if sys.argv[1:2] == ["relay"]:
+        # And a relay, which only passes packets on.
+        from templates_app.agents.relay.command_line import main as run_relay
+
+        run_relay(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["up"]:
         # And the process that starts and watches all of them.
         from coderproj.management.serving import main as serve

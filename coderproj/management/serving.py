@@ -41,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=settings.PORT, help="port to listen on (default: %(default)s)")
     parser.add_argument("--no-daemon", action="store_true", help="run no provisioner daemon here")
     parser.add_argument("--no-worker", action="store_true", help="run no worker here: it starts and stops workspaces")
+    parser.add_argument("--no-relay", action="store_true", help="run no relay here, though RELAY_URL is set")
 
 
 def run(options: Namespace) -> None:
@@ -60,6 +61,8 @@ def run(options: Namespace) -> None:
             stack.watch(until=Ready(addresses.local_url(options.host, port)))
             if not options.no_worker:
                 stack.add("worker", "manage.py", "worker")
+            if settings.RELAY_URL and not options.no_relay:
+                stack.add("relay", "manage.py", "relay", "--host", options.host)
             url = addresses.shown_url(options.host, port)
             say(f"Ready after {time.monotonic() - began:.1f} s: {url} (the console)", *welcome)
             stack.watch()
@@ -71,7 +74,8 @@ def run(options: Namespace) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line. Return the exit status."""
     parser = ArgumentParser(
-        prog="manage.py up", description="Run the database, the web server, a provisioner daemon and a worker."
+        prog="manage.py up",
+        description="Run the database, the web server, a provisioner daemon, a worker, and with RELAY_URL a relay.",
     )
     add_arguments(parser)
     try:

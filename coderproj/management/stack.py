@@ -1,4 +1,4 @@
-"""Runs the embedded database, the web server, a provisioner daemon and a worker as one process tree.
+"""Runs the embedded database, the web server, a provisioner daemon, a worker and a relay as one process tree.
 
 The parent process only watches and restarts its children. They end with it, even if it is killed.
 """
@@ -88,7 +88,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Worker and daemon stop before the web server, and the database last.
+        # Relay, worker and daemon stop before the web server, and the database last.
         for service in reversed(self.services):
             service.stop()
         if self.database is not None:

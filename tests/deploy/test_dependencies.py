@@ -19,7 +19,6 @@ USED_BY_NAME = {
     "django-stubs": ("pyproject.toml", "mypy_django_plugin"),
     "djangorestframework-stubs": ("pyproject.toml", "mypy_drf_plugin"),
     "grpcio-tools": ("provisioning/engine/provider/tfplugin6.proto", "grpc_tools.protoc"),
-    "httptools": ("coderproj/**/protocols.py", "uvicorn.protocols.http.httptools_impl"),
     "import-linter": ("deploy/check.sh", "importlinter"),
     "mypy": ("deploy/check.sh", "-m mypy"),
     "openapi-python-client": ("tests/contract/test_generated_client.py", "openapi_python_client"),
@@ -27,7 +26,6 @@ USED_BY_NAME = {
     "python-dotenv": ("tests/contract/test_coder_api.py", "python-dotenv"),
     "ruff": ("deploy/check.sh", "-m ruff"),
     "uv": ("Makefile", "-m uv"),
-    "uvloop": ("coderproj/**/server.py", "uvicorn"),  # uvicorn chooses it if it is installed
 }
 PLUGINS = {
     "pytest-cov": "pytest_cov",

@@ -10,7 +10,7 @@ from coderproj.management import serving
 
 
 class Command(BaseCommand):
-    help = "Run the database, the web server, a provisioner daemon and a worker until stopped."
+    help = "Run the database, the web server, a daemon, a worker, and with RELAY_URL a relay, until stopped."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
