@@ -33,9 +33,12 @@ def entries(unit: Path, name: str) -> list[str]:
 
 def test_each_part_has_one_service() -> None:
     commands = {name: service["command"][1] for name, service in OURS.items()}
-    assert commands == {"server": "up", "worker": "worker", "daemon": "provisionerd"}
+    assert commands == {"server": "up", "worker": "worker", "daemon": "provisionerd", "relay": "relay"}
     server = options_of(OURS["server"]["command"])
-    assert (server["no_worker"], server["no_daemon"], server["port"]) == (True, True, 3000)
+    assert (server["no_worker"], server["no_daemon"], server["no_relay"], server["port"]) == (True, True, True, 3000)
+    assert {name: service["profiles"] for name, service in OURS.items() if "profiles" in service} == {
+        "relay": ["relay"]
+    }
     for service in OURS.values():
         assert options_of(service["command"])
 
@@ -48,14 +51,15 @@ def test_services_share_the_database_and_the_secret_key() -> None:
         assert set(service["environment"]) - SETTINGS == set()
 
 
-def test_only_the_server_is_open_and_nothing_starts_before_the_migrations() -> None:
-    assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["server"]
-    for name in ("worker", "daemon"):
+def test_only_server_and_relay_are_open_and_nothing_starts_before_the_migrations() -> None:
+    assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["server", "relay"]
+    assert OURS["relay"]["ports"] == [f"127.0.0.1:{options_of(OURS['relay']['command'])['port']}:3479"]
+    for name in ("worker", "daemon", "relay"):
         assert OURS[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
 
 
-def test_units_are_for_the_worker_and_for_daemons() -> None:
-    assert [unit.stem for unit in UNITS] == ["coderproj-provisionerd", "coderproj-worker"]
+def test_units_are_for_the_worker_the_relay_and_for_daemons() -> None:
+    assert [unit.stem for unit in UNITS] == ["coderproj-provisionerd", "coderproj-relay", "coderproj-worker"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
