@@ -5,6 +5,7 @@ standard input. It imports its code while the database starts, receives a line w
 line once the database is prepared: a JSON list of the lines for the operator.
 """
 
+import gc
 import json
 import os
 import socket
@@ -30,6 +31,7 @@ class PreparationFailed(Exception):
 
 def main() -> None:
     """Run the command line."""
+    gc.disable()  # until the web server runs: nothing of what is imported is garbage
     channel = socket.socket(fileno=os.dup(0))
     with open(os.devnull) as nothing:  # noqa: PTH123 - a descriptor, not a file to read
         os.dup2(nothing.fileno(), 0)

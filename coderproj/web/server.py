@@ -5,6 +5,7 @@
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -135,6 +136,13 @@ def disconnect_idle_receivers() -> None:
         signals.request_started.disconnect(reset_queries)
 
 
+def keep_startup_objects() -> None:
+    """Let the garbage collector skip what exists now: code, models and settings, which stay for as long as the process
+    does. A collection of all of it would stop every request for about 100 ms."""
+    gc.freeze()
+    gc.enable()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -154,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except (OSError, ValueError) as error:
             sys.exit(f"WEB_CPUS: cannot use the CPUs {sorted(settings.WEB_CPUS)}: {error}")
     server = Server(options.host, options.port)
+    keep_startup_objects()
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
     server.run()

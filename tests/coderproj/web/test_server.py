@@ -1,10 +1,12 @@
 """The command line of the web server."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from coderproj.web import server as web_server
 from coderproj.web.addresses import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -33,3 +35,12 @@ def test_a_missing_cpu_is_reported():
         _, errors = server.communicate(timeout=60)
     assert server.returncode == 1
     assert "WEB_CPUS: cannot use the CPUs [4095]" in errors
+
+
+def test_the_garbage_collector_skips_what_exists_at_the_start():
+    kept = gc.get_freeze_count()
+    made = [[number] for number in range(1000)]
+    gc.disable()
+    web_server.keep_startup_objects()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= kept + len(made)
