@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import time
 from types import SimpleNamespace
 
@@ -39,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.name not in SLOW)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector skip modules and tests, and collect less often: it took a fifth of the suite's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(autouse=True, scope="session")
