@@ -41,6 +41,9 @@ RELAY_KEY = env.hexadecimal("RELAY_KEY", 32)  # empty: one in the data folder
 RELAY_CONNECTIONS = env.integer("RELAY_CONNECTIONS", 4096, minimum=1)
 RELAY_BYTES_PER_SECOND = env.integer("RELAY_BYTES_PER_SECOND", 0, minimum=0)  # of a connection; 0 for no limit
 RELAY_MEMORY_MIB = env.integer("RELAY_MEMORY_MIB", 64, minimum=1)
+# How long statistics of days are kept, and whether any of their rows are about single users.
+STATISTICS_DAYS = env.integer("STATISTICS_DAYS", 90, minimum=1)
+STATISTICS_PER_USER = env.boolean("STATISTICS_PER_USER", default=True)
 WEB_KEPT_ANSWERS_MIB = env.integer("WEB_KEPT_ANSWERS_MIB", 8, minimum=0)
 # Per minute, 0 for no limit: requests per user (or address) and path, password attempts per address, wrong passwords
 # per account, uploads.

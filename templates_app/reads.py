@@ -3,20 +3,30 @@
 import uuid
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet, Subquery, Value
+from django.db.models import DateTimeField, Exists, Func, OuterRef, QuerySet, Subquery, Value
 
 from coderproj.accounts.serializers.users import user_context
 from coderproj.identity.actor import Actor
+from coderproj.identity.models import User
 from coderproj.identity.organizations import organization_named
 from coderproj.reads.compiled import FinalRead, Read
+from coderproj.reads.json_sql import JsonObject
 from coderproj.reads.serializers import json_list, json_object
 from provisioning.models import ParameterSchema, WorkspaceResource
 from provisioning.reads import COMPLETED, OfOneRow, read_log_of
 from provisioning.serializers.jobs import ParameterSchemaSerializer, ResourceSerializer
-from templates_app.models import RichParameter, Template, TemplateVersion
-from templates_app.serializers.templates import RichParameterSerializer, TemplateSerializer, TemplateVersionSerializer
+from templates_app.models import DailyCount, RichParameter, Template, TemplateVersion
+from templates_app.serializers.templates import (
+    DailyUsersSerializer,
+    RichParameterSerializer,
+    TemplateSerializer,
+    TemplateVersionSerializer,
+)
+from templates_app.statistics.progress import API_DAYS
 
 OrganizationReference = uuid.UUID | str | None
+# Midnights after it are those of the last API_DAYS days, including today. In SQL, because a read is compiled once.
+API_WINDOW = Func(template=f"now() - interval '{API_DAYS} days'", output_field=DateTimeField())
 
 
 def _one_template(templates: QuerySet[Template]) -> OfOneRow:
@@ -94,7 +104,27 @@ def _rich_parameters(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
     return _visible_version(actor, version_id).values_list(json_list(rows, RichParameterSerializer()), COMPLETED)
 
 
+def _daily_users(rows: QuerySet[DailyCount]) -> JsonObject:
+    """Return the days as ``DailyActiveUsersSerializer`` writes them."""
+    first = rows.filter(day__gt=API_WINDOW, users__gt=0).order_by("day")
+    since = rows.filter(day__gte=Subquery(first.values("day")[:1])).order_by("day")
+    return JsonObject({"entries": json_list(since, DailyUsersSerializer())})
+
+
+def _daily_users_of_template(actor: Actor, template_id: uuid.UUID) -> OfOneRow:
+    rows = DailyCount.objects.filter(template=template_id)
+    return Template.objects.visible_one(actor).filter(pk=template_id).values_list(_daily_users(rows))
+
+
+def _daily_users_of_all(actor: Actor) -> OfOneRow:
+    """For callers who may read the figures of the deployment: the view checks that."""
+    rows = DailyCount.objects.filter(template=None)
+    return User.objects.filter(pk=actor.id).values_list(_daily_users(rows))
+
+
 TEMPLATE = Read(_template)
+DAILY_USERS_OF_TEMPLATE = Read(_daily_users_of_template)
+DAILY_USERS_OF_ALL = Read(_daily_users_of_all)
 TEMPLATE_BY_NAME = Read(_template_by_name)
 TEMPLATES_OF_ORGANIZATION = Read(_templates_of_organization)
 VERSIONS_OF_TEMPLATE = Read(_versions_of_template)
@@ -110,6 +140,8 @@ RICH_PARAMETERS = FinalRead(_rich_parameters, visible=JOB_OF_VERSION)
 # Compiled by a system check (``reads.checks``).
 READS = [
     TEMPLATE,
+    DAILY_USERS_OF_TEMPLATE,
+    DAILY_USERS_OF_ALL,
     TEMPLATE_BY_NAME,
     TEMPLATES_OF_ORGANIZATION,
     VERSIONS_OF_TEMPLATE,

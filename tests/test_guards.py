@@ -38,7 +38,12 @@ APP_LABELS = ("identity", "provisioning", "templates_app", "workspaces", "agents
 OTHER_CREDENTIALS = {WithDaemonKey: [KeyAuthentication], WithAgentToken: [AgentAuthentication]}
 # The admin does not support tables with a composite primary key: the page of a job shows its log. The ended keys of
 # suspended users, the states of workspaces, which are encrypted, and the keys of connected nodes have nothing to show.
-WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState", "RelayPeer"}
+# Workers count statistics from what the admin shows elsewhere; pages and the API show the results.
+OF_STATISTICS = {
+    *("StatisticsProgress", "TemplateStatistics", "Insights"),
+    *("DailyUser", "DailyCount", "JobTime", "AgentTime", "ParameterUse"),
+}
+WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState", "RelayPeer", *OF_STATISTICS}
 
 
 def test_routes_are_found():

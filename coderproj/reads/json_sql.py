@@ -300,6 +300,12 @@ class StoredObjects(Json):
         super().__init__(column, template=self.template.format(members=text.sql()))
 
 
+class WrittenJson(Json):
+    """The first of these texts that is not NULL, each of them JSON as the answer has it."""
+
+    function = "coalesce"
+
+
 class Constant(Value):
     """A JSON text that is the same for every row."""
 

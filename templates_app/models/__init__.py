@@ -1,6 +1,36 @@
-"""Templates, versions, rich parameters and access lists."""
+"""Templates, versions, rich parameters, access lists, and figures about their use."""
 
 from templates_app.models.access import AccessRole, TemplateAccess
+from templates_app.models.statistics import (
+    AgentTime,
+    DailyCount,
+    DailyUser,
+    Insights,
+    JobTime,
+    Outcome,
+    ParameterUse,
+    StatisticsProgress,
+    TemplateStatistics,
+    TimedKind,
+)
 from templates_app.models.templates import RichParameter, Template, TemplateVersion, Unverified, VersionHtml
 
-__all__ = ["AccessRole", "RichParameter", "Template", "TemplateAccess", "TemplateVersion", "Unverified", "VersionHtml"]
+__all__ = [
+    "AccessRole",
+    "AgentTime",
+    "DailyCount",
+    "DailyUser",
+    "Insights",
+    "JobTime",
+    "Outcome",
+    "ParameterUse",
+    "RichParameter",
+    "StatisticsProgress",
+    "Template",
+    "TemplateAccess",
+    "TemplateStatistics",
+    "TemplateVersion",
+    "TimedKind",
+    "Unverified",
+    "VersionHtml",
+]

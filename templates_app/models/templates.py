@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q, Subquery, Value
-from django.db.models.functions import MD5, Lower
+from django.db.models.functions import MD5, Coalesce, Lower
 
 from coderproj.base.errors import DomainError
 from coderproj.identity.actor import Actor
@@ -40,8 +40,13 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         return self.existing().filter(template_condition(actor, Action.READ, single=True))
 
     def with_statistics(self) -> "TemplateQuerySet":
-        """Add ``workspace_owner_count`` and ``active_user_count``. Without workspaces these are 0 and -1 (unknown)."""
-        return self.annotate(workspace_owner_count=Value(0), active_user_count=Value(-1))
+        """Add the counted figures: ``workspace_owner_count``, ``active_user_count`` and ``build_times``. Until a worker
+        has counted the template, these are 0, -1 (unknown) and None."""
+        return self.annotate(
+            workspace_owner_count=Coalesce(F("statistics__workspace_owners"), Value(0)),
+            active_user_count=Coalesce(F("statistics__active_users"), Value(-1)),
+            build_times=F("statistics__build_times"),
+        )
 
     def most_used_first(self) -> "TemplateQuerySet":
         """Add statistics and authors; sort by active users, most first, then by name."""

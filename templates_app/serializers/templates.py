@@ -1,9 +1,10 @@
 """Serializers of templates and versions."""
 
+import json
 from typing import Any
 
 from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, TextField, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, NullIf
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -18,7 +19,7 @@ from coderproj.api.serializers import (
     StrictTextField,
 )
 from coderproj.base.identifiers import NIL, parse_uuid
-from coderproj.reads.json_sql import Constant, StoredJson, StoredObjects
+from coderproj.reads.json_sql import Constant, StoredJson, StoredObjects, WrittenJson
 from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
 from provisioning.serializers.jobs import (
     LiteralValueBody,
@@ -29,6 +30,7 @@ from provisioning.serializers.jobs import (
 )
 from templates_app.models import RichParameter, Template, TemplateVersion
 from templates_app.names import check_display_name, check_template_name, check_version_name
+from templates_app.statistics.counting import NO_BUILDS
 
 MAX_TTL_MS = 2**63 // 10**6 - 1
 
@@ -49,7 +51,7 @@ class BuildTimeStatsSerializer(serializers.Serializer[Any]):
     delete = BuildTimeSerializer()
 
 
-NO_BUILDS = {"p50": 0, "p95": 0, "P50": None, "P95": None}
+# Until a worker has counted the template.
 NO_STATISTICS = {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
 
 
@@ -83,11 +85,13 @@ class TemplateSerializer(AnswerSerializer):
             "allow_user_cancel_workspace_jobs",
         ]
 
-    def get_build_time_stats(self, template: Template) -> dict[str, Any]:
-        return NO_STATISTICS
+    @extend_schema_field(BuildTimeStatsSerializer())
+    def get_build_time_stats(self, template: Any) -> Any:
+        return json.loads(template.build_times) if template.build_times else NO_STATISTICS
 
-    def sql_build_time_stats(self, prefix: str) -> Constant:
-        return Constant(NO_STATISTICS)
+    def sql_build_time_stats(self, prefix: str) -> WrittenJson:
+        written = NullIf(F(f"{prefix}statistics__build_times"), Value(""))
+        return WrittenJson(written, Constant(NO_STATISTICS))
 
 
 class TemplateVersionSerializer(AnswerSerializer):
@@ -249,11 +253,15 @@ class StarterSerializer(serializers.Serializer[Any]):
 
 
 class DailyUsersSerializer(serializers.Serializer[Any]):
-    date = MomentField()
-    amount = serializers.IntegerField()
+    """The number of users whose workspaces had traffic on a day, which begins at ``date`` (UTC)."""
+
+    date = MomentField(source="day")
+    amount = serializers.IntegerField(source="users")
 
 
 class DailyActiveUsersSerializer(serializers.Serializer[Any]):
+    """All days from the first to the last with users, within the last 30 days."""
+
     entries = DailyUsersSerializer(many=True)
 
 

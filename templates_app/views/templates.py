@@ -41,7 +41,7 @@ class TemplateViewSet(CompiledReads, ListModelMixin, OfTemplate):
     serializer_class = TemplateSerializer
     serializer_classes = {"daily_users": DailyActiveUsersSerializer}
     body_classes = {"partial_update": UpdateTemplateBody}
-    compiled_reads = {"retrieve": reads.TEMPLATE}
+    compiled_reads = {"retrieve": reads.TEMPLATE, "daily_users": reads.DAILY_USERS_OF_TEMPLATE}
     filterset_class = TemplateFilter
 
     def get_queryset(self) -> TemplateQuerySet:
@@ -81,10 +81,9 @@ class TemplateViewSet(CompiledReads, ListModelMixin, OfTemplate):
         return self.confirm("Template has been deleted!")
 
     @extend_schema(operation_id="template_daus")
-    def daily_users(self, request: Request, template: str) -> Response:
-        """Return the daily active users of a template."""
-        self.get_object()
-        return self.respond({"entries": []})
+    def daily_users(self, request: Request, template: str) -> HttpResponse:
+        """Return the daily active users of a template: owners of workspaces with traffic. Days are in UTC."""
+        return self.compiled_answer(self.template_id)
 
 
 class OrganizationTemplateViewSet(CompiledReads, InOrganization):

@@ -26,7 +26,7 @@ NOT_FAILED = "only a failed job has an error, and the import of this version suc
 WITHOUT_VALUE: Mapping[str, Mapping[str, str]] = {
     "POST /organizations/{organization}/groups": {".members[]": "a new group has no members"},
     "GET /organizations/{organization}/templateversions/{templateversionname}/previous": {".job.error": NOT_FAILED},
-    "GET /templates/{template}/daus": {".entries[]": "templates have no users until there are workspaces"},
+    "GET /templates/{template}/daus": {".entries[]": "the workspaces of the scenario have no traffic"},
     **{
         name: dict.fromkeys((".detail", ".validations"), ONLY_A_MESSAGE)
         for name in (

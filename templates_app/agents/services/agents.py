@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from coderproj.base.errors import DomainError, NotFound
@@ -25,6 +25,20 @@ UPDATE provisioning_workspaceagent SET version = %s, updated_at = now() WHERE id
 LIFECYCLE_SQL = """
 UPDATE provisioning_workspaceagent SET lifecycle_state = %(state)s, updated_at = now()
  WHERE id = %(agent)s AND lifecycle_state <> %(state)s AND (lifecycle_state <> 'ready' OR %(state)s = 'starting')
+"""
+# Only the first time counts: an agent that starts again has another one.
+READY_SQL = """
+INSERT INTO templates_app_agenttime (agent_id, template_id, organization_id, ready_at, ready_ms)
+SELECT agent.id, version.template_id, workspace.organization_id, statement_timestamp(),
+       greatest(floor(extract(epoch FROM statement_timestamp() - job.completed_at) * 1000), 0)::bigint
+  FROM provisioning_workspaceagent agent
+  JOIN provisioning_workspaceresource resource ON resource.id = agent.resource_id
+  JOIN provisioning_provisionerjob job ON job.id = resource.job_id
+  JOIN workspaces_workspacebuild build ON build.job_id = job.id
+  JOIN workspaces_workspace workspace ON workspace.id = build.workspace_id
+  JOIN templates_app_templateversion version ON version.id = build.template_version_id
+ WHERE agent.id = %s AND job.completed_at IS NOT NULL AND version.template_id IS NOT NULL
+ON CONFLICT DO NOTHING
 """
 HEALTH_SQL = """
 UPDATE provisioning_workspaceapp app SET health = reported.health
@@ -89,9 +103,13 @@ def store_version(caller: AgentCaller, version: str) -> None:
 
 
 def store_lifecycle(caller: AgentCaller, state: AgentLifecycle) -> None:
-    """Store the state of an agent's startup script, and tell those who watch the workspace if it changed."""
-    if _execute(LIFECYCLE_SQL, {"state": state.value, "agent": caller.id}):
-        announce(caller.workspace_id)
+    """Store the state of an agent's startup script, and tell those who watch the workspace if it changed. The time
+    until an agent is ready for the first time counts in the insights."""
+    with transaction.atomic():
+        if _execute(LIFECYCLE_SQL, {"state": state.value, "agent": caller.id}):
+            if state is AgentLifecycle.READY:
+                _execute(READY_SQL, [caller.id])
+            announce(caller.workspace_id)
 
 
 def store_healths(caller: AgentCaller, healths: Mapping[uuid.UUID, AppHealth]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
@@ -45,7 +46,8 @@ class Report:
 
 def record(caller: AgentCaller, report: Report) -> bool:
     """Store a report with traffic, set the last use of the workspace and put off its automatic stop (contract, activity
-    bump). Return True if the report was stored: one without traffic is not, nor one within INTERVAL of another."""
+    bump). Return True if the report counted: one without traffic does not, nor one within INTERVAL of another. The row
+    is about a user: without STATISTICS_PER_USER there is none."""
     if not report.has_traffic or _is_too_soon(caller):
         return False
     with transaction.atomic():
@@ -53,26 +55,34 @@ def record(caller: AgentCaller, report: Report) -> bool:
         if _is_too_soon(caller):  # a report of the same moment
             return False
         now = database_time()
-        AgentStatistic.objects.create(
-            created_at=now,
-            agent_id=caller.id,
-            workspace=workspace,
-            template_id=workspace.template_id,
-            user_id=workspace.owner_id,
-            connections_by_protocol=dict(report.connections_by_protocol),
-            connections=report.connections,
-            rx_packets=report.rx_packets,
-            rx_bytes=report.rx_bytes,
-            tx_packets=report.tx_packets,
-            tx_bytes=report.tx_bytes,
-        )
+        if settings.STATISTICS_PER_USER:
+            _store(workspace, caller, report, now)
         Workspace.objects.filter(pk=workspace.pk).update(last_used_at=now)
         _put_off_stop(workspace, caller, now)
         announce(workspace.pk)
     return True
 
 
+def _store(workspace: Workspace, caller: AgentCaller, report: Report, now: datetime) -> None:
+    AgentStatistic.objects.create(
+        created_at=now,
+        agent_id=caller.id,
+        workspace=workspace,
+        template_id=workspace.template_id,
+        user_id=workspace.owner_id,
+        connections_by_protocol=dict(report.connections_by_protocol),
+        connections=report.connections,
+        rx_packets=report.rx_packets,
+        rx_bytes=report.rx_bytes,
+        tx_packets=report.tx_packets,
+        tx_bytes=report.tx_bytes,
+    )
+
+
 def _is_too_soon(caller: AgentCaller) -> bool:
+    """Return True within INTERVAL of the agent's last report; without rows of reports, of the workspace's last use."""
+    if not settings.STATISTICS_PER_USER:
+        return Workspace.objects.filter(pk=caller.workspace_id, last_used_at__gt=Now() - INTERVAL).exists()
     return AgentStatistic.objects.filter(agent=caller.id, created_at__gt=Now() - INTERVAL).exists()
 
 

@@ -23,7 +23,6 @@ def api():
         ("applications/host", {"host": ""}),
         ("replicas", []),
         ("licenses", []),
-        ("insights/daus", {"entries": []}),
         ("provisionerdaemons", []),
         ("organizations/acme/provisionerdaemons", []),
         ("workspace-quota/me", {"credits_consumed": 0, "budget": 0}),

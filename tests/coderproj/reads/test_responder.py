@@ -171,7 +171,7 @@ def test_a_token_is_cached_by_its_first_request(call, template):
 def test_only_compiled_reads_have_a_route(template):
     root = "coderproj.urls"
     assert responder.route(f"/api/v2/templates/{template.pk}", root) is not None
-    for path in ("/api/v2/templates", "/api/v2/nothing", "/api/v2/buildinfo", f"/api/v2/templates/{template.pk}/daus"):
+    for path in ("/api/v2/templates", "/api/v2/nothing", "/api/v2/buildinfo", f"/api/v2/templates/{template.pk}/acl"):
         assert responder.route(path, root) is None
 
 

@@ -1,0 +1,279 @@
+"""Calculate insights: of templates that have changed, of their organizations and of the deployment.
+
+Their percentiles are exact, so they are calculated from all jobs of the range. This happens in the background, at most
+for a twentieth of the time: a deployment with a million builds is calculated less often than a small one.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from coderproj.database.clock import database_time
+from templates_app.models import Insights, Outcome, ParameterUse, TemplateStatistics, TimedKind
+from templates_app.statistics import figures
+from templates_app.statistics.figures import RANGES, Figures, Jobs
+from templates_app.statistics.progress import DAY, first_day, locked, midnight
+
+PAUSE = timedelta(seconds=20)
+# The share of the time for calculations is one of this.
+SHARE = 20
+VERSIONS_SHOWN = 20
+ERRORS_SHOWN = 5
+# Stages are read from the logs of the newest jobs.
+JOBS_READ = 40
+
+SUCCEEDED = f"outcome = '{Outcome.SUCCEEDED}'"
+RUNS = f"kind <> '{TimedKind.IMPORT}'"
+LONG_RUNS = f"kind IN ('{TimedKind.START}', '{TimedKind.DRY_RUN}')"
+
+
+def jobs_sql(condition: str = "true", timed: str = "true") -> str:
+    """Return the columns of ``Jobs`` for rows of ``JobTime`` that match. ``timed`` selects those whose run times
+    count. Without GROUP BY, so that PostgreSQL sorts only the times."""
+    percentiles = "percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP"
+    outcomes = ", ".join(f"count(*) FILTER (WHERE {condition} AND outcome = '{outcome.value}')" for outcome in Outcome)
+    return f"""{outcomes},
+       {percentiles} (ORDER BY ran_ms) FILTER (WHERE {condition} AND {timed} AND {SUCCEEDED}),
+       {percentiles} (ORDER BY waited_ms) FILTER (WHERE {condition} AND waited_ms IS NOT NULL)"""
+
+
+IN_RANGE = "completed_at >= %(first)s AND completed_at < %(end)s"
+GROUPS = [*(f"kind = '{kind.value}'" for kind in TimedKind), RUNS, "true"]
+TOTALS_SQL = f"""
+SELECT {", ".join(map(jobs_sql, GROUPS))}
+  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE}
+"""  # noqa: S608 - made of constants
+DAYS_SQL = f"""
+SELECT (completed_at AT TIME ZONE 'UTC')::date, {jobs_sql("true", LONG_RUNS)}
+  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
+ GROUP BY 1
+"""  # noqa: S608 - made of constants
+VERSIONS_SQL = f"""
+SELECT version.name, counted.* FROM (
+    SELECT version_id, count(*) AS total, {jobs_sql("true", LONG_RUNS)}
+      FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
+     GROUP BY 1 ORDER BY total DESC LIMIT {VERSIONS_SHOWN}
+) counted JOIN templates_app_templateversion version ON version.id = counted.version_id
+ ORDER BY counted.total DESC, version.name
+"""  # noqa: S608 - made of constants
+ERRORS_SQL = f"""
+SELECT error, count(*), max(completed_at)
+  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND outcome = '{Outcome.FAILED}'
+ GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT {ERRORS_SHOWN}
+"""  # noqa: S608 - made of constants
+READY_SQL = """
+SELECT count(*), percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY ready_ms)
+  FROM templates_app_agenttime WHERE {scope} AND ready_at >= %(first)s AND ready_at < %(end)s
+"""
+# A stage lasts from its first log line to the first line of the next stage, or to the job's end.
+STAGES_SQL = f"""
+WITH read AS (
+    SELECT job_id, completed_at FROM templates_app_jobtime
+     WHERE {{scope}} AND {IN_RANGE} AND {SUCCEEDED} ORDER BY completed_at DESC LIMIT {JOBS_READ}
+), opening AS (
+    SELECT read.job_id, log.stage, min(log.id) AS first, min(log.created_at) AS started, read.completed_at
+      FROM read JOIN provisioning_provisionerjoblog log ON log.job_id = read.job_id
+     WHERE log.stage <> ''
+     GROUP BY read.job_id, log.stage, read.completed_at
+), lasting AS (
+    SELECT stage, extract(epoch FROM lead(started, 1, completed_at) OVER (PARTITION BY job_id ORDER BY first) - started)
+           ::double precision AS seconds
+      FROM opening
+)
+SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds),
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), count(*)
+  FROM lasting GROUP BY stage ORDER BY 2 DESC
+"""  # noqa: S608 - made of constants
+# By the scope: users of days, and the number of different users of all days.
+DAILY_USERS_SQL = {
+    "template": "SELECT day, users FROM templates_app_dailycount WHERE template_id = %(id)s AND day >= %(first)s",
+    "organization": """SELECT day, count(DISTINCT user_id) FROM templates_app_dailyuser daily
+        JOIN templates_app_template template ON template.id = daily.template_id
+       WHERE template.organization_id = %(id)s AND day >= %(first)s GROUP BY 1""",
+    "all": "SELECT day, users FROM templates_app_dailycount WHERE template_id IS NULL AND day >= %(first)s",
+}
+USERS_SQL = {
+    "template": """SELECT count(DISTINCT user_id) FROM templates_app_dailyuser
+       WHERE template_id = %(id)s AND day >= %(first)s""",
+    "organization": """SELECT count(DISTINCT user_id) FROM templates_app_dailyuser daily
+        JOIN templates_app_template template ON template.id = daily.template_id
+       WHERE template.organization_id = %(id)s AND day >= %(first)s""",
+    "all": "SELECT count(DISTINCT user_id) FROM templates_app_dailyuser WHERE day >= %(first)s",
+}
+CONDITIONS = {"template": "template_id = %(id)s", "organization": "organization_id = %(id)s", "all": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What insights are about: ``kind`` is ``template``, ``organization`` or ``all``."""
+
+    kind: str
+    id: uuid.UUID | None = None
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The columns of ``Insights`` that name the scope."""
+        return {
+            "template_id": self.id if self.kind == "template" else None,
+            "organization_id": self.id if self.kind == "organization" else None,
+        }
+
+
+def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
+    """Calculate the insights that are stale, if the last calculation is long enough ago or ``is_due``. Return the
+    number of scopes."""
+    began = time.monotonic()
+    with locked() as progress:
+        if progress is None:
+            return 0
+        pause = max(PAUSE, SHARE * timedelta(milliseconds=progress.insights_ms))
+        now = database_time()
+        if not is_due and progress.insights_at is not None and timedelta() <= now - progress.insights_at < pause:
+            return 0
+    rows = TemplateStatistics.objects.filter(insights_are_stale=True, stale_from=None)
+    stale = dict(rows.values_list("template_id", "template__organization_id"))
+    if not stale:
+        return 0
+    done = _calculate_all([Scope("template", template) for template in stale], is_stopping)
+    organizations = sorted(set(stale.values()))
+    scopes = [Scope("all"), *(Scope("organization", organization) for organization in organizations)]
+    done += _calculate_all(scopes, is_stopping)
+    with locked() as progress:
+        if progress is not None:
+            progress.insights_at = database_time()
+            progress.insights_ms = int((time.monotonic() - began) * 1000)
+    return done
+
+
+def _calculate_all(scopes: Sequence[Scope], is_stopping: Callable[[], bool]) -> int:
+    """Calculate the scopes one by one, each in a transaction. Return the number of them."""
+    done = 0
+    for scope in scopes:
+        if is_stopping():
+            break
+        with locked() as progress:
+            if progress is None:
+                break
+            calculate(scope, midnight(database_time()))
+            done += 1
+    return done
+
+
+def calculate(scope: Scope, today: datetime) -> None:
+    """Calculate and store the insights of a scope for all ranges."""
+    if scope.kind == "template":
+        TemplateStatistics.objects.filter(template=scope.id).update(insights_are_stale=False)
+    with connection.cursor() as cursor:
+        # For sorting the times of a large deployment; compiling the expressions takes longer than it saves.
+        cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+        days = _days(cursor, scope, today)
+    now = database_time()
+    rows = [_row(scope, _figures(scope, days[-count:], today), count, now) for count in RANGES]
+    Insights.objects.filter(**scope.keys).delete()
+    Insights.objects.bulk_create(rows)
+
+
+def _row(scope: Scope, found: Figures, days: int, now: datetime) -> Insights:
+    start = found.kinds[TimedKind.START]
+    builds = found.builds
+    return Insights(
+        **scope.keys,
+        days=days,
+        calculated_at=now,
+        figures=figures.stored(found),
+        builds=builds.count,
+        succeeded=builds.succeeded,
+        failed=builds.failed,
+        imports_failed=found.kinds[TimedKind.IMPORT].failed,
+        start_p50=None if start.p50 is None else round(start.p50 * 1000),
+        start_p95=None if start.p95 is None else round(start.p95 * 1000),
+    )
+
+
+# ---------------------------------------------------------------------- the parts
+def _given(scope: Scope, first: datetime, today: datetime) -> dict[str, Any]:
+    return {"id": scope.id, "first": first, "end": today + DAY}
+
+
+def _days(cursor: Any, scope: Scope, today: datetime) -> list[figures.Day]:
+    """Return all days of the longest range."""
+    count = max(RANGES)
+    given = _given(scope, first_day(today, count), today)
+    cursor.execute(DAYS_SQL.format(scope=CONDITIONS[scope.kind]), given)
+    jobs = {day: _jobs(columns) for day, *columns in cursor.fetchall()}
+    cursor.execute(DAILY_USERS_SQL[scope.kind], given)
+    users = {day.date(): number for day, number in cursor.fetchall()}
+    days = [(today - (count - 1 - index) * DAY).date() for index in range(count)]
+    return [figures.Day(day, users.get(day, 0), jobs.get(day, Jobs())) for day in days]
+
+
+def _figures(scope: Scope, days: list[figures.Day], today: datetime) -> Figures:
+    given = _given(scope, first_day(today, len(days)), today)
+    condition = CONDITIONS[scope.kind]
+    with connection.cursor() as cursor:
+
+        def rows(sql: str) -> list[Any]:
+            cursor.execute(sql.format(scope=condition), given)
+            found: list[Any] = cursor.fetchall()
+            return found
+
+        (totals,) = rows(TOTALS_SQL)
+        groups = [_jobs(totals[at : at + 5]) for at in range(0, len(totals), 5)]
+        ((ready, ready_times),) = rows(READY_SQL)
+        cursor.execute(USERS_SQL[scope.kind], given)
+        users = cursor.fetchone()[0] if settings.STATISTICS_PER_USER else None
+        found = Figures(
+            days=days,
+            users=users,
+            kinds=dict(zip((kind.value for kind in TimedKind), groups, strict=False)),
+            runs=groups[-2],
+            jobs=groups[-1],
+            ready=figures.Ready(ready, *_seconds(ready_times)),
+            stages=_stages(rows(STAGES_SQL)),
+        )
+        if scope.kind == "template":
+            found.versions = [figures.OfVersion(name, _jobs(columns)) for name, _, _, *columns in rows(VERSIONS_SQL)]
+            found.errors = [figures.Error(text, count, last_at) for text, count, last_at in rows(ERRORS_SQL)]
+            found.parameters = _parameters(scope.id)
+    return found
+
+
+def _jobs(columns: Sequence[Any]) -> Jobs:
+    succeeded, failed, canceled, ran, waited = columns
+    return Jobs(succeeded, failed, canceled, *_seconds(ran), *_seconds(waited))
+
+
+def _seconds(percentiles: Sequence[int] | None) -> tuple[float | None, float | None]:
+    if percentiles is None:
+        return None, None
+    p50, p95 = percentiles
+    return p50 / 1000, p95 / 1000
+
+
+def _stages(rows: list[Any]) -> list[figures.Stage]:
+    slowest = max((p50 for _, p50, _, _ in rows), default=0)
+    return [
+        figures.Stage(name, p50, p95, count, 100 * p50 / slowest if slowest else 0) for name, p50, p95, count in rows
+    ]
+
+
+def _parameters(template: uuid.UUID | None) -> list[figures.Parameter]:
+    found = []
+    uses = ParameterUse.objects.filter(template=template).order_by("name", "-workspaces", "value")
+    for name, group in groupby(uses, lambda use: use.name):
+        listed = list(group)
+        count = sum(use.workspaces for use in listed)
+        values = [
+            figures.Value(use.value, use.workspaces, 100 * use.workspaces / count)
+            for use in listed
+            if use.value is not None
+        ]
+        found.append(figures.Parameter(name, count, sum(use.values for use in listed), values))
+    return found
