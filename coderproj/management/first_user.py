@@ -5,6 +5,7 @@ without the output of the first start. Until then, the settings ``CODERPROJ_ADMI
 ``CODERPROJ_ADMIN_PASSWORD`` still apply: the demonstration or an earlier start can have created the user without them.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -29,6 +30,11 @@ USERNAME = "admin"
 def password_file() -> Path:
     """Return the path of the file with the generated password."""
     return Path(settings.DATA_DIR) / "initial-password"
+
+
+def checked_file() -> Path:
+    """Return the path of the file with a digest of the generated password and the stored hash that it belongs to."""
+    return Path(settings.DATA_DIR) / "initial-password.checked"
 
 
 def first_owner() -> User | None:
@@ -58,7 +64,8 @@ def create() -> str:
     email = settings.ADMIN_EMAIL or DEFAULT_EMAIL
     password = settings.ADMIN_PASSWORD or secrets.token_urlsafe(12)
     if not settings.ADMIN_PASSWORD:
-        store(password)  # before the user exists: a start that ends here loses no password
+        # Before the user exists: a start that ends here loses no password.
+        write_private(password_file(), f"{password}\n")
     services.create_first_user(username=USERNAME, email=email, password=password)
     if settings.ADMIN_PASSWORD:
         return f"First user: {email}, with the password from CODERPROJ_ADMIN_PASSWORD."
@@ -76,7 +83,7 @@ def settings_applied(owner: User) -> Iterator[str]:
             yield f"First user: the address is now {email}, from CODERPROJ_ADMIN_EMAIL."
         if password:
             change_password(Actor.of(owner), owner, password=password, old_password=None)
-            password_file().unlink(missing_ok=True)
+            forget()
             yield f"First user: {owner.email}, now with the password from CODERPROJ_ADMIN_PASSWORD."
         else:
             yield f"First user: {owner.email}, with {where()}."
@@ -105,10 +112,17 @@ def has_initial_password(owner: User) -> bool:
         password = password_file().read_text().strip()
     except OSError:
         return False
+    # Checking a password takes half a second, so each start but the first compares what was checked before.
+    digest = hashlib.sha256(f"{owner.password}\0{password}".encode()).hexdigest()
+    with suppress(OSError):
+        if checked_file().read_text() == digest:
+            return True
     if owner.check_password(password):
+        with suppress(OSError):
+            write_private(checked_file(), digest)
         return True
     with suppress(OSError):
-        password_file().unlink()
+        forget()
     return False
 
 
@@ -117,10 +131,15 @@ def where() -> str:
     return f"the password in {password_file()}"
 
 
-def store(password: str) -> None:
-    """Write the generated password to its file, readable for this account only."""
-    path = password_file()
+def forget() -> None:
+    """Remove the file with the generated password."""
+    password_file().unlink(missing_ok=True)
+    checked_file().unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file, readable for this account only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{password}\n")
+        file.write(text)

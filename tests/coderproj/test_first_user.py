@@ -49,6 +49,19 @@ def test_generated_password_stays_in_its_file_until_it_is_changed():
     assert signs_in("admin@example.com", "my own password")
 
 
+def test_generated_password_is_checked_once(monkeypatch):
+    first_user.set_up()
+    lines = first_user.set_up()
+    with monkeypatch.context() as patched:
+        patched.setattr(User, "check_password", None)
+        assert first_user.set_up() == lines
+    assert stat.S_IMODE(first_user.checked_file().stat().st_mode) == 0o600
+    user = User.objects.get()
+    change_password(Actor.of(user), user, password="my own password", old_password=None)
+    assert first_user.set_up() == []
+    assert not first_user.checked_file().exists()
+
+
 @pytest.mark.parametrize("email", ["", "ada@example.test"])
 def test_settings_of_a_later_start_replace_the_initial_password(settings, email):
     first_user.set_up()
