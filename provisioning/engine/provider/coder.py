@@ -14,6 +14,7 @@ from provisioning.engine.base import RichParameter, Transition, WorkspaceContext
 from provisioning.engine.provider.base import Object, Provider, blocks_of
 from provisioning.engine.provider.coder_schema import CONFIGURATION, DATA_SOURCES, RESOURCES
 from provisioning.engine.provider.diagnostics import Diagnostic, DiagnosticError
+from provisioning.engine.provider.init_scripts import init_script
 from provisioning.engine.provider.made_up import MadeUp
 from provisioning.engine.provider.parameter import declaration_faults, given_value_faults, rich_parameter
 from provisioning.engine.provider.values import UNKNOWN, is_set
@@ -33,8 +34,7 @@ class CoderProvider(Provider):
     """The coder provider for one plan or apply.
 
     ``rich_parameter_values`` are by parameter name. A parameter without a value has its default, or ``""`` if it is
-    required, so a missing value never fails a plan. ``git_auth_tokens`` are by provider id. ``agent_init_scripts`` are
-    by (operating system, architecture), with the placeholders ``${ACCESS_URL}`` and ``${AUTH_TYPE}``.
+    required, so a missing value never fails a plan. ``git_auth_tokens`` are by provider id.
     ``parameter_recorder`` is called with every parameter that is read, from several threads and in no particular order.
     ``plan_agent_ids`` gives new agents an id in the plan, which shows the agent that an expression chooses for an app.
     Such a plan cannot be applied: Terraform plans each resource again when it applies, and expects the same id.
@@ -51,7 +51,7 @@ class CoderProvider(Provider):
         rich_parameter_values: Mapping[str, str] | None = None,
         *,
         git_auth_tokens: Mapping[str, str] | None = None,
-        agent_init_scripts: Mapping[tuple[str, str], str] | None = None,
+        find_init_script: Callable[[str, str], str | None] = init_script,
         parameter_recorder: Callable[[RichParameter], None] | None = None,
         plan_agent_ids: bool = False,
         made_up: MadeUp | None = None,
@@ -61,7 +61,7 @@ class CoderProvider(Provider):
         self._context = context
         self._rich_parameter_values = dict(rich_parameter_values or {})
         self._git_auth_tokens = dict(git_auth_tokens or {})
-        self._agent_init_scripts = dict(agent_init_scripts or {})
+        self._find_init_script = find_init_script
         self._record_parameter = parameter_recorder or (lambda _parameter: None)
         self._workspace_id = context.workspace_id or str(uuid.uuid4())
         self._access_url = context.access_url
@@ -199,7 +199,7 @@ class CoderProvider(Provider):
         }
 
     def _init_script(self, agent: Object) -> str | None:
-        script = self._agent_init_scripts.get((agent["os"], agent["arch"]))
+        script = self._find_init_script(agent["os"], agent["arch"])
         if script is None:
             return None
         return script.replace("${ACCESS_URL}", f"{self._access_url.rstrip('/')}/").replace(

@@ -200,7 +200,7 @@ resource "coder_metadata" "c" {{
 
 def test_a_template_can_be_applied_planned_again_and_destroyed(tmp_path):
     scripts = {("linux", "amd64"): "curl ${ACCESS_URL}bin/agent # ${AUTH_TYPE}"}
-    provider = CoderProvider(CONTEXT, agent_init_scripts=scripts)
+    provider = CoderProvider(CONTEXT, find_init_script=lambda *machine: scripts.get(machine))
 
     with with_coder(write_template(tmp_path, MIXED), provider) as terraform:
         terraform.planned()
