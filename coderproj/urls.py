@@ -89,6 +89,7 @@ api = [
     path(f"{OWN_AGENT}/app-health", own.OwnAgentViewSet.as_view({"post": "store_healths"})),
     path(f"{OWN_AGENT}/report-lifecycle", own.OwnAgentViewSet.as_view({"post": "store_lifecycle"})),
     path(f"{OWN_AGENT}/report-stats", own.OwnAgentViewSet.as_view({"post": "report"})),
+    path(f"{OWN_AGENT}/presence", own.OwnAgentViewSet.as_view({"post": "presence"})),
     path(f"{OWN_AGENT}/coordinate", own.OwnAgentViewSet.as_view({"get": "coordinate"})),
     path(f"{OWN_AGENT}/gitauth", own.OwnAgentViewSet.as_view({"get": "git_credentials"})),
     path(f"{OWN_AGENT}/gitsshkey", own.OwnAgentViewSet.as_view({"get": "git_key"})),

@@ -9,5 +9,5 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
     contributions = {
         "compiled_reads": "templates_app.agents.reads.READS",
-        "stream_services": "templates_app.agents.coordination.sockets.STREAM_SERVICES",
+        "stream_services": "templates_app.agents.coordination.stream_services.STREAM_SERVICES",
     }

@@ -11,4 +11,5 @@ Everything runs on the web server's event loop and in memory. Several web proces
 | `announcements` | announces keys to the relay |
 | `relay_rows` | the statements on the table of these keys |
 | `sockets` | the WebSockets of agents and clients |
+| `polls` | agents that stay connected by requests, such as our own |
 """

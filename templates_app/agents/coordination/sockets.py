@@ -128,6 +128,3 @@ async def _send_nodes(peer: Peer, send: Send) -> None:
     except TimeoutError:
         await send({"type": ABORT})
         raise
-
-
-STREAM_SERVICES = [Coordinator, Announcer]

@@ -80,3 +80,9 @@ class ReportAnswerSerializer(serializers.Serializer[Any]):
     """``report_interval`` is in nanoseconds."""
 
     report_interval = serializers.IntegerField()
+
+
+class PresenceAnswerSerializer(serializers.Serializer[Any]):
+    """``is_connected`` is false after the agent has left."""
+
+    is_connected = serializers.BooleanField()

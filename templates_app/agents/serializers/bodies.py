@@ -16,6 +16,8 @@ LABELS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 # As Go's ``semver.IsValid``: with a ``v``, and minor and patch can be left out.
 VERSION = re.compile(rf"v{NUMBER}(?:\.{NUMBER}(?:\.{NUMBER}(?:-{LABELS})?(?:\+{LABELS})?)?)?", re.ASCII)
 MAX_VERSION = 64
+MAX_SESSION = 64
+SESSION = re.compile(r"[0-9A-Za-z-]{8,}", re.ASCII)
 MAX_PROTOCOLS = 64
 MAX_PROTOCOL = 64
 MAX_COUNT = 2**63 - 1
@@ -49,6 +51,18 @@ class HealthsBody(BodySerializer):
                 raise serializers.ValidationError(f"{text[:64]!r} is not the UUID of an app.")
             found[app_id] = AppHealth(health)
         return found
+
+
+class PresenceBody(BodySerializer):
+    """``session`` is a random text of the agent's process. ``is_leaving``: the agent stops."""
+
+    session = StrictTextField(max_length=MAX_SESSION)
+    is_leaving = serializers.BooleanField(required=False, default=False)
+
+    def validate_session(self, session: str) -> str:
+        if not SESSION.fullmatch(session):
+            raise serializers.ValidationError("Must have 8 or more letters, digits and dashes.")
+        return session
 
 
 class Count(StrictIntegerField):

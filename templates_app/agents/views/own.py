@@ -10,15 +10,28 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.viewsets import ApiViewSet
-from coderproj.base.errors import Forbidden, Invalid, NotFound
+from coderproj.base.errors import DomainError, Forbidden, Invalid, NotFound
 from coderproj.base.json_text import JSON_CONTENT_TYPE
 from coderproj.identity.git_keys import key_pair_of
+from coderproj.web.environ import STREAMS
 from coderproj.web.replies import Handover
 from provisioning.models import WorkspaceAgent
 from provisioning.models.resources import AgentLifecycle
+from templates_app.agents.coordination.polls import Poll
 from templates_app.agents.coordination.sockets import CoordinationStream
-from templates_app.agents.serializers.answers import GitKeySerializer, ManifestSerializer, ReportAnswerSerializer
-from templates_app.agents.serializers.bodies import HealthsBody, LifecycleBody, StatisticsBody, VersionBody
+from templates_app.agents.serializers.answers import (
+    GitKeySerializer,
+    ManifestSerializer,
+    PresenceAnswerSerializer,
+    ReportAnswerSerializer,
+)
+from templates_app.agents.serializers.bodies import (
+    HealthsBody,
+    LifecycleBody,
+    PresenceBody,
+    StatisticsBody,
+    VersionBody,
+)
 from templates_app.agents.services import agents, statistics
 from templates_app.agents.tokens import AgentCaller
 from templates_app.agents.views.authentication import AgentAuthentication, AgentThrottle, WithAgentToken
@@ -34,6 +47,13 @@ class NoGitProvider(NotFound):
     message = "This deployment has no git provider for this address."
 
 
+class WithoutStreams(DomainError):
+    """The server runs Django alone, such as in a test."""
+
+    status_code = 501
+    message = "This server cannot hold a request."
+
+
 class OwnAgentViewSet(ApiViewSet):
     """An agent, for itself. Its token is the permission."""
 
@@ -44,12 +64,14 @@ class OwnAgentViewSet(ApiViewSet):
         "manifest": ManifestSerializer,
         "git_key": GitKeySerializer,
         "report": ReportAnswerSerializer,
+        "presence": PresenceAnswerSerializer,
     }
     body_classes = {
         "store_version": VersionBody,
         "store_healths": HealthsBody,
         "store_lifecycle": LifecycleBody,
         "report": StatisticsBody,
+        "presence": PresenceBody,
     }
 
     @property
@@ -103,10 +125,24 @@ class OwnAgentViewSet(ApiViewSet):
         a newer build of the workspace has begun."""
         caller = self.caller
         if caller.is_outdated:
-            raise Forbidden("The agent may not connect.", detail="The build is outdated: a newer one has begun.")
+            raise outdated()
         require_websocket(request)
         ids = (caller.id, caller.workspace_id, caller.organization_id, caller.owner_id)
         return Handover(CoordinationStream(*ids, caller_id=caller.id))
+
+    @extend_schema(operation_id="keep_agent_connected")
+    def presence(self, request: Request) -> HttpResponseBase:
+        """Connect as an agent that cannot hold a WebSocket. The answer comes after some seconds; the agent sends the
+        next request at once, with the same session, and is connected meanwhile. An end of the connection while the
+        agent waits is the end of the session, like ``is_leaving``. 403 once a newer build of the workspace has begun,
+        409 if the agent has connected elsewhere."""
+        body, caller = self.read_body(), self.caller
+        if caller.is_outdated:
+            raise outdated()
+        if not request.META.get(STREAMS):
+            raise WithoutStreams
+        ids = (caller.id, caller.workspace_id, caller.organization_id, caller.owner_id)
+        return Handover(Poll(*ids, session_id=body["session"], is_leaving=body["is_leaving"]))
 
     @extend_schema(operation_id="agent_git_credentials", parameters=[GIT_URL], responses=WITHOUT_BODY)
     def git_credentials(self, request: Request) -> Response:
@@ -120,6 +156,11 @@ class OwnAgentViewSet(ApiViewSet):
         """Return the SSH key pair of the workspace's owner, for git."""
         public, private = key_pair_of(self.caller.owner_id)
         return self.respond({"public_key": public, "private_key": private})
+
+
+def outdated() -> Forbidden:
+    """Return the error for an agent of an earlier build (contract, agent coordination)."""
+    return Forbidden("The agent may not connect.", detail="The build is outdated: a newer one has begun.")
 
 
 def null() -> HttpResponse:
