@@ -1,4 +1,4 @@
-"""The agent's programs, which the scripts of agents fetch: from a folder, or elsewhere (decision 16).
+"""The agent's programs, which the scripts of agents fetch: our own, from a folder, or elsewhere (decision 16).
 
 Public, because a machine that has no program yet has no token to show. Not below the API's root, so it answers in plain
 text and without the API's headers.
@@ -19,17 +19,24 @@ from coderproj.web import addresses
 from coderproj.web.environ import STREAMS
 from coderproj.web.replies import Handover
 from templates_app.agents.downloads import TEXT, Download
+from templates_app.agents.program import agent
 
 NAME = re.compile(r"coder-(?:linux-(?:amd64|arm64|armv7)|darwin-(?:amd64|arm64)|windows-(?:amd64|arm64)\.exe)")
 PIECE = 1024 * 1024
+NOT_FOR_WINDOWS = (
+    "This server has no agent for Windows, because its own is a shell script."
+    " An administrator can set AGENT_BINARIES to a folder or an address with programs."
+)
 
 
 @require_safe
 def binary(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Return the program for an operating system and architecture, or redirect to it. 404 for other names, and if the
-    deployment has no programs."""
-    if not NAME.fullmatch(name) or not settings.AGENT_BINARIES:
+    """Return the program for an operating system and architecture, or redirect to it. 404 for other names. Without
+    AGENT_BINARIES this is our own agent, which Windows cannot run."""
+    if not NAME.fullmatch(name):
         return _missing("There is no such program here.")
+    if not settings.AGENT_BINARIES:
+        return _missing(NOT_FOR_WINDOWS) if name.endswith(".exe") else _own_agent(request)
     if settings.AGENT_BINARIES.startswith("http"):
         return HttpResponseRedirect(f"{settings.AGENT_BINARIES}/{name}")
     path = Path(settings.AGENT_BINARIES) / name
@@ -54,8 +61,24 @@ def binary(request: HttpRequest, name: str) -> HttpResponseBase:
     return response
 
 
+def _own_agent(request: HttpRequest) -> HttpResponse:
+    """Return our own agent. It is short, so the server sends it without a thread."""
+    program = agent()
+    etag = f'"{_hash_of(program)}"'
+    if etag in parse_etags(request.headers.get("If-None-Match", "")):
+        return HttpResponseNotModified(headers={"ETag": etag})
+    # Not compressed: the middleware would weaken the tag.
+    headers = {"ETag": etag, "Content-Encoding": "identity"}
+    return HttpResponse(program, content_type="application/octet-stream", headers=headers)
+
+
 def _missing(reason: str) -> HttpResponse:
     return HttpResponse(f"{reason}\n", status=404, content_type=TEXT)
+
+
+@lru_cache(maxsize=1)
+def _hash_of(program: bytes) -> str:
+    return hashlib.sha1(program, usedforsecurity=False).hexdigest()
 
 
 @lru_cache(maxsize=32)

@@ -13,6 +13,7 @@ from django.test import Client
 from coderproj import env
 from coderproj.web.callers import Slots
 from templates_app.agents import downloads
+from templates_app.agents.program import agent
 from templates_app.agents.views import binaries
 from tests.vocabulary import wait_until
 
@@ -33,14 +34,31 @@ def get(name, **headers):
     return Client().get(f"/bin/{name}", **headers)
 
 
-@pytest.mark.parametrize(
-    "name", ["coder-linux-amd64", "coder-plan9-386", "", "../secret", "coder-linux-amd64/x", "coder-windows-amd64"]
-)
-def test_without_programs(name):
+@pytest.mark.parametrize("name", ["coder-plan9-386", "", "../secret", "coder-linux-amd64/x", "coder-windows-amd64"])
+def test_names_without_programs(name):
     """AGT-40: 404 in plain text, never a page."""
     answer = get(name)
     assert (answer.status_code, answer["Content-Type"]) == (404, "text/plain; charset=utf-8")
     assert b"<" not in answer.content
+
+
+@pytest.mark.parametrize("name", ["linux-amd64", "linux-arm64", "linux-armv7", "darwin-amd64", "darwin-arm64"])
+def test_our_own_agent(name):
+    answer = get(f"coder-{name}")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/octet-stream")
+    assert answer.content == agent()
+    assert answer.content.startswith(b"#!/bin/sh\n")
+    assert answer["ETag"] == f'"{hashlib.sha1(agent()).hexdigest()}"'
+    unchanged = get(f"coder-{name}", HTTP_IF_NONE_MATCH=answer["ETag"])
+    assert (unchanged.status_code, unchanged.content, unchanged["ETag"]) == (304, b"", answer["ETag"])
+    assert Client().head(f"/bin/coder-{name}").status_code == 200
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_windows_has_no_agent_of_our_own(architecture):
+    answer = get(f"coder-windows-{architecture}.exe")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "text/plain; charset=utf-8")
+    assert "AGENT_BINARIES" in answer.content.decode()
 
 
 @pytest.mark.parametrize("name", ["coder-linux-arm64", "secret", "../secret", "..%2Fsecret", "coder-linux-amd64.exe"])
@@ -109,6 +127,12 @@ def slow_client(stack, api):
     connection.connect((url.host, url.port))
     connection.sendall(b"GET /bin/coder-linux-amd64 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     return connection
+
+
+def test_our_own_agent_from_a_server(live_api):
+    answer = httpx.get(f"{live_api.url}/bin/coder-linux-arm64")
+    assert (answer.status_code, answer.content) == (200, agent())
+    assert httpx.get(str(answer.url), headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
 
 
 def test_downloads(live_api, folder, slots):

@@ -1,0 +1,157 @@
+# ---------------------------------------------------------------------- the startup script
+is_name() {
+    case $1 in
+        '' | [0-9]* | *[!A-Za-z0-9_]*) return 1 ;;
+    esac
+}
+
+# Set `_value` to a text with `$NAME` and `${NAME}` replaced by variables of the agent's environment.
+expand() {
+    case $1 in
+        *\$*) ;;
+        *)
+            _value=$1
+            return
+            ;;
+    esac
+    _value=$(
+        printf '%s.' "$1" | awk '
+            { text = text (NR > 1 ? "\n" : "") $0 }
+            END {
+                while ((at = index(text, "$")) > 0) {
+                    printf "%s", substr(text, 1, at - 1)
+                    text = substr(text, at + 1)
+                    if (match(text, /^[A-Za-z_][A-Za-z0-9_]*/)) name = substr(text, 1, RLENGTH)
+                    else if (match(text, /^[{][A-Za-z_][A-Za-z0-9_]*[}]/)) name = substr(text, 2, RLENGTH - 2)
+                    else { printf "$"; continue }
+                    printf "%s", ENVIRON[name]
+                    text = substr(text, RLENGTH + 1)
+                }
+                printf "%s", text
+            }'
+    )
+    _value=${_value%.}
+}
+
+# Set `_shell` to the user's login shell, else to `/bin/sh`.
+find_shell() {
+    _entry=$(getent passwd "$(id -u)" 2>/dev/null) ||
+        _entry=$(awk -F : -v id="$(id -u)" '$3 == id { print; exit }' /etc/passwd 2>/dev/null)
+    _shell=${_entry##*:}
+    case $_shell in
+        */nologin | */false | '') _shell=${SHELL:-/bin/sh} ;;
+    esac
+    [ -x "$_shell" ] || _shell=/bin/sh
+}
+
+# Set `_log` to a new file that only this user can read. One that another user has put there is not used.
+make_log() {
+    _log=${TMPDIR:-/tmp}/coder-startup-script.log
+    rm -f "$_log" 2>/dev/null
+    (umask 077 && set -C && : >"$_log") 2>/dev/null && return
+    say "$_log cannot be written, so what the startup script prints is lost"
+    _log=/dev/null
+}
+
+# Become the shell that runs a script, which comes by standard input: command lines have a limit and can be read. The
+# arguments are variables of the environment.
+become_shell() {
+    case $_locale in
+        set*) LC_ALL=${_locale#set} ;;
+        *) unset LC_ALL ;;
+    esac
+    cd "$_directory" 2>/dev/null || cd "${HOME:-/}" 2>/dev/null || cd /
+    for _variable; do
+        # A shell ends when it is told to change one of its read-only variables.
+        # shellcheck disable=SC2163 # the value is NAME=text
+        if (export "$_variable") 2>/dev/null; then
+            export "$_variable"
+        fi
+    done
+    if [ -e /dev/fd/0 ]; then
+        exec "$_shell" /dev/fd/3 3<&0 </dev/null >>"$_log" 2>&1 9>&-
+    fi
+    _script=$(cat)
+    exec "$_shell" -c "$_script" </dev/null >>"$_log" 2>&1 9>&-
+}
+
+# Start a script in the background, with the environment and in the directory of the manifest; `_running` is its shell.
+start_script() {
+    _script=$1
+    lookup directory
+    expand "$_value"
+    # shellcheck disable=SC2088 # these are patterns
+    case $_value in
+        '') _directory=${HOME:-/} ;;
+        '~' | '~/'*) _directory=${HOME:-}${_value#\~} ;;
+        /*) _directory=$_value ;;
+        *) _directory=${HOME:-}/$_value ;;
+    esac
+    set -- CODER=true "USER=$(id -un)"
+    IFS=$_newline
+    for _line in $(printf '%s\n' "$_facts" | awk '/^environment_variables\./'); do
+        _variable=${_line%%"$_tab"*}
+        _variable=${_variable#environment_variables.}
+        if is_name "$_variable"; then
+            restore "${_line#*"$_tab"}"
+            expand "$_value"
+            set -- "$@" "$_variable=$_value"
+        else
+            say "a name is not one of a variable of the environment, so it is not set"
+        fi
+    done
+    unset IFS
+    printf '%s\n' "$_script" | become_shell "$@" &
+    _running=$!
+}
+
+# Run the startup script once and report its states, in the background.
+run_startup() {
+    begin
+    _is_late=
+    trap '_is_late=yes' USR1
+    report_state starting
+    lookup startup_script
+    if [ -n "$_value" ]; then
+        find_shell
+        make_log
+        start_script "$_value"
+        _startup=$_running
+        lookup_seconds startup_script_timeout
+        _timeout=$_value
+        _timer=
+        if [ "$_timeout" -gt 0 ]; then
+            _self=$(exec sh -c 'echo "$PPID"')
+            (begin && nap "$_timeout" && kill -USR1 "$_self") 2>/dev/null &
+            _timer=$!
+        fi
+        trap 'kill $_startup $_timer 2>/dev/null; exit 0' TERM
+        wait "$_startup"
+        _result=$?
+        if [ -n "$_is_late" ]; then
+            say "the startup script takes longer than its timeout of $_timeout seconds"
+            report_state start_timeout
+            wait "$_startup"
+            _second=$?
+            # 127: it had ended in the moment of the signal, and its result was known before.
+            [ "$_second" = 127 ] || _result=$_second
+        fi
+        [ -z "$_timer" ] || kill "$_timer" 2>/dev/null
+        trap 'exit 0' TERM
+        if [ "$_result" != 0 ]; then
+            say "the startup script ended with status $_result; it printed to $_log"
+            report_state start_error
+        fi
+    else
+        _result=0
+    fi
+    if [ "$_result" = 0 ]; then
+        say 'the workspace is ready'
+        report_state ready
+    fi
+    # The main process ends this one by its number, which must not become that of another process.
+    begin
+    while is_alive; do
+        nap 600
+    done
+}
