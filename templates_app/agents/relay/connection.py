@@ -80,9 +80,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_ended = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._cancel_all()
         self._queue.clear()
         self._rest = b""
         if self.peer is not None:
@@ -96,12 +94,14 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection at once."""
         if not self._is_ended:
             self._is_ended = True
+            self._cancel_all()
             self.relay.ended(self, reason)
             self.transport.abort()
 
     def close(self) -> None:
         """Close the connection after what waits in its transport was sent."""
         self._is_ended = True
+        self._cancel_all()
         self.transport.close()
 
     def _after(self, seconds: float, name: str, call: Callable[[], None]) -> None:
@@ -111,6 +111,11 @@ class Connection(asyncio.BufferedProtocol):
     def _cancel(self, name: str) -> None:
         if timer := self._timers.pop(name, None):
             timer.cancel()
+
+    def _cancel_all(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
     # ------------------------------------------------------------------ reading
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -136,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
         if not self._is_ended:
             self._rest = bytes(self.relay.buffer[start:end])
-            if self.relay.limits.bytes_per_second:
+            if self.peer is not None and self.relay.limits.bytes_per_second:
                 self._spend(nbytes)
 
     def _spend(self, count: int) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import socket
+import uuid
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -30,11 +32,13 @@ USER_TIMEOUT_SECONDS, IDLE_SECONDS, UNSENT_BYTES = 45, 30, 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the relay accepts. ``bytes_per_second`` of one connection, 0 for no limit."""
+    """What the relay accepts at a time, of an address before the handshake, of an agent or user after it.
+    ``bytes_per_second`` of one connection, 0 for no limit."""
 
     connections: int = 4096
     handshakes: int = 256
     handshakes_of_address: int = 32
+    connections_of_owner: int = 256
     waiting_bytes: int = 64 * 1024 * 1024
     bytes_per_second: int = 0
 
@@ -69,6 +73,8 @@ class Relay:
     buffer: memoryview = field(init=False)
     # Connections that have not ended their handshake, the oldest first, with their addresses.
     handshakes: dict[Connection, str] = field(default_factory=dict)
+    # The number of accepted connections of each agent and user.
+    owners: Counter[uuid.UUID] = field(default_factory=Counter)
     _servers: list[asyncio.Server] = field(default_factory=list)
     _reporting: asyncio.Task[None] | None = None
     _is_empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -159,8 +165,11 @@ class Relay:
         self.handshakes.pop(connection, None)
         self.figures.accepted += 1
         assert connection.peer is not None
+        self.owners[connection.peer.owner_id] += 1
         if len(connection.peer.connections) > CONNECTIONS_OF_KEY:
             connection.peer.connections[0].end("its key has newer connections")
+        elif self.owners[connection.peer.owner_id] > self.limits.connections_of_owner:
+            connection.end("its owner has too many connections")
 
     def refused(self, connection: Connection, refused: Refused) -> None:
         """Count a request that is not one for an upgrade."""
@@ -176,6 +185,9 @@ class Relay:
     def disconnected(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.handshakes.pop(connection, None)
+        if connection.peer is not None:
+            self.owners[connection.peer.owner_id] -= 1
+            self.owners += Counter()  # removes those without connections
         if not self.connections:
             self._is_empty.set()
 

@@ -133,13 +133,13 @@ class Rooms:
         self.directory = Directory()
         self.claims: list[Claim] = []
 
-    def add(self, agent: Client | None, *clients: Client, agent_id: uuid.UUID | None = None) -> uuid.UUID:
-        """Announce an agent and clients, each of another user. Return the agent's id."""
+    def add(self, agent: Client | None, *clients: Client, agent_id: Any = None, user_id: Any = None) -> uuid.UUID:
+        """Announce an agent and clients, each of another user unless ``user_id`` is given. Return the agent's id."""
         agent_id = agent_id or uuid.uuid4()
         if agent is not None:
             self.claims.append(Claim(len(self.claims), agent_id, agent_id, agent.public))
         for client in clients:
-            self.claims.append(Claim(len(self.claims), agent_id, uuid.uuid4(), client.public))
+            self.claims.append(Claim(len(self.claims), agent_id, user_id or uuid.uuid4(), client.public))
         self.directory.replace_all(self.claims)
         return agent_id
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+import uuid
 from functools import wraps
 
 import pytest
@@ -227,6 +228,23 @@ async def test_too_many_connections():
         reader, _ = await connect(relay.port)
         assert await Client().within(reader.read()) == b""
         assert len(relay.relay.connections) == 2
+
+
+@on_loop
+async def test_too_many_connections_of_a_user():
+    """With several keys. Another user, and the same one after an end, are served."""
+    async with running(Limits(connections_of_owner=2)) as relay:
+        keys = [PrivateKey.generate() for _ in range(4)]
+        user_id = uuid.uuid4()
+        agent_id = relay.rooms.add(None, *map(Client, keys[:3]), user_id=user_id)
+        relay.rooms.add(None, Client(keys[3]), agent_id=agent_id)
+        first, second = [await relay.client(key) for key in keys[:2]]
+        await (await Client(keys[2]).greet(relay.port)).closed()
+        await (await relay.client(keys[3])).answered()
+        await first.close()
+        await relay.until(lambda: relay.relay.owners[user_id] == 1)
+        await (await relay.client(keys[2])).answered()
+        await second.answered()
 
 
 # ---------------------------------------------------------------------- the relay's key
