@@ -16,6 +16,8 @@ from templates_app.agents.relay.frames import (
     LENGTHS,
     MAGIC,
     MAX_INFO,
+    MAX_PACKET,
+    PACKET_HEADER,
     VERSION,
     BadFrame,
     Frame,
@@ -46,7 +48,7 @@ KEEP_ALIVE_SECONDS, KEEP_ALIVE_JITTER = 60.0, 5.0
 STALL_SECONDS = 30.0
 # Seconds of its rate that a client can send at once.
 BURST_SECONDS = 2.0
-SEND = int(Frame.SEND)
+SEND, RECEIVE, LONGEST = int(Frame.SEND), int(Frame.RECEIVE), KEY_BYTES + MAX_PACKET
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -228,8 +230,9 @@ class Connection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------ frames
     def _read_frames(self, start: int, end: int) -> int:
         """Act on the complete frames, and return where the rest starts. Raises BadFrame."""
-        buffer, peer, figures = self.relay.buffer, self.peer, self.relay.figures
-        assert peer is not None
+        buffer = self.relay.buffer
+        assert self.peer is not None
+        partners, own_key = self.peer.partners, self.peer.key
         if self._skipped:
             skipped = min(self._skipped, end - start)
             self._skipped -= skipped
@@ -237,33 +240,40 @@ class Connection(asyncio.BufferedProtocol):
         to: Peer | None = None  # for whom the frames from ``first`` on are
         first = packets = 0
         try:
-            while end - start >= HEADER.size:
-                kind, length = HEADER.unpack_from(buffer, start)
+            while (left := end - start) >= HEADER.size:
+                if left >= PACKET_HEADER.size:
+                    kind, length, key = PACKET_HEADER.unpack_from(buffer, start)
+                else:
+                    kind, length = HEADER.unpack_from(buffer, start)
+                if kind != SEND or not KEY_BYTES <= length <= LONGEST:
+                    check_length(kind, length)
                 stop = start + HEADER.size + length
-                check_length(kind, length)
                 if stop > end and kind in LENGTHS:
                     break
-                after_key = start + HEADER.size + KEY_BYTES
-                partner = peer.partners.get(bytes(buffer[start + HEADER.size : after_key])) if kind == SEND else None
+                partner = partners.get(key) if kind == SEND else None
                 if to is not None and (partner is not to or start - first > RUN_BYTES):
                     self._pass_on(to, first, start, packets)
                     to = None
                 if partner is not None and partner.receiver is not None:
                     if to is None:
                         to, first, packets = partner, start, 0
-                    buffer[start] = Frame.RECEIVE
-                    buffer[start + HEADER.size : after_key] = peer.key
+                    PACKET_HEADER.pack_into(buffer, start, RECEIVE, length, own_key)
                     packets += 1
-                elif kind == SEND:
-                    figures.unknown += 1
-                elif kind == Frame.PING:
-                    self._send_control(frame(Frame.PONG, bytes(buffer[start + HEADER.size : stop])))
+                else:
+                    self._act(kind, start, stop)
                 self._skipped = max(stop - end, 0)
                 start = min(stop, end)
         finally:
             if to is not None:
                 self._pass_on(to, first, start, packets)
         return start
+
+    def _act(self, kind: int, start: int, stop: int) -> None:
+        """Act on a frame that nobody else receives."""
+        if kind == SEND:
+            self.relay.figures.unknown += 1
+        elif kind == Frame.PING:
+            self._send_control(frame(Frame.PONG, bytes(self.relay.buffer[start + HEADER.size : stop])))
 
     def _pass_on(self, to: Peer, first: int, stop: int, packets: int) -> None:
         """Send the frames in this part of the buffer to a peer."""
@@ -285,11 +295,13 @@ class Connection(asyncio.BufferedProtocol):
         if not self._is_paused:
             self.transport.write(frames)
             return
-        at = 0
+        at = dropped = 0
         while at < len(frames):
             stop = at + HEADER.size + HEADER.unpack_from(frames, at)[1]
-            figures.dropped += self._queue.put(frames[at:stop])
+            dropped += self._queue.put(frames[at:stop])
             at = stop
+        figures.packets -= dropped
+        figures.dropped += dropped
 
     def tell_gone(self, key: bytes) -> None:
         """Notify the client that a peer whom it has met has gone."""

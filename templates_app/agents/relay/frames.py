@@ -4,6 +4,8 @@ from enum import IntEnum
 from struct import Struct
 
 HEADER = Struct(">BI")
+# The same with the key that begins the payload of a packet.
+PACKET_HEADER = Struct(">BI32s")
 KEY_BYTES = 32
 # Bytes of a packet that is passed on.
 MAX_PACKET = 64 * 1024

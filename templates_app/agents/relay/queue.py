@@ -29,19 +29,17 @@ class PacketQueue:
 
     def put(self, packet: bytes) -> int:
         """Let a packet wait. Return how many were dropped: old ones, or this one if there is no room at all."""
+        size, waiting, budget = len(packet), self._waiting, self._budget
         dropped = 0
-        while self._waiting and not (len(self._waiting) < PACKETS and self._fits(packet)):
+        while self._size + size > BYTES or budget.used + size > budget.limit or len(waiting) >= PACKETS:
+            if not waiting:
+                return dropped + 1
             self.take()
             dropped += 1
-        if not self._fits(packet):
-            return dropped + 1
-        self._waiting.append(packet)
-        self._size += len(packet)
-        self._budget.used += len(packet)
+        waiting.append(packet)
+        self._size += size
+        budget.used += size
         return dropped
-
-    def _fits(self, packet: bytes) -> bool:
-        return self._size + len(packet) <= BYTES and self._budget.used + len(packet) <= self._budget.limit
 
     def take(self) -> bytes:
         """Remove and return the oldest packet."""

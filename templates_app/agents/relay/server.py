@@ -45,8 +45,9 @@ class Limits:
 
 @dataclass(slots=True)
 class Figures:
-    """What has happened since the last line in the log. ``unknown``: packets for keys that are absent, or that the
-    sender may not send to; ``dropped``: packets for receivers that read too slowly."""
+    """What has happened since the last line in the log. ``packets`` were passed on, ``bytes`` are those of dropped ones
+    as well. ``dropped``: packets for receivers that read too slowly; ``unknown``: packets for keys that are absent, or
+    that the sender may not send to."""
 
     packets: int = 0
     bytes: int = 0

@@ -70,18 +70,18 @@ class Client:
         self.head = await self.within(self.reader.readuntil(b"\r\n\r\n"))
         return self
 
-    async def greet(self, port: int, **fields: Any) -> "Client":
+    async def greet(self, port: int, *, host: str = "127.0.0.1", **fields: Any) -> "Client":
         """Go on to the client info."""
-        await self.open(port)
+        await self.open(port, host=host)
         kind, payload = await self.read()
         assert (kind, payload[:8]) == (SERVER_KEY, b"DERP" + "\U0001f511".encode())
         self.server_key = payload[8:40]
         self.write(CLIENT_INFO, client_info(self.key, self.server_key, **fields))
         return self
 
-    async def connect(self, port: int) -> "Client":
+    async def connect(self, port: int, *, host: str = "127.0.0.1") -> "Client":
         """Go through the whole handshake."""
-        await self.greet(port)
+        await self.greet(port, host=host)
         kind, payload = await self.read()
         assert kind == SERVER_INFO
         self.info = json.loads(Box(self.key, PublicKey(self.server_key)).decrypt(payload))

@@ -188,6 +188,7 @@ async def test_a_slow_reader_loses_the_oldest_packets_and_memory_is_bounded():
         assert received == sorted(set(received))
         assert received[-PACKETS:] == list(range(number - PACKETS, number))
         assert number - len(received) == relay.relay.figures.dropped
+        assert relay.relay.figures.packets == len(received) + 1
         await relay.until(lambda: relay.relay.budget.used == 0)
 
 
