@@ -21,11 +21,13 @@ from django.db.models import Q
 from nacl.public import PrivateKey
 
 from coderproj import env
+from coderproj.base.processes import descendants
 from coderproj.database.clock import database_time
 from coderproj.identity import tokens
 from templates_app.agents.coordination.announcements import Announcer
 from templates_app.agents.models import RelayPeer
 from tests.api import ApiClient
+from tests.coderproj.up_process import get, lines_until, running
 from tests.templates_app.agents.callers import Socket, node
 from tests.templates_app.agents.relay.clients import GONE, Client, close_all
 from tests.templates_app.agents.test_coordination import connected_agent, coordinator_of, run_on
@@ -58,21 +60,21 @@ class RelayProcess:
 
 
 @contextmanager
-def relay_process(folder: Path, **environment: str) -> Iterator[RelayProcess]:
+def relay_process(folder: Path, *, host: str = "127.0.0.1") -> Iterator[RelayProcess]:
     log = folder / "relay.log"
     variables = {"DATABASE_URL": database_url("relay"), "CODERPROJ_DATA_DIR": str(folder), "RELAY_URL": URL}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "relay", "--port", "0"],
+            [sys.executable, "manage.py", "relay", "--host", host, "--port", "0"],
             cwd=ROOT,
-            env=os.environ | variables | environment,
+            env=os.environ | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     with asyncio.Runner() as loop:
         try:
-            listens = r"listens on http://127.0.0.1:(\d+)"
+            listens = rf"listens on http://{host}:(\d+)"
             found = wait_until(lambda: re.search(listens, log.read_text()), SECONDS, "the relay")
             yield RelayProcess(process, log, int(found[1]), loop)
             assert process.poll() is None or process.returncode == 0
@@ -100,10 +102,11 @@ def keys():
 
 
 @contextmanager
-def coordinating(live_api, token, agent, user, keys):
-    """An agent and a client of it, which have exchanged their nodes. Yields both sockets."""
+def coordinating(live_api, token, agent, user, keys, *, second=None):
+    """An agent and a client of it, perhaps of another web process, which have exchanged their nodes. Yields both
+    sockets."""
     _, session = tokens.issue(user=user)
-    url = f"{live_api.ws_url}/api/v2/workspaceagents/{agent.pk}/coordinate"
+    url = f"{(second or live_api).ws_url}/api/v2/workspaceagents/{agent.pk}/coordinate"
     with connected_agent(live_api, token) as program, Socket(url, session) as client:
         program.send(key_node(1, keys[0]))
         client.send(key_node(2, keys[1]))
@@ -154,6 +157,15 @@ def test_an_agent_and_a_client_that_coordinate_reach_each_other(relay, live_api,
     relay.process.send_signal(signal.SIGTERM)
     assert relay.process.wait(SECONDS) == 0
     assert "The relay has stopped" in relay.log.read_text()
+
+
+def test_an_agent_and_a_client_of_two_web_processes(relay, live_api, other, token, agent, ada, keys):
+    """CRD-05."""
+    with coordinating(live_api, token, agent, ada, keys, second=other):
+        program, client = map(relay.connect, keys)
+        relay.pass_on(client, program, b"to the agent")
+        relay.pass_on(program, client, b"to the client")
+        assert len(set(RelayPeer.objects.values_list("served_by", flat=True))) == 2
 
 
 def test_loss_of_the_right_ends_the_connection(relay, live_api, token, agent, ada, organization, owner, keys):
@@ -336,3 +348,21 @@ def test_a_taken_port_is_named(relay, settings, tmp_path):
     settings.DATA_DIR = tmp_path
     with pytest.raises(SystemExit, match=f"cannot listen on 127.0.0.1, port {relay.port}"):
         call_command("relay", port=relay.port)
+
+
+def test_up_runs_a_relay_if_it_has_an_address(tmp_path):
+    """Off by default, and with ``--no-relay``."""
+    arguments = ("--no-daemon", "--no-worker")
+    with running(tmp_path, *arguments, RELAY_URL="http://localhost:1", RELAY_PORT="0") as (_, process):
+        line = lines_until(process, "The relay listens on")[-1]
+        port = int(line.strip().rpartition(":")[2])
+        assert get(f"http://127.0.0.1:{port}/derp/latency-check") == (200, "")
+        process.send_signal(signal.SIGTERM)
+        assert "The relay has stopped" in "".join(process.stdout)
+        assert process.wait(SECONDS) == 0
+    for options, variables in (((), {"RELAY_URL": ""}), (("--no-relay",), {"RELAY_URL": "http://localhost:1"})):
+        with running(tmp_path, *arguments, *options, **variables) as (_, process):
+            lines_until(process, "Ready after")
+            commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(process.pid)]
+            assert any("coderproj" in command for command in commands)
+            assert not any("manage.py\0relay" in command for command in commands)
