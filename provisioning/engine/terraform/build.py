@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,8 @@ class Build(Job):
         transition = self._input.context.transition
         runner = self._runner(0, transition, runs_programs=bool(self._module.provisioners))
         # What is deleted needs no graph.
-        second = None if transition is Transition.DELETE else self._runner(1, transition)
+        known = "" if transition is Transition.DELETE else self._known_graph()
+        second = self._runner(1, transition) if known is None else None
         with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
             graph = threads.submit(self._graph, second) if second else None
             try:
@@ -121,9 +122,18 @@ class Build(Job):
                 self._save_new(self._last_state())
             if len(self._saved) > MAX_STATE:
                 raise StateTooLarge(len(self._saved))
-            if graph is None or not self._saved:
+            if transition is Transition.DELETE or not self._saved:
                 return BuildResult()
-            return BuildResult(state_result(_object(self._saved), graph.result(), self._module).resources)
+            text = self._finished(graph, runner) if graph else known or ""
+            return BuildResult(state_result(_object(self._saved), text, self._module).resources)
+
+    def _finished(self, graph: "Future[str]", runner: CommandRunner) -> str:
+        """Return the graph of what has been applied, also if the job was canceled meanwhile."""
+        try:
+            return graph.result()
+        except Canceled:
+            self._runtime.start_job(threading.Event())  # the result counts: nothing cancels the job any more
+            return self._graph(runner)
 
     def _apply(self, runner: CommandRunner, transition: Transition) -> None:
         limits = self._settings.limits

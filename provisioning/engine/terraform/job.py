@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from provisioning.engine.terraform.environment import (
     variable_values,
     write_private,
 )
+from provisioning.engine.terraform.graph_cache import GraphCache
 from provisioning.engine.terraform.job_runtime import JobRuntime
 from provisioning.engine.terraform.module_fetcher import ModuleFetcher
 from provisioning.engine.terraform.module_manifest import (
@@ -206,10 +208,12 @@ class Job:
         transition = self._input.context.transition
         runner = self._runner(0, transition)
         with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
-            early_graph = None if runner.is_sequential else threads.submit(self._graph, runner)
+            graph = self._known_graph()
+            early = None if graph is not None or runner.is_sequential else threads.submit(self._graph, runner)
             try:
                 plan = self._plan(runner, transition, Stage.PERSISTENT, self._log)
-                graph = early_graph.result() if early_graph else self._graph(runner)
+                if graph is None:
+                    graph = early.result() if early else self._graph(runner)
                 return self._found(plan, graph, Stage.PERSISTENT)
             except BaseException:
                 self._runtime.cancel_commands()
@@ -307,7 +311,27 @@ class Job:
         return ", ".join(replaced[:MAX_NAMED_STUBS]) + more
 
     def _graph(self, runner: CommandRunner) -> str:
-        return self._answer(runner, _GRAPH, "the dependency graph cannot be created").decode(errors="replace")
+        graph = self._answer(runner, _GRAPH, "the dependency graph cannot be created").decode(errors="replace")
+        if self._graph_key is not None and not self._stubs:
+            self._graphs.keep(self._graph_key, graph)
+        return graph
+
+    def _known_graph(self) -> str | None:
+        """Return the graph that an earlier job of the same template has made; None if there is none. An import makes
+        its own: its template is new, and what an import finds is stored for good."""
+        return None if self._graph_key is None else self._graphs.find(self._graph_key)
+
+    @cached_property
+    def _graphs(self) -> GraphCache:
+        assert self._settings.plugin_cache is not None
+        return GraphCache(self._settings.plugin_cache / "graphs", self._runtime.program)
+
+    @cached_property
+    def _graph_key(self) -> str | None:
+        """The key of the template's graph; None if it is not kept: the content of remote modules can change."""
+        if self._settings.plugin_cache is None or remote_calls(self._module):
+            return None
+        return self._graphs.key(self._runtime.directory)
 
     def _answer(self, runner: CommandRunner, arguments: tuple[str, ...], failure: str) -> bytes:
         """Return the standard output of a command without logging it.

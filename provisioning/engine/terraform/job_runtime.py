@@ -135,6 +135,11 @@ class JobRuntime:
         """The registry of addresses without a host."""
         return OTHER_REGISTRY if self._terraform.name == "tofu" else REGISTRY
 
+    @property
+    def program(self) -> str:
+        """The name and version of Terraform."""
+        return f"{self._terraform.name} {self._terraform.version}"
+
     def start_job(self, stop: Event) -> None:
         """Use a prestarted runtime for a job: restart its wall clock, and end it when ``stop`` is set."""
         self._stop = stop

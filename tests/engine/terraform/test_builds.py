@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from provisioning.engine.base import Canceled, EngineError, LogLevel, Stage
 from provisioning.engine.plan_instances import read_entries
 from provisioning.engine.state_entries import read_state_entries
 from provisioning.engine.terraform import TerraformEngine, discovery
+from provisioning.engine.terraform.build import Build
+from provisioning.engine.terraform.command_runner import CommandRunner
 
 from .engines import LIFE, Workspace, every_program, every_way
 from .recording import template
@@ -257,4 +260,28 @@ def test_cancel_after_the_apply_keeps_its_result(engine: TerraformEngine, tmp_pa
             workspace.stop.set()
 
     workspace.save = save_and_cancel  # type: ignore[method-assign]
+    assert machine_of(workspace.build("start"))[1] == "1"
+
+
+@every_program
+def test_cancel_during_the_graph_after_the_apply_keeps_its_result(
+    engine: TerraformEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(engine, template(tmp_path, LIFE))
+    make, canceled = Build._graph, []
+
+    def make_late(self: Build, runner: CommandRunner) -> str:
+        if not canceled:
+            canceled.append(True)
+            assert workspace.stop.wait(60)
+            raise Canceled
+        return make(self, runner)
+
+    def cancel(self: Build, graph: "Future[str]", runner: CommandRunner) -> str:
+        workspace.stop.set()
+        return finished(self, graph, runner)
+
+    finished = Build._finished
+    monkeypatch.setattr(Build, "_graph", make_late)
+    monkeypatch.setattr(Build, "_finished", cancel)
     assert machine_of(workspace.build("start"))[1] == "1"
