@@ -17,6 +17,7 @@ from coderproj.identity.authentication import SESSION_COOKIE
 from coderproj.identity.models import KeyScope, Membership
 from provisioning.models import ProvisionerDaemon, ProvisionerKey
 from provisioning.queue import jobs
+from templates_app.agents.services.refreshing import refresh
 from templates_app.models import Template
 from tests.factories import make_organization, make_user, make_version
 from tests.pages import browser, text_of
@@ -73,6 +74,7 @@ def addresses(world: World, count: int = 1) -> dict[str, str]:
         make_workspace(world.owner, template, f"dev-{number}", builds=count, parts=count) for number in range(count)
     ]
     workspace = workspaces[-1]
+    refresh(lambda: False, calculate=True)
     return {
         "owner": world.owner.username,
         "workspace": workspace.name,

@@ -4,15 +4,11 @@ from coderproj.console.navigation import Entry, Section
 from coderproj.identity.actor import Actor
 from templates_app.models import Template
 from templates_app.pages.listing import may_create_somewhere
-from templates_app.statistics.deployment import scope_of
+from templates_app.statistics.deployment import sees_insights
 
 
 def count_templates(actor: Actor) -> str:
     return str(Template.objects.visible(actor).count())
-
-
-def sees_insights(actor: Actor) -> bool:
-    return scope_of(actor) is not None
 
 
 ENTRIES = [

@@ -1,4 +1,4 @@
-"""The lines of source files and of comparisons, and texts in Markdown."""
+"""The lines of source files and of comparisons, texts in Markdown, and percentages."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -6,12 +6,23 @@ from html import escape
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
+from coderproj.console.templatetags.console import DASH
 from templates_app.rendering import inline_html_in, short_html_in
 from templates_app.tasks.comparison import Line
 
 register = template.Library()
 
 LINES_IN_BLOCK = 100
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    """Return a percentage. It is 0% or 100% only if it is exactly that: rounding must hide no failure."""
+    if value is None:
+        return DASH
+    if 0 < value < 0.95 or 99.05 <= value < 100:
+        return f"{min(max(value, 0.1), 99.9):.1f}%"
+    return f"{value:.0f}%"
 
 
 @register.simple_tag

@@ -18,6 +18,7 @@ from templates_app.models import AccessRole, TemplateAccess
 from tests.cleanup import delete_all_rows
 from tests.e2e.conftest import PHONE, WIDE, carry_session, violations, watched
 from tests.e2e.scene import Scene, found, make_scene
+from tests.e2e.scene_statistics import add_statistics
 from tests.e2e.scene_workspaces import add_workspaces
 from tests.factories import make_version
 from tests.live import LiveApi
@@ -45,6 +46,7 @@ PAGES = {
     "parameters": f"{TEMPLATE}/parameters",
     "resources": f"{TEMPLATE}/resources",
     "template insights": f"{TEMPLATE}/insights",
+    "template insights of 90 days": f"{TEMPLATE}/insights?days=90",
     "permissions": f"{TEMPLATE}/permissions",
     "template audit": f"{TEMPLATE}/audit",
     "settings": f"{TEMPLATE}/settings",
@@ -163,6 +165,7 @@ def add_one_of_each(scene: Scene) -> dict[str, str]:
     keys.create(owner, scene.organization, name="builder-1", tags={"gpu": "a100"})
     User.objects.filter(username="omar").update(status="suspended")
     workspaces = add_workspaces(scene)
+    add_statistics()
     return {
         "waiting": str(scene.waiting.pk),
         "old_workspace": str(workspaces.old.pk),

@@ -24,6 +24,7 @@ from templates_app.models import AccessRole, RichParameter, Template, TemplateAc
 from templates_app.workspaces.models import BuildParameter, WorkspaceBuild
 from tests.e2e.scene import line
 from tests.e2e.scene_details import store_files
+from tests.e2e.scene_statistics import add_statistics
 from tests.e2e.scene_workspaces import add_workspaces
 from tests.factories import make_user
 
@@ -244,6 +245,7 @@ def _workspaces(scene, everything):
     failed = WorkspaceBuild.objects.get(latest_of=found.gpu)
     ProvisionerJob.objects.filter(pk=failed.job_id).update(error=everything)
     failed.job.logs.update(output=everything)
+    add_statistics()
 
 
 def _resources(job_id):

@@ -1,16 +1,16 @@
-"""The page of figures about all jobs."""
+"""Insights of the deployment and of organizations."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.utils import timezone
 
-from coderproj.identity.actor import Actor
-from provisioning.models import ProvisionerJob
-from templates_app.models import TemplateVersion
-from templates_app.statistics import deployment
-from tests.factories import finish, make_job, make_organization, make_template, make_user, make_version
+from templates_app.agents.services.refreshing import refresh
+from templates_app.models import DailyUser
+from templates_app.statistics import deployment, insights
+from templates_app.templatetags.templates import percent
+from tests.factories import make_organization, make_template, make_user, make_version
 from tests.pages import browser, text_of
+from tests.templates_app.statistics.test_insights import rows_of, run, start
 
 pytestmark = pytest.mark.django_db
 
@@ -20,67 +20,77 @@ def web(owner, organization):
     return make_template(user=owner, organization=organization, name="web", display_name="Web machines")
 
 
-def insights(user) -> deployment.DeploymentInsights:
-    scope = deployment.scope_of(Actor.of(user))
-    assert scope is not None
-    return deployment.insights_of(scope)
+def count() -> None:
+    refresh(lambda: False, calculate=True)
 
 
-def put(job: ProvisionerJob, *, ago: timedelta, waited: float = 1, ran: float = 10) -> None:
-    """Move a finished job into the past; durations in seconds."""
-    created_at = timezone.now() - ago
-    started_at = created_at + timedelta(seconds=waited)
-    ProvisionerJob.objects.filter(pk=job.pk).update(
-        created_at=created_at, started_at=started_at, completed_at=started_at + timedelta(seconds=ran)
-    )
+def everything(days=30):
+    count()
+    found = insights.of_organization(None, days)
+    assert found is not None
+    return found.figures
 
 
-def dry_run(user, template, **times) -> None:
-    job = make_job(
-        user=user,
-        organization=template.organization,
-        job_input={"template_version_id": str(template.active_version_id)},
-    )
-    finish(job)
-    put(job, **times)
+def test_days(owner, member, web):
+    for waited in (4, 6):
+        start(owner, web, age=timedelta(days=3), waited=waited)
+    run(owner, web.active_version, age=timedelta(days=1), waited=8)
+    found = everything()
+    assert [day.jobs.count for day in found.days[-4:]] == [2, 0, 1, 0]
+    assert (found.days[-4].jobs.waited_p50, found.days[-4].jobs.waited_p95) == (4, 6)
+    assert found.days[-3].jobs.waited_p50 is None
+    assert (found.runs.count, found.builds.count) == (3, 2)
 
 
-def test_developers_and_waiting_times_by_day(owner, member, web):
-    put(web.active_version.job, ago=timedelta(days=60))
-    for user in (owner, owner, member):
-        dry_run(user, web, ago=timedelta(days=3), waited=4)
-    dry_run(owner, web, ago=timedelta(days=1), waited=8)
-    found = insights(owner)
-    assert [(day.users, day.jobs) for day in found.days[-4:]] == [(2, 3), (0, 0), (1, 1), (0, 0)]
-    assert (found.busiest, found.jobs, found.users) == (2, 4, 2)
-    assert (found.waited_p50, found.waited_longest) == (4, 8)
-    assert found.days[-4].waited_p95 == 4
-    assert found.days[-3].waited_p50 is None
+def test_a_user_of_two_templates_counts_once(owner, organization, web):
+    other = make_template(user=owner, organization=organization, name="other")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for template in (web, other):
+        DailyUser.objects.create(template=template, day=today, user=owner)
+    for found in (everything(), insights.of_organization(organization.pk, 7).figures):
+        assert (found.users, found.days[-1].users) == (1, 1)
 
 
-def test_imports_by_template(owner, organization, web):
-    put(web.active_version.job, ago=timedelta(hours=1), ran=20)
+def test_templates_with_most_builds_come_first(owner, organization, web):
+    for _ in range(2):
+        start(owner, web, ran=20)
     broken = make_template(user=owner, organization=organization, name="broken")
-    put(broken.active_version.job, ago=timedelta(hours=1), ran=10)
     make_version(user=owner, organization=organization, template=broken, error="no")
     gone = make_template(user=owner, organization=organization, name="gone")
     type(gone).objects.filter(pk=gone.pk).update(deleted=True)
-    found = insights(owner)
-    rows = [(row.display_name, row.count, row.failed, row.success_rate, row.p50) for row in found.templates]
-    assert rows == [("broken", 2, 1, 50, 10), ("Web machines", 1, 0, 100, 20)]
-    assert (found.imports.succeeded, found.imports.failed) == (3, 1)
+    count()
+    found = deployment.templates_of(deployment.Scope(), 30)
+    rows = [(row.display_name, row.builds, row.success_rate, row.imports_failed, row.p50) for row in found]
+    assert rows == [("Web machines", 2, 100, 0, 20), ("broken", 0, None, 1, None)]
+    kinds = insights.of_organization(None, 30).figures.kinds
+    assert (kinds["import"].succeeded, kinds["import"].failed) == (3, 1)
 
 
-def test_an_administrator_sees_only_their_organization(owner, web):
-    other = make_organization("other")
-    elsewhere = make_template(user=owner, organization=other, name="elsewhere")
+def test_an_administrator_sees_only_their_organizations(owner, web):
+    other, third = make_organization("other"), make_organization("third")
+    make_template(user=owner, organization=other, name="elsewhere")
     olga = make_user("olga", organizations=(other,), organization_roles=("organization-admin",))
-    assert [row.name for row in insights(olga).templates] == ["elsewhere"]
-    assert {row.name for row in insights(owner).templates} == {"web", "elsewhere"}
+    count()
     text = text_of(browser(olga).get("/insights"))
-    assert "in the organizations whose templates you manage" in text
+    assert "in the organization other" in text
+    assert "elsewhere" in text
     assert "Web machines" not in text
-    assert TemplateVersion.objects.filter(template=elsewhere).count() == 1
+    assert browser(olga).get(f"/insights?organization={web.organization_id}").status_code == 404
+    assert browser(olga).get(f"/insights?organization={third.pk}").status_code == 404
+    assert browser(olga).get("/insights?organization=x").status_code == 404
+
+
+def test_owners_choose_an_organization(owner, web):
+    other = make_organization("other")
+    make_template(user=owner, organization=other, name="elsewhere")
+    count()
+    client = browser(owner)
+    assert "All organizations acme other" in text_of(client.get("/insights"))
+    text = text_of(client.get(f"/insights?organization={other.pk}&days=7"))
+    assert "elsewhere" in text
+    assert "Web machines" not in text
+    rows = rows_of(client.get(f"/insights?organization={other.pk}&csv=templates"))
+    assert [row[:2] for row in rows] == [["organization", "template"], ["other", "elsewhere"]]
 
 
 def test_the_page_is_not_found_for_other_users(member, web):
@@ -93,28 +103,53 @@ def test_an_auditor_may_see_the_page(web):
     assert browser(make_user(site_roles=("auditor",))).get("/insights").status_code == 200
 
 
-def test_without_jobs_the_page_links_to_the_templates(owner):
+def test_before_a_worker_has_counted(owner):
     text = text_of(browser(owner).get("/insights"))
-    assert "No job in the last 30 days" in text
-    assert "Go to the templates" in text
+    assert "Nothing has been counted yet" in text
 
 
-def test_missing_figures_are_explained(owner, organization):
-    make_job(user=owner, organization=organization)
+def test_missing_figures_are_explained(owner, web):
+    count()
     text = text_of(browser(owner).get("/insights"))
-    assert "No job has been claimed yet. See the daemons" in text
-    assert "1 person started jobs" in text
-    assert "No import of a template has ended" in text
+    for part in ("No workspace had traffic", "No build and no dry run has ended", "no agent was ready"):
+        assert part in text
     assert "No job with a log has succeeded" in text
-    assert "Success of imports \N{EN DASH} no import has ended" in text
 
 
 def test_charts_have_tables_of_their_numbers(owner, web):
-    dry_run(owner, web, ago=timedelta(days=1), waited=4)
+    run(owner, web.active_version, age=timedelta(days=1), waited=4)
+    count()
     answer = browser(owner).get("/insights")
     page = answer.content.decode()
-    assert page.count('role="img"') == 2
-    assert page.count('<details class="data-table">') == 2
-    assert 'href="/templates/acme/web/insights"' in page
-    assert "Numbers by day Day Developers Jobs Failed" in text_of(answer)
-    assert "Times by day, the longest 4.0 s Day p50 p95" in text_of(answer)
+    assert page.count('role="img"') == page.count('<details class="data-table">') == 3
+    assert 'href="/templates/acme/web/insights?days=30"' in page
+    assert "Times by day, of builds and dry runs Day p50 p95" in text_of(answer)
+
+
+def test_each_table_is_offered_as_csv(owner, web):
+    count()
+    for table in ("days", "kinds", "templates", "stages"):
+        assert rows_of(browser(owner).get(f"/insights?csv={table}"))
+    assert browser(owner).get("/insights?csv=versions").status_code == 404
+
+
+def test_without_rows_of_users(owner, web, settings):
+    settings.STATISTICS_PER_USER = False
+    assert everything().users is None
+    assert "not counted" in text_of(browser(owner).get("/insights"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (0, "0%"),
+        (100, "100%"),
+        (99.9004, "99.9%"),
+        (99.99, "99.9%"),
+        (0.01, "0.1%"),
+        (66.6, "67%"),
+    ],
+)
+def test_percentages_hide_no_failure(value, text):
+    assert percent(value) == text
