@@ -111,7 +111,7 @@ def test_traffic_across_midnight(agent, workspace, owner, template):
 
 
 def test_owners_are_counted_and_not_visitors(agent, workspace, owner, ada, template):
-    """STA-13, W64: a report names the owner of the workspace, whoever caused the traffic."""
+    """STA-13, W64: a report names the owner of the workspace, not the user who caused the traffic."""
     report(workspace, noon())
     count()
     assert DailyUser.objects.get().user == ada
