@@ -1,4 +1,4 @@
-"""The life of a workspace, step by step: create it, change a parameter, update, stop and delete it."""
+"""The life of a workspace, step by step: create it, change a parameter, run its agent, update, stop and delete it."""
 
 import secrets
 import time
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from coderproj.base.terminal import TerminalOutput
+from coderproj.demo import machine
 from coderproj.demo.api import Api
 from coderproj.demo.errors import DemoFailedError, require_success
 
@@ -54,6 +55,7 @@ def run(
     given = [{"name": key, "value": value} for key, value in values.items()]
     started = build(f"Start it with {changed}", builds, {"transition": "start", "rich_parameter_values": given})
     show.resources(api.call("GET", f"workspacebuilds/{started['id']}/resources"), f"Resources with {changed}")
+    machine.run(api, show, started["id"])
 
     api.call("PATCH", f"templates/{template['id']}/versions", {"id": version_id})
     if not api.call("GET", f"workspaces/{workspace['id']}")["outdated"]:

@@ -99,10 +99,16 @@ def test_demo_runs_only_on_a_server_of_this_installation(data_dir, other_server)
             "agent main",
             "app Editor",
             "daily cost 5",
+            "agent main: connecting",
+            "agent main: connected, version v",
+            "agent main: ready",
+            "agent main: disconnected",
             "Import, POST to end",
             "Succeeded: template hello",
         ):
             assert text in finished.stdout, text
+        # A demonstration that runs beside this one has the port of the app.
+        assert "app healthy" in finished.stdout or "Port 13337 is in use" in finished.stdout
     assert f"sign in as admin@example.com with the password in {file}" in first.stdout
     assert "/admin/" not in first.stdout
     for text in ("another installation", "Start the server for the first time", "Start the server again"):

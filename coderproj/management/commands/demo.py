@@ -138,7 +138,7 @@ class Command(BaseCommand):
         steps = ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in figures.durations.items())
         show.console.print(
             f"[bold green]Succeeded:[/] template {STARTER} was pushed, imported, promoted and dry-run, and a workspace "
-            f"was created, changed, updated, stopped and deleted. {steps}."
+            f"was created, changed, run with its agent, updated, stopped and deleted. {steps}."
         )
         show.console.print(f"To see it in the console: {console}", markup=False, soft_wrap=True)
 
