@@ -62,7 +62,7 @@ become_shell() {
     esac
     cd "$_directory" 2>/dev/null || cd "${HOME:-/}" 2>/dev/null || cd /
     for _variable; do
-        # A shell ends when it is told to change one of its read-only variables.
+        # A shell ends when a script sets one of its read-only variables.
         # shellcheck disable=SC2163 # the value is NAME=text
         if (export "$_variable") 2>/dev/null; then
             export "$_variable"
