@@ -72,6 +72,12 @@ SAFETY = (
         {"rounds": 100},
         {"keys left": 0},
     ),
+    Promise(
+        "S22",
+        "the relay serves announced keys only, each with its agent or its clients, until the right is lost",
+        {"strangers": 12, "forbidden packets": 5},
+        {"accepted or passed on": 0, "seconds after the loss": 60},
+    ),
 )
 RELIABILITY = (
     Promise(

@@ -1,7 +1,7 @@
 """The statements on the table of keys that may use the relay (``models.RelayPeer``). No Django here.
 
 Web processes write the rows. The relay gives those of processes that died their grace (``presence`` says how they are
-known), and removes those whose time is over.
+known). Both remove those whose time is over.
 """
 
 from datetime import timedelta
@@ -43,7 +43,11 @@ UPDATE agents_relaypeer SET expires_at = clock_timestamp() + %(grace)s
  WHERE served_by = %(process)s AND expires_at IS NULL AND socket <> ALL(%(sockets)s)
 RETURNING id
 """
-COUNT_SQL = "SELECT count(*) FROM agents_relaypeer WHERE served_by = %s AND expires_at IS NULL"
+# Also removes rows whose time is over: there may be no relay that does.
+COUNT_SQL = """
+WITH ended AS (DELETE FROM agents_relaypeer WHERE expires_at < clock_timestamp() - interval '1 minute')
+SELECT count(*) FROM agents_relaypeer WHERE served_by = %s AND expires_at IS NULL
+"""
 
 # What the relay does with each complete read.
 EXPIRE_SQL = f"""

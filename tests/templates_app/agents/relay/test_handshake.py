@@ -129,9 +129,10 @@ WRONG_INFOS = {
 }
 
 
+@pytest.mark.promise("S22")
 @pytest.mark.parametrize("kind", WRONG_INFOS)
 @on_loop
-async def test_wrong_client_infos(kind):
+async def test_wrong_client_infos(kind, measured):
     """CRD-07: the connection closes, and another one is served."""
     async with running() as relay:
         key = PrivateKey.generate()
@@ -140,7 +141,9 @@ async def test_wrong_client_infos(kind):
         await client.read()
         client.write(CLIENT_INFO, WRONG_INFOS[kind](key, bytes(relay.relay.key.public_key)))
         await client.closed()
+        measured.add(strangers=1, accepted_or_passed_on=relay.relay.figures.accepted)
         await (await relay.client(key)).answered()
+        assert relay.relay.figures.accepted == 1
 
 
 def test_weak_keys_are_refused():
@@ -158,8 +161,9 @@ async def test_another_frame_first():
 
 
 # ---------------------------------------------------------------------- strangers
+@pytest.mark.promise("S22")
 @on_loop
-async def test_strangers_are_refused(monkeypatch):
+async def test_strangers_are_refused(monkeypatch, measured):
     """W56: a key that nobody has announced."""
     monkeypatch.setattr(connection, "UNKNOWN_SECONDS", 0.05)
     async with running() as relay:
@@ -167,6 +171,7 @@ async def test_strangers_are_refused(monkeypatch):
         await stranger.closed()
         assert relay.relay.figures.refused == 1
         assert relay.relay.figures.accepted == 0
+        measured.add(strangers=1, accepted_or_passed_on=relay.relay.figures.accepted)
 
 
 @on_loop

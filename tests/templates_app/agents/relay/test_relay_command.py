@@ -24,6 +24,7 @@ from coderproj import env
 from coderproj.base.processes import descendants
 from coderproj.database.clock import database_time
 from coderproj.identity import tokens
+from templates_app.agents.coordination import coordinator
 from templates_app.agents.coordination.announcements import Announcer
 from templates_app.agents.models import RelayPeer
 from tests.api import ApiClient
@@ -168,17 +169,23 @@ def test_an_agent_and_a_client_of_two_web_processes(relay, live_api, other, toke
         assert len(set(RelayPeer.objects.values_list("served_by", flat=True))) == 2
 
 
-def test_loss_of_the_right_ends_the_connection(relay, live_api, token, agent, ada, organization, owner, keys):
-    """Decision 23: of a client whose session has ended; the agent learns that it has gone."""
+@pytest.mark.promise("S22")
+def test_loss_of_the_right_ends_the_connection(relay, live_api, token, agent, ada, keys, measured):
+    """Decision 23: of a client whose session has ended, which no notification tells; the agent learns that it has gone.
+
+    The coordinator's next look comes at once here. It comes after CHECK_SECONDS at most.
+    """
     with coordinating(live_api, token, agent, ada, keys):
         program, client = map(relay.connect, keys)
         relay.pass_on(client, program, b"hello")
         began = time.monotonic()
         ada.api_keys.all().delete()
-        run_on(live_api, lambda coordinator: coordinator.check([agent.pk]))  # else within CHECK_SECONDS
+        run_on(live_api, lambda one: one.check([agent.pk]))
         relay.loop.run(client.closed())
         assert relay.loop.run(program.read()) == (GONE, client.public)
-        assert time.monotonic() - began < 30
+        seconds = coordinator.CHECK_SECONDS + time.monotonic() - began
+        measured.most("seconds after the loss", seconds)
+        assert seconds < 60
         assert rows() == 1
 
 
@@ -283,9 +290,13 @@ def test_rows_are_completed_and_stale_ones_get_their_grace(settings, live_api, t
         process = coordinator_of(live_api).number
         stale = {"socket": "0" * 32, "served_by": process, "key": bytes(32)}
         RelayPeer.objects.create(agent_id=agent.pk, owner_id=ada.pk, **stale)
+        ended = database_time() - timedelta(minutes=2)
+        over = {"socket": "1" * 32, "served_by": process, "key": b"1" * 32, "expires_at": ended}
+        RelayPeer.objects.create(agent_id=agent.pk, owner_id=ada.pk, **over)
         run_on(live_api, lambda _: announcer_of(live_api).renew())
         wait_until(lambda: rows(expires_at=None) == 2)
         assert rows(expires_at__isnull=False, key=bytes(32)) == 1
+        assert rows(key=b"1" * 32) == 0
 
 
 def test_a_write_that_fails_is_repeated(settings, live_api, token, agent, ada, keys, monkeypatch, caplog):
