@@ -68,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = False
         self._queue = PacketQueue(relay.budget)
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._stop_waiting: Callable[[], None] | None = None
         self._allowed = relay.limits.bytes_per_second * BURST_SECONDS
         self._counted_at = self._loop.time()
 
@@ -118,6 +119,9 @@ class Connection(asyncio.BufferedProtocol):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        if self._stop_waiting is not None:
+            self._stop_waiting()
+            self._stop_waiting = None
 
     # ------------------------------------------------------------------ reading
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -195,8 +199,7 @@ class Connection(asyncio.BufferedProtocol):
         self.transport.pause_reading()
 
         def known() -> None:
-            if self._is_ended:
-                return
+            self._stop_waiting = None
             self._cancel("unknown")
             self.transport.resume_reading()
             try:
@@ -207,12 +210,9 @@ class Connection(asyncio.BufferedProtocol):
             self.get_buffer(0)
             self.buffer_updated(0)
 
-        def unknown() -> None:
-            directory.stop_waiting(key, known)
-            self.end("its key is unknown")
-
         directory.when_known(key, known)
-        self._after(UNKNOWN_SECONDS, "unknown", unknown)
+        self._stop_waiting = lambda: directory.stop_waiting(key, known)
+        self._after(UNKNOWN_SECONDS, "unknown", lambda: self.end("its key is unknown"))
 
     def _accept(self, key: bytes, payload: bytes) -> None:
         """End the handshake of a key that may connect. Raises BadFrame."""
@@ -330,7 +330,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._is_paused = False
         self._cancel("stall")
-        while self._queue and not self._is_paused:
+        while self._queue and not self._is_paused and not self._is_ended:
             self.transport.write(self._queue.take())
 
     def _watch_reader(self) -> None:

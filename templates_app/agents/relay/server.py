@@ -142,7 +142,8 @@ class Relay:
         self.handshakes[connection] = ""
         if len(self.connections) > self.limits.connections:
             connection.end("the relay has too many connections")
-        elif len(self.handshakes) > self.limits.handshakes:
+            return
+        if len(self.handshakes) > self.limits.handshakes:
             next(iter(self.handshakes)).end("there are too many handshakes")
         if not addresses.is_trusted(connection.address, self.trusted_proxies):
             self._count_handshake(connection)

@@ -186,6 +186,28 @@ async def test_a_key_that_is_announced_a_little_later():
         await client.close()
 
 
+@pytest.mark.parametrize("way", ["announced", "unknown", "evicted", "the relay stops"])
+@on_loop
+async def test_nothing_is_left_of_a_handshake_that_waited_for_its_key(way, monkeypatch):
+    """However it ends: strangers can make many."""
+    if way == "unknown":
+        monkeypatch.setattr(connection, "UNKNOWN_SECONDS", 0.05)
+    async with running(Limits(handshakes=1)) as relay:
+        client = await Client().greet(relay.port)
+        directory = relay.rooms.directory
+        await relay.until(lambda: directory._awaited)
+        if way == "announced":
+            relay.rooms.add(client)
+            assert (await client.read())[0] == 3
+        elif way == "evicted":
+            await Client().open(relay.port)
+        elif way == "the relay stops":
+            await relay.relay.stop()
+        await relay.until(lambda: not directory._awaited)
+        if way != "announced":
+            await client.closed()
+
+
 @on_loop
 async def test_slow_handshakes_end(monkeypatch):
     monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.05)
