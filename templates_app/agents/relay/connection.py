@@ -18,6 +18,7 @@ from templates_app.agents.relay.frames import (
     MAX_INFO,
     MAX_PACKET,
     PACKET_HEADER,
+    PING_BYTES,
     VERSION,
     BadFrame,
     Frame,
@@ -44,8 +45,9 @@ HANDSHAKE_SECONDS = 10.0
 UNKNOWN_SECONDS = 4.0
 # Seconds between two keep-alives, and the largest random addition.
 KEEP_ALIVE_SECONDS, KEEP_ALIVE_JITTER = 60.0, 5.0
-# A connection whose client has read nothing for this many seconds is closed.
-STALL_SECONDS = 30.0
+# A connection whose client has read nothing for this many seconds is closed, and so is one whose client says nothing
+# for as long after a ping. Pings find clients that have gone where TCP does not: behind a proxy.
+STALL_SECONDS = PONG_SECONDS = 30.0
 # Seconds of its rate that a client can send at once.
 BURST_SECONDS = 2.0
 SEND, RECEIVE, LONGEST = int(Frame.SEND), int(Frame.RECEIVE), KEY_BYTES + MAX_PACKET
@@ -66,6 +68,8 @@ class Connection(asyncio.BufferedProtocol):
         self._request = Request()
         self._is_ended = False
         self._is_paused = False
+        self._is_heard = False
+        self._is_pinged = False
         self._queue = PacketQueue(relay.budget)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stop_waiting: Callable[[], None] | None = None
@@ -133,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         start, end = 0, len(self._rest) + nbytes
         self._rest = b""
+        self._is_heard = True
         try:
             while not self._is_ended:
                 stage = self._stage
@@ -216,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _accept(self, key: bytes, payload: bytes) -> None:
         """End the handshake of a key that may connect. Raises BadFrame."""
-        open_info(self.relay.key, payload)
+        self._is_pinged = open_info(self.relay.key, payload).acknowledges_pings
         rate = self.relay.limits.bytes_per_second
         info = ServerInfo(VERSION, rate, int(rate * BURST_SECONDS))
         self.transport.write(frame(Frame.SERVER_INFO, sealed_info(self.relay.key, key, info)))
@@ -321,7 +326,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _keep_alive(self) -> None:
         self._send_control(frame(Frame.KEEP_ALIVE))
+        if self._is_pinged and not self._is_paused:
+            self._is_heard = False
+            self._send_control(frame(Frame.PING, random.randbytes(PING_BYTES)))  # noqa: S311 - echoed, not secret
+            self._after(PONG_SECONDS, "pong", self._check_pong)
         self._keep_alive_later()
+
+    def _check_pong(self) -> None:
+        if not self._is_heard:
+            self.end("it does not answer")
 
     def pause_writing(self) -> None:
         self._is_paused = True

@@ -20,6 +20,7 @@ class ClientInfo(msgspec.Struct):
     """What a client says about itself."""
 
     version: int
+    acknowledges_pings: bool = msgspec.field(name="CanAckPings", default=False)
     mesh_key: str = msgspec.field(name="meshKey", default="")
 
 

@@ -19,6 +19,7 @@ from tests.templates_app.agents.relay.clients import (
     PREFERRED,
     RECEIVE,
     SEND,
+    SERVER_INFO,
     Client,
     frame,
     running,
@@ -295,7 +296,35 @@ async def test_keep_alives(monkeypatch):
     monkeypatch.setattr(connection, "KEEP_ALIVE_JITTER", 0.01)
     async with running() as relay:
         agent, _ = await relay.pair()
-        assert [await agent.read() for _ in range(3)] == [(KEEP_ALIVE, b"")] * 3
+        received = [await agent.read() for _ in range(6)]
+        assert received[::2] == [(KEEP_ALIVE, b"")] * 3
+        pings = [payload for _, payload in received[1::2]]
+        assert [kind for kind, _ in received[1::2]] == [PING] * 3
+        assert len(set(pings)) == 3
+        assert {len(ping) for ping in pings} == {8}
+
+
+@on_loop
+async def test_a_client_that_does_not_answer_a_ping_is_disconnected(monkeypatch):
+    """Behind a proxy, TCP does not notice that it has gone. Clients that acknowledge no pings are not asked."""
+    assert connection.PONG_SECONDS < connection.KEEP_ALIVE_SECONDS
+    monkeypatch.setattr(connection, "PONG_SECONDS", 3.0)
+    async with running() as relay:
+        keys = [PrivateKey.generate() for _ in range(3)]
+        relay.rooms.add(*map(Client, keys))
+        silent, answering = [await relay.client(key) for key in keys[:2]]
+        old = await Client(keys[2]).greet(relay.port, CanAckPings=False)
+        assert (await old.read())[0] == SERVER_INFO
+        for one in relay.relay.connections:
+            one._keep_alive()
+        assert (await answering.read())[0] == KEEP_ALIVE
+        kind, payload = await answering.read()
+        answering.write(PONG, payload)
+        assert (kind, await old.read()) == (PING, (KEEP_ALIVE, b""))
+        await silent.closed()
+        assert {one.peer.key for one in relay.relay.connections} == {answering.public, old.public}
+        await answering.answered()
+        await old.answered()
 
 
 @on_loop

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from nacl.public import PrivateKey
 from websockets.asyncio.client import connect
 
-from tests.templates_app.agents.relay.clients import RECEIVE, SEND, Client, frame
+from tests.templates_app.agents.relay.clients import PING, PONG, RECEIVE, SEND, Client, frame
 
 # From linux/if_tun.h.
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
@@ -81,6 +81,8 @@ async def run(options: argparse.Namespace) -> None:
         while True:
             kind, length = struct.unpack(">BI", await client.reader.readexactly(5))
             payload = await client.reader.readexactly(length)
+            if kind == PING:
+                client.write(PONG, payload)
             if kind == RECEIVE and payload[:32] == partner:
                 os.write(device, payload[32:])
 
