@@ -55,8 +55,9 @@ WITH ended AS (DELETE FROM agents_relaypeer WHERE expires_at <= clock_timestamp(
 UPDATE agents_relaypeer SET expires_at = clock_timestamp() + %s
  WHERE expires_at IS NULL AND served_by NOT IN ({LIVING_SQL})
 """  # noqa: S608 - made of constants
-READ_SQL = """
+_READ = """
 SELECT id, agent_id, owner_id, key FROM agents_relaypeer
  WHERE (expires_at IS NULL OR expires_at > clock_timestamp())
 """
-READ_ROOMS_SQL = f"{READ_SQL} AND agent_id = ANY(%s)"
+READ_ALL_SQL = f"{_READ} ORDER BY agent_id"
+READ_ROOMS_SQL = f"{_READ} AND agent_id = ANY(%s)"

@@ -78,6 +78,10 @@ class Directory:
     def __len__(self) -> int:
         return len(self.peers)
 
+    def rooms(self) -> set[uuid.UUID]:
+        """Return the agents in whose rooms keys are announced."""
+        return set(self._rooms)
+
     def replace_all(self, claims: Iterable[Claim]) -> None:
         """Take these claims instead of all others."""
         self.replace(self._rooms.keys(), claims)

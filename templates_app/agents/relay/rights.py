@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from coderproj.base.backoff import Backoff
 from coderproj.database.libpq import parameters
 from provisioning.log.following.listener import listen
-from templates_app.agents.coordination.relay_rows import EXPIRE_SQL, GRACE, READ_ROOMS_SQL, READ_SQL, RELAY_CHANNEL
+from templates_app.agents.coordination.relay_rows import EXPIRE_SQL, GRACE, READ_ALL_SQL, READ_ROOMS_SQL, RELAY_CHANNEL
 from templates_app.agents.relay.peers import Claim, Directory
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 READ_SECONDS = 10.0
 # Changes within this time are read together.
 GATHER_SECONDS = 0.02
+# Rows of a complete read that are taken at once.
+BATCH = 500
 # Seconds for which the last complete read counts.
 TRUST_SECONDS = 45.0
 # Seconds for a statement, and for a connection.
@@ -109,16 +111,34 @@ class Rights:
         async with asyncio.timeout(STATEMENT_SECONDS):
             if is_complete:
                 await connection.execute(EXPIRE_SQL, [GRACE])
-                cursor = await connection.execute(READ_SQL)
+                cursor = await connection.execute(READ_ALL_SQL)
             else:
                 cursor = await connection.execute(READ_ROOMS_SQL, [list(changed)])
-            claims = [Claim(*row) for row in await cursor.fetchall()]
         if is_complete:
-            self._directory.replace_all(claims)
+            await self._take_all(cursor)
             self._read_at = began
             self.is_complete.set()
         else:
-            self._directory.replace(changed, claims)
+            self._directory.replace(changed, [Claim(*row) for row in await cursor.fetchall()])
+
+    async def _take_all(self, cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> None:
+        """Take the rows of a complete read, in the order of rooms. Packets are passed on between two batches."""
+        gone = self._directory.rooms()
+        claims: list[Claim] = []
+        while rows := await cursor.fetchmany(BATCH):
+            claims += [Claim(*row) for row in rows]
+            unfinished = claims[-1].agent_id  # the next batch may have more of it
+            whole = [claim for claim in claims if claim.agent_id != unfinished]
+            claims = claims[len(whole) :]
+            gone -= self._take(whole)
+            await asyncio.sleep(0)
+        gone -= self._take(claims)
+        self._directory.replace(gone, [])
+
+    def _take(self, claims: list[Claim]) -> set[uuid.UUID]:
+        rooms = {claim.agent_id for claim in claims}
+        self._directory.replace(rooms, claims)
+        return rooms
 
     async def _keep_trusting(self) -> None:
         """End all connections once the last complete read is too old."""

@@ -80,6 +80,34 @@ def test_changes_without_a_notification_are_found(monkeypatch):
     run_with(work)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_complete_reads_in_batches(monkeypatch, batch):
+    """Rooms of one to four keys, some of which are in two batches; those without rows are removed."""
+    monkeypatch.setattr(rights, "BATCH", batch)
+    rooms = [uuid.uuid4() for _ in range(5)]
+    for number, agent_id in enumerate(rooms):
+        for client in range(number):
+            key = bytes([number, client]) * 16
+            RelayPeer.objects.create(agent_id=agent_id, owner_id=USER, key=key, socket=key.hex()[:32], served_by=1)
+        key = bytes([number, 255]) * 16
+        RelayPeer.objects.create(agent_id=agent_id, owner_id=agent_id, key=key, socket=key.hex()[:32], served_by=1)
+
+    def remove() -> None:
+        RelayPeer.objects.filter(agent_id__in=rooms[:3]).delete()
+        connection.close()
+
+    async def work(directory: Directory, kept: Rights) -> None:
+        sizes = {number: len(directory.peers[bytes([number, 255]) * 16].partners) for number in range(5)}
+        assert sizes == {0: 0, 1: 1, 2: 2, 3: 3, 4: 4}
+        assert len(directory) == 15
+        await asyncio.to_thread(remove)
+        kept._read_all_soon()
+        await until(lambda: len(directory) == 9)
+        assert directory.rooms() == set(rooms[3:])
+
+    run_with(work)
+
+
 def test_malformed_notifications_are_ignored(caplog):
     kept = Rights(Directory(), connection.settings_dict)
     for payload in ("", "x", "[" * 7000, str(AGENT)):
@@ -89,7 +117,7 @@ def test_malformed_notifications_are_ignored(caplog):
 
 
 def test_statements_that_fail_are_repeated(monkeypatch, caplog):
-    monkeypatch.setattr(rights, "READ_SQL", "SELECT * FROM no_such_table")
+    monkeypatch.setattr(rights, "READ_ALL_SQL", "SELECT * FROM no_such_table")
 
     async def run() -> None:
         directory = Directory()
