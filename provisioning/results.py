@@ -106,6 +106,8 @@ def _agent(resource: WorkspaceResource, agent: Agent, position: int) -> Workspac
         environment_variables=dict(agent.environment),
         startup_script=printable(agent.startup_script, keep_lines=True),
         startup_script_timeout_seconds=agent.startup_script_timeout_seconds,
+        shutdown_script=printable(agent.shutdown_script, keep_lines=True),
+        shutdown_script_timeout_seconds=agent.shutdown_script_timeout_seconds,
         directory=agent.directory,
         connection_timeout_seconds=agent.connection_timeout_seconds,
         troubleshooting_url=agent.troubleshooting_url,

@@ -203,6 +203,8 @@ class Agent:
     login_before_ready: bool = True
     troubleshooting_url: ShortText = ""
     motd_file: ShortText = ""
+    shutdown_script: Text = ""
+    shutdown_script_timeout_seconds: Int64 = 0
     apps: Annotated[tuple[App, ...], Entries] = ()
     instance_key: ShortText | None = None
 

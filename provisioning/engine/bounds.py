@@ -31,7 +31,12 @@ _OBJECTS = {
 }
 _NAME_CHARACTERS = 64
 # Texts in which the server replaces control characters (``provisioning.results``).
-_REPLACED = {(ParameterSchema, "description"), (Agent, "startup_script"), (ResourceMetadata, "value")}
+_REPLACED = {
+    (ParameterSchema, "description"),
+    (Agent, "startup_script"),
+    (Agent, "shutdown_script"),
+    (ResourceMetadata, "value"),
+}
 
 Bound = tuple[Meta, ...]
 

@@ -136,6 +136,8 @@ def agent(name: str, values: Values) -> Agent:
         login_before_ready=login_before_ready,
         troubleshooting_url=values.text("troubleshooting_url"),
         motd_file=values.text("motd_file"),
+        shutdown_script=values.text("shutdown_script"),
+        shutdown_script_timeout_seconds=values.integer("shutdown_script_timeout"),
     )
 
 

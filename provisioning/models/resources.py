@@ -90,6 +90,10 @@ class AgentLifecycle(models.TextChoices):
     START_TIMEOUT = "start_timeout"
     START_ERROR = "start_error"
     READY = "ready"
+    SHUTTING_DOWN = "shutting_down"
+    SHUTDOWN_TIMEOUT = "shutdown_timeout"
+    SHUTDOWN_ERROR = "shutdown_error"
+    OFF = "off"
 
 
 def hash_of_token(token: uuid.UUID) -> bytes:
@@ -117,6 +121,8 @@ class WorkspaceAgent(models.Model):
     environment_variables = models.JSONField(default=dict, blank=True)
     startup_script = models.TextField(blank=True, default="")
     startup_script_timeout_seconds = models.BigIntegerField(default=0)
+    shutdown_script = models.TextField(blank=True, default="")
+    shutdown_script_timeout_seconds = models.BigIntegerField(default=0)
     directory = models.TextField(blank=True, default="")
     version = models.CharField(max_length=64, blank=True, default="")
     connection_timeout_seconds = models.BigIntegerField(default=0)

@@ -27,6 +27,8 @@ def test_every_field_of_an_agent_is_read() -> None:
         "login_before_ready": False,
         "troubleshooting_url": "https://help",
         "motd_file": "/etc/motd",
+        "shutdown_script": "make down",
+        "shutdown_script_timeout": 60,
     }
     result = plan_result(
         plan(module(instance("coder_agent.dev", values), instance("docker_container.c"))),
@@ -38,6 +40,7 @@ def test_every_field_of_an_agent_is_read() -> None:
     assert (agent.connection_timeout_seconds, agent.startup_script_timeout_seconds) == (120, 300)
     assert (agent.login_before_ready, agent.auth, agent.auth_token) == (False, "token", "")
     assert (agent.troubleshooting_url, agent.motd_file) == ("https://help", "/etc/motd")
+    assert (agent.shutdown_script, agent.shutdown_script_timeout_seconds) == ("make down", 60)
 
 
 def test_unset_fields_of_an_agent_have_defaults() -> None:

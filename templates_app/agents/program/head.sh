@@ -2,7 +2,7 @@
 # The agent of a workspace, as a script for any POSIX shell: it needs the standard utilities, and curl or wget.
 #
 # It reports to the server that the workspace runs: version, startup script, health of apps, connections of apps. It
-# stays connected by requests that follow one another, and writes nothing to disk but the log of the startup script.
+# stays connected by requests that follow one another, and writes nothing to disk but the logs of scripts.
 # It offers no terminal and no tunnel. `coder agent` starts it, as the init script of a template does.
 #
 # Rules of this file. Names begin with `_`, so that they hide no variable that the startup script inherits. What comes

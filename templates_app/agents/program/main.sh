@@ -74,6 +74,8 @@ _running=
 _checks=
 _statistics=
 _script_process=
+_is_leaving=
+_manifest=
 _pause=0
 trap leave TERM INT HUP
 say "version $_version, server $_url"

@@ -88,11 +88,12 @@ begin() {
     trap '[ -z "$_running" ] || kill "$_running" 2>/dev/null; exit 0' TERM
 }
 
-# Report a state of the startup script until the server has accepted it.
+# Report the state of a script until the server has accepted it; once only while the agent stops.
 report_state() {
     _delay=1
     while is_alive; do
         request POST report-lifecycle "{\"state\":\"$1\"}"
+        [ -z "$_is_leaving" ] || return 0
         case $_status in
             2??) return ;;
             400) say "the server does not know the state $1" && return ;;

@@ -1,4 +1,4 @@
-# ---------------------------------------------------------------------- the startup script
+# ---------------------------------------------------------------------- scripts of the manifest
 is_name() {
     case $1 in
         '' | [0-9]* | *[!A-Za-z0-9_]*) return 1 ;;
@@ -44,12 +44,13 @@ find_shell() {
     [ -x "$_shell" ] || _shell=/bin/sh
 }
 
-# Set `_log` to a new file that only this user can read. One that another user has put there is not used.
+# Set `_log` to a new file for startup or shutdown that only this user can read. One that another user has put there is
+# not used.
 make_log() {
-    _log=${TMPDIR:-/tmp}/coder-startup-script.log
+    _log=${TMPDIR:-/tmp}/coder-$1-script.log
     rm -f "$_log" 2>/dev/null
     (umask 077 && set -C && : >"$_log") 2>/dev/null && return
-    say "$_log cannot be written, so what the startup script prints is lost"
+    say "$_log cannot be written, so what the $1 script prints is lost"
     _log=/dev/null
 }
 
@@ -105,49 +106,52 @@ start_script() {
     _running=$!
 }
 
+# Run a script of the manifest to its end: startup or shutdown. Reports when it takes longer than its timeout, and goes
+# on. Sets `_result` to its exit status. Runs nothing, successfully, if there is no such script.
+run_script() {
+    _result=0
+    lookup "$1_script"
+    [ -n "$_value" ] || return 0
+    _is_late=
+    trap '_is_late=yes' USR1
+    find_shell
+    make_log "$1"
+    start_script "$_value"
+    _process=$_running
+    lookup_seconds "$1_script_timeout"
+    _timeout=$_value
+    _timer=
+    if [ "$_timeout" -gt 0 ]; then
+        _self=$(exec sh -c 'echo "$PPID"')
+        (begin && nap "$_timeout" && kill -USR1 "$_self") 2>/dev/null &
+        _timer=$!
+    fi
+    trap 'kill $_process $_timer 2>/dev/null; exit 0' TERM
+    wait "$_process"
+    _result=$?
+    if [ -n "$_is_late" ]; then
+        say "the $1 script takes longer than its timeout of $_timeout seconds"
+        report_state "$2"
+        wait "$_process"
+        _second=$?
+        # 127: it had ended in the moment of the signal, and its result was known before.
+        [ "$_second" = 127 ] || _result=$_second
+    fi
+    [ -z "$_timer" ] || kill "$_timer" 2>/dev/null
+    trap 'exit 0' TERM
+    [ "$_result" = 0 ] || say "the $1 script ended with status $_result; it printed to $_log"
+}
+
 # Run the startup script once and report its states, in the background.
 run_startup() {
     begin
-    _is_late=
-    trap '_is_late=yes' USR1
     report_state starting
-    lookup startup_script
-    if [ -n "$_value" ]; then
-        find_shell
-        make_log
-        start_script "$_value"
-        _startup=$_running
-        lookup_seconds startup_script_timeout
-        _timeout=$_value
-        _timer=
-        if [ "$_timeout" -gt 0 ]; then
-            _self=$(exec sh -c 'echo "$PPID"')
-            (begin && nap "$_timeout" && kill -USR1 "$_self") 2>/dev/null &
-            _timer=$!
-        fi
-        trap 'kill $_startup $_timer 2>/dev/null; exit 0' TERM
-        wait "$_startup"
-        _result=$?
-        if [ -n "$_is_late" ]; then
-            say "the startup script takes longer than its timeout of $_timeout seconds"
-            report_state start_timeout
-            wait "$_startup"
-            _second=$?
-            # 127: it had ended in the moment of the signal, and its result was known before.
-            [ "$_second" = 127 ] || _result=$_second
-        fi
-        [ -z "$_timer" ] || kill "$_timer" 2>/dev/null
-        trap 'exit 0' TERM
-        if [ "$_result" != 0 ]; then
-            say "the startup script ended with status $_result; it printed to $_log"
-            report_state start_error
-        fi
-    else
-        _result=0
-    fi
+    run_script startup start_timeout
     if [ "$_result" = 0 ]; then
         say 'the workspace is ready'
         report_state ready
+    else
+        report_state start_error
     fi
     # The main process ends this one by its number, which must not become that of another process.
     begin

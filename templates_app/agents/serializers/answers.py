@@ -25,8 +25,8 @@ class ConnectionSerializer(serializers.Serializer[Any]):
 
 
 class ManifestSerializer(AnswerSerializer):
-    """What an agent needs to know about itself. ``startup_script_timeout`` is in nanoseconds, ``environment_variables``
-    null without any. ``derpmap`` is never null."""
+    """What an agent needs to know about itself. Timeouts are in nanoseconds, ``environment_variables`` is null
+    without any, ``derpmap`` is never null."""
 
     git_auth_configs = serializers.SerializerMethodField()
     vscode_port_proxy_uri = serializers.SerializerMethodField()
@@ -34,6 +34,7 @@ class ManifestSerializer(AnswerSerializer):
     derpmap = serializers.SerializerMethodField()
     environment_variables = serializers.SerializerMethodField()
     startup_script_timeout = serializers.SerializerMethodField()
+    shutdown_script_timeout = serializers.SerializerMethodField()
 
     class Meta:
         model = WorkspaceAgent
@@ -47,6 +48,8 @@ class ManifestSerializer(AnswerSerializer):
             "startup_script_timeout",
             "directory",
             "motd_file",
+            "shutdown_script",
+            "shutdown_script_timeout",
         ]
 
     def get_git_auth_configs(self, agent: WorkspaceAgent) -> int:
@@ -67,6 +70,9 @@ class ManifestSerializer(AnswerSerializer):
 
     def get_startup_script_timeout(self, agent: WorkspaceAgent) -> int:
         return min(agent.startup_script_timeout_seconds * SECOND, MAX_INTEGER)
+
+    def get_shutdown_script_timeout(self, agent: WorkspaceAgent) -> int:
+        return min(agent.shutdown_script_timeout_seconds * SECOND, MAX_INTEGER)
 
 
 class GitKeySerializer(serializers.Serializer[Any]):

@@ -21,10 +21,16 @@ WORKSPACE = "resource__job__workspace_build__workspace__"
 VERSION_SQL = """
 UPDATE provisioning_workspaceagent SET version = %s, updated_at = now() WHERE id = %s AND version <> %s
 """
-# A ready agent steps back only when it starts again: anything else is a report that was late (contract, W50).
+# A ready agent steps back only when it starts again or stops, and one that stops only when it starts again. Any other
+# step is a report that was late (contract, W50).
 LIFECYCLE_SQL = """
 UPDATE provisioning_workspaceagent SET lifecycle_state = %(state)s, updated_at = now()
- WHERE id = %(agent)s AND lifecycle_state <> %(state)s AND (lifecycle_state <> 'ready' OR %(state)s = 'starting')
+ WHERE id = %(agent)s AND lifecycle_state <> %(state)s
+   AND CASE WHEN %(state)s = 'starting' THEN true
+            WHEN lifecycle_state IN ('off', 'shutdown_error') THEN false
+            WHEN lifecycle_state = 'shutdown_timeout' THEN %(state)s IN ('off', 'shutdown_error')
+            WHEN %(state)s IN ('shutting_down', 'shutdown_timeout', 'shutdown_error', 'off') THEN true
+            ELSE lifecycle_state NOT IN ('ready', 'shutting_down') END
 """
 # Only the first time counts: an agent that starts again has another one.
 READY_SQL = """

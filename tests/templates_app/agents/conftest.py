@@ -53,6 +53,8 @@ def built(token):
         startup_script_timeout_seconds=300,
         directory="/home/ada",
         motd_file="/etc/motd",
+        shutdown_script="make down",
+        shutdown_script_timeout_seconds=60,
         connection_timeout_seconds=120,
     )
     return BuildResult((Resource("dev", "vm", agents=(agent,)),))

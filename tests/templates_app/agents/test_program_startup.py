@@ -1,7 +1,8 @@
-"""The startup script as our own agent runs it: its environment, its place, its states."""
+"""Scripts of the manifest as our own agent runs them: their environment, their place, their states."""
 
 import os
 import re
+import signal
 
 import pytest
 
@@ -213,3 +214,63 @@ def test_the_text_is_not_in_a_command_line(machine, ada, agent):
         wait_until(lambda: any("sleep 2" in one for one in scripts(machine)), SECONDS)
         assert not re.search("secret_of_the_script", "\n".join(scripts(machine)))
     assert shown(ada, agent)["lifecycle_state"] == "starting"
+
+
+# ---------------------------------------------------------------------- the shutdown script
+SHUTDOWN_LOG = "tmp/coder-shutdown-script.log"
+
+
+@with_fields(
+    startup_script="echo up; sleep 1000",
+    shutdown_script='echo "down $A in $(pwd)"',
+    shutdown_script_timeout_seconds=300,
+    environment={"A": "b"},
+)
+def test_shutdown_script(machine, ada, agent):
+    """It runs when the startup script has ended, and before the connection does."""
+    with machine.running():
+        wait_for(ada, agent, status="connected", lifecycle_state="starting")
+        wait_until(lambda: "sleep 1000" in scripts(machine), SECONDS, "the startup script")
+        assert machine.stop() == 0
+        wait_for(ada, agent, status="disconnected", lifecycle_state="off")
+    assert machine.files() == {LOG: b"up\n", SHUTDOWN_LOG: f"down b in {machine.home}\n".encode()}
+
+
+@with_fields(shutdown_script="exit 4")
+def test_a_shutdown_script_that_fails(machine, ada, agent):
+    assert result(machine, ada, agent) == b""
+    wait_for(ada, agent, status="disconnected", lifecycle_state="shutdown_error")
+    assert "the shutdown script ended with status 4" in machine.said()
+
+
+@with_fields(shutdown_script="until [ -e go ]; do sleep 0.1; done", shutdown_script_timeout_seconds=1)
+def test_a_shutdown_script_that_is_late(machine, ada, agent):
+    """The agent stays connected until it has ended."""
+    with machine.running():
+        wait_for(ada, agent, status="connected", lifecycle_state="ready")
+        machine.process.terminate()
+        wait_for(ada, agent, status="connected", lifecycle_state="shutdown_timeout")
+        (machine.home / "go").touch()
+        assert machine.process.wait(SECONDS) == 0
+        wait_for(ada, agent, status="disconnected", lifecycle_state="off")
+
+
+@with_fields(shutdown_script="sleep 1000")
+def test_a_second_signal_ends_the_agent_at_once(machine, ada, agent):
+    with machine.running():
+        wait_for(ada, agent, status="connected", lifecycle_state="ready")
+        machine.process.terminate()
+        wait_until(lambda: "sleep 1000" in scripts(machine), SECONDS, "the shutdown script")
+        # The signal has its default action until the script has a process that can be ended.
+        assert machine.stop() in {0, -signal.SIGTERM}
+
+
+@with_fields(shutdown_script="echo down")
+def test_a_server_that_is_away_does_not_keep_the_machine(machine, ada, agent):
+    with machine.running():
+        wait_for(ada, agent, status="connected", lifecycle_state="ready")
+    machine.environment["CODER_AGENT_URL"] = "http://127.0.0.1:1"
+    with machine.running():
+        wait_until(lambda: "does not answer" in machine.said(), SECONDS)
+        assert machine.stop() == 0
+    assert machine.files() == {}  # it never read the manifest

@@ -33,6 +33,8 @@ def test_manifest(program, agent):
         "startup_script_timeout": 300_000_000_000,
         "directory": "/home/ada",
         "motd_file": "/etc/motd",
+        "shutdown_script": "make down",
+        "shutdown_script_timeout": 60_000_000_000,
     }
     assert [(app["slug"], app["health"]) for app in apps] == [("code", "initializing"), ("shell", "disabled")]
     assert apps[0]["healthcheck"] == {"url": "http://localhost:1/healthz", "interval": 5, "threshold": 6}
@@ -67,7 +69,8 @@ def test_bad_version(program, agent, version):
 def test_lifecycle(program, ada, agent):
     """AGT-13."""
     assert shown(ada, agent)["lifecycle_state"] == "created"
-    for state in ("starting", "start_timeout", "start_error", "ready"):
+    states = ("starting", "start_timeout", "start_error", "ready")
+    for state in (*states, "shutting_down", "shutdown_timeout", "shutdown_error", "starting", "off"):
         answer = program.post("workspaceagents/me/report-lifecycle", {"state": state})
         assert (answer.status_code, answer.raw) == (204, b"")
         assert shown(ada, agent)["lifecycle_state"] == state
@@ -87,6 +90,26 @@ def test_bad_lifecycle(program, agent, state):
 def test_a_ready_agent_steps_back_only_to_starting(program, agent, reported, stored):
     """W50: a report that was late is accepted and ignored."""
     WorkspaceAgent.objects.update(lifecycle_state="ready")
+    assert program.post("workspaceagents/me/report-lifecycle", {"state": reported}).status_code == 204
+    assert WorkspaceAgent.objects.get().lifecycle_state == stored
+
+
+@pytest.mark.parametrize(
+    ("before", "reported", "stored"),
+    [
+        ("shutting_down", "ready", "shutting_down"),
+        ("shutting_down", "start_error", "shutting_down"),
+        ("shutting_down", "off", "off"),
+        ("shutdown_timeout", "shutting_down", "shutdown_timeout"),
+        ("shutdown_timeout", "shutdown_error", "shutdown_error"),
+        ("off", "shutting_down", "off"),
+        ("off", "ready", "off"),
+        ("off", "starting", "starting"),
+        ("starting", "shutting_down", "shutting_down"),
+    ],
+)
+def test_an_agent_that_stops_steps_back_only_to_starting(program, agent, before, reported, stored):
+    WorkspaceAgent.objects.update(lifecycle_state=before)
     assert program.post("workspaceagents/me/report-lifecycle", {"state": reported}).status_code == 204
     assert WorkspaceAgent.objects.get().lifecycle_state == stored
 
