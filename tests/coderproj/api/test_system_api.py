@@ -57,10 +57,6 @@ def test_csp_reports_are_accepted(raw):
     assert answer.status_code == 200
 
 
-def test_no_client_binary_is_served(client):
-    assert client.get("/bin/coder-linux-amd64").status_code == 404
-
-
 def test_health(client):
     assert client.get("/healthz").content == client.get("/readyz").content == b"OK"
 
