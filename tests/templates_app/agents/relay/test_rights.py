@@ -46,7 +46,7 @@ def run_with(work) -> None:
 
 
 def test_old_knowledge_ends_all_connections(monkeypatch, caplog):
-    """Decision 23: without the database, nobody knows who still has the right."""
+    """Decision 23: without the database, it is unknown who still has the right."""
     announce(AGENT, bytes(32))
     assert rights.TRUST_SECONDS + 1 < 60
 
