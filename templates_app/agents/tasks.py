@@ -3,16 +3,19 @@
 from coderproj.worker.periodic import PeriodicTask
 
 # Twice a minute, so that figures are at most a minute old. What happened up to half a minute before the last pass makes
-# another one: its transaction may have ended after the pass.
+# another one: its transaction may have ended after the pass. Insights wait as ``statistics.calculating`` does.
 STATISTICS_WORK = """
 SELECT EXISTS (SELECT FROM templates_app_template template
                 WHERE NOT EXISTS (SELECT FROM templates_app_templatestatistics known
                                    WHERE known.template_id = template.id))
-    OR EXISTS (SELECT FROM templates_app_templatestatistics WHERE stale_from IS NOT NULL OR insights_are_stale)
+    OR EXISTS (SELECT FROM templates_app_templatestatistics WHERE stale_from IS NOT NULL)
     OR EXISTS (
        SELECT FROM templates_app_statisticsprogress progress
         WHERE progress.until IS NULL OR progress.until > now()
            OR progress.counted_on IS DISTINCT FROM date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+           OR (coalesce(progress.insights_at + greatest(20000, 20 * progress.insights_ms) * interval '1 millisecond',
+                        now()) <= now()
+               AND EXISTS (SELECT FROM templates_app_templatestatistics WHERE insights_are_stale))
            OR EXISTS (SELECT FROM provisioning_provisionerjob job
                        WHERE job.completed_at > progress.until - interval '30 seconds')
            OR EXISTS (SELECT FROM provisioning_provisionerjob job

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from coderproj.database.clock import database_time
+from coderproj.identity.models import Organization
 from templates_app.models import Insights, Outcome, ParameterUse, TemplateStatistics, TimedKind
 from templates_app.statistics import figures
 from templates_app.statistics.figures import RANGES, Figures, Jobs
@@ -31,33 +32,35 @@ JOBS_READ = 40
 
 SUCCEEDED = f"outcome = '{Outcome.SUCCEEDED}'"
 RUNS = f"kind <> '{TimedKind.IMPORT}'"
+ALL, ALL_RUNS = "all", "runs"
 LONG_RUNS = f"kind IN ('{TimedKind.START}', '{TimedKind.DRY_RUN}')"
 
 
-def jobs_sql(condition: str = "true", timed: str = "true") -> str:
-    """Return the columns of ``Jobs`` for rows of ``JobTime`` that match. ``timed`` selects those whose run times
-    count. Without GROUP BY, so that PostgreSQL sorts only the times."""
+def jobs_sql(timed: str = "true") -> str:
+    """Return the columns of ``Jobs`` for rows of ``JobTime``. ``timed`` selects those whose run times count."""
     percentiles = "percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP"
-    outcomes = ", ".join(f"count(*) FILTER (WHERE {condition} AND outcome = '{outcome.value}')" for outcome in Outcome)
+    outcomes = ", ".join(f"count(*) FILTER (WHERE outcome = '{outcome.value}')" for outcome in Outcome)
     return f"""{outcomes},
-       {percentiles} (ORDER BY ran_ms) FILTER (WHERE {condition} AND {timed} AND {SUCCEEDED}),
-       {percentiles} (ORDER BY waited_ms) FILTER (WHERE {condition} AND waited_ms IS NOT NULL)"""
+       {percentiles} (ORDER BY ran_ms) FILTER (WHERE {timed} AND {SUCCEEDED}),
+       {percentiles} (ORDER BY waited_ms) FILTER (WHERE waited_ms IS NOT NULL)"""
 
 
 IN_RANGE = "completed_at >= %(first)s AND completed_at < %(end)s"
-GROUPS = [*(f"kind = '{kind.value}'" for kind in TimedKind), RUNS, "true"]
+# By kind, by whether they are runs, and all. Groups take a third of the time of a condition for each.
 TOTALS_SQL = f"""
-SELECT {", ".join(map(jobs_sql, GROUPS))}
-  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE}
+SELECT CASE WHEN grouping(kind) = 0 THEN kind WHEN grouping(is_run) = 1 THEN '{ALL}' WHEN is_run THEN '{ALL_RUNS}' END,
+       {jobs_sql()}
+  FROM (SELECT *, {RUNS} AS is_run FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE}) timed
+ GROUP BY GROUPING SETS ((kind), (is_run), ())
 """  # noqa: S608 - made of constants
 DAYS_SQL = f"""
-SELECT (completed_at AT TIME ZONE 'UTC')::date, {jobs_sql("true", LONG_RUNS)}
+SELECT (completed_at AT TIME ZONE 'UTC')::date, {jobs_sql(LONG_RUNS)}
   FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
  GROUP BY 1
 """  # noqa: S608 - made of constants
 VERSIONS_SQL = f"""
 SELECT version.name, counted.* FROM (
-    SELECT version_id, count(*) AS total, {jobs_sql("true", LONG_RUNS)}
+    SELECT version_id, count(*) AS total, {jobs_sql(LONG_RUNS)}
       FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
      GROUP BY 1 ORDER BY total DESC LIMIT {VERSIONS_SHOWN}
 ) counted JOIN templates_app_templateversion version ON version.id = counted.version_id
@@ -142,9 +145,11 @@ def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
     if not stale:
         return 0
     done = _calculate_all([Scope("template", template) for template in stale], is_stopping)
-    organizations = sorted(set(stale.values()))
-    scopes = [Scope("all"), *(Scope("organization", organization) for organization in organizations)]
-    done += _calculate_all(scopes, is_stopping)
+    organizations = [Scope("organization", organization) for organization in sorted(set(stale.values()))]
+    # The insights of the only organization are those of the deployment.
+    is_only_one = Organization.objects.count() == 1
+    done += _calculate_all([Scope("all")], is_stopping, copies=organizations if is_only_one else [])
+    done += _calculate_all([] if is_only_one else organizations, is_stopping)
     with locked() as progress:
         if progress is not None:
             progress.insights_at = database_time()
@@ -152,8 +157,9 @@ def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
     return done
 
 
-def _calculate_all(scopes: Sequence[Scope], is_stopping: Callable[[], bool]) -> int:
-    """Calculate the scopes one by one, each in a transaction. Return the number of them."""
+def _calculate_all(scopes: Sequence[Scope], is_stopping: Callable[[], bool], copies: Sequence[Scope] = ()) -> int:
+    """Calculate the scopes one by one, each in a transaction. ``copies`` get the same insights. Return the number of
+    calculations."""
     done = 0
     for scope in scopes:
         if is_stopping():
@@ -161,30 +167,44 @@ def _calculate_all(scopes: Sequence[Scope], is_stopping: Callable[[], bool]) -> 
         with locked() as progress:
             if progress is None:
                 break
-            calculate(scope, midnight(database_time()))
+            rows = calculate(scope, midnight(database_time()))
+            for target in (scope, *copies):
+                _store(target, rows)
             done += 1
     return done
 
 
-def calculate(scope: Scope, today: datetime) -> None:
-    """Calculate and store the insights of a scope for all ranges."""
+def calculate(scope: Scope, today: datetime) -> list[Insights]:
+    """Return new rows with the insights of a scope, one for each range."""
     if scope.kind == "template":
         TemplateStatistics.objects.filter(template=scope.id).update(insights_are_stale=False)
     with connection.cursor() as cursor:
         # For sorting the times of a large deployment; compiling the expressions takes longer than it saves.
         cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
         days = _days(cursor, scope, today)
+        stages = _stages(cursor, scope, today)
+    parameters = _parameters(scope.id) if scope.kind == "template" else []
     now = database_time()
-    rows = [_row(scope, _figures(scope, days[-count:], today), count, now) for count in RANGES]
+    rows = []
+    for count in RANGES:
+        found = _figures(scope, days[-count:], today)
+        found.stages, found.parameters = stages, parameters
+        rows.append(_row(found, count, now))
+    return rows
+
+
+def _store(scope: Scope, rows: Sequence[Insights]) -> None:
+    """Replace the rows of the scope."""
     Insights.objects.filter(**scope.keys).delete()
+    for row in rows:
+        row.pk, row.template_id, row.organization_id = None, *scope.keys.values()
     Insights.objects.bulk_create(rows)
 
 
-def _row(scope: Scope, found: Figures, days: int, now: datetime) -> Insights:
+def _row(found: Figures, days: int, now: datetime) -> Insights:
     start = found.kinds[TimedKind.START]
     builds = found.builds
     return Insights(
-        **scope.keys,
         days=days,
         calculated_at=now,
         figures=figures.stored(found),
@@ -224,24 +244,21 @@ def _figures(scope: Scope, days: list[figures.Day], today: datetime) -> Figures:
             found: list[Any] = cursor.fetchall()
             return found
 
-        (totals,) = rows(TOTALS_SQL)
-        groups = [_jobs(totals[at : at + 5]) for at in range(0, len(totals), 5)]
+        groups = {name: _jobs(columns) for name, *columns in rows(TOTALS_SQL)}
         ((ready, ready_times),) = rows(READY_SQL)
         cursor.execute(USERS_SQL[scope.kind], given)
         users = cursor.fetchone()[0] if settings.STATISTICS_PER_USER else None
         found = Figures(
             days=days,
             users=users,
-            kinds=dict(zip((kind.value for kind in TimedKind), groups, strict=False)),
-            runs=groups[-2],
-            jobs=groups[-1],
+            kinds={kind.value: groups.get(kind, Jobs()) for kind in TimedKind},
+            runs=groups.get(ALL_RUNS, Jobs()),
+            jobs=groups[ALL],
             ready=figures.Ready(ready, *_seconds(ready_times)),
-            stages=_stages(rows(STAGES_SQL)),
         )
         if scope.kind == "template":
             found.versions = [figures.OfVersion(name, _jobs(columns)) for name, _, _, *columns in rows(VERSIONS_SQL)]
             found.errors = [figures.Error(text, count, last_at) for text, count, last_at in rows(ERRORS_SQL)]
-            found.parameters = _parameters(scope.id)
     return found
 
 
@@ -257,7 +274,11 @@ def _seconds(percentiles: Sequence[int] | None) -> tuple[float | None, float | N
     return p50 / 1000, p95 / 1000
 
 
-def _stages(rows: list[Any]) -> list[figures.Stage]:
+def _stages(cursor: Any, scope: Scope, today: datetime) -> list[figures.Stage]:
+    """Return the times of stages in the newest jobs that succeeded, of the longest range."""
+    given = _given(scope, first_day(today, max(RANGES)), today)
+    cursor.execute(STAGES_SQL.format(scope=CONDITIONS[scope.kind]), given)
+    rows = cursor.fetchall()
     slowest = max((p50 for _, p50, _, _ in rows), default=0)
     return [
         figures.Stage(name, p50, p95, count, 100 * p50 / slowest if slowest else 0) for name, p50, p95, count in rows

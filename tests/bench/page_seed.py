@@ -15,6 +15,7 @@ from django.db.models import F
 from coderproj.identity import tokens
 from coderproj.identity.models import ApiKey, AuditAction, AuditLog, Group, GroupMembership, LoginType, Membership, User
 from provisioning.models import File, ProvisionerDaemon, ProvisionerJob, ProvisionerJobLog, ProvisionerKey
+from templates_app.agents.services import refreshing
 from templates_app.job_kinds import JobType
 from templates_app.models import Template, TemplateVersion
 from tests.bench.seed import BATCH, SHORT_LOG, add_resources, make_template
@@ -59,6 +60,7 @@ def seed_pages() -> PageData:
     _history(scene, templates)
     unattached = make_version(user=scene.owner, organization=scene.organization)
     key_id = _access(scene, users)
+    refreshing.refresh(lambda: False, calculate=True)
     _queue(scene, version, users)
     with connection.cursor() as cursor:
         # Otherwise autovacuum would run during the measurement.

@@ -20,6 +20,7 @@ from provisioning.models import (
     WorkspaceResource,
     WorkspaceResourceMetadata,
 )
+from templates_app.agents.services import refreshing
 from templates_app.models import AccessRole, Template, TemplateAccess, TemplateVersion
 
 TEMPLATES, VERSIONS, USERS, DEEP_VERSIONS, LONG_LOG, SHORT_LOG = 50, 40, 20_000, 10_000, 100_000, 200
@@ -84,6 +85,7 @@ def seed() -> Seeded:
     add_resources(rich.job)
     add_log(rich.job_id, SHORT_LOG)
     add_log(long.job_id, LONG_LOG)
+    refreshing.refresh(lambda: False, calculate=True)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
     return Seeded(f"key{1:07}-{SECRET}", organization.pk, templates[0].pk, rich.pk, long.pk, deep.pk)
@@ -96,6 +98,7 @@ def seed_many() -> uuid.UUID:
     Membership.objects.create(organization=organization, user=author)
     for n in range(MANY_TEMPLATES):
         make_template(organization, author, 1_000 + n, VERSIONS)
+    refreshing.refresh(lambda: False, calculate=True)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
     return organization.pk

@@ -304,6 +304,13 @@ def test_work_is_found(agent, workspace, owner, ada, template, organization):
         assert work()
         settle()
         assert not work()
+        TemplateStatistics.objects.update(insights_are_stale=True)
+        for seconds, insights_ms, is_due in ((10, 0, False), (21, 0, True), (21, 2_000, False), (41, 2_000, True)):
+            cursor.execute("SELECT now()")  # of the transaction, as in the statement
+            moment = cursor.fetchone()[0] - timedelta(seconds=seconds)
+            StatisticsProgress.objects.update(insights_at=moment, insights_ms=insights_ms)
+            assert work() == is_due
+        settle()
         StatisticsProgress.objects.update(counted_on=F("counted_on") - DAY)
         assert work()
 

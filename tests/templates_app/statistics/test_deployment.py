@@ -93,6 +93,15 @@ def test_owners_choose_an_organization(owner, web):
     assert [row[:2] for row in rows] == [["organization", "template"], ["other", "elsewhere"]]
 
 
+def test_the_only_organization_has_the_insights_of_the_deployment(owner, web, organization):
+    start(owner, web)
+    assert everything() == insights.of_organization(organization.pk, 30).figures
+    other = make_template(user=owner, organization=make_organization("other"))
+    start(make_user(organizations=(other.organization,)), other)
+    assert everything().builds.count == 2
+    assert insights.of_organization(organization.pk, 30).figures.builds.count == 1
+
+
 def test_the_page_is_not_found_for_other_users(member, web):
     client = browser(member)
     assert client.get("/insights").status_code == 404

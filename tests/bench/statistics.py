@@ -1,0 +1,122 @@
+"""Statistics over a million builds and ten million reports: passes of a worker, and pages of insights.
+
+The builds are those of 90 days, the reports those of 30, of 20,000 workspaces of 5,000 users and 100 templates. A
+quarter of the builds are of one template. Each pass is a process with Django, as workers start it.
+
+``python -m tests.bench.statistics [share]`` prints figures and goals; a share of 0.01 has a hundredth of the rows.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.bench.database import own_database, served
+from tests.bench.jobs import Goals
+from tests.bench.load import Connection
+
+BUILDS, REPORTS = 1_000_000, 10_000_000
+TEMPLATES, USERS, WORKSPACES = 100, 5_000, 20_000
+NEW_BUILDS, NEW_REPORTS = 1_000, 10_000
+REFRESH_SECONDS, PAGE_MS, MEMORY_MIB = 10, 60, 40
+WARM_UP, REQUESTS = 3, 20
+# A pass in a process of its own: the seconds, the changes, and the process's greatest memory in KiB.
+PASS = """
+import json, resource, sys, time
+import django
+django.setup()
+from templates_app.agents.services import refreshing
+from templates_app.models import StatisticsProgress
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if "midnight" in sys.argv:
+    StatisticsProgress.objects.update(counted_on=None)
+began = time.perf_counter()
+done = refreshing.refresh(lambda: False, calculate="calculate" in sys.argv)
+print(json.dumps({
+    "seconds": time.perf_counter() - began,
+    "changes": done,
+    "grown": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+}))
+"""
+
+
+def main() -> int:
+    for name in ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE"):
+        os.environ.pop(name, None)
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    goals = Goals()
+    with own_database():
+        from tests.bench.statistics_seed import Size, add_new, seed
+
+        began = time.perf_counter()
+        seeded = seed(Size(int(BUILDS * share), int(REPORTS * share), TEMPLATES, USERS, WORKSPACES))
+        print(f"       seeded in {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+        first = run_pass("calculate")
+        print(f"       first pass over everything: {describe(first)}")
+        goals.at_most("first pass: memory that it adds", first["grown"], MEMORY_MIB, " MiB")
+        whole = run_pass("midnight")
+        print(f"       all templates counted, as after midnight: {describe(whole)}")
+        goals.at_most("refresh of all figures of the API", whole["seconds"], REFRESH_SECONDS, " s")
+        insights = run_pass("calculate")
+        print(f"       all insights: {describe(insights)}")
+        goals.at_most("refresh of all insights", insights["seconds"], REFRESH_SECONDS, " s")
+        add_new(seeded, NEW_BUILDS, NEW_REPORTS)
+        new = run_pass()
+        print(f"       after {NEW_BUILDS} builds and {NEW_REPORTS} reports, without insights: {describe(new)}")
+        goals.at_most("refresh after new builds and reports", new["seconds"], REFRESH_SECONDS, " s")
+        idle = run_pass()
+        print(f"       nothing new: {describe(idle)}, the worker's question {question_ms():.1f} ms")
+        with served() as (url, _):
+            for path in seeded.pages:
+                goals.at_most(path, page_ms(url, path, seeded.session), PAGE_MS, " ms")
+    print(goals.summary())
+    return 0
+
+
+def run_pass(*arguments: str) -> dict[str, Any]:
+    found = subprocess.run([sys.executable, "-c", PASS, *arguments], check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
+
+
+def describe(found: dict[str, Any]) -> str:
+    return f"{found['seconds']:.2f} s, {found['changes']} changes, {found['grown']:.0f} MiB added"
+
+
+def question_ms() -> float:
+    """Return the time of the statement by which a worker finds out whether there is work."""
+    from django.db import connection
+
+    from templates_app.agents.tasks import STATISTICS_WORK
+
+    times = []
+    with connection.cursor() as cursor:
+        for _ in range(REQUESTS):
+            began = time.perf_counter()
+            cursor.execute(STATISTICS_WORK)
+            cursor.fetchone()
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def page_ms(url: str, path: str, session: str) -> float:
+    from coderproj.identity.authentication import SESSION_COOKIE
+
+    headers = {"Cookie": f"{SESSION_COOKIE}={session}", "Accept-Encoding": "gzip, br"}
+    connection = Connection(url, path, headers)
+    times = []
+    for number in range(WARM_UP + REQUESTS):
+        began = time.perf_counter()
+        status, _ = connection.send()
+        assert status == 200, f"{path} returned {status}"
+        if number >= WARM_UP:
+            times.append((time.perf_counter() - began) * 1000)
+    connection.socket.close()
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
