@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -96,13 +97,12 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 def _throwaway_root() -> Path:
     """Create the folder of a temporary database. Removes the folders of killed runs."""
     for left in Path(tempfile.gettempdir()).glob(f"{THROWAWAY}*"):
-        if left.stat().st_uid == os.geteuid() and (left / "data").exists():
-            with (left / "lock").open() as lock:
-                try:
+        # Another run can remove a folder at the same time, or its owner still uses it (BlockingIOError).
+        with suppress(OSError):
+            if left.stat().st_uid == os.geteuid() and (left / "data").exists():
+                with (left / "lock").open() as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                shutil.rmtree(left, ignore_errors=True)
+                    shutil.rmtree(left, ignore_errors=True)
     root = Path(tempfile.mkdtemp(prefix=THROWAWAY))
     if os.geteuid() == 0:
         root.chmod(0o711)  # the server's account must be able to enter it

@@ -41,6 +41,15 @@ def test_a_temporary_database_is_removed(home: Path, monkeypatch: pytest.MonkeyP
     assert list(home.iterdir()) == [], "not even of a run that was killed"
 
 
+def test_folder_that_another_run_is_removing_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(home))
+    left = home / "coderproj-test-removed"
+    (left / "data").mkdir(parents=True)  # its lock is gone already
+    done = command_line("--test", "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert list(home.iterdir()) == [left]
+
+
 @pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 5), (signal.SIGKILL, -9)])
 def test_signals_end_the_command(used: Path, ending: signal.Signals, status: int) -> None:
     script = "trap 'exit 5' TERM; echo $$; while :; do sleep 0.05; done"
