@@ -241,7 +241,8 @@ def test_any_version_can_be_chosen(owner, organization, version):
 
 
 def test_page_without_parameters_is_explained(owner, version):
-    assert "all workspaces of this version are alike" in text_of(browser(owner).get(f"{OWN}/parameters"))
+    text = text_of(browser(owner).get(f"{OWN}/parameters"))
+    assert "developers choose nothing when they create a workspace of this version" in text
 
 
 def test_form_is_hidden_until_the_import_succeeds(owner, organization, version):
