@@ -20,6 +20,7 @@ from templates_app.workspaces.models import BuildStatus, Workspace, build_status
 from templates_app.workspaces.models.workspaces import WorkspaceQuerySet
 from templates_app.workspaces.pages.addresses import workspace_url
 from templates_app.workspaces.pages.cells import outdated_tag, status_chip
+from templates_app.workspaces.pages.health import agent_health
 
 PAGE_SIZE = 50
 OWN, RUNNING, ALL = "own", "running", "all"
@@ -41,6 +42,12 @@ def _version(workspace: Workspace) -> SafeString | str:
     return format_html("{} {}", name, outdated_tag()) if is_outdated(workspace) else name
 
 
+def _status(workspace: Workspace) -> SafeString:
+    chip = status_chip(workspace.latest_build)
+    badge = getattr(workspace, "agent_badge", "")
+    return format_html('{} <span class="health">{}</span>', chip, badge) if badge else chip
+
+
 def is_outdated(workspace: Workspace) -> bool:
     """Return True if the latest build's version is not the template's active one. Needs both."""
     build = workspace.latest_build
@@ -58,8 +65,8 @@ WORKSPACE_LIST = Listing[Workspace](
     ),
     Column(
         "Status",
-        lambda row: status_chip(row.latest_build),
-        ("latest_build__transition", *(f"latest_build__job__{name}" for name in JOB_FIELDS)),
+        _status,
+        ("latest_build__transition", "latest_build__job", *(f"latest_build__job__{name}" for name in JOB_FIELDS)),
     ),
     Column("Owner", lambda row: row.owner.username, ("owner__username",)),
     Column("Version", _version, ("latest_build__template_version__name", "template__active_version"), "wide"),
@@ -111,5 +118,9 @@ def ordered(rows: WorkspaceQuerySet) -> WorkspaceQuerySet:
 
 
 def table(rows: Sequence[Workspace], *, without: Sequence[str] = ()) -> Any:
-    """Return the rows as a table, without the columns of these headings."""
+    """Return the rows as a table, without the columns of these headings. One query, for the health of agents."""
+    found = agent_health(rows)
+    for row in rows:
+        health = found.get(row.latest_build.job_id) if row.latest_build is not None else None
+        row.agent_badge = health.badge if health is not None else ""  # type: ignore[attr-defined]
     return WORKSPACE_LIST.table(rows, without=without)
