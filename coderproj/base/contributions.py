@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 # The kinds of contributions, with the class or the signature of an entry.
 KINDS = {
+    "agent_traffic": "(agent ids) -> Mapping[uuid.UUID, templates_app.workspaces.pages.agents.Traffic]",
     "audit_names": "coderproj.accounts.pages.events.AuditNames",
     "audit_policies": "coderproj.identity.audit.Policy",
     "caller_sources": "coderproj.web.callers.CallerSource",

@@ -8,6 +8,7 @@ class AgentsConfig(AppConfig):
     label = "agents"
     verbose_name = "Agents"
     contributions = {
+        "agent_traffic": "templates_app.agents.pages.traffic.TRAFFIC",
         "compiled_reads": "templates_app.agents.reads.READS",
         "stream_services": "templates_app.agents.coordination.stream_services.STREAM_SERVICES",
     }

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
+
 from coderproj.identity.models import User
 from provisioning.engine import base
 from provisioning.engine.base import LogLevel, LogSource, Stage
-from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerJobLog
+from provisioning.models import ProvisionerDaemon, ProvisionerJob, ProvisionerJobLog, WorkspaceAgent
 from provisioning.results import store_resources
+from templates_app.agents.models import AgentStatistic
 from templates_app.models import TemplateVersion
 from templates_app.workspaces import states
 from templates_app.workspaces.job_kinds import BUILD_TYPE
@@ -51,6 +54,7 @@ def add_workspaces(scene: Scene) -> Workspaces:
         add_build(dev, scene.older, number, transition, timedelta(days=days), reason=reason)
         states.store(dev.builds.get(build_number=number).pk, b'{"lineage": "dev"}'.ljust(14_000 + number))
     WorkspaceBuild.objects.filter(workspace=dev, build_number=3).update(deadline=now + timedelta(hours=6, minutes=20))
+    _add_agents(dev)
     api = _workspace(scene, scene.owner, "api")
     add_build(api, scene.active, 1, "start", timedelta(seconds=9), active=True)
     site = _workspace(scene, scene.member, "site", last_used_at=now - timedelta(days=3))
@@ -64,6 +68,43 @@ def add_workspaces(scene: Scene) -> Workspaces:
     add_build(old, scene.older, 2, "delete", timedelta(days=19))
     Workspace.objects.filter(pk=old.pk).update(deleted=True)
     return Workspaces(dev, api, site, gpu, old)
+
+
+def _add_agents(workspace: Workspace) -> None:
+    """Let the agent of the latest build be connected, with an app of each health, and add a late one and one whose
+    startup has failed."""
+    now = datetime.now(UTC)
+    assert workspace.latest_build is not None
+    main = WorkspaceAgent.objects.get(resource__job=workspace.latest_build.job_id)
+    connected = {
+        "first_connected_at": now - timedelta(hours=3),
+        "last_connected_at": now,
+        "alive_until": now + timedelta(days=1),
+    }
+    rows = WorkspaceAgent.objects.filter(pk=main.pk)
+    rows.update(**connected, version="v0.15.3+7aa5d2f", lifecycle_state="ready")
+    main.apps.filter(slug="jupyter").update(url="http://localhost:8888/lab", health="unhealthy")
+    main.apps.create(slug="metrics", display_name="Metrics", url="http://localhost:9090", health="healthy")
+    main.apps.create(slug="shell", display_name="Shell", command="bash")
+    late = {"name": "gpu", "operating_system": "linux", "architecture": "arm64", "connection_timeout_seconds": 120}
+    row = WorkspaceAgent.objects.create(
+        resource=main.resource, troubleshooting_url="https://help.example.test/agents", position=1, **late
+    )
+    WorkspaceAgent.objects.filter(pk=row.pk).update(created_at=now - timedelta(minutes=50))
+    failed = {"name": "sidecar", "operating_system": "linux", "architecture": "amd64", "lifecycle_state": "start_error"}
+    WorkspaceAgent.objects.create(
+        resource=main.resource, version=settings.BUILD_VERSION, position=2, **connected, **failed
+    )
+    AgentStatistic.objects.create(
+        created_at=now - timedelta(minutes=2),
+        agent=main,
+        workspace=workspace,
+        template=workspace.template,
+        user=workspace.owner,
+        connections=2,
+        rx_bytes=1_482_113,
+        tx_bytes=48_211_904,
+    )
 
 
 def _workspace(scene: Scene, owner: User, name: str, last_used_at: datetime | None = None) -> Workspace:

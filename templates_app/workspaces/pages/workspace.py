@@ -20,6 +20,7 @@ from provisioning.pages.parts import facts_answer, job_context, seconds_run
 from templates_app.workspaces.models import BuildStatus, WorkspaceBuild
 from templates_app.workspaces.pages import questions
 from templates_app.workspaces.pages.addresses import build_url
+from templates_app.workspaces.pages.agents import agents_of
 from templates_app.workspaces.pages.base import WorkspaceSection
 from templates_app.workspaces.pages.cells import build_chip, build_title, log_of, started_by
 from templates_app.workspaces.pages.parameters import values_of
@@ -98,6 +99,8 @@ class WorkspacePage(WorkspaceSection):
             "runs": self.status == BuildStatus.RUNNING,
             "parameters": values_of(self.workspace, build) if build else [],
         }
+        if context["runs"] and build is not None:
+            context["agents"] = agents_of(self.actor, self.workspace, build, may_update=self.may_update)
         return self.show("workspaces/workspace.html", context)
 
     def _pulse(self) -> HttpResponseBase:

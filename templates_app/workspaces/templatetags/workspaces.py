@@ -1,12 +1,12 @@
 """Symbols of resources, addresses of apps, and times in the zone of a schedule."""
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from django import template
 
 from provisioning.models import WorkspaceApp
 from provisioning.pages.resource_graph import symbol_of
+from templates_app.workspaces.pages.agents import link_of
 
 register = template.Library()
 
@@ -19,14 +19,8 @@ def resource_symbol(resource_type: str) -> str:
 
 @register.filter
 def link_of_app(app: WorkspaceApp) -> str:
-    """Return the address of an external app, empty for other apps and for addresses that are not web pages."""
-    if not app.external:
-        return ""
-    try:
-        is_web = urlsplit(app.url).scheme in {"http", "https"}
-    except ValueError:  # not an address
-        return ""
-    return app.url if is_web else ""
+    """Return the address of an external app, empty for other apps and for addresses that are not safe to open."""
+    return link_of(app)
 
 
 @register.filter

@@ -1,0 +1,1 @@
+"""What pages of workspaces show of agents."""
