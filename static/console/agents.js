@@ -122,20 +122,21 @@
 
   function close() {
     source?.close();
-    source = null;
+    source = latest = null;
   }
 
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
   addEventListener("pageshow", open);
-  // Parts that the server has just rendered can be older than the latest event.
-  document.addEventListener("htmx:afterSettle", () => latest && show(latest));
-  // The stream makes the question whether another build was started superfluous.
+  // An event that arrives while a part is requested can be newer than the part, earlier ones are older.
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.target.id === "workspace-pulse" && source?.readyState === EventSource.OPEN) {
-      event.preventDefault();
+      event.preventDefault(); // the stream says as well whether another build was started
+    } else {
+      latest = null;
     }
   });
+  document.addEventListener("htmx:afterSettle", () => latest && show(latest));
   setInterval(showAges, AGE_MILLISECONDS);
   open();
 })();

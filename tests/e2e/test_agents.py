@@ -2,13 +2,14 @@
 
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from provisioning.engine.base import Agent, App, AppHealthcheck, BuildResult, Resource
-from provisioning.models import WorkspaceApp
+from provisioning.models import WorkspaceAgent, WorkspaceApp
 from tests.e2e.conftest import NARROW, carry_session
 from tests.factories import make_template, make_workspace
 from tests.templates_app.agents.callers import Socket
@@ -94,6 +95,31 @@ def test_failed_startup_is_explained_when_it_happens(page, machine, scene, sign_
         shows(page, "lifecycle", "Startup failed")
         expect(note).to_be_visible()
         looks_right(page)
+
+
+def test_time_limit_passes_while_the_page_is_open(page, machine, scene, sign_in):
+    created_at = datetime.now(UTC) - timedelta(seconds=3595)
+    WorkspaceAgent.objects.update(created_at=created_at)
+    sign_in(scene.member)
+    page.goto(PAGE)
+    shows(page, "status", "Timed out")
+    expect(page.get_by_text("The agent has not connected within 1h 00m.")).to_be_visible()
+
+
+def test_hidden_tab_closes_its_stream_and_catches_up_later(page, machine, scene, sign_in, live_api):
+    def hide(is_hidden: bool) -> None:
+        value = "true" if is_hidden else "false"
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {{ value: {value}, configurable: true }})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    sign_in(scene.member)
+    page.goto(PAGE)
+    live_api.wait_for_streams(1)
+    hide(True)
+    live_api.wait_for_streams(0)
+    WorkspaceAgent.objects.update(lifecycle_state="ready")  # without a notification
+    hide(False)
+    shows(page, "lifecycle", "Ready")
 
 
 def test_commands_are_copied_by_keyboard_and_selected_without_script(page, machine, scene, sign_in, browser, live_api):

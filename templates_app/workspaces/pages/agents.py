@@ -4,7 +4,7 @@ import re
 import shlex
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -64,13 +64,13 @@ class ShownApp:
 
 @dataclass(frozen=True, slots=True)
 class ShownAgent:
-    """An agent with what the page says about it. ``has_tunnel``: clients can connect to it, as far as is known."""
+    """An agent with what the page says about it. ``commands`` is empty if the viewer may not connect, or the agent has
+    no tunnel."""
 
     agent: WorkspaceAgent
     status: AgentStatus
     gone_at: datetime | None
     troubleshooting_url: str
-    has_tunnel: bool
     commands: Sequence[Command] = ()
     apps: Sequence[ShownApp] = ()
     more_apps: int = 0
@@ -85,7 +85,7 @@ class Agents:
     shown: Sequence[ShownAgent] = ()
     more: int = 0
     late_in: int | None = None
-    may_connect: bool = field(default=False)
+    may_connect: bool = False
 
 
 def agents_of(actor: Actor, workspace: Workspace, build: WorkspaceBuild, *, may_update: bool) -> Agents:
@@ -100,8 +100,7 @@ def agents_of(actor: Actor, workspace: Workspace, build: WorkspaceBuild, *, may_
     shown = []
     for agent in found:
         target = _target(actor, workspace, agent, of_several=len(found) > 1)
-        has_tunnel = _has_tunnel(agent)
-        reachable = target if connects and has_tunnel else ""
+        reachable = target if connects and _has_tunnel(agent) else ""
         apps = [_app(app, reachable, may_open=connects or may_update) for app in agent.shown_apps]  # type: ignore[attr-defined]
         shown.append(
             ShownAgent(
@@ -109,7 +108,6 @@ def agents_of(actor: Actor, workspace: Workspace, build: WorkspaceBuild, *, may_
                 status=agent_status(agent, now),
                 gone_at=gone_at(agent, now),
                 troubleshooting_url=_web_address(agent.troubleshooting_url or settings.AGENT_TROUBLESHOOTING_URL),
-                has_tunnel=has_tunnel,
                 commands=_commands(actor, workspace, agent, target) if reachable else (),
                 apps=apps,
                 more_apps=agent.app_count - len(apps),  # type: ignore[attr-defined]
@@ -199,7 +197,7 @@ def _app(app: WorkspaceApp, target: str, *, may_open: bool) -> ShownApp:
 def _hint(app: WorkspaceApp, target: str) -> tuple[str, str]:
     """Return how an app without a link is reached, and the command for it if there is one."""
     if app.command:
-        return "Runs in a terminal of the workspace", f"coder ssh {target}" if target else ""
+        return (f"Then run {app.command}", f"coder ssh {target}") if target else ("Runs in a terminal", "")
     if app.external:
         return ("Opened by those who may connect" if link_of(app) else "Its address is not one that browsers open"), ""
     port = _local_port(app.url)

@@ -67,6 +67,7 @@ WORKSPACE_LIST = Listing[Workspace](
         "Status",
         _status,
         ("latest_build__transition", "latest_build__job", *(f"latest_build__job__{name}" for name in JOB_FIELDS)),
+        "wide",
     ),
     Column("Owner", lambda row: row.owner.username, ("owner__username",)),
     Column("Version", _version, ("latest_build__template_version__name", "template__active_version"), "wide"),

@@ -176,7 +176,9 @@ def test_no_command_is_shown_for_an_agent_that_has_no_tunnel(ada, running, setti
     assert "has no SSH and no tunnel" in text
     assert "coder login" not in text
     WorkspaceAgent.objects.update(version="")
-    assert "has no SSH and no tunnel" in card(browser(ada).get(PAGE))
+    text = card(browser(ada).get(PAGE))
+    assert "known once the agent has connected" in text
+    assert "coder login" not in text
     settings.AGENT_BINARIES = "/srv/agents"
     assert "coder ssh dev" in card(browser(ada).get(PAGE))
 
@@ -236,12 +238,13 @@ def test_other_apps_say_how_they_are_reached(ada, template):
     text = card(browser(ada).get(PAGE))
     assert "coder port-forward dev --tcp 13337:13337" in text
     assert "Then open http://localhost:13337/?folder=x" in text
-    assert "Runs in a terminal of the workspace" in text
+    assert "coder ssh dev Then run bash" in text
     assert text.count("It has no address") == 2
     connect(version=settings.BUILD_VERSION)
     text = card(browser(ada).get(PAGE))
     assert "port-forward" not in text
     assert "On port 13337 of the machine" in text
+    assert "Runs in a terminal" in text
 
 
 def test_health_of_apps_is_shown(ada, template):
