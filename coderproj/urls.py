@@ -14,7 +14,7 @@ from provisioning.views import files as provisioning
 from provisioning.views import keys as provisioner_keys
 from templates_app.agents.views import agents, binaries, identity, own
 from templates_app.views import access, dry_runs, named_versions, statistics, template_versions, templates, versions
-from templates_app.workspaces.views import builds, watch, workspaces
+from templates_app.workspaces.views import builds, quota, watch, workspaces
 
 ORGANIZATION = "organizations/<str:organization>"
 TEMPLATE = "templates/<str:template>"
@@ -183,6 +183,7 @@ api = [
     path(f"{REMOTE_JOB}/readme", remote.RemoteJobViewSet.as_view({"post": "readme"})),
     path(f"{REMOTE_JOB}/state", remote.RemoteJobViewSet.as_view({"post": "state"})),
     path(f"{REMOTE_JOB}/schemas", remote.RemoteJobViewSet.as_view({"post": "schemas"})),
+    path(f"{REMOTE_JOB}/cost", remote.RemoteJobViewSet.as_view({"post": "cost"})),
     path(f"{REMOTE_JOB}/complete", remote.RemoteJobViewSet.as_view({"post": "complete"})),
     path(f"{REMOTE_JOB}/fail", remote.RemoteJobViewSet.as_view({"post": "fail"})),
     path(f"{REMOTE_JOB}/canceled", remote.RemoteJobViewSet.as_view({"post": "canceled"})),
@@ -205,7 +206,8 @@ api = [
     path("licenses", system.ParityViewSet.as_view({"get": "licenses"})),
     path("csp/reports", system.DeploymentViewSet.as_view({"post": "report_csp_violation"})),
     path("insights/daus", statistics.StatisticsViewSet.as_view({"get": "daily_users"})),
-    path("workspace-quota/<str:user>", statistics.StatisticsViewSet.as_view({"get": "workspace_quota"})),
+    path("workspace-quota/<str:user>", quota.QuotaViewSet.as_view({"get": "retrieve"})),
+    path(f"{ORGANIZATION}/members/<str:user>/workspace-quota", quota.QuotaViewSet.as_view({"get": "of_member"})),
 ]
 
 admin.autodiscover()

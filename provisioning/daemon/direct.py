@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
 
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import CostDecision, LogLine, ParameterSchema, ParameterValue
 from provisioning.notifications import CANCELING, JOB_CHANNEL, QUEUED
 from provisioning.protocol.client import Assignment, DaemonFacts, Lease, Registration, Unreachable, Wakeup
 from provisioning.protocol.leases import Worker
@@ -81,6 +81,10 @@ class DirectClient:
     def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
         with reachable():
             self._service.store_state(lease, state, is_last=is_last)
+
+    def commit_cost(self, lease: Lease, cost: int) -> CostDecision:
+        with reachable():
+            return self._service.commit_cost(lease, cost)
 
     def complete(self, lease: Lease, result: Any) -> None:
         with reachable():

@@ -18,9 +18,10 @@ from provisioning.daemon import messages
 from provisioning.daemon.children import SOURCE_DIRECTORY, Children
 from provisioning.daemon.configuration import Configuration
 from provisioning.daemon.engines import Equipment
+from provisioning.daemon.job_limits import Bounds
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.daemon.spool import Entry, Spool
-from provisioning.daemon.supervisor import SHUTTING_DOWN, Bounds, Supervisor
+from provisioning.daemon.supervisor import SHUTTING_DOWN, Supervisor
 from provisioning.protocol import kinds
 from provisioning.protocol.client import (
     Assignment,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from provisioning.engine.base import MAX_STATE, Entries, LogLine, ParameterSchema, ParameterValue
-from provisioning.protocol.wire import MAX_README_CHARACTERS
+from provisioning.engine.base import MAX_STATE, CostDecision, Entries, LogLine, ParameterSchema, ParameterValue
+from provisioning.protocol.wire import MAX_COST, MAX_README_CHARACTERS
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="is", tag=True):
@@ -64,7 +64,13 @@ class Confirmed(Message, frozen=True, tag=True):
     exit_at: float
 
 
-Order = Prepare | WarmUp | Start | Values | Cancel | Confirmed
+class CostDecided(Message, frozen=True, tag=True):
+    """The answer to ``CostPlanned``."""
+
+    decision: CostDecision
+
+
+Order = Prepare | WarmUp | Start | Values | CostDecided | Cancel | Confirmed
 
 
 # ------------------------------------------------------------------ from the runner to the daemon
@@ -86,6 +92,12 @@ class StateFound(Message, frozen=True, tag=True):
     """The state of what the job changed so far."""
 
     state: Annotated[bytes, msgspec.Meta(max_length=MAX_STATE)]
+
+
+class CostPlanned(Message, frozen=True, tag=True):
+    """What the plan costs, in credits a day; the runner waits for ``CostDecided``."""
+
+    cost: Annotated[int, msgspec.Meta(ge=0, le=MAX_COST)]
 
 
 class Measured(Message, frozen=True, tag=True):
@@ -110,7 +122,7 @@ class Interrupted(Message, frozen=True, tag=True):
     """The end of a job that was interrupted."""
 
 
-Event = Logged | ReadmeFound | SchemasFound | StateFound | Measured | Finished | Failed | Interrupted
+Event = Logged | ReadmeFound | SchemasFound | StateFound | CostPlanned | Measured | Finished | Failed | Interrupted
 
 
 class Unreadable(Exception):

@@ -18,7 +18,7 @@ import msgspec
 
 from coderproj.base.backoff import Backoff
 from provisioning.daemon.polling import LongPoll
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import CostDecision, LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol import wire
 from provisioning.protocol.client import (
     Assignment,
@@ -226,6 +226,9 @@ class RemoteClient:
     def store_state(self, lease: Lease, state: bytes, *, is_last: bool = False) -> None:
         if self._call_for(lease, "state", wire.State(state, is_last), wire.StateStored, STORE_TIMEOUT).late:
             raise StateKept
+
+    def commit_cost(self, lease: Lease, cost: int) -> CostDecision:
+        return self._call_for(lease, "cost", wire.Cost(cost), wire.CostDecided).decision
 
     def complete(self, lease: Lease, result: Any) -> None:
         self._call_for(lease, "complete", wire.completion(result, self._kinds), wire.Done, STORE_TIMEOUT)

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -21,21 +21,11 @@ from coderproj.base.errors import DomainError
 from coderproj.base.processes import adopt_orphans, signal_at_parent_death
 from provisioning.daemon import engines, messages
 from provisioning.daemon.descendants import kill_descendants
+from provisioning.daemon.running_job import Answer, Clock, JobLog, RunningJob
 from provisioning.daemon.spool import RunnerEntry
 from provisioning.engine import bounds
-from provisioning.engine.base import (
-    MAX_STATE,
-    Canceled,
-    Engine,
-    EngineError,
-    LogLevel,
-    LogLine,
-    LogSource,
-    ParameterSchema,
-    ParameterValue,
-    Stage,
-)
-from provisioning.engine.state import StateTooLarge, remove_memory_folders
+from provisioning.engine.base import Engine, EngineError, LogLevel, Stage
+from provisioning.engine.state import remove_memory_folders
 from provisioning.files import archive
 from provisioning.protocol import kinds
 
@@ -106,65 +96,16 @@ class Pipes:
                 view = view[os.write(self._outgoing, view) :]
 
 
-class JobLog:
-    """Writes the job's log. Each stage starts with a line without output, which clients show as a heading."""
-
-    def __init__(self, pipes: Pipes) -> None:
-        self._pipes = pipes
-        self._stage = ""
-        self._opened: set[str] = set()
-        self._lock = threading.Lock()
-
-    def open(self, stage: str, level: LogLevel = LogLevel.INFO) -> None:
-        """Start a stage, unless it was started before."""
-        with self._lock:
-            self._stage = stage
-            if stage not in self._opened:
-                self._opened.add(stage)
-                self._send(LogSource.DAEMON, level, stage, "")
-
-    def note(self, level: LogLevel, output: str) -> None:
-        """Write a line of the daemon in the current stage."""
-        self._send(LogSource.DAEMON, level, self._stage, output)
-
-    def from_engine(self, level: LogLevel, stage: str, output: str) -> None:
-        """Write output of an engine (its ``log``): a log line for each line of output that is not empty."""
-        self.open(stage)
-        for line in output.split("\n"):
-            if line.strip():
-                self._send(LogSource.ENGINE, level, stage, line)
-
-    def _send(self, source: LogSource, level: LogLevel, stage: str, output: str) -> None:
-        self._pipes.send(messages.Logged(LogLine(source, level, stage, output, time.time())))
-
-
-class Clock:
-    """Measures the parts of a job, in ``seconds`` by part."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = 0.0
-
-    def start(self) -> None:
-        self._since = time.monotonic()
-
-    def lap(self, part: str) -> None:
-        """Add the time since the last call to ``part``."""
-        now = time.monotonic()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
-        self._since = now
-
-
 class Runner:
     """Waits for a job, runs it and reports its end."""
 
     def __init__(self, pipes: Pipes, folder: Path) -> None:
         self._pipes = pipes
         self._folder = folder
-        self._log = JobLog(pipes)
+        self._log = JobLog(pipes.send)
         self._stop = threading.Event()
         self._starts: queue.SimpleQueue[messages.WarmUp | messages.Start] = queue.SimpleQueue()
-        self._values: queue.SimpleQueue[tuple[ParameterValue, ...] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._settings: queue.SimpleQueue[messages.Prepare] = queue.SimpleQueue()
         self._engines: dict[str, Engine] = {}
         self._clock = Clock()
@@ -175,7 +116,7 @@ class Runner:
 
     def _interrupt(self) -> None:
         self._stop.set()
-        self._values.put(None)
+        self._answers.put(None)
 
     def _end_with_lease(self) -> None:
         """Interrupt the job, then kill what it runs, then exit, when the daemon does not confirm the lease in time.
@@ -204,8 +145,8 @@ class Runner:
                         self._settings.put(order)
                     case messages.WarmUp() | messages.Start():
                         self._starts.put(order)
-                    case messages.Values():
-                        self._values.put(order.values)
+                    case messages.Values() | messages.CostDecided():
+                        self._answers.put(order)
                     case messages.Cancel():
                         self._interrupt()
                     case messages.Confirmed():
@@ -292,7 +233,9 @@ class Runner:
         if unpacked.dropped:
             log.note(LogLevel.INFO, f"Left out of the archive: {', '.join(unpacked.dropped)}")
         self._clock.lap("unpack")
-        job = RunningJob(self._pipes, log, self._clock, self._values, self._stop, start.directory, engine, self._entry)
+        job = RunningJob(
+            self._pipes.send, log, self._clock, self._answers, self._stop, start.directory, engine, self._entry
+        )
         job.check_canceled()
         result = kind.run(job, kind.payload.decode(start.payload))
         bounds.check(result)
@@ -305,56 +248,6 @@ class Runner:
         self._pipes.outlive_daemon()
         self._is_applying = True
         threading.Thread(target=self._end_with_lease, name="lease", daemon=True).start()
-
-
-class RunningJob:
-    """Implements ``protocol.kinds.RunningJob``, the argument of a kind's ``run``."""
-
-    def __init__(
-        self,
-        pipes: Pipes,
-        log: JobLog,
-        clock: Clock,
-        values: "queue.SimpleQueue[tuple[ParameterValue, ...] | None]",
-        stop: threading.Event,
-        directory: Path,
-        engine: Engine,
-        entry: RunnerEntry | None,
-    ) -> None:
-        self._pipes = pipes
-        self._entry = entry
-        self._values = values
-        self.stop = stop
-        self.directory = directory
-        self.engine = engine
-        self.open = log.open
-        self.note = log.note
-        self.log = log.from_engine
-        self.measure = clock.lap
-
-    def check_canceled(self) -> None:
-        if self.stop.is_set():
-            raise Canceled
-
-    def store_readme(self, readme: str) -> None:
-        self._pipes.send(messages.ReadmeFound(readme))
-
-    def store_state(self, state: bytes) -> None:
-        if len(state) > MAX_STATE:
-            raise StateTooLarge(len(state))
-        if self._entry is not None:
-            try:
-                self._entry.write(state)
-            except OSError as error:
-                self.note(LogLevel.WARN, f"The daemon's machine cannot keep the state: {error.strerror}")
-        self._pipes.send(messages.StateFound(state))
-
-    def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
-        bounds.check(tuple(schemas))
-        self._pipes.send(messages.SchemasFound(tuple(schemas)))
-        values = self._values.get()
-        self.check_canceled()
-        return values or ()
 
 
 def _text(error: EngineError | DomainError) -> str:

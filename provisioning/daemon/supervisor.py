@@ -4,8 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +11,7 @@ import msgspec
 
 from provisioning.daemon import messages
 from provisioning.daemon.batches import FLUSH_LINES, first_batch
+from provisioning.daemon.job_limits import Bounds, Reason
 from provisioning.daemon.masking import Secrets
 from provisioning.daemon.process import RunnerProcess, Spares
 from provisioning.daemon.spool import Entry, Spool, last_state
@@ -37,27 +36,6 @@ _BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TICK = 0.5
 
 Answer = TypeVar("Answer")
-
-
-class Reason(IntEnum):
-    """Why a job is ended before its runner reports a result. A higher reason overrides a lower one."""
-
-    CANCELED = 1
-    OUT_OF_TIME = 2
-    RELEASED = 3
-    LOST = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """In seconds: the time limit of a job, its grace period after an interrupt, and the duration of a lease. ``build``
-    and ``apply_grace`` are those of jobs that change things outside."""
-
-    job: float
-    cancel_grace: float
-    lease: float
-    build: float = 3600.0
-    apply_grace: float = 120.0
 
 
 class Supervisor:
@@ -243,6 +221,9 @@ class Supervisor:
                         values = self._retry(self._client.store_schemas, self.assignment.lease, event.schemas)
                         self._secrets.add(values)
                         process.send(messages.Values(values))
+                    case messages.CostPlanned():
+                        decision = self._retry(self._client.commit_cost, self.assignment.lease, event.cost)
+                        process.send(messages.CostDecided(decision))
                     case messages.StateFound():
                         self._store_state(event.state)
                     case messages.Measured():

@@ -72,6 +72,7 @@ class Stage(StrEnum):
     PERSISTENT = "Detecting persistent resources"
     EPHEMERAL = "Detecting ephemeral resources"
     PLANNING = "Planning infrastructure"
+    QUOTA = "Commit quota"
     STARTING = "Starting workspace"
     STOPPING = "Stopping workspace"
     DESTROYING = "Destroying workspace"
@@ -93,6 +94,9 @@ class LogLine:
 Log = Callable[[LogLevel, str, str], None]
 # An engine that builds calls ``save(state)`` with each new state of the workspace.
 SaveState = Callable[[bytes], None]
+# An engine that builds calls ``approve(cost)`` between plan and apply, with the cost of the plan in credits a day. That
+# raises EngineError if it is too much.
+ApproveCost = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +292,20 @@ class PlanInput:
 @dataclass(frozen=True, slots=True)
 class BuildInput:
     """The input of a build: that of its plan, whose context has the transition, and the workspace's state, empty if
-    there is none."""
+    there is none. ``commits_cost``: the server must allow the cost of the plan before it is applied."""
 
     plan: PlanInput
     state: Annotated[bytes, Meta(max_length=MAX_STATE)] = field(default=b"", repr=False)
+    commits_cost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CostDecision:
+    """Whether a build may cost what its plan says. ``notes`` are lines for its log. ``refusal`` is why the build must
+    end, empty if it may go on; the text is for users."""
+
+    notes: Annotated[tuple[Text, ...], Entries] = ()
+    refusal: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +370,17 @@ class Engine(Protocol):
         """Plan once, for the transition of the context. This is a dry run."""
         ...
 
-    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
-        """Plan the transition of a workspace and apply the plan.
+    def build(
+        self,
+        directory: Path,
+        build: BuildInput,
+        *,
+        log: Log,
+        stop: Event,
+        save_state: SaveState,
+        approve: ApproveCost | None = None,
+    ) -> BuildResult:
+        """Plan the transition of a workspace and apply the plan, after its cost was approved if that is asked for.
 
         ``save_state`` is called while the apply runs and after it, also if it failed or was interrupted. It is never
         called if nothing was applied. An interrupted apply finishes what it is doing.

@@ -41,8 +41,9 @@ The keys of ``plan`` take effect in this order: write ``logs``, write ``lines`` 
 process, hang forever, fail, return the result. With ``ignore_stop`` the script ignores cancellation. A parameter value
 with the name ``echo.exec`` and the text ``error=TEXT`` makes the plan fail with TEXT.
 
-A build runs the script of ``plan``, then that of ``apply``, in the order: write ``logs``, save ``state``, sleep, crash,
-hang, fail, return the result. Without a ``state`` it saves the values of parameters, and a number that grows by one.
+A build runs the script of ``plan``, whose resources are what it costs, then that of ``apply``, in the order: write
+``logs``, save ``state``, sleep, crash, hang, fail, return the result. Without a ``state`` it saves the values of
+parameters, and a number that grows by one.
 """
 
 import os
@@ -57,6 +58,7 @@ from typing import Any
 import msgspec
 
 from provisioning.engine.base import (
+    ApproveCost,
     BuildInput,
     BuildResult,
     Canceled,
@@ -164,13 +166,26 @@ class EchoEngine:
         _run_script(script, plan_input, log, stop)
         return script.start if plan_input.context.transition is Transition.START else script.stop
 
-    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
+    def build(
+        self,
+        directory: Path,
+        build: BuildInput,
+        *,
+        log: Log,
+        stop: Event,
+        save_state: SaveState,
+        approve: ApproveCost | None = None,
+    ) -> BuildResult:
         """Run the scripts of the plan and of the apply."""
         if nothing_to_destroy(build, log):
             return BuildResult()
         script = read_script(directory)
         log(LogLevel.INFO, Stage.PLANNING, "")
         _run_script(script.plan, build.plan, log, stop)
+        if approve is not None:
+            starts = build.plan.context.transition is Transition.START
+            planned = script.plan.start if starts else script.plan.stop
+            approve(sum(resource.daily_cost for resource in planned.resources))
         return _apply(script.apply, build, log, stop, save_state)
 
 

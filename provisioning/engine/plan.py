@@ -51,6 +51,21 @@ def plan_result(
     the app belongs to each agent that its expression can choose. Raises EngineError if names or slugs
     are not unique, or if the agent of an app cannot be determined.
     """
+    return _conversion(plan_json, graph_dot, stubbed_modules, warn).result(module)
+
+
+def planned_cost(plan_json: Json, graph_dot: str) -> int:
+    """Return what the resources of a plan cost a day, in credits; 0 for what is known only after the apply. Raises
+    EngineError."""
+    return _conversion(plan_json, graph_dot).cost()
+
+
+def _conversion(
+    plan_json: Json,
+    graph_dot: str,
+    stubbed_modules: Collection[str] = (),
+    warn: Callable[[str], None] = lambda _text: None,
+) -> "_Conversion":
     planned = (plan_json.get("planned_values") or {}).get("root_module") or {}
     prior = ((plan_json.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
     # Managed resources of the prior state can be about to be destroyed.
@@ -63,7 +78,7 @@ def plan_result(
         # The stub's outputs are constants; those of the real module depend on its resources.
         for output in graph.starting_with(f"{label.removesuffix(STUB_RESOURCE_ADDRESS)}output."):
             graph.connect(output, label)
-    return _Conversion(entries, dict(_configured(configuration)), graph, stub_resources, warn).result(module)
+    return _Conversion(entries, dict(_configured(configuration)), graph, stub_resources, warn)
 
 
 def _stub_resource_label(key: str) -> str:
@@ -204,6 +219,9 @@ class _Conversion:
             resources=tuple(sorted(resources, key=lambda resource: (resource.name, resource.type))),
             rich_parameters=self._rich_parameters(module),
         )
+
+    def cost(self) -> int:
+        return sum(details.daily_cost for details in self._details().values())
 
     def _managed(self, resource_type: str) -> list[Entry]:
         """Return the managed entries of a type, sorted by label, instances in the order of the plan."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from provisioning.engine.base import LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import CostDecision, LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol.leases import Lease, LeaseLost, StateKept
 
 __all__ = [
@@ -143,6 +143,10 @@ class JobClient(Protocol):
         The server stores the state even if the lease has expired or the job has failed; then this raises StateKept.
         ``is_last`` says that the job's process has ended: the next build need not wait for another state.
         """
+        ...
+
+    def commit_cost(self, lease: Lease, cost: int) -> CostDecision:
+        """Have the server decide whether a build may cost this much, in credits a day. Raises Refused."""
         ...
 
     def complete(self, lease: Lease, result: Any) -> None:

@@ -67,6 +67,11 @@ class RunningJob(Protocol):
         """Pass a state to the kind's ``state_found``. Returns before it is stored."""
         ...
 
+    def commit_cost(self, cost: int) -> None:
+        """Have the kind's ``cost_planned`` decide whether the job may make what costs this much, in credits a day; no
+        cost is always allowed. Raises EngineError if it is too much, Canceled when the job must end early."""
+        ...
+
     def compute_values(self, schemas: Sequence[ParameterSchema]) -> tuple[ParameterValue, ...]:
         """Store the template's variables and return their values. Raises Canceled when the job must end early."""
         ...
@@ -108,6 +113,8 @@ class JobKind:
     readme_found: ``readme_found(job, readme)`` stores the readme; without it, readmes are dropped.
     state_found: ``state_found(job, state)`` stores a state, also after the job's lease has expired: what a job changed
     must not be lost. Without it, states are dropped.
+    cost_planned: ``cost_planned(job, cost)`` decides whether the job may make what its plan costs, and returns a
+    ``CostDecision``; it is called again if the answer was lost. Without it, every cost is allowed.
     changed: ``changed(job)`` is called in the transaction that requests the job's cancellation or ends it in any way,
     after ``completed``.
     applies: whether a job changes things outside. Such a job has the time limits of builds, is interrupted gently, and
@@ -131,6 +138,7 @@ class JobKind:
     has_followup: Callable[[Any], bool] = _always
     readme_found: str = ""
     state_found: str = ""
+    cost_planned: str = ""
     changed: str = ""
     applies: bool = False
     cancelable: str = ""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta
 
-from provisioning.engine.base import MAX_STATE, Entries, LogLine, ParameterSchema, ParameterValue
+from provisioning.engine.base import MAX_STATE, CostDecision, Entries, LogLine, ParameterSchema, ParameterValue
 from provisioning.protocol.kinds import JobKinds
 
 KEY_HEADER = "Coder-Provisioner-Key"
@@ -28,6 +28,8 @@ MAX_WAIT = 25.0
 MAX_LINES = 10_000
 MAX_README_CHARACTERS = 1024 * 1024
 MAX_ERROR_CHARACTERS = 64 * 1024
+# In credits a day.
+MAX_COST = 2**63 - 1
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 # The name of an engine.
@@ -161,6 +163,16 @@ class StateStored(Answer, frozen=True):
     """``late``: the state was stored, although the lease is not valid any more."""
 
     late: bool = False
+
+
+class Cost(Body, frozen=True):
+    """What the plan of a build costs, in credits a day."""
+
+    cost: Annotated[int, Meta(ge=0, le=MAX_COST)]
+
+
+class CostDecided(Answer, frozen=True):
+    decision: CostDecision
 
 
 class Complete(Body, frozen=True):

@@ -15,6 +15,7 @@ from coderproj.base.errors import DomainError
 from provisioning import parameters
 from provisioning.engine.base import (
     MAX_STATE,
+    CostDecision,
     LogLine,
     ParameterSchema,
     ParameterValue,
@@ -172,6 +173,11 @@ class JobService:
             raise Refused(f"the state has {len(state):,} bytes: at most {MAX_STATE:,} are stored")
         with storable():
             jobs.store_state(lease, state, is_last=is_last)
+
+    def commit_cost(self, lease: Lease, cost: int) -> CostDecision:
+        """Decide whether a build may cost this much, in credits a day."""
+        self._guard(lease)
+        return jobs.commit_cost(lease, cost)
 
     def complete(self, lease: Lease, result: Any) -> None:
         """End the job with its result. Raises Refused; then the job has not ended."""

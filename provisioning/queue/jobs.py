@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from coderproj.base.errors import DomainError
 from coderproj.database.prepared import PreparedCommand
 from provisioning import results
-from provisioning.engine.base import LogLevel, ParameterSchema
+from provisioning.engine.base import CostDecision, LogLevel, ParameterSchema
 from provisioning.log import writing
 from provisioning.models import JobEnd, ProvisionerJob
 from provisioning.models.jobs import WITHOUT_VALUES_SQL, without_values
@@ -112,6 +112,15 @@ def store_schemas(lease: Lease, schemas: Sequence[ParameterSchema]) -> Provision
     job = _locked(lease)
     results.store_schemas(job, schemas)
     return job
+
+
+@transaction.atomic
+def commit_cost(lease: Lease, cost: int) -> CostDecision:
+    """Have the app that owns the job's kind decide about the cost of its plan. Raises LeaseLost."""
+    job = _locked(lease)
+    path = kind_of(job).cost_planned
+    decision: CostDecision = function(path)(job, cost) if path else CostDecision()
+    return decision
 
 
 def store_state(lease: Lease, state: bytes, *, is_last: bool = False) -> None:

@@ -239,6 +239,11 @@ class RemoteJobViewSet(KeyedViewSet):
             return reply(wire.StateStored(late=True))
         return reply(wire.StateStored())
 
+    @describe("provisioner_job_cost", wire.Cost, wire.CostDecided)
+    def cost(self, request: Request, job: str) -> HttpResponse:
+        """Decide whether a build may make what its plan costs. The build ends if the answer has a refusal."""
+        return reply(wire.CostDecided(self.service.commit_cost(self.lease, self.read(wire.Cost).cost)))
+
     @describe("complete_provisioner_job", lambda: wire.complete_type(kinds()), wire.Done)
     def complete(self, request: Request, job: str) -> HttpResponse:
         """End the job with its result. This and the requests below can be repeated with the same lease."""

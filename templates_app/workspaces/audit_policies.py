@@ -21,6 +21,7 @@ POLICIES = [
             "last_due_at",
             "failed_stops",
             "stop_tried_at",
+            "daily_cost",
         ),
     ),
     Policy(

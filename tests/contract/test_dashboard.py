@@ -352,5 +352,5 @@ def test_tokens_audit_log_and_quota_are_readable(dashboard):
         assert isinstance(row["diff"], dict)
     assert isinstance(dashboard.get("/insights/daus")["entries"], list)
     quota = dashboard.get("/workspace-quota/me")
-    assert (quota["credits_consumed"], quota["budget"]) == (0, 0)
+    assert (quota["credits_consumed"], quota["budget"]) == (0, -1)
     assert dashboard.get("/replicas") == []

@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from coderproj.accounts.pages.addresses import group_url, organization_url
-from coderproj.accounts.serializers.groups import LARGEST
 from coderproj.base.errors import DomainError, Forbidden
 from coderproj.base.identifiers import parse_uuid
 from coderproj.console import cells
@@ -25,7 +24,14 @@ from coderproj.console.templatetags.console import ago
 from coderproj.console.views import SignedInPage
 from coderproj.identity import groups
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import Group, GroupMembership, Membership, Organization, UserStatus
+from coderproj.identity.models import (
+    MAX_ALLOWANCE,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+    UserStatus,
+)
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import Action, Resource, allowed
 
@@ -40,9 +46,12 @@ class GroupForm(ConsoleForm):
     quota_allowance = forms.IntegerField(
         label="Quota",
         min_value=0,
-        max_value=LARGEST,
+        max_value=MAX_ALLOWANCE,
         initial=0,
-        help_text="Credits for workspaces, counted by the daily cost of their resources. Quotas of groups add up.",
+        help_text=(
+            "Credits a day for the workspaces of each member, counted by the daily cost of their resources. Quotas of "
+            "groups add up. Without a quota of any group, the organization has no limit."
+        ),
     )
     avatar_url = forms.CharField(
         label="Avatar",

@@ -6,9 +6,7 @@ from rest_framework import serializers
 
 from coderproj.accounts.serializers.users import UserSerializer
 from coderproj.api.serializers import AnswerSerializer, BodySerializer, StrictIntegerField, StrictTextField
-from coderproj.identity.models import Group
-
-SMALLEST, LARGEST = -(2**31), 2**31 - 1
+from coderproj.identity.models import MAX_ALLOWANCE, Group
 
 
 class GroupSerializer(AnswerSerializer):
@@ -56,7 +54,7 @@ class CreateGroupBody(BodySerializer):
 
     name = StrictTextField(max_length=64, validators=[check_not_blank])
     avatar_url = StrictTextField(max_length=1024, required=False, default="", allow_blank=True)
-    quota_allowance = StrictIntegerField(required=False, default=0, min_value=SMALLEST, max_value=LARGEST)
+    quota_allowance = StrictIntegerField(required=False, default=0, min_value=0, max_value=MAX_ALLOWANCE)
 
 
 class UpdateGroupBody(BodySerializer):
@@ -64,6 +62,6 @@ class UpdateGroupBody(BodySerializer):
 
     name = StrictTextField(max_length=64, required=False, default="", allow_blank=True, validators=[check_not_blank])
     avatar_url = StrictTextField(max_length=1024, required=False, allow_blank=True)
-    quota_allowance = StrictIntegerField(required=False, min_value=SMALLEST, max_value=LARGEST)
+    quota_allowance = StrictIntegerField(required=False, min_value=0, max_value=MAX_ALLOWANCE)
     add_users = serializers.ListField(child=StrictTextField(), required=False, default=list)
     remove_users = serializers.ListField(child=StrictTextField(), required=False, default=list)

@@ -3,11 +3,19 @@
 from coderproj.identity.models.audit import AuditAction, AuditLog
 from coderproj.identity.models.git_keys import GitSSHKey
 from coderproj.identity.models.keys import ApiKey, KeyScope, LoginType, SuspendedKey
-from coderproj.identity.models.organizations import EVERYONE, Group, GroupMembership, Membership, Organization
+from coderproj.identity.models.organizations import (
+    EVERYONE,
+    MAX_ALLOWANCE,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+)
 from coderproj.identity.models.users import User, UserStatus
 
 __all__ = [
     "EVERYONE",
+    "MAX_ALLOWANCE",
     "ApiKey",
     "AuditAction",
     "AuditLog",

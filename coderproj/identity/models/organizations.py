@@ -3,6 +3,7 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -11,6 +12,8 @@ from coderproj.identity.roles import OrganizationRole
 
 # The group of all members of an organization. It has the organization's id and no membership rows.
 EVERYONE = "Everyone"
+# Of a group, in credits a day: what clients can read, which have 32 bits for it.
+MAX_ALLOWANCE = 2**31 - 1
 
 
 class Organization(models.Model):
@@ -67,7 +70,10 @@ class Group(models.Model):
     name = models.CharField(max_length=64)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="groups")
     avatar_url = models.CharField(max_length=1024, blank=True, default="")
-    quota_allowance = models.IntegerField(default=0)
+    # Credits a day for the workspaces of each member.
+    quota_allowance = models.IntegerField(
+        default=0, validators=[MinValueValidator(0), MaxValueValidator(MAX_ALLOWANCE)]
+    )
     members = models.ManyToManyField(User, through="GroupMembership", related_name="+", blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -76,6 +82,9 @@ class Group(models.Model):
         ordering = ["name", "id"]
         constraints = [
             models.UniqueConstraint(fields=["organization", "name"], name="identity_group_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(quota_allowance__gte=0), name="identity_group_quota_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from provisioning.engine.base import (
     MAX_STATE,
+    ApproveCost,
     BuildInput,
     BuildResult,
     Canceled,
@@ -21,7 +22,7 @@ from provisioning.engine.base import (
 )
 from provisioning.engine.hcl import Module
 from provisioning.engine.hcl.providers import needs_no_installation
-from provisioning.engine.plan import state_result
+from provisioning.engine.plan import planned_cost, state_result
 from provisioning.engine.provider_usage import ProviderUsage
 from provisioning.engine.sandbox import SandboxKind
 from provisioning.engine.state import APPLY_STAGES, STATE_FILE, StateTooLarge, is_complete, read_state
@@ -36,8 +37,6 @@ from provisioning.engine.terraform.registries import OTHER_REGISTRY, REGISTRY
 
 # One command plans and applies. Two commands would load configuration and providers twice.
 _APPLY = ("apply", "-no-color", "-input=false", "-json", "-lock=false", "-backup=-", "-auto-approve")
-# Of our own flag, which templates do not know.
-_HIDDEN_WARNINGS = frozenset({"Deprecated flag: -state"})
 # Between looks at the state while an apply runs: those of a large state cost more.
 _SAVE_SECONDS, _SAVE_LARGE_SECONDS = 0.2, 1.0
 _LARGE_STATE = 64 * 1024
@@ -51,13 +50,24 @@ class Build(Job):
     """The build of one workspace. Stubs cannot be applied, so everything must be available."""
 
     is_only_planned = False
+    # Of our own flag, which templates do not know.
+    hidden_warnings = frozenset({"Deprecated flag: -state"})
 
-    def __init__(self, runtime: JobRuntime, module: Module, build: BuildInput, log: Log, save_state: SaveState) -> None:
+    def __init__(
+        self,
+        runtime: JobRuntime,
+        module: Module,
+        build: BuildInput,
+        log: Log,
+        save_state: SaveState,
+        approve: ApproveCost | None = None,
+    ) -> None:
         """Raises EngineError if the state is not a state."""
         super().__init__(runtime, module, build.plan, log)
         self._state = runtime.state_folder / STATE_FILE
         self._saved = build.state
         self._save = save_state
+        self._approve = approve
         if build.state and not is_complete(build.state):
             raise EngineError("the workspace's state cannot be read: it is not a JSON object")
         self._dumped = b""
@@ -109,6 +119,13 @@ class Build(Job):
         runner = self._runner(0, transition, runs_programs=bool(self._module.provisioners))
         # What is deleted needs no graph.
         known = "" if transition is Transition.DELETE else self._known_graph()
+        if self._approve is not None:
+            known = self._graph(runner) if known is None else known
+            plan = self._plan(runner, transition, Stage.PLANNING, self._log, f"-state={self._state}")
+            self._approve(planned_cost(plan, known))
+            self._runtime.check_canceled()
+            self._stage = self._provider_stage = APPLY_STAGES[transition]
+            self._log(LogLevel.INFO, self._stage, "")
         second = self._runner(1, transition) if known is None else None
         with ThreadPoolExecutor(1, thread_name_prefix="graph") as threads:
             graph = threads.submit(self._graph, second) if second else None
@@ -137,7 +154,9 @@ class Build(Job):
 
     def _apply(self, runner: CommandRunner, transition: Transition) -> None:
         limits = self._settings.limits
-        reader = Reader(self._mask, hidden=_HIDDEN_WARNINGS)
+        reader = Reader(self._mask, hidden=self.hidden_warnings)
+        # The plan whose cost was approved has the values, too.
+        approved = (str(self._plan_file(transition)),) if self._approve is not None else ()
 
         def on_stdout(raw: bytes) -> None:
             if _DUMP in raw:
@@ -156,7 +175,7 @@ class Build(Job):
                 *_APPLY,
                 *(("-destroy",) if transition is Transition.DELETE else ()),
                 f"-state={self._state}",
-                *self._arguments,
+                *(approved or self._arguments),
             ),
             on_stdout=on_stdout,
             on_stderr=lambda raw: forward(reader.stderr(raw), self._stage, self._log),

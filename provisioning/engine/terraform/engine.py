@@ -8,6 +8,7 @@ from threading import Event
 
 from provisioning.engine import sandbox
 from provisioning.engine.base import (
+    ApproveCost,
     BuildInput,
     BuildResult,
     EngineError,
@@ -106,14 +107,23 @@ class TerraformEngine:
         with self._job(directory, plan_input, log, stop) as job:
             return job.plan_once()
 
-    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
+    def build(
+        self,
+        directory: Path,
+        build: BuildInput,
+        *,
+        log: Log,
+        stop: Event,
+        save_state: SaveState,
+        approve: ApproveCost | None = None,
+    ) -> BuildResult:
         """Plan and apply a transition of a workspace. The lines of the plan have the stage PLANNING."""
         if nothing_to_destroy(build, log):
             return BuildResult()
         module = self._module_of(directory)
         with self._runtime(discovery.find(self._settings.binary), directory, stop) as runtime:
             self._warn_without_sandbox(log, Stage.PLANNING)
-            job = Build(runtime, module, build, log, save_state)
+            job = Build(runtime, module, build, log, save_state, approve)
             job.prepare(self._installer, self._fetcher)
             return job.run()
 

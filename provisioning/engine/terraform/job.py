@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from provisioning.engine.base import (
     EngineError,
@@ -45,7 +45,7 @@ from provisioning.engine.terraform.module_manifest import (
 from provisioning.engine.terraform.output import Line, Mask, Reader, shortened
 from provisioning.engine.terraform.provider_installer import ProviderInstaller
 
-_PLAN = ("plan", "-no-color", "-input=false", "-json", "-lock=false", "-refresh=false")
+_PLAN = ("plan", "-no-color", "-input=false", "-json", "-lock=false")
 _SHOW = ("show", "-json", "-no-color")
 # Since Terraform 1.8 the graph without a type leaves out the modules' names.
 _GRAPH = ("graph", "-type=plan")
@@ -70,6 +70,8 @@ class Job:
 
     # Whether stubs may replace what is unavailable, and whether agents have ids in the plan.
     is_only_planned = True
+    # Warnings that are not for users.
+    hidden_warnings: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, runtime: JobRuntime, module: Module, plan_input: PlanInput, log: Log) -> None:
         self._runtime = runtime
@@ -259,13 +261,23 @@ class Job:
         )
 
     # ------------------------------------------------------------------ the commands
-    def _plan(self, runner: CommandRunner, transition: Transition, stage: Stage, log: Log) -> dict[str, Any]:
+    def _plan_file(self, transition: Transition) -> Path:
+        return self._runtime.folder / f"{transition}.tfplan"
+
+    def _plan(
+        self,
+        runner: CommandRunner,
+        transition: Transition,
+        stage: Stage,
+        log: Log,
+        option: str = "-refresh=false",
+    ) -> dict[str, Any]:
         """Run a plan and return it as Terraform's JSON. Log lines are passed on while it runs."""
-        target = self._runtime.folder / f"{transition}.tfplan"
-        reader = Reader(self._mask)
+        target = self._plan_file(transition)
+        reader = Reader(self._mask, hidden=self.hidden_warnings)
         result = self._runtime.run(
             runner,
-            (*_PLAN, *self._arguments, f"-out={target}"),
+            (*_PLAN, option, *self._arguments, f"-out={target}"),
             on_stdout=lambda raw: forward(reader.stdout(raw), stage, log),
             on_stderr=lambda raw: forward(reader.stderr(raw), stage, log),
         )

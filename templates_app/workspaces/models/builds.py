@@ -84,7 +84,11 @@ class WorkspaceBuildQuerySet(models.QuerySet["WorkspaceBuild"]):
 
 
 class WorkspaceBuild(models.Model):
-    """A transition of a workspace. Its job has the outcome; ``deadline`` is the time of the automatic stop."""
+    """A transition of a workspace. Its job has the outcome; ``deadline`` is the time of the automatic stop.
+
+    ``daily_cost``, in credits, is what its plan costs from the moment at which the budget allowed it, and after a
+    success what exists then.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Of the database's clock: automatic starts are counted from it.

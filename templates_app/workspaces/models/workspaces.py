@@ -57,6 +57,9 @@ class Workspace(models.Model):
     the workspace again, ``last_due_at`` the time up to which nothing of the schedule is due any more: that of the last
     automatic build, or of a start that was left out. ``failed_stops`` is the number of failed automatic stops since the
     last successful build, ``stop_tried_at`` the time of the last one that could not be queued. ``due`` computes them.
+
+    ``daily_cost`` is what the things that exist cost a day, in credits, as of the last build that ended;
+    ``services.quota`` writes it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -80,6 +83,7 @@ class Workspace(models.Model):
     last_due_at = models.DateTimeField(null=True, blank=True)
     failed_stops = models.PositiveSmallIntegerField(default=0)
     stop_tried_at = models.DateTimeField(null=True, blank=True)
+    daily_cost = models.BigIntegerField(default=0)
 
     objects = WorkspaceQuerySet.as_manager()
 

@@ -17,7 +17,7 @@ from provisioning.queue.claims import CannotRun, LeasedJob
 from templates_app.workspaces import due, states
 from templates_app.workspaces.events import announce
 from templates_app.workspaces.models import Workspace, WorkspaceBuild
-from templates_app.workspaces.services import builds, values
+from templates_app.workspaces.services import builds, quota, values
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +46,10 @@ def build_input(job: LeasedJob) -> BuildInput:
     )
     plan = PlanInput(context, parameters.for_engine(computed), values.stored_rich_values(build))
     try:
-        return BuildInput(plan, states.state_of(build))
+        state = states.state_of(build)
     except states.StateUnreadable as error:
         raise CannotRun(f"{error.message} {error.detail}") from None
+    return BuildInput(plan, state, commits_cost=quota.applies_to(build))
 
 
 # ---------------------------------------------------------------------- during and after a job
@@ -65,6 +66,8 @@ def state_found(job: ProvisionerJob, state: bytes) -> None:
     if late_for is not None and states.has(build.pk, state):
         return  # reported again, or known when the newer build began
     states.store(build.pk, state, late_for=late_for)
+    if job.completed_at is not None:
+        quota.count_leftovers(build)
     if late_for is not None:
         writing.note(
             job,
@@ -100,8 +103,7 @@ def build_completed(job: ProvisionerJob, result: BuildResult) -> None:
     if build is None:
         return
     results.store_resources(job, ((build.transition, resource) for resource in result.resources))
-    build.daily_cost = sum(resource.daily_cost for resource in result.resources)
-    build.save(update_fields=["daily_cost", "updated_at"])
+    quota.store_cost(build, result.resources)
     if build.transition == Transition.DELETE:
         Workspace.objects.filter(pk=build.workspace_id).update(deleted=True, updated_at=Now())
 
@@ -114,6 +116,7 @@ def build_changed(job: ProvisionerJob) -> None:
     if build is None:
         return
     if build.job.completed_at is not None:
+        quota.count_leftovers(build)
         _set_deadline(build)
         _set_due(build)
         _record(build)

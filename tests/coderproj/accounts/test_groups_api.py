@@ -63,7 +63,9 @@ def test_roles_that_may_create_groups(statuses, path):
         ({"name": "a\u0000b"}, 400, ["name"]),
         ({"name": "x", "avatar_url": "x" * 1025}, 400, ["avatar_url"]),
         ({"name": "x", "quota_allowance": 2**31}, 400, ["quota_allowance"]),
+        ({"name": "x", "quota_allowance": -1}, 400, ["quota_allowance"]),
         ({"name": "x", "quota_allowance": "1"}, 400, ["quota_allowance"]),
+        ({"name": "x", "quota_allowance": 1.5}, 400, ["quota_allowance"]),
         ({"name": "hi"}, 409, ["name"]),
     ],
 )
@@ -159,6 +161,8 @@ def test_member_changes_affect_only_this_group(api, group, org, users):
         ({"name": "taken"}, 409, ["name"]),
         ({"name": "x" * 65}, 400, ["name"]),
         ({"quota_allowance": 2**40}, 400, ["quota_allowance"]),
+        ({"quota_allowance": -1}, 400, ["quota_allowance"]),
+        ({"quota_allowance": "many"}, 400, ["quota_allowance"]),
         ({"add_users": ["yeet"]}, 400, ["add_users"]),
         ({"add_users": [7]}, 400, ["add_users[0]"]),
         ({"add_users": "x"}, 400, ["add_users"]),

@@ -25,7 +25,7 @@ def api():
         ("licenses", []),
         ("provisionerdaemons", []),
         ("organizations/acme/provisionerdaemons", []),
-        ("workspace-quota/me", {"credits_consumed": 0, "budget": 0}),
+        ("workspace-quota/me", {"credits_consumed": 0, "budget": -1}),
         ("users/authmethods", {"password": True, "github": False, "oidc": False}),
     ],
 )

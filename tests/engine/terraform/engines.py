@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,6 @@ from provisioning.engine.base import (
     Log,
     ParameterValue,
     PlanInput,
-    SaveState,
     Transition,
     WorkspaceContext,
 )
@@ -90,9 +90,9 @@ class WarmEngine(TerraformEngine):
         with self._warm(directory), super()._job(directory, plan_input, log, stop) as job:
             yield job
 
-    def build(self, directory: Path, build: BuildInput, *, log: Log, stop: Event, save_state: SaveState) -> BuildResult:
+    def build(self, directory: Path, build: BuildInput, **options: Any) -> BuildResult:
         with self._warm(directory):
-            return super().build(directory, build, log=log, stop=stop, save_state=save_state)
+            return super().build(directory, build, **options)
 
     @contextmanager
     def _warm(self, directory: Path) -> Iterator[None]:

@@ -6,8 +6,9 @@ import uuid
 import pytest
 
 from provisioning.daemon import messages
+from provisioning.daemon.job_limits import Bounds
 from provisioning.daemon.spool import Spool
-from provisioning.daemon.supervisor import Bounds, Supervisor
+from provisioning.daemon.supervisor import Supervisor
 from provisioning.engine.base import PlanInput
 from provisioning.models import JobStatus, ProvisionerJob
 from provisioning.protocol.client import Assignment, Lease, LeaseLost, Unreachable

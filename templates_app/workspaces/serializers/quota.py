@@ -1,4 +1,4 @@
-"""Serializers of figures about usage."""
+"""Serializers of quotas."""
 
 from typing import Any
 
@@ -6,5 +6,7 @@ from rest_framework import serializers
 
 
 class WorkspaceQuotaSerializer(serializers.Serializer[Any]):
+    """Credits a day. A ``budget`` of -1 means that there is no limit."""
+
     credits_consumed = serializers.IntegerField()
     budget = serializers.IntegerField()
