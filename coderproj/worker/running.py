@@ -65,7 +65,8 @@ async def run(tasks: Sequence[PeriodicTask], stopping: asyncio.Event) -> None:
     backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
     while not stopping.is_set():
         began = time.monotonic()
-        error = await _work_until(app, stopping)
+        # No task waits for another one: each has a place, and one is left for the times at which all of them run.
+        error = await _work_until(app, len(tasks) + 1, stopping)
         if error is None:
             continue
         if time.monotonic() - began > HEALTHY_SECONDS:
@@ -108,7 +109,15 @@ def _app(tasks: Sequence[PeriodicTask]) -> App:
 
 
 def _register(app: App, task: PeriodicTask) -> None:
+    is_running = asyncio.Lock()
+
     async def run_task(context: JobContext, timestamp: int) -> None:
+        if is_running.locked():
+            return  # the task's process goes on until it has no work
+        async with is_running:
+            await run_if_needed()
+
+    async def run_if_needed() -> None:
         row = await app.connector.execute_query_one_async(f"SELECT ({task.has_work}) AS has_work")
         if row["has_work"]:
             await _run_process(task)
@@ -142,9 +151,9 @@ async def _run_process(task: PeriodicTask) -> None:
 
 
 # ---------------------------------------------------------------------- one life of a worker
-async def _work_until(app: App, stopping: asyncio.Event) -> BaseException | None:
+async def _work_until(app: App, concurrency: int, stopping: asyncio.Event) -> BaseException | None:
     """Work until the worker must stop or the clock was set. Return the error that ended the work before."""
-    work = asyncio.create_task(_work(app))
+    work = asyncio.create_task(_work(app, concurrency))
     await _first_of(asyncio.shield(work), stopping.wait(), ClockWatch().jump())
     if not work.done():
         if not stopping.is_set():
@@ -155,7 +164,7 @@ async def _work_until(app: App, stopping: asyncio.Event) -> BaseException | None
     return work.exception() or RuntimeError("a part of it failed")
 
 
-async def _work(app: App) -> None:
+async def _work(app: App, concurrency: int) -> None:
     async with app.open_async():
         # The tasks of workers that were killed.
         for job in await app.job_manager.get_stalled_jobs(queue=QUEUE):
@@ -163,6 +172,7 @@ async def _work(app: App) -> None:
         logger.info("The worker runs")
         await app.run_worker_async(
             queues=[QUEUE],
+            concurrency=concurrency,
             delete_jobs="always",
             install_signal_handlers=False,
             shutdown_graceful_timeout=0.0,  # cancels running tasks, which end their processes

@@ -74,6 +74,12 @@ def make_due(ada, organization, template, *names: str) -> None:
     let_pass(8 * HOUR)
 
 
+def processes_of(worker: subprocess.Popen, task: str) -> list[int]:
+    """Return the processes of a task that the worker runs."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants(worker.pid)}
+    return [pid for pid, line in lines.items() if line.exists() and line.read_bytes().endswith(f"\0{task}\0".encode())]
+
+
 def stops() -> int:
     return WorkspaceBuild.objects.filter(reason="autostop").count()
 
@@ -96,13 +102,26 @@ def test_worker_stops_what_is_due_and_ends_itself(ada, organization, template, t
         make_due(ada, organization, template, "dev")
         wait_for_stops(1)
         # The process of the task stays for a while; it ends with its worker.
-        [task] = descendants(worker.pid)
+        [task] = processes_of(worker, "workspaces")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0
     assert "The worker has stopped" in log.read_text()
     assert not Path(f"/proc/{task}").exists()
     assert "Traceback" not in log.read_text()
     assert kept_jobs() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_task_does_not_wait_for_another_one(ada, organization, template, tmp_path):
+    with run_worker(tmp_path / "log") as worker:
+        # A template that was not counted yet is work for the statistics, whose process does not end here.
+        wait_until(lambda: processes_of(worker, "statistics"), 2 * SECONDS, "the process of the statistics")
+        (statistics,) = processes_of(worker, "statistics")
+        os.kill(statistics, signal.SIGSTOP)
+        make_due(ada, organization, template, "dev")
+        wait_for_stops(1)
+        assert processes_of(worker, "statistics") == [statistics]
+        os.kill(statistics, signal.SIGCONT)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,7 +142,7 @@ def test_killed_worker_takes_its_task_along_and_the_next_one_goes_on(ada, organi
     with run_worker(tmp_path / "first") as worker:
         make_due(ada, organization, template, "dev")
         wait_for_stops(1)
-        [task] = descendants(worker.pid)
+        [task] = processes_of(worker, "workspaces")
         worker.kill()
         worker.wait()
         wait_until(lambda: not Path(f"/proc/{task}").exists(), SECONDS, "the end of the task")
