@@ -1,8 +1,8 @@
 """The first web server of ``manage.py up``: it prepares the database, then serves.
 
 ``python -m coderproj.management.prepared_server`` has the options of the web server, and the socket of the command as
-standard input. It imports its code while the database starts, receives a line with DATABASE_URL, and answers with a
-line once the database is prepared: a JSON list of the lines for the operator.
+standard input. It imports its code while the database starts, receives a line with the address of an embedded one (else
+empty), and answers with a line once the database is prepared: a JSON list of the lines for the operator.
 """
 
 import gc
@@ -42,7 +42,9 @@ def main() -> None:
 
         if not (line := lines.readline()):
             return  # the command has ended
-        os.environ["DATABASE_URL"] = line.strip()
+        if url := line.strip():  # of the embedded server
+            os.environ["DATABASE_URL"] = url
+            use_database()
         try:
             welcome = prepare()
         except PreparationFailed as error:
@@ -54,7 +56,6 @@ def main() -> None:
 
 def prepare() -> list[str]:
     """Migrate the database and set up the first user. Return lines for the operator. Raises PreparationFailed."""
-    use_database()
     migrate()
     lines = first_user()
     connections.close_all()

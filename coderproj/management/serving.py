@@ -124,7 +124,7 @@ class Preparation:
     def finish(self, stack: Stack) -> list[str] | None:
         """Let the process prepare the database, which is running. Return its lines for the operator, None if a signal
         stops the command meanwhile. Raises ServingFailed."""
-        self._channel.sendall(f"{os.environ.get('DATABASE_URL', '')}\n".encode())
+        self._channel.sendall(f"{stack.database.url if stack.database else ''}\n".encode())
         answer = b""
         while not stack.is_stopping:
             if not select.select([self._channel], [], [], STARTING_SECONDS)[0]:

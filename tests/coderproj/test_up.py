@@ -13,7 +13,9 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from coderproj.base.processes import descendants
@@ -177,6 +179,24 @@ def test_killed_web_server_is_restarted(served):
         except (urllib.error.URLError, OSError):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_the_database_can_be_named_in_a_file(data_dir, tmp_path):
+    server = os.environ["DATABASE_URL"]
+    name = f"up_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            secret = tmp_path / "database-url"
+            secret.write_text(f"{urlsplit(server)._replace(path=f'/{name}').geturl()}\n")
+            with running(data_dir, "--no-daemon", "--no-worker", DATABASE_URL_FILE=str(secret)) as (url, process):
+                lines_until(process, "First user")
+                assert get(f"{url}/readyz") == (200, "OK")
+                with psycopg.connect(secret.read_text().strip()) as own:
+                    assert own.execute("SELECT count(*) FROM identity_user").fetchone() == (1,)
+            assert not (data_dir / "postgres").exists()
+        finally:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def test_used_port_is_reported(served):
