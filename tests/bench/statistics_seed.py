@@ -14,7 +14,10 @@ from django.db import connection
 
 from coderproj.identity import tokens
 from coderproj.identity.models import Membership, User
-from tests.bench.seed import fixed, make_organization, make_template
+from provisioning.models import WorkspaceAgent, WorkspaceResource
+from templates_app.models import RichParameter, TemplateVersion
+from templates_app.workspaces.models import Workspace
+from tests.bench.seed import BATCH, fixed, make_organization, make_template
 from tests.factories import make_user
 
 VERSIONS = 4
@@ -53,11 +56,6 @@ SELECT number.n, gen_random_uuid() AS workspace, gen_random_uuid() AS agent, gen
           JOIN templates_app_templateversion version ON version.template_id = template.id
          GROUP BY 1, 2) template
        ON template.n = CASE WHEN number.n %% 4 = 0 THEN 0 ELSE 1 + number.n %% (%(templates)s - 1) END
-"""
-WORKSPACES_SQL = """
-INSERT INTO workspaces_workspace (id, created_at, updated_at, name, owner_id, organization_id, template_id, deleted,
-                                  autostart_schedule, failed_stops)
-SELECT workspace, now(), now(), 'dev-' || n, owner, organization, template, false, '', 0 FROM place
 """
 BUILDS_SQL = """
 CREATE TEMPORARY TABLE built AS
@@ -99,27 +97,6 @@ SELECT workspace.latest_build_id, given.name, left(md5(workspace.id::text || giv
   FROM workspaces_workspace workspace, unnest(ARRAY['region', 'size', 'dotfiles']) given(name)
  WHERE workspace.latest_build_id IS NOT NULL
 """
-RICH_SQL = """
-INSERT INTO templates_app_richparameter (id, created_at, template_version_id, index, name, description, type, mutable,
-       icon, options, validation_regex, validation_error, validation_monotonic, ephemeral)
-SELECT gen_random_uuid(), now(), version.id, given.index, given.name, '', 'string', true, '', given.options, '', '', '',
-       false
-  FROM templates_app_templateversion version,
-       (VALUES (0, 'region', '[{}]'::jsonb), (1, 'size', '[{}]'), (2, 'dotfiles', '[]')) given(index, name, options)
-"""
-RESOURCES_SQL = """
-INSERT INTO provisioning_workspaceresource (id, created_at, job_id, workspace_transition, type, name, hide, icon,
-       instance_type, daily_cost, position)
-SELECT place.resource, now(), build.job_id, 'start', 'vm', 'dev', false, '', '', 0, 0
-  FROM place JOIN workspaces_workspacebuild build ON build.workspace_id = place.workspace AND build.build_number = 1
-"""
-AGENTS_SQL = """
-INSERT INTO provisioning_workspaceagent (id, created_at, updated_at, resource_id, name, auth_instance_id, architecture,
-       operating_system, environment_variables, startup_script, startup_script_timeout_seconds, directory, version,
-       connection_timeout_seconds, troubleshooting_url, motd_file, login_before_ready, lifecycle_state, position)
-SELECT agent, now(), now(), resource, 'main', '', 'amd64', 'linux', '{}', '', 0, '', '', 0, '', '', true, 'ready', 0
-  FROM place
-"""
 READY_SQL = """
 INSERT INTO templates_app_agenttime (agent_id, template_id, organization_id, ready_at, ready_ms)
 SELECT agent, template, organization, now() - random() * interval '80 days', (random() * 60000)::bigint FROM place
@@ -152,20 +129,20 @@ def seed(size: Size) -> Seeded:
             User(id=fixed("user", n), username=f"user-{n}", email=f"user-{n}@example.test", password="!")
             for n in range(size.users - 1)
         ),
-        batch_size=2_000,
+        batch_size=BATCH,
     )
     Membership.objects.bulk_create(
-        (Membership(organization=organization, user=user) for user in users), batch_size=2_000
+        (Membership(organization=organization, user=user) for user in users), batch_size=BATCH
     )
     templates = [make_template(organization, owner, n, VERSIONS) for n in range(size.templates)]
     given = {"workspaces": size.workspaces, "users": size.users, "templates": size.templates}
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")  # no checks of foreign keys
         _run(cursor, NUMBERS_SQL, **given)
-        for sql in (WORKSPACES_SQL, RICH_SQL):
-            cursor.execute(sql)
+        _add_workspaces(cursor)
         _add_builds(size, size.builds, f"{BUILD_DAYS} days", numbers=0, first=0)
-        for sql in (LATEST_SQL, PARAMETERS_SQL, RESOURCES_SQL, AGENTS_SQL, READY_SQL):
+        _add_agents(cursor)
+        for sql in (LATEST_SQL, PARAMETERS_SQL, READY_SQL):
             cursor.execute(sql)
         _run(cursor, LOGS_SQL, jobs=LOGGED_JOBS, lines=LINES)
         with _without_indexes(cursor, "agents_agentstatistic"):
@@ -186,6 +163,49 @@ def add_new(seeded: Seeded, builds: int, reports: int) -> None:
         cursor.execute("DROP TABLE built")
     _add_builds(seeded.size, builds, "1 minute", numbers=10_000, first=0)
     _add_reports(seeded.size, reports, "1 minute")
+
+
+def _add_workspaces(cursor: Any) -> None:
+    """Add the workspaces, and three parameters to each version, two of them with options."""
+    cursor.execute("SELECT n, workspace, owner, organization, template FROM place")
+    Workspace.objects.bulk_create(
+        (
+            Workspace(id=pk, name=f"dev-{n}", owner_id=owner, organization_id=organization, template_id=template)
+            for n, pk, owner, organization, template in cursor.fetchall()
+        ),
+        batch_size=BATCH,
+    )
+    RichParameter.objects.bulk_create(
+        (
+            RichParameter(template_version=version, index=index, name=name, type="string", options=options)
+            for version in TemplateVersion.objects.all()
+            for index, (name, options) in enumerate({"region": [{}], "size": [{}], "dotfiles": []}.items())
+        ),
+        batch_size=BATCH,
+    )
+
+
+def _add_agents(cursor: Any) -> None:
+    """Add an agent to the first build of each workspace."""
+    cursor.execute("""
+        SELECT place.agent, place.resource, build.job_id
+          FROM place JOIN workspaces_workspacebuild build
+               ON build.workspace_id = place.workspace AND build.build_number = 1""")
+    rows = cursor.fetchall()
+    WorkspaceResource.objects.bulk_create(
+        (
+            WorkspaceResource(id=resource, job_id=job, workspace_transition="start", type="vm", name="dev")
+            for _, resource, job in rows
+        ),
+        batch_size=BATCH,
+    )
+    WorkspaceAgent.objects.bulk_create(
+        (
+            WorkspaceAgent(id=agent, resource_id=resource, name="main", architecture="amd64", operating_system="linux")
+            for agent, resource, _ in rows
+        ),
+        batch_size=BATCH,
+    )
 
 
 @contextmanager
