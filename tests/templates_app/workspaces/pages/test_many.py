@@ -54,3 +54,16 @@ def test_pages_of_a_workspace_with_200_builds(ada, owner, template):
     add_many_builds(workspace, owner, 199)
     add_build(workspace, owner, 212)  # with resources, as before
     assert measure(212) == few
+
+
+def test_page_and_list_of_a_workspace_with_30_agents(ada, template):
+    """The page shows all of them, so it needs no statement that counts them."""
+    client = browser(ada)
+
+    def measure(name: str, agents: int) -> tuple[int, int]:
+        make_workspace(ada, template, name, parts=agents)
+        count = statements(client, f"/@ada/{name}", 1)
+        assert client.get(f"/@ada/{name}").content.decode().count('id="agent-') == agents + 1  # and the states
+        return count, statements(client, f"/workspaces?q={name}", 1)
+
+    assert measure("few", 1) == measure("many", 30)
