@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from provisioning.engine.base import (
+    ApproveCost,
     BuildInput,
     BuildResult,
     ImportResult,
@@ -128,13 +129,16 @@ class Workspace:
         self.saved: list[bytes] = []
         self.log = Recorder()
         self.stop = Event()
+        self.approve: ApproveCost | None = None
 
     def build(self, transition: str, *values: ParameterValue, **rich_values: str) -> BuildResult:
         """Build with the state of the build before. Raises like the engine."""
         self.saved, self.log = [], Recorder()
         context = WorkspaceContext(Transition(transition), workspace_id="w-1", workspace_name="dev", owner="ada")
         given = BuildInput(PlanInput(context, values, rich_values), self.state)
-        return self.engine.build(self.directory, given, log=self.log, stop=self.stop, save_state=self.save)
+        return self.engine.build(
+            self.directory, given, log=self.log, stop=self.stop, save_state=self.save, approve=self.approve
+        )
 
     def save(self, state: bytes) -> None:
         self.saved.append(state)
