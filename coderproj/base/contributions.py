@@ -39,6 +39,7 @@ KINDS = {
     "template_changes": "(template) -> None: called when a template was changed, within the transaction",
     "template_uses": "(template) -> str: what still needs the template, empty if nothing does",
     "running_workspaces": "(template) -> Mapping[uuid.UUID, int]: the number of running workspaces by version",
+    "user_panels": "(actor, user) -> coderproj.accounts.pages.people.Panel | None: a card on the user's page",
     "user_uses": "(user) -> str: what still needs the user, empty if nothing does",
     "stream_services": "(make a coderproj.web.dispatcher.StreamService)",
 }

@@ -25,5 +25,6 @@ class WorkspacesConfig(AppConfig):
         "stream_services": "templates_app.workspaces.watching.STREAM_SERVICES",
         "template_changes": "templates_app.workspaces.events.OF_TEMPLATE",
         "template_uses": "templates_app.workspaces.services.uses.OF_TEMPLATE",
+        "user_panels": "templates_app.workspaces.pages.quota.USER_PANELS",
         "user_uses": "templates_app.workspaces.services.uses.OF_USER",
     }

@@ -1,6 +1,8 @@
 """Users on pages: lookup by address and by typed text, and cells of lists."""
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -24,6 +26,14 @@ from coderproj.identity.users import visible_users
 SUGGESTIONS = 8
 # The rules of a new password.
 PASSWORD_RULES = f"At least {settings.PASSWORD_LENGTH} characters, and not a common password."
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A card that another app adds to a user's page: its template, which gets this object as ``panel``."""
+
+    template: str
+    context: Mapping[str, Any]
 
 
 def find_visible_user(actor: Actor, user_id: uuid.UUID) -> User:

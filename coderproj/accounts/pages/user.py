@@ -12,6 +12,7 @@ from coderproj.accounts.pages.people import find_visible_user
 from coderproj.accounts.pages.tokens import may_create_tokens, may_see_tokens, token_table
 from coderproj.accounts.pages.user_forms import NewPasswordForm, ProfileForm, RolesForm
 from coderproj.accounts.pages.users import USERS, role_names
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import DomainError, Forbidden
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
@@ -104,6 +105,7 @@ class UserSection(SignedInPage):
                 for row in memberships.order_by("organization__name")
             ],
             "groups": visible_groups_of(actor, user),
+            "panels": [panel for make in contributions("user_panels") if (panel := make(actor, user))],
             "suspension": suspension_of(actor, user),
             "deletion": deletion_of(actor, user),
             "may_activate": user.status == UserStatus.SUSPENDED

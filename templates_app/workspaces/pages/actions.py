@@ -10,7 +10,7 @@ from coderproj.base.errors import DomainError, Forbidden, NotFound
 from coderproj.console.questions import Question
 from coderproj.identity.rbac import Action
 from provisioning.engine.base import Transition
-from templates_app.workspaces.pages import questions
+from templates_app.workspaces.pages import questions, quota
 from templates_app.workspaces.pages.addresses import workspace_url
 from templates_app.workspaces.pages.base import WorkspaceSection
 from templates_app.workspaces.services import access, builds, values
@@ -58,7 +58,9 @@ class StartWorkspace(ActionPage):
     label = "Start"
 
     def question(self) -> Question:
-        return questions.starting(self.workspace)
+        build = self.latest
+        note = quota.of_start(self.actor, self.workspace, build.template_version) if build is not None else ""
+        return questions.starting(self.workspace, note)
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
         try:

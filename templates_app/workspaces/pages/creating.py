@@ -17,6 +17,7 @@ from templates_app.pages.base import TemplateSection
 from templates_app.pages.resources import resource_sets
 from templates_app.parameter_form import Answers
 from templates_app.workspaces.models import Workspace
+from templates_app.workspaces.pages import quota
 from templates_app.workspaces.pages.addresses import creation_url, workspace_url
 from templates_app.workspaces.pages.naming import TAKEN, NamedForm
 from templates_app.workspaces.pages.of_template import may_create
@@ -143,6 +144,7 @@ class NewWorkspace(CreationSection):
             "version": version,
             "problem": problem or obstacle,
             "may_build": not obstacle,
+            "cost_note": quota.of_new(self.actor, version, self.template.organization_id),
             "sets": resource_sets(version, Transition.START),
             "form_url": creation_url(self.template),
             "check_url": creation_url(self.template, "check-new-workspace"),

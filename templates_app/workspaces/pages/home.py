@@ -6,9 +6,11 @@ from django.urls import reverse
 
 from coderproj.console.views import SignedInPage
 from coderproj.identity.actor import Actor
+from coderproj.identity.models import User
 from templates_app.models import Template
 from templates_app.pages.base import actions_on
 from templates_app.workspaces.models import Workspace
+from templates_app.workspaces.pages import quota
 from templates_app.workspaces.pages.listing import ordered, table
 
 WORKSPACES_SHOWN = 20
@@ -37,6 +39,7 @@ class MemberHome(SignedInPage):
             "workspaces": table(rows[:WORKSPACES_SHOWN], without=("Owner",)),
             "more_workspaces": len(rows) > WORKSPACES_SHOWN,
             "templates": [(template, actions_on(self.actor, template)) for template in found[:TEMPLATES_SHOWN]],
+            "quotas": quota.rows_of(self.actor, User.objects.get(pk=self.actor.id)),
             "more_templates": len(found) > TEMPLATES_SHOWN,
         }
         return self.show("workspaces/home.html", context)

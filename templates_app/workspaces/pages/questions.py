@@ -48,14 +48,16 @@ def _last_success(workspace: Workspace) -> WorkspaceBuild | None:
 
 
 # ---------------------------------------------------------------------- questions
-def starting(workspace: Workspace) -> Question:
+def starting(workspace: Workspace, cost_note: str = "") -> Question:
     """Return the question before a workspace starts, for browsers without script."""
     return Question(
         key="start-workspace",
         url=workspace_url(workspace, "start-workspace"),
         action="Start",
         title=f"Start {workspace.name}?",
-        consequences=("It starts with the version and the parameters of its latest build.",),
+        consequences=tuple(
+            filter(None, ("It starts with the version and the parameters of its latest build.", cost_note))
+        ),
         button=f"Start {workspace.name}",
         back_url=workspace_url(workspace),
         back_label="Do not start",

@@ -15,6 +15,7 @@ from templates_app.pages.base import versions_of
 from templates_app.pages.trying import OFFERED_VERSIONS, html_for
 from templates_app.parameter_form import Answers
 from templates_app.workspaces.models import BuildStatus, WorkspaceBuild
+from templates_app.workspaces.pages import quota
 from templates_app.workspaces.pages.addresses import workspace_url
 from templates_app.workspaces.pages.base import BUSY, ChangeSection
 from templates_app.workspaces.pages.values_form import (
@@ -103,6 +104,7 @@ class UpdateWorkspace(UpdateSection):
             "compare_url": compare_url,
             "problem": problem or self._obstacle(),
             "may_build": not self._obstacle(),
+            "cost_note": quota.of_start(self.actor, self.workspace, version),
             "running": self.status == BuildStatus.RUNNING,
             "form_url": self.route_url("update-workspace"),
             "check_url": self.route_url("check-update"),

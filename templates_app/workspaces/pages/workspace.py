@@ -25,6 +25,7 @@ from templates_app.workspaces.pages.base import WorkspaceSection
 from templates_app.workspaces.pages.cells import build_chip, build_title, log_of, started_by
 from templates_app.workspaces.pages.parameters import values_of
 from templates_app.workspaces.pages.schedule_text import Times, times_of
+from templates_app.workspaces.services import quota
 
 BUILDS_SIZE = 10
 BUILDS_HEADING = "builds-heading"
@@ -89,7 +90,7 @@ class WorkspacePage(WorkspaceSection):
         if build is not None and (facts := facts_answer(self, build.job)):
             return facts
         found = questions.resources_of(self.workspace, build)
-        context = self.frame() | self._build_context() | self._builds() | self._times()
+        context = self.frame() | self._build_context() | self._builds() | self._times() | self._quota()
         context |= {
             "offers": self.offers(found),
             "found": found,
@@ -130,6 +131,13 @@ class WorkspacePage(WorkspaceSection):
             build.workspace = self.workspace
             listed.append(BuildRow(build, build_url(build), times[build.job_id]))
         return {"builds": BUILD_LIST.table(listed), "slice": found}
+
+    def _quota(self) -> dict[str, Any]:
+        """Return the quota of the owner, if the actor may see it and there is a budget."""
+        workspace = self.workspace
+        if workspace.deleted or not quota.may_read(self.actor, workspace.owner_id, workspace.organization_id):
+            return {}
+        return {"quota": quota.quota_of(workspace.owner_id, workspace.organization_id)}
 
     def _times(self) -> dict[str, Any]:
         times: Times = times_of(self.workspace)

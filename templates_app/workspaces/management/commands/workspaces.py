@@ -24,10 +24,11 @@ from templates_app.workspaces import filters, states
 from templates_app.workspaces.answers import workspace_for_answer, workspaces_for_answers
 from templates_app.workspaces.models import BuildState, Workspace, WorkspaceBuild
 from templates_app.workspaces.serializers.answers import WorkspaceSerializer
-from templates_app.workspaces.services import access, builds, workspaces
+from templates_app.workspaces.services import access, builds, quota, workspaces
 from templates_app.workspaces.services.values import NamedValue
 
 ROWS_AT_ONCE = 100
+COLUMNS = ("Workspace", "Template", "Version", "Status", "Last build", "Stops at")
 # Seconds; the service has a smaller limit, which depends on the user.
 MAX_EXTENSION = 366 * 24 * 3600
 
@@ -161,7 +162,7 @@ class Command(JobCommand):
         rows = filters.search_workspaces(actor, {"q": options["search"]})
         listed = list(workspaces_for_answers(rows).select_related("template__active_version"))
         self.table(
-            ("Workspace", "Template", "Version", "Status", "Last build", "Stops at"),
+            COLUMNS,
             [_row(workspace) for workspace in listed],
             "There are no workspaces. Create one with: manage.py workspaces create NAME --template TEMPLATE",
         )
@@ -170,7 +171,11 @@ class Command(JobCommand):
     def act_show(self, actor: Actor, options: dict[str, Any]) -> Any:
         workspace = self._workspace(actor, options)
         build = _latest(workspace)
-        self.table(("Workspace", "Template", "Version", "Status", "Last build", "Stops at"), [_row(workspace)], "")
+        self.table(
+            COLUMNS,
+            [_row(workspace)],
+            "",
+        )
         resources = build.job.resources.order_by("position", "id").prefetch_related("agents")
         self.table(
             ("Resource", "Agents", "Daily cost"),
@@ -180,6 +185,7 @@ class Command(JobCommand):
             ],
             "It has no resources.",
         )
+        self._write_quota(actor, workspace)
         values = build.parameters.order_by("pk").values_list("name", "value")
         self.table(("Parameter", "Value"), list(values), "Its parameters have their defaults.")
         rows = workspace.builds.newest_first().select_related("job", "template_version", "initiator")[:10]
@@ -200,6 +206,15 @@ class Command(JobCommand):
             "It has no builds.",
         )
         return self._answer(actor, workspace)
+
+    def _write_quota(self, actor: Actor, workspace: Workspace) -> None:
+        """Write what the workspace costs, and the quota of its owner if the actor may see it and there is a budget."""
+        self.write(f"It costs {workspace.daily_cost} credits a day.")
+        if quota.may_read(actor, workspace.owner_id, workspace.organization_id):
+            found = quota.quota_of(workspace.owner_id, workspace.organization_id)
+            if found.budget is not None:
+                name = workspace.owner.username
+                self.write(f"The workspaces of {name} cost {found.consumed} of {found.budget} credits a day.")
 
     # ---------------------------------------------------------------- schedule
     def act_schedule(self, actor: Actor, options: dict[str, Any]) -> Any:
