@@ -99,7 +99,7 @@ def applies_to(build: WorkspaceBuild) -> bool:
 
 
 def commit(job: ProvisionerJob, cost: int) -> CostDecision:
-    """Decide whether a start may cost this much, and reserve it. Repeating the call decides anew.
+    """Decide whether a start may cost this much, and reserve it. Repeating the call decides again.
 
     Decisions about one user in one organization wait for each other, so two starts that fit only one at a time are not
     both allowed.
