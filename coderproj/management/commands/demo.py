@@ -1,4 +1,4 @@
-"""``manage.py demo``: the main workflow end to end, with its progress."""
+"""``manage.py demo``: the main workflow end to end, with its progress; with ``--data`` a deployment that looks used."""
 
 import json
 import shlex
@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from coderproj import env
 from coderproj.base.terminal import TerminalOutput
 from coderproj.demo.api import Api, ApiError
+from coderproj.demo.data import filling
 from coderproj.demo.errors import DemoFailedError
 from coderproj.demo.installation import Database, answers, database, is_served_at
 from coderproj.demo.run import Figures, run
@@ -27,6 +28,7 @@ from coderproj.web.addresses import local_url
 from templates_app import starters
 
 STARTER = "hello"
+SEED = 1
 CHANGED_VALUES = {"machine_type": "large", "disk_size": "50"}
 # Of a parameter that can change in a workspace, and of a variable in the second version.
 REBUILT_VALUES = {"machine_type": "medium"}
@@ -37,7 +39,10 @@ SETTLE_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    help = "Push the hello starter to a running server, make it a template, and build a workspace from it."
+    help = (
+        "Push the hello starter to a running server, make it a template, and build a workspace from it. With --data: "
+        "fill an empty deployment with months of use instead."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,12 +51,27 @@ class Command(BaseCommand):
             metavar="COMMAND",
             help='prints {"seconds": …} for a plain sequence of Terraform commands on the folder it is given',
         )
+        parser.add_argument(
+            "--data",
+            action="store_true",
+            help="fill an empty deployment with users, templates and 90 days of builds and activity, for looking at "
+            "and for benchmarks; refuses if there are templates, workspaces or further users",
+        )
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=SEED,
+            help=f"of the data, {SEED} unless given: the same seed makes the same data",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         show = TerminalOutput()
         with interrupted_as_exit():
             try:
-                self._demonstrate(show, options["reference"])
+                if options["data"]:
+                    self._fill(show, options["seed"])
+                else:
+                    self._demonstrate(show, options["reference"])
             except (ServerFailedError, DemoFailedError, ApiError) as error:
                 raise CommandError(str(error)) from error
             except (httpx.HTTPError, DatabaseError) as error:
@@ -90,6 +110,31 @@ class Command(BaseCommand):
         finally:
             server.stop()
         self._finish(show, figures, rows, reference, console)
+
+    def _fill(self, show: TerminalOutput, seed: int) -> None:
+        """Fill the database. A server creates it first if that is necessary."""
+        if is_fresh() or database() is not Database.IN_USE:
+            server = OwnServer()
+            try:
+                with show.step("Start a server, which prepares the database"):
+                    server.start()
+                self._fill_prepared(show, seed)
+            finally:
+                server.stop()
+        else:
+            self._fill_prepared(show, seed)
+
+    def _fill_prepared(self, show: TerminalOutput, seed: int) -> None:
+        if filling.is_filled():
+            show.console.print("The database has this data already: nothing was changed.")
+        else:
+            filling.fill(show, seed=seed)
+        show.table("Data", ("Rows", "Number"), filling.figures())
+        show.console.print(
+            f"To see it: make up, then open http://localhost:{settings.PORT}, {first_user.hint()}",
+            markup=False,
+            soft_wrap=True,
+        )
 
     def _run(self, url: str, show: TerminalOutput) -> Figures:
         return run(
