@@ -24,10 +24,13 @@ LIVING_SQL = f"""
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """  # noqa: S608 - made of constants
 LOCK_SQL = f"SELECT pg_advisory_lock_shared({LOCKS}, %s)"
+# A machine that was stopped runs again: its agent need not report that it starts (contract, §5B.3).
 CONNECT_SQL = """
 UPDATE provisioning_workspaceagent
    SET first_connected_at = coalesce(first_connected_at, clock_timestamp()), last_connected_at = clock_timestamp(),
-       updated_at = clock_timestamp(), alive_until = clock_timestamp() + %s, served_by = %s
+       updated_at = clock_timestamp(), alive_until = clock_timestamp() + %s, served_by = %s,
+       lifecycle_state = CASE WHEN lifecycle_state IN ('off', 'shutdown_error', 'shutdown_timeout')
+                              THEN 'created' ELSE lifecycle_state END
  WHERE id = %s
 RETURNING extract(epoch FROM last_connected_at)::float8
 """

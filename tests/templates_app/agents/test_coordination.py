@@ -20,7 +20,7 @@ from templates_app.agents.coordination.coordinator import Coordinator
 from templates_app.agents.coordination.rooms import Peer, Room
 from tests.api import ApiClient
 from tests.live import LiveApi
-from tests.templates_app.agents.callers import Socket, node, refusal
+from tests.templates_app.agents.callers import AgentClient, Socket, node, refusal
 from tests.templates_app.workspaces.lives import build
 from tests.vocabulary import wait_until
 
@@ -82,6 +82,16 @@ def shown(user, agent):
 def wait_for_status(user, agent, status):
     wait_until(lambda: shown(user, agent)["status"] == status)
     return shown(user, agent)
+
+
+@pytest.mark.parametrize("state", ["off", "shutdown_error", "shutdown_timeout"])
+def test_agent_of_a_machine_that_runs_again_is_not_off(live_api, token, agent, state):
+    """Its agent can skip the report that it starts."""
+    WorkspaceAgent.objects.update(lifecycle_state=state)
+    with connected_agent(live_api, token):
+        assert WorkspaceAgent.objects.get().lifecycle_state == "created"
+        assert AgentClient(token).post("workspaceagents/me/report-lifecycle", {"state": "ready"}).status_code == 204
+    assert WorkspaceAgent.objects.get().lifecycle_state == "ready"
 
 
 # ---------------------------------------------------------------------- presence
