@@ -12,8 +12,8 @@ from templates_app.models import ParameterUse
 from templates_app.statistics.counting import times_sql
 from templates_app.statistics.progress import Window, found_templates
 
-# A parameter with options has at most this many values in the figures; the values of other parameters are texts that
-# users typed, so only their number is kept.
+# A parameter with options has at most this many values in the figures. Only options are kept as texts; of other values,
+# which users can have typed for an earlier version, only their number.
 VALUES_KEPT = 20
 
 BUILDS_SQL = times_sql(
@@ -51,7 +51,10 @@ WITH used AS (
      WHERE NOT workspace.deleted AND workspace.template_id = ANY(%(templates)s)
 ), listed AS (
     SELECT used.template_id, used.name, used.value,
-           bool_or(parameter.type = 'bool' OR jsonb_array_length(parameter.options) > 0) AS is_listed, count(*) AS uses
+           bool_or(CASE WHEN jsonb_array_length(parameter.options) > 0
+                        THEN parameter.options @> jsonb_build_array(jsonb_build_object('value', used.value))
+                        ELSE parameter.type = 'bool' AND used.value IN ('true', 'false') END) AS is_listed,
+           count(*) AS uses
       FROM used
       JOIN templates_app_template template ON template.id = used.template_id
       JOIN templates_app_richparameter parameter
