@@ -15,7 +15,11 @@ SELECT EXISTS (SELECT FROM templates_app_template template
            OR progress.counted_on IS DISTINCT FROM date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
            OR (coalesce(progress.insights_at + greatest(20000, 20 * progress.insights_ms) * interval '1 millisecond',
                         now()) <= now()
-               AND EXISTS (SELECT FROM templates_app_templatestatistics WHERE insights_are_stale))
+               AND (EXISTS (SELECT FROM templates_app_templatestatistics WHERE insights_are_stale)
+                    OR (SELECT max(calculated_at) FILTER (WHERE template_id IS NOT NULL)
+                               > coalesce(max(calculated_at) FILTER (WHERE template_id IS NULL
+                                                                       AND organization_id IS NULL), '-infinity')
+                          FROM templates_app_insights)))
            OR EXISTS (SELECT FROM provisioning_provisionerjob job
                        WHERE job.completed_at > progress.until - interval '30 seconds')
            OR EXISTS (SELECT FROM provisioning_provisionerjob job

@@ -25,6 +25,8 @@ from templates_app.statistics.progress import DAY, first_day, locked, midnight
 PAUSE = timedelta(seconds=20)
 # The share of the time for calculations is one of this.
 SHARE = 20
+# Seconds after which a pass begins no further template.
+MOST_SECONDS = 10.0
 VERSIONS_SHOWN = 20
 ERRORS_SHOWN = 5
 # Stages are read from the logs of the newest jobs.
@@ -94,6 +96,22 @@ SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), count(*)
   FROM lasting GROUP BY stage ORDER BY 2 DESC
 """  # noqa: S608 - made of constants
+# Organizations, and null for the deployment, whose insights are older than those of one of their templates.
+OLDER_SQL = """
+WITH newest AS (
+    SELECT template.organization_id, max(one.calculated_at) AS calculated_at
+      FROM templates_app_insights one JOIN templates_app_template template ON template.id = one.template_id
+     WHERE one.days = %(days)s
+     GROUP BY GROUPING SETS ((template.organization_id), ())
+)
+SELECT newest.organization_id
+  FROM newest
+  LEFT JOIN templates_app_insights known
+         ON known.days = %(days)s AND known.template_id IS NULL
+        AND known.organization_id IS NOT DISTINCT FROM newest.organization_id
+ WHERE newest.calculated_at > coalesce(known.calculated_at, '-infinity')
+ ORDER BY 1 NULLS LAST
+"""
 # By the scope: users of days, and the number of different users of all days.
 DAILY_USERS_SQL = {
     "template": "SELECT day, users FROM templates_app_dailycount WHERE template_id = %(id)s AND day >= %(first)s",
@@ -131,7 +149,12 @@ class Scope:
 
 def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
     """Calculate the insights that are stale, if the last calculation is long enough ago or ``is_due``. Return the
-    number of scopes."""
+    number of scopes.
+
+    Insights of organizations and of the deployment are stale while those of a template are newer, so a pass that ends
+    early leaves the rest to the next one. A pass begins no template after MOST_SECONDS, unless it ``is_due``: the
+    worker has to count as well.
+    """
     began = time.monotonic()
     with locked() as progress:
         if progress is None:
@@ -141,34 +164,52 @@ def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
         if not is_due and progress.insights_at is not None and timedelta() <= now - progress.insights_at < pause:
             return 0
     rows = TemplateStatistics.objects.filter(insights_are_stale=True, stale_from=None)
-    stale = dict(rows.values_list("template_id", "template__organization_id"))
-    if not stale:
-        return 0
-    done = _calculate_all([Scope("template", template) for template in stale], is_stopping)
-    organizations = [Scope("organization", organization) for organization in sorted(set(stale.values()))]
-    # The insights of the only organization are those of the deployment.
+    stale = [Scope("template", template) for template in rows.values_list("template_id", flat=True)]
+
+    def must_end() -> bool:
+        return is_stopping() or (not is_due and time.monotonic() - began > MOST_SECONDS)
+
+    done = _calculate_all(stale, must_end)
+    if done < len(stale):
+        return done
+    organizations, deployment = _older_than_templates()
+    # The insights of the only organization are those of the deployment, which is the last one that ``has_work`` looks
+    # at.
     is_only_one = Organization.objects.count() == 1
-    done += _calculate_all([Scope("all")], is_stopping, copies=organizations if is_only_one else [])
-    done += _calculate_all([] if is_only_one else organizations, is_stopping)
-    with locked() as progress:
-        if progress is not None:
-            progress.insights_at = database_time()
-            progress.insights_ms = int((time.monotonic() - began) * 1000)
+    copies = organizations if is_only_one and deployment else []
+    rest = [*(one for one in organizations if one not in copies), *deployment]
+    calculated = _calculate_all(rest, is_stopping, copies=copies)
+    done += calculated
+    if done and calculated == len(rest):
+        with locked() as progress:
+            if progress is not None:
+                progress.insights_at = database_time()
+                progress.insights_ms = int((time.monotonic() - began) * 1000)
     return done
 
 
-def _calculate_all(scopes: Sequence[Scope], is_stopping: Callable[[], bool], copies: Sequence[Scope] = ()) -> int:
-    """Calculate the scopes one by one, each in a transaction. ``copies`` get the same insights. Return the number of
-    calculations."""
+def _older_than_templates() -> tuple[list[Scope], list[Scope]]:
+    """Return the organizations, and the deployment if it is one of them, whose insights are older than those of one of
+    their templates, or missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(OLDER_SQL, {"days": RANGES[0]})
+        found = [organization for (organization,) in cursor.fetchall()]
+    organizations = [Scope("organization", one) for one in found if one is not None]
+    return organizations, [Scope("all")] if None in found else []
+
+
+def _calculate_all(scopes: Sequence[Scope], must_end: Callable[[], bool], copies: Sequence[Scope] = ()) -> int:
+    """Calculate the scopes one by one, each in a transaction, until one ``must_end`` or another worker counts. Those in
+    ``copies`` get the insights of the deployment. Return the number of calculations."""
     done = 0
     for scope in scopes:
-        if is_stopping():
+        if must_end():
             break
         with locked() as progress:
             if progress is None:
                 break
             rows = calculate(scope, midnight(database_time()))
-            for target in (scope, *copies):
+            for target in (scope, *(copies if scope.kind == "all" else ())):
                 _store(target, rows)
             done += 1
     return done

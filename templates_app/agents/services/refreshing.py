@@ -7,6 +7,7 @@ flat memory.
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.conf import settings
 
@@ -23,6 +24,8 @@ from templates_app.statistics.progress import (
 )
 from templates_app.workspaces.services import statistics as workspaces
 
+# A report can become visible this much later than the time that it has.
+COMMIT = timedelta(seconds=30)
 # Templates that are counted in one transaction.
 BATCH = 200
 
@@ -82,7 +85,7 @@ def _add_daily_users(window: Window) -> set[uuid.UUID]:
 
 
 def _ready(window: Window) -> set[uuid.UUID]:
-    return found_templates(READY_SQL, {"begun": window.begun, "until": window.until})
+    return found_templates(READY_SQL, {"begun": window.begun - COMMIT, "until": window.until})
 
 
 def _count(is_stopping: Callable[[], bool]) -> int:

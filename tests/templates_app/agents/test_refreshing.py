@@ -262,6 +262,21 @@ def test_agents_are_ready_once(program, agent, template):
     assert 30_000 <= row.ready_ms < 60_000
 
 
+def test_a_time_that_becomes_visible_late_counts(agent, workspace, template, organization):
+    settle()
+    StatisticsProgress.objects.update(until=database_time(), insights_at=None)
+    AgentTime.objects.create(
+        agent=agent,
+        template=template,
+        organization=organization,
+        ready_at=database_time() - timedelta(seconds=10),
+        ready_ms=7,
+    )
+    count()
+    (figures,) = Insights.objects.filter(template=template, days=30).values_list("figures", flat=True)
+    assert figures["ready"]["count"] == 1
+
+
 # ---------------------------------------------------------------------- passes
 def test_nothing_new_changes_nothing(agent, workspace, template):
     report(workspace, noon())

@@ -11,12 +11,20 @@ from provisioning.log import writing
 from provisioning.models import ProvisionerJob, ProvisionerJobLog
 from provisioning.queue import jobs
 from templates_app.agents.services.refreshing import refresh
-from templates_app.models import AgentTime, Insights
+from templates_app.models import AgentTime, Insights, StatisticsProgress, TemplateStatistics
 from templates_app.models import RichParameter as StoredParameter
-from templates_app.statistics import insights
+from templates_app.statistics import calculating, insights
 from templates_app.statistics.figures import Figures
 from templates_app.workspaces.services.values import NamedValue
-from tests.factories import finish, make_job, make_template, make_user, make_version, make_workspace
+from tests.factories import (
+    finish,
+    make_job,
+    make_organization,
+    make_template,
+    make_user,
+    make_version,
+    make_workspace,
+)
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +185,53 @@ def test_values_of_parameters(owner, organization, web):
     text = text_of(browser(owner).get(PAGE))
     assert "dotfiles 2 different values" in text
     assert "cmd|" not in text
+
+
+def test_values_that_are_no_options_are_only_counted(web, organization):
+    """They are those of an earlier version, in which users typed them."""
+    StoredParameter.objects.create(
+        template_version=web.active_version, index=0, name="region", type="string", default_value="eu", mutable=True
+    )
+    for value in ("my secret", "eu"):
+        make_workspace(
+            user=make_user(organizations=(organization,)), template=web, rich_values=[NamedValue("region", value)]
+        )
+    option = {"name": "Europe", "description": "", "value": "eu", "icon": ""}
+    StoredParameter.objects.update(options=[option])
+    (region,) = insights_of(web).parameters
+    assert [(value.value, value.workspaces) for value in region.values] == [("eu", 1)]
+    assert region.workspaces == 2
+
+
+def test_a_pass_that_ends_early_leaves_the_rest_to_the_next(owner, web, organization):
+    """Of two organizations: the insights of the deployment are those of neither."""
+    make_organization("other")
+    start(owner, web)
+    answers = iter([False, True])
+    refresh(lambda: False)
+    Insights.objects.all().delete()
+    TemplateStatistics.objects.update(insights_are_stale=True)
+    StatisticsProgress.objects.update(insights_at=None)
+    assert calculating.refresh(lambda: next(answers, True)) == 1
+    assert not Insights.objects.exclude(template=web).exists()
+    assert Insights.objects.count() == 3
+    assert StatisticsProgress.objects.get().insights_at is None
+    assert calculating.refresh(lambda: False) == 2
+    assert Insights.objects.filter(organization=organization).count() == 3
+    assert Insights.objects.filter(template=None, organization=None).count() == 3
+    assert calculating.refresh(lambda: False, is_due=True) == 0
+
+
+def test_a_pass_begins_no_template_after_its_time(owner, organization, web, monkeypatch):
+    other = make_template(user=owner, organization=organization, name="other")
+    for template in (web, other):
+        start(owner, template)
+    refresh(lambda: False)
+    TemplateStatistics.objects.update(insights_are_stale=True)
+    StatisticsProgress.objects.update(insights_at=None)
+    monkeypatch.setattr(calculating, "MOST_SECONDS", 0.0)
+    assert calculating.refresh(lambda: False) == 0
+    assert calculating.refresh(lambda: False, is_due=True) == 3
 
 
 def test_active_users(owner, web):
