@@ -16,13 +16,15 @@ from django.conf import settings
 
 from provisioning.log.following.hub import Hub
 from templates_app.agents.coordination.relay_rows import ANNOUNCE_SQL, COUNT_SQL, FORGET_SQL, GRACE, STALE_SQL
-from templates_app.agents.coordination.rooms import Peer
+from templates_app.agents.coordination.rooms import POLICY, Peer
 
 logger = logging.getLogger(__name__)
 
 # Seconds between looks whether the rows of this process are complete.
 RENEWAL_SECONDS = 10.0
 PER_STATEMENT = 1000
+# Keys that one socket can announce. A node never changes its key; each change makes the relay read its room again.
+MAX_KEYS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,16 @@ class Announcer:
 
     # ------------------------------------------------------------------ sockets
     def announce(self, peer: Peer, *, agent_id: uuid.UUID, owner_id: uuid.UUID, node: bytes) -> None:
-        """Announce the key of a node that a peer has sent, if it is new."""
+        """Announce the key of a node that a peer has sent, if it is new. Too many make the socket close."""
         if self._hub is None:
             return
         key = bytes.fromhex(json.loads(node)["key"].removeprefix("nodekey:"))
         announcement = Announcement(agent_id, owner_id, key)
         if self._announced.get(peer.id) != announcement:
+            if peer.keys >= MAX_KEYS:
+                peer.close(POLICY, "The node changes its key too often.")
+                return
+            peer.keys += 1
             self._announced[peer.id] = announcement
             self._waiting.add(peer.id)
             self._has_waiting.set()

@@ -15,7 +15,8 @@ UNSUPPORTED, POLICY, TOO_LONG = 1003, 1008, 1009
 class Peer:
     """One socket, of an agent or a client: its node, and the nodes that wait to be sent to it.
 
-    ``connected_at`` orders the sockets of one agent: the database's time in seconds.
+    ``connected_at`` orders the sockets of one agent: the database's time in seconds. ``keys`` is how many keys it has
+    announced to the relay.
     """
 
     def __init__(self, *, is_greeted: bool, key_id: str = "") -> None:
@@ -23,6 +24,7 @@ class Peer:
         self.key_id = key_id
         self.node: bytes | None = None
         self.connected_at = 0.0
+        self.keys = 0
         self.end: tuple[int, str] | None = None
         self.has_lost_right = False
         self._is_greeted = is_greeted

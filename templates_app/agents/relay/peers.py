@@ -24,6 +24,24 @@ class Claim(NamedTuple):
         return self.owner_id == self.agent_id
 
 
+class Room(NamedTuple):
+    """What is announced in the room of an agent: by the agent itself, and by users."""
+
+    agents: frozenset[Claim] = frozenset()
+    clients: frozenset[Claim] = frozenset()
+
+    @classmethod
+    def of(cls, claims: Iterable[Claim]) -> "Room":
+        sides: tuple[set[Claim], set[Claim]] = (set(), set())
+        for claim in claims:
+            sides[not claim.is_agent].add(claim)
+        return cls(*map(frozenset, sides))
+
+    def opposite(self, claim: Claim) -> frozenset[Claim]:
+        """Return those whom the claim's node may send to: clients do not reach each other."""
+        return self.clients if claim.is_agent else self.agents
+
+
 class Receiver(Protocol):
     """A connection, as far as others need it."""
 
@@ -71,7 +89,7 @@ class Directory:
 
     def __init__(self) -> None:
         self.peers: dict[bytes, Peer] = {}
-        self._rooms: dict[uuid.UUID, frozenset[Claim]] = {}
+        self._rooms: dict[uuid.UUID, Room] = {}
         self._claims: defaultdict[bytes, set[Claim]] = defaultdict(set)
         self._awaited: defaultdict[bytes, set[Callable[[], None]]] = defaultdict(set)
 
@@ -93,7 +111,7 @@ class Directory:
             found.setdefault(claim.agent_id, set()).add(claim)
         changed: set[bytes] = set()
         for agent_id, new in found.items():
-            changed |= self._replace_room(agent_id, frozenset(new))
+            changed |= self._replace_room(agent_id, Room.of(new))
         if changed:
             self._update(changed)
 
@@ -108,61 +126,58 @@ class Directory:
                 del self._awaited[key]
 
     # ------------------------------------------------------------------ changes
-    def _replace_room(self, agent_id: uuid.UUID, new: frozenset[Claim]) -> set[bytes]:
+    def _replace_room(self, agent_id: uuid.UUID, new: Room) -> set[bytes]:
         """Return the keys whose claims have changed."""
-        old = self._rooms.get(agent_id, frozenset())
+        old = self._rooms.get(agent_id, Room())
         if old == new:
             return set()
-        if new:
-            self._rooms[agent_id] = new
-        else:
+        if new == Room():
             del self._rooms[agent_id]
-        for claim in old - new:
+        else:
+            self._rooms[agent_id] = new
+        removed = (old.agents - new.agents) | (old.clients - new.clients)
+        added = (new.agents - old.agents) | (new.clients - old.clients)
+        for claim in removed:
             self._claims[claim.key].discard(claim)
             if not self._claims[claim.key]:
                 del self._claims[claim.key]
-        for claim in new - old:
+        for claim in added:
             self._claims[claim.key].add(claim)
-        return {claim.key for claim in old ^ new}
-
-    def _valid_claims(self, key: bytes) -> list[Claim]:
-        """Return the claims of the owner who was first."""
-        claims = self._claims.get(key)
-        if not claims:
-            return []
-        owner_id = min(claims).owner_id
-        return [claim for claim in claims if claim.owner_id == owner_id]
+        return {claim.key for claim in removed | added}
 
     def _update(self, changed: set[bytes]) -> None:
-        """Compute again whom the changed keys may send to, and who may send to them."""
-        affected = set(changed)
+        """Compute again whom the changed keys may send to, and who may send to them. Partners are mutual, so no other
+        key is looked at but those of their rooms' opposite sides: a large room must not make each change expensive."""
         for key in changed:
-            for claim in self._claims.get(key, ()):
-                affected.update(other.key for other in self._rooms[claim.agent_id])
-            if peer := self.peers.get(key):
-                affected.update(peer.partners)
-        valid: dict[bytes, list[Claim]] = {}
-
-        def valid_claims(key: bytes) -> list[Claim]:
-            if key not in valid:
-                valid[key] = self._valid_claims(key)
-            return valid[key]
-
-        for key in affected:
-            claims, peer = valid_claims(key), self.peers.get(key)
-            if peer is not None and not (claims and claims[0].owner_id == peer.owner_id):
-                del self.peers[key]
-                for connection in list(peer.connections):
-                    connection.end("its key may not connect any more")
-            if claims and key not in self.peers:
-                self.peers[key] = Peer(key, claims[0].owner_id)
-        for key in affected & self.peers.keys():
-            self.peers[key].partners = {
-                other.key: self.peers[other.key]
-                for claim in valid_claims(key)
-                for other in self._rooms[claim.agent_id]
-                if other.is_agent != claim.is_agent and other.key != key and other in valid_claims(other.key)
-            }
+            self._separate(key)
+        for key in changed & self.peers.keys():
+            self._pair(self.peers[key])
         for key in changed & self._awaited.keys() & self.peers.keys():
             for call in self._awaited.pop(key):
                 call()
+
+    def _separate(self, key: bytes) -> None:
+        """Take a key from its partners, and make the peer that the owner of its first claim asks for."""
+        claims, peer = self._claims.get(key), self.peers.get(key)
+        owner_id = min(claims).owner_id if claims else None
+        if peer is not None:
+            for partner in peer.partners.values():
+                partner.partners.pop(key, None)
+            peer.partners.clear()
+            if peer.owner_id != owner_id:
+                del self.peers[key]
+                for connection in list(peer.connections):
+                    connection.end("its key may not connect any more")
+        if owner_id is not None and key not in self.peers:
+            self.peers[key] = Peer(key, owner_id)
+
+    def _pair(self, peer: Peer) -> None:
+        """Make partners of a key and those whom it may send to, of the claims whose owner was first."""
+        for claim in self._claims[peer.key]:
+            if claim.owner_id != peer.owner_id:
+                continue
+            for other in self._rooms[claim.agent_id].opposite(claim):
+                partner = self.peers[other.key]
+                if other.owner_id == partner.owner_id and partner is not peer:
+                    peer.partners[other.key] = partner
+                    partner.partners[peer.key] = peer

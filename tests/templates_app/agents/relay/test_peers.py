@@ -1,6 +1,9 @@
 """Which keys may connect, and whom each may send to."""
 
+import sys
 import uuid
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -121,3 +124,54 @@ def test_the_last_connection_receives_and_after_all_of_them_those_who_met_are_no
     assert agent.receiver is None
     assert (met_connection.gone, other_connection.gone) == ([A], [])
     assert met.met == set()
+
+
+def calls_of_a_change(clients: int, changed: Claim) -> int:
+    """Return how many functions a directory calls to take a room of so many clients in which a key is new."""
+    directory = Directory()
+    claims = [Claim(1, ROOM, ROOM, A)]
+    claims += [Claim(number, ROOM, uuid.UUID(int=number), number.to_bytes(32)) for number in range(100, 100 + clients)]
+    directory.replace_all(claims)
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        directory.replace([ROOM], [*claims, changed])
+    finally:
+        sys.setprofile(before)
+    assert len(directory.peers) == clients + 2
+    assert changed.key in directory.peers
+    return calls
+
+
+@pytest.mark.parametrize("owner", [ADA, ROOM], ids=["of a client", "of the agent"])
+def test_a_change_in_a_large_room_costs_what_its_size_asks_for(owner):
+    """Otherwise one user who announces many keys stalls the relay for all."""
+    changed = Claim(2, ROOM, owner, C)
+    assert calls_of_a_change(512, changed) < 10 * calls_of_a_change(64, changed)
+
+
+def test_partners_stay_mutual_whatever_changes():
+    """Each step has the partners that a directory has that never knew another step."""
+    steps = [
+        [Claim(1, ROOM, ROOM, A), Claim(2, ROOM, ADA, B), Claim(3, OTHER, OTHER, C), Claim(4, OTHER, ADA, B)],
+        [Claim(1, ROOM, ROOM, A), Claim(5, ROOM, BOB, B), Claim(3, OTHER, OTHER, C), Claim(4, OTHER, ADA, B)],
+        [Claim(6, ROOM, ROOM, B), Claim(7, ROOM, ADA, A), Claim(3, OTHER, OTHER, C), Claim(8, OTHER, BOB, D)],
+        [Claim(7, ROOM, ADA, A), Claim(9, ROOM, ROOM, A), Claim(10, ROOM, ROOM, D), Claim(8, OTHER, BOB, D)],
+        [Claim(10, ROOM, ROOM, D), Claim(11, ROOM, BOB, C)],
+    ]
+    directory = Directory()
+    for first in steps:
+        for second in steps:
+            directory.replace([ROOM, OTHER], first)
+            directory.replace([ROOM, OTHER], second)
+            fresh = Directory()
+            fresh.replace_all(second)
+            assert partners(directory) == partners(fresh)
+            for one in directory.peers.values():
+                assert all(partner is directory.peers[key] for key, partner in one.partners.items())

@@ -25,7 +25,7 @@ from coderproj.base.processes import descendants
 from coderproj.database.clock import database_time
 from coderproj.identity import tokens
 from templates_app.agents.coordination import coordinator
-from templates_app.agents.coordination.announcements import Announcer
+from templates_app.agents.coordination.announcements import MAX_KEYS, Announcer
 from templates_app.agents.models import RelayPeer
 from tests.api import ApiClient
 from tests.coderproj.up_process import get, lines_until, running
@@ -279,6 +279,18 @@ def test_what_is_announced(settings, live_api, token, agent, ada, keys):
         wait_until(lambda: rows(key=bytes(other.public_key)) == 1)
         assert rows() == 2
         assert rows(pk__in=before) == 1
+
+
+def test_a_socket_that_changes_its_key_too_often_is_closed(settings, live_api, token, agent, ada, keys):
+    settings.RELAY_URL = URL
+    with coordinating(live_api, token, agent, ada, keys) as (program, client):
+        for number in range(MAX_KEYS - 1):
+            client.send(key_node(3 + number, PrivateKey.generate()))
+            program.until(3 + number)
+        last = PrivateKey.generate()
+        client.send(key_node(99, last))
+        assert client.closed_with() == 1008
+        assert rows(key=bytes(last.public_key)) == 0
 
 
 def test_rows_are_completed_and_stale_ones_get_their_grace(settings, live_api, token, agent, ada, keys):
