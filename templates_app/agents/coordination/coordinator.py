@@ -41,6 +41,8 @@ WITHDRAW_SECONDS = 3.0
 CHECK_SECONDS = 50.0
 # Changes within this time are checked together.
 GATHER_SECONDS = 0.2
+# After a check that failed.
+RETRY_SECONDS = 1.0
 PER_STATEMENT = 1000
 OUTDATED = "A newer build of the workspace has begun."
 REPLACED = "A newer connection of this agent has replaced this one."
@@ -342,8 +344,13 @@ class Coordinator:
             changed, self._changed = self._changed, set()
             if loop.time() >= check_at:
                 changed, check_at = set(self.rooms), loop.time() + CHECK_SECONDS
-            with _surviving("The rights of agents and clients cannot be checked"):
+            try:
                 await self.check(changed)
+            except Exception:
+                logger.exception("The rights of agents and clients cannot be checked")
+                self._changed |= changed  # a right that is lost must not wait for the next look at all
+                self._has_changes.set()
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def check(self, agent_ids: Collection[uuid.UUID]) -> None:
         """Close the sockets of agents whose build is outdated or whose owner is not active, with their clients, and

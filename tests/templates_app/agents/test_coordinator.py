@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from templates_app.agents.coordination import coordinator as coordination
 from templates_app.agents.coordination import presence
 from templates_app.agents.coordination.coordinator import CHANNEL, Coordinator
 from templates_app.agents.coordination.messages import BadMessage, Kind, Message
@@ -153,3 +154,38 @@ def test_work_goes_on_after_an_error_of_the_database(monkeypatch, caplog):
     monkeypatch.setattr("templates_app.agents.coordination.coordinator.WITHDRAW_SECONDS", 0.01)
     asyncio.run(run())
     assert "Nodes cannot be sent" in caplog.text
+
+
+@pytest.mark.parametrize("is_regular", [False, True], ids=["of a change", "of all"])
+def test_a_check_that_fails_is_repeated_soon(monkeypatch, is_regular):
+    """Decision 23: otherwise a lost right would outlast a minute."""
+    monkeypatch.setattr(coordination, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr(coordination, "RETRY_SECONDS", 0.01)
+    if is_regular:
+        monkeypatch.setattr(coordination, "CHECK_SECONDS", 0.01)
+
+    async def run() -> None:
+        coordinator, room = Coordinator(), make_room()
+        coordinator.rooms[AGENT] = room
+        room.agent = Peer(is_greeted=True)
+        failures = 0
+
+        async def rows(sql: str, parameters: Any) -> list[Any]:
+            nonlocal failures
+            if not failures:
+                failures += 1
+                raise psycopg.OperationalError("the connection is lost")
+            return []  # the build is outdated
+
+        coordinator._rows = rows
+        if not is_regular:
+            coordinator._check_soon(room)
+        task = asyncio.create_task(coordinator._keep_checking())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(coordination, "CHECK_SECONDS", 3600.0)  # of the looks after the first
+        async with asyncio.timeout(20):
+            assert await room.agent.take() is None
+        assert failures == 1
+        task.cancel()
+
+    asyncio.run(run())
