@@ -79,7 +79,7 @@ class Announcer:
     # ------------------------------------------------------------------ sockets
     def announce(self, peer: Peer, *, agent_id: uuid.UUID, owner_id: uuid.UUID, node: bytes) -> None:
         """Announce the key of a node that a peer has sent, if it is new. Too many make the socket close."""
-        if self._hub is None:
+        if self._hub is None or peer.end is not None:
             return
         key = bytes.fromhex(json.loads(node)["key"].removeprefix("nodekey:"))
         announcement = Announcement(agent_id, owner_id, key)
@@ -93,8 +93,10 @@ class Announcer:
             self._has_waiting.set()
 
     def forget(self, peer: Peer) -> None:
-        """The socket of a peer has ended."""
-        if self._announced.pop(peer.id, None) is not None:
+        """The socket of a peer has ended, or will as soon as the peer reads. A later loss of the right counts too."""
+        if self._hub is None:
+            return
+        if self._announced.pop(peer.id, None) is not None or peer.has_lost_right:
             self._waiting.discard(peer.id)
             self._ended[peer.id] = peer.has_lost_right
             self._has_waiting.set()

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # Nodes that can wait for a peer before only the newest of each sender is kept, and then the newest at all.
@@ -27,6 +28,7 @@ class Peer:
         self.keys = 0
         self.end: tuple[int, str] | None = None
         self.has_lost_right = False
+        self.when_ended: Callable[[], None] | None = None
         self._is_greeted = is_greeted
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._changed = asyncio.Event()
@@ -42,11 +44,15 @@ class Peer:
         self._changed.set()
 
     def close(self, code: int, reason: str, *, lost_right: bool = False) -> None:
-        """Make the socket close, unless it does already. ``lost_right``: the peer may not come back."""
+        """Make the socket close, unless it does already. ``lost_right``: the peer may not come back. ``when_ended`` is
+        called at once: a peer that reads nothing delays the end of its socket."""
+        is_news = self.end is None or lost_right > self.has_lost_right
         self.has_lost_right |= lost_right
         if self.end is None:
             self.end = code, reason
             self._changed.set()
+        if is_news and self.when_ended is not None:
+            self.when_ended()
 
     async def take(self) -> list[bytes] | None:
         """Return the nodes that wait, None when the socket must close. The first call for an agent returns at once: an

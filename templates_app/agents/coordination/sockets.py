@@ -69,8 +69,10 @@ class CoordinationStream:
 
         def pass_on(node: bytes) -> None:
             announcer.announce(peer, agent_id=self.agent_id, owner_id=self.caller_id, node=node)
-            coordinator.pass_on(room, peer, node)
+            if peer.end is None:
+                coordinator.pass_on(room, peer, node)
 
+        peer.when_ended = lambda: announcer.forget(peer)
         sending = asyncio.create_task(_send_nodes(peer, send))
         reading = asyncio.create_task(_read_nodes(peer, receive, pass_on))
         try:
