@@ -15,7 +15,15 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from provisioning.log.following.hub import Hub
-from templates_app.agents.coordination.relay_rows import ANNOUNCE_SQL, COUNT_SQL, FORGET_SQL, GRACE, STALE_SQL
+from templates_app.agents.coordination.relay_rows import (
+    ANNOUNCE_SQL,
+    CLEAN_SQL,
+    FORGET_SQL,
+    GRACE,
+    HELD_SQL,
+    SERVED_SQL,
+    STALE_SQL,
+)
 from templates_app.agents.coordination.rooms import POLICY, Peer
 
 logger = logging.getLogger(__name__)
@@ -132,15 +140,18 @@ class Announcer:
             raise
 
     async def _write_announced(self, peer_ids: list[str]) -> None:
+        await self._rows(ANNOUNCE_SQL, self._given(peer_ids))
+
+    def _given(self, peer_ids: Iterable[str]) -> dict[str, Any]:
+        """Return the parameters of a statement on what these peers announce. Of one key, the last socket counts."""
         found = {one: peer_id for peer_id in peer_ids if (one := self._announced.get(peer_id)) is not None}
-        parameters = {
+        return {
             "agents": [one.agent_id for one in found],
             "owners": [one.owner_id for one in found],
             "keys": [one.key for one in found],
             "sockets": list(found.values()),
             "process": self._process,
         }
-        await self._rows(ANNOUNCE_SQL, parameters)
 
     async def _keep_renewing(self) -> None:
         while True:
@@ -148,13 +159,24 @@ class Announcer:
             await self._surviving(self.renew(), "Announced keys cannot be renewed")
 
     async def renew(self) -> None:
-        """Write everything again if rows are missing, or there are too many: the process had lost its connection, a
-        write had failed, or another process had the same key meanwhile."""
-        ((count,),) = await self._rows(COUNT_SQL, [self._process])
-        if count != len(set(self._announced.values())) or self._ended:
-            parameters = {"grace": GRACE, "process": self._process, "sockets": list(self._announced)}
-            await self._rows(STALE_SQL, parameters)
-            self._waiting.update(self._announced)
+        """Write the rows that are missing, and give their grace to those that are too many: the process had lost its
+        connection, a write had failed, or another process had the same key until now. A key that another process
+        announces as well has one row, which either may have written."""
+        await self._rows(CLEAN_SQL, [])
+        held = {row[0] for row in await self._rows(HELD_SQL, [self._process])}
+        for batch in _batches(held - self._announced.keys()):
+            await self._rows(STALE_SQL, {"grace": GRACE, "process": self._process, "sockets": batch})
+        present = {self._announced[peer_id] for peer_id in held & self._announced.keys()}
+        missing = {peer_id for peer_id, announced in self._announced.items() if announced not in present}
+        for batch in _batches(missing):
+            served = {row[0] for row in await self._rows(SERVED_SQL, self._given(batch))}
+            found = {self._announced[peer_id] for peer_id in served & self._announced.keys()}
+            self._waiting.update(
+                peer_id
+                for peer_id in batch
+                if (announced := self._announced.get(peer_id)) is not None and announced not in found
+            )
+        if self._waiting or self._ended:
             self._has_waiting.set()
 
     async def _rows(self, sql: str, parameters: Any) -> list[tuple[Any, ...]]:

@@ -40,14 +40,21 @@ WITH ended AS (
 # Rows of sockets that this process does not have: their end could not be written.
 STALE_SQL = """
 UPDATE agents_relaypeer SET expires_at = clock_timestamp() + %(grace)s
- WHERE served_by = %(process)s AND expires_at IS NULL AND socket <> ALL(%(sockets)s)
+ WHERE served_by = %(process)s AND expires_at IS NULL AND socket = ANY(%(sockets)s)
 RETURNING id
 """
-# Also removes rows whose time is over: there may be no relay that does.
-COUNT_SQL = """
-WITH ended AS (DELETE FROM agents_relaypeer WHERE expires_at < clock_timestamp() - interval '1 minute')
-SELECT count(*) FROM agents_relaypeer WHERE served_by = %s AND expires_at IS NULL
-"""
+# The sockets of a process that have a row.
+HELD_SQL = "SELECT socket FROM agents_relaypeer WHERE served_by = %s AND expires_at IS NULL"
+# Those of the given sockets whose key another living process has announced, for the same agent and owner.
+SERVED_SQL = f"""
+SELECT given.socket
+  FROM unnest(%(agents)s::uuid[], %(owners)s::uuid[], %(keys)s::bytea[], %(sockets)s::text[])
+       AS given(agent_id, owner_id, key, socket)
+  JOIN agents_relaypeer peer USING (agent_id, owner_id, key)
+ WHERE peer.expires_at IS NULL AND peer.served_by <> %(process)s AND peer.served_by IN ({LIVING_SQL})
+"""  # noqa: S608 - made of constants
+# Rows whose time is over: there may be no relay that removes them.
+CLEAN_SQL = "DELETE FROM agents_relaypeer WHERE expires_at < clock_timestamp() - interval '1 minute' RETURNING id"
 
 # What the relay does with each complete read.
 EXPIRE_SQL = f"""

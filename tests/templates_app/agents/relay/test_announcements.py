@@ -2,16 +2,19 @@
 
 import pytest
 
+from coderproj.identity import tokens
 from templates_app.agents.coordination.rooms import GOING_AWAY, POLICY
 from templates_app.agents.models import RelayPeer
+from tests.templates_app.agents.callers import Socket
 from tests.templates_app.agents.relay.test_relay_command import (
     URL,
     announcer_of,
     coordinating,
+    key_node,
     keys,  # noqa: F401 - a fixture
     rows,
 )
-from tests.templates_app.agents.test_coordination import run_on
+from tests.templates_app.agents.test_coordination import coordinator_of, run_on
 from tests.vocabulary import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,3 +44,32 @@ def test_a_lost_right_is_withdrawn_before_the_socket_has_closed(live_api, token,
         assert run_on(live_api, lose) == (False, True)
         wait_until(lambda: rows() == 1)
         assert RelayPeer.objects.get().owner_id == agent.pk
+
+
+def test_two_processes_with_one_key_do_not_overwrite_each_other(live_api, other, token, agent, ada, keys):  # noqa: F811
+    """The row is there, whoever wrote it. When its socket ends, the other process takes it over within the grace."""
+
+    def renew(api):
+        """Return what is to be written."""
+
+        async def work(_):
+            await announcer_of(api).renew()
+            return set(announcer_of(api)._waiting)
+
+        return run_on(api, work)
+
+    def served_by(api):
+        return rows(owner_id=ada.pk, expires_at=None, served_by=coordinator_of(api).number) == 1
+
+    url = f"{other.ws_url}/api/v2/workspaceagents/{agent.pk}/coordinate"
+    with coordinating(live_api, token, agent, ada, keys):
+        wait_until(lambda: served_by(live_api))
+        with Socket(url, tokens.issue(user=ada)[1]) as second:
+            second.send(key_node(2, keys[1]))
+            wait_until(lambda: served_by(other))
+            assert [renew(live_api), renew(other), renew(live_api)] == [set()] * 3
+            assert served_by(other)
+        wait_until(lambda: rows(owner_id=ada.pk, expires_at__isnull=False) == 1)
+        assert len(renew(live_api)) == 1
+        wait_until(lambda: served_by(live_api))
+        assert rows() == 2
