@@ -48,6 +48,8 @@ KEEP_ALIVE_SECONDS, KEEP_ALIVE_JITTER = 60.0, 5.0
 # A connection whose client has read nothing for this many seconds is closed, and so is one whose client says nothing
 # for as long after a ping. Pings find clients that have gone where TCP does not: behind a proxy.
 STALL_SECONDS = PONG_SECONDS = 30.0
+# Seconds for the rest of a frame that has begun: it is kept meanwhile.
+FRAME_SECONDS = 30.0
 # Seconds of its rate that a client can send at once.
 BURST_SECONDS = 2.0
 SEND, RECEIVE, LONGEST = int(Frame.SEND), int(Frame.RECEIVE), KEY_BYTES + MAX_PACKET
@@ -63,6 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
         self._rest = b""
+        self._rest_since = 0.0
         self._skipped = 0
         self._stage: Callable[[int, int], int] = self._read_request
         self._request = Request()
@@ -152,8 +155,25 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
         if not self._is_ended:
             self._rest = bytes(self.relay.buffer[start:end])
+            if start or nbytes == end:  # otherwise the rest continues an older one
+                self._rest_since = self._loop.time()
+            if self._rest and self.peer is not None and "frame" not in self._timers:
+                self._after(FRAME_SECONDS, "frame", self._check_frame)
             if self.peer is not None and self.relay.limits.bytes_per_second:
                 self._spend(nbytes)
+
+    def _check_frame(self) -> None:
+        """End the connection if its rest is too old. One timer serves all frames meanwhile: most reads have a rest."""
+        self._cancel("frame")
+        if not self._rest:
+            return
+        left = self._rest_since + FRAME_SECONDS - self._loop.time()
+        if "rate" in self._timers:  # nothing is read, so the client cannot send the rest
+            left = FRAME_SECONDS
+        if left > 0:
+            self._after(left, "frame", self._check_frame)
+        else:
+            self.end("a frame is not complete")
 
     def _spend(self, count: int) -> None:
         """Count bytes of the client's rate. Beyond it, nothing is read for a while."""
@@ -162,7 +182,11 @@ class Connection(asyncio.BufferedProtocol):
         self._counted_at = now
         if self._allowed <= 0:
             self.transport.pause_reading()
-            self._after(-self._allowed / rate + 0.01, "rate", self.transport.resume_reading)
+            self._after(-self._allowed / rate + 0.01, "rate", self._read_again)
+
+    def _read_again(self) -> None:
+        self._cancel("rate")
+        self.transport.resume_reading()
 
     # ------------------------------------------------------------------ the request and the handshake
     def _read_request(self, start: int, end: int) -> int:
