@@ -46,12 +46,12 @@ class Peer:
     def close(self, code: int, reason: str, *, lost_right: bool = False) -> None:
         """Make the socket close, unless it does already. ``lost_right``: the peer may not come back. ``when_ended`` is
         called at once: a peer that reads nothing delays the end of its socket."""
-        is_news = self.end is None or lost_right > self.has_lost_right
+        is_first = self.end is None or lost_right > self.has_lost_right
         self.has_lost_right |= lost_right
         if self.end is None:
             self.end = code, reason
             self._changed.set()
-        if is_news and self.when_ended is not None:
+        if is_first and self.when_ended is not None:
             self.when_ended()
 
     async def take(self) -> list[bytes] | None:

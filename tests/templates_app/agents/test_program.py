@@ -38,7 +38,7 @@ def machine(live_api, agent, token, tmp_path, command):
 def short_polls(monkeypatch):
     """Requests that the server answers soon, and little time between them."""
     monkeypatch.setattr(polls, "POLL_SECONDS", 0.5)
-    monkeypatch.setattr(polls, "GAP_SECONDS", 1.5)
+    monkeypatch.setattr(polls, "GAP_SECONDS", 4.0)
 
 
 def test_registers_and_stops(machine, ada, agent, settings):

@@ -47,7 +47,7 @@ def test_a_lost_right_is_withdrawn_before_the_socket_has_closed(live_api, token,
 
 
 def test_two_processes_with_one_key_do_not_overwrite_each_other(live_api, other, token, agent, ada, keys):  # noqa: F811
-    """The row is there, whoever wrote it. When its socket ends, the other process takes it over within the grace."""
+    """The row is there, of either process. When its socket ends, the other process takes it over within the grace."""
 
     def renew(api):
         """Return what is to be written."""
