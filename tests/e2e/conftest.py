@@ -1,6 +1,7 @@
 """A real browser. A console error or a failed request fails the test, so violations of the content policy do, too."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,10 +76,19 @@ def problems() -> list[str]:
     return []
 
 
+# htmx reports a request that ends because the page is left; it has other names for requests that fail.
+ABORTED = re.compile(r"htmx:(?:sendAbort|afterRequest)\b")
+
+
 def watched(context: BrowserContext, problems: list[str]) -> Page:
     """Open a tab that adds its console errors and failed requests to the list."""
     page = context.new_page()
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: (
+            problems.append(message.text) if message.type == "error" and not ABORTED.match(message.text) else None
+        ),
+    )
     page.on("pageerror", lambda error: problems.append(str(error)))
     # A request that ends because the page is left, such as a followed log, is not a failure.
     page.on(

@@ -155,8 +155,8 @@ def test_cancel_during_the_apply_saves_what_was_being_created(
 def test_time_limit_of_an_apply_saves_what_was_being_created(
     engine: TerraformEngine, tmp_path: Path, inventory: Inventory
 ) -> None:
-    root = template(tmp_path, things(inventory, a="seconds = 6", b="depends_on = [toy_thing.a]"))
-    workspace = Workspace(toys(tmp_path, engine, inventory, build_seconds=6), root)
+    root = template(tmp_path, things(inventory, a="seconds = 12", b="depends_on = [toy_thing.a]"))
+    workspace = Workspace(toys(tmp_path, engine, inventory, build_seconds=12), root)
     with pytest.raises(CommandTimeoutError):
         workspace.build("start")
     assert inventory.existing == {"a"}

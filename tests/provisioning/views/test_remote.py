@@ -334,7 +334,7 @@ def test_the_schema_describes_every_endpoint():
 
     document = json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str))
     paths = {path: item for path, item in document["paths"].items() if path.startswith(f"/api/v2/{BASE}/")}
-    assert len(paths) == 15
+    assert len(paths) == 16
     for item in paths.values():
         for operation in item.values():
             assert operation["security"] == [{"CoderProvisionerKey": []}]
