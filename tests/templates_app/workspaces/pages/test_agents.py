@@ -113,8 +113,9 @@ def test_troubleshooting_is_linked_if_it_is_a_web_page(ada, template, settings):
 def test_page_is_read_again_when_a_time_limit_passes(ada, running):
     assert "load delay:" not in browser(ada).get(PAGE).content.decode()
     WorkspaceAgent.objects.update(connection_timeout_seconds=90)
+    # As long as the agent may still take, less what the test has taken.
     delay = re.search(r"load delay:(\d+)s", browser(ada).get(PAGE).content.decode())
-    assert 1 <= int(delay[1]) <= 90
+    assert 45 <= int(delay[1]) <= 90
     connect()
     assert "load delay:" not in browser(ada).get(PAGE).content.decode()
 
