@@ -23,6 +23,9 @@ else
 WITH_DATABASE := $(VENV) -m coderproj.postgres --test --
 endif
 
+# A test that fails runs once more, and the summary shows both tries: a machine that stops for seconds is no defect.
+REPEAT ?= --reruns 1 --max-suite-reruns 8 --rerun-show-tracebacks
+
 MIGRATIONS = $(wildcard */migrations */*/migrations)
 # Versions and hashes without addresses: an installation uses the package index that pip is configured for.
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
@@ -48,7 +51,7 @@ up: ## serve console, API, log streams and a daemon on one port until stopped
 
 test: ## run the tests; ARGS="tests/provisioning -x" for some of them
 	@$(BOOTSTRAP)
-	@exec $(WITH_DATABASE) $(VENV) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@exec $(WITH_DATABASE) $(VENV) -m pytest -n $(WORKERS) --dist worksteal $(REPEAT) $(ARGS)
 
 coverage: ## run the tests and list uncovered lines; fail below the threshold in pyproject.toml
 	@$(BOOTSTRAP)

@@ -32,6 +32,7 @@ PLUGINS = {
     "pytest-cov": "pytest_cov",
     "pytest-django": "django",
     "pytest-randomly": "randomly",
+    "pytest-rerunfailures": "rerunfailures",
     "pytest-xdist": "xdist",
 }
 
