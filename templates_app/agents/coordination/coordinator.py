@@ -1,4 +1,4 @@
-"""The coordinator of a web process: rooms of agents and clients, notifications to other processes, checks of rights.
+"""The coordinator of a web process: rooms of agents and clients, and notifications to other processes.
 
 The first socket starts it: it opens a LISTEN connection, which also holds the process's lock. Nothing is stored of what
 peers exchange. A process that has a client but not its agent asks for the agent's node, and one to which an agent
@@ -15,16 +15,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, ClassVar
 
 from coderproj.base.errors import TooManyRequests
-from coderproj.identity.actor import Actor
-from coderproj.identity.authentication import ACTORS_SQL, valid_actors
-from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.log.following.hub import Hub
 from provisioning.log.following.listener import listen
 from provisioning.log.following.store import conninfo
-from templates_app.agents.coordination import presence
+from templates_app.agents.coordination import presence, rights
 from templates_app.agents.coordination.messages import WITH_NODE, BadMessage, Kind, Message
-from templates_app.agents.coordination.rooms import GOING_AWAY, NORMAL, POLICY, Peer, Room
-from templates_app.agents.tokens import CURRENT_SQL
+from templates_app.agents.coordination.rooms import GOING_AWAY, NORMAL, Peer, Room
 from templates_app.workspaces.events import WORKSPACE_CHANNEL
 
 logger = logging.getLogger(__name__)
@@ -43,8 +39,6 @@ CHECK_SECONDS = 50.0
 GATHER_SECONDS = 0.2
 # After a check that failed.
 RETRY_SECONDS = 1.0
-PER_STATEMENT = 1000
-OUTDATED = "A newer build of the workspace has begun."
 REPLACED = "A newer connection of this agent has replaced this one."
 STOPPING = "The server stops."
 
@@ -115,8 +109,9 @@ class Coordinator:
 
     # ------------------------------------------------------------------ sockets
     @asynccontextmanager
-    async def agent(self, made: Room) -> AsyncIterator[Peer]:
-        """Connect an agent while the block runs. An older socket of the same agent is closed."""
+    async def agent(self, made: Room, *, can_move: bool = False) -> AsyncIterator[Peer]:
+        """Connect an agent while the block runs. An older socket of the same agent is closed. ``can_move``: the agent
+        goes from one process to another as long as it is connected, which those who watch are not told of."""
         peer = Peer(is_greeted=False)
         with self._visited(made) as room:
             try:
@@ -125,21 +120,24 @@ class Coordinator:
                     before, room.agent = room.agent, peer
                     if before is not None:
                         before.close(NORMAL, REPLACED)
-                    ((peer.connected_at,),) = await self._rows(
-                        presence.CONNECT_SQL, [presence.VOUCHED, self.number, room.agent_id]
-                    ) or ((0.0,),)
+                    parameters = {"agent": room.agent_id, "process": self.number, "vouched": presence.VOUCHED}
+                    connected = await self._rows(presence.CONNECT_SQL, {**parameters, "can_move": can_move})
+                    ((peer.connected_at, has_moved),) = connected or ((0.0, False),)
                 for client in room.clients.values():
                     if client.node is not None:
                         peer.put(client.id, client.node)
                 self._send(Kind.CONNECTED, room, peer, {"at": peer.connected_at})
-                self._announce(room)  # which this process hears as well, and checks the agent
+                if has_moved:
+                    self._check_soon(room)
+                else:
+                    self._announce(room)  # which this process hears as well, and checks the agent
                 yield peer
             finally:
                 async with room.lock:
                     if room.agent is peer:  # otherwise a newer socket has replaced it, and nothing is to be recorded
                         room.agent = None
-                        await self._rows(presence.DISCONNECT_SQL, [[room.agent_id], self.number])
-                        self._announce(room)
+                        if await self._rows(presence.DISCONNECT_SQL, [[room.agent_id], self.number]):
+                            self._announce(room)
 
     @contextmanager
     def client(self, made: Room, key_id: str) -> Iterator[Peer]:
@@ -293,7 +291,7 @@ class Coordinator:
         """Vouch for the agents of this process. Sockets of agents that another process serves by now are closed."""
         agents = ((room.agent_id, room.agent) for room in self.rooms.values())
         held = {agent_id: agent for agent_id, agent in agents if agent is not None and agent.connected_at}
-        for ids in _batches(list(held)):
+        for ids in presence.batches(list(held)):
             parameters = {"vouched": presence.VOUCHED, "process": self.number, "agents": ids}
             renewed = {row[0] for row in await self._rows(presence.RENEW_SQL, parameters)}
             for agent_id in ids:
@@ -328,7 +326,7 @@ class Coordinator:
             self._has_changes.set()
 
     def _check_soon(self, room: Room) -> None:
-        """Check a client that has joined: what changed between the view's check and now was not told to it."""
+        """Check those who have joined: what changed between the view's check and now was not told to them."""
         self._changed.add(room.agent_id)
         self._has_changes.set()
 
@@ -355,35 +353,12 @@ class Coordinator:
     async def check(self, agent_ids: Collection[uuid.UUID]) -> None:
         """Close the sockets of agents whose build is outdated or whose owner is not active, with their clients, and
         those of clients who lost the right."""
-        for ids in _batches([agent_id for agent_id in agent_ids if agent_id in self.rooms]):
-            current = {row[0] for row in await self._rows(CURRENT_SQL, [ids])}
-            for agent_id in ids:
-                if agent_id not in current and agent_id in self.rooms:
-                    self.rooms[agent_id].close(GOING_AWAY, OUTDATED, lost_right=True)
-        clients = [
-            (room, client)
-            for agent_id in agent_ids
-            if (room := self.rooms.get(agent_id)) is not None
-            for client in room.clients.values()
-        ]
-        actors: dict[str, Actor] = {}
-        for keys in _batches(sorted({client.key_id for _, client in clients})):
-            actors |= valid_actors(await self._rows(ACTORS_SQL, [keys]))
-        for room, client in clients:
-            if not may_connect(actors.get(client.key_id), room.organization_id, room.owner_id):
-                client.close(POLICY, "You may not connect to this workspace any more.", lost_right=True)
+        await rights.check(self.rooms, agent_ids, self._rows)
 
     async def _rows(self, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
         assert self._hub is not None
         self.queries += 1
         return await self._hub.store.rows(sql, parameters)
-
-
-def may_connect(actor: Actor | None, organization_id: uuid.UUID, owner_id: uuid.UUID) -> bool:
-    """Return True if the actor may open connections into the workspace."""
-    return actor is not None and allowed(
-        actor, Action.CREATE, Resource.WORKSPACE_EXECUTION, organization_id=organization_id, owner_id=owner_id
-    )
 
 
 @contextmanager
@@ -393,8 +368,3 @@ def _surviving(what: str) -> Iterator[None]:
         yield
     except Exception:
         logger.exception(what)
-
-
-def _batches(values: list[Any]) -> Iterator[list[Any]]:
-    for first in range(0, len(values), PER_STATEMENT):
-        yield values[first : first + PER_STATEMENT]

@@ -3,7 +3,8 @@
 The server holds each request for a while and answers; the agent sends the next at once. A chain of such requests is a
 session. It counts as one connection, with the writes of a WebSocket and no more. Only requests prolong it: an agent
 that falls silent is disconnected POLL_SECONDS + GAP_SECONDS after its last request at the latest. If the next request
-reaches another web process, that one connects the agent with a write, and this one releases it.
+reaches another web process, that one vouches for the agent from then on, with a write, and this one releases it; those
+who watch the workspace notice nothing.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from coderproj.web.environ import Receive, Scope, Send
 from coderproj.web.replies import Headers, Reply, error_reply, failure, send_whole
 from provisioning.log.following.hub import Hub
 from provisioning.log.following.transports import wait_for_disconnect
-from templates_app.agents.coordination.coordinator import OUTDATED, REPLACED, STOPPING, Coordinator
+from templates_app.agents.coordination.coordinator import REPLACED, STOPPING, Coordinator
+from templates_app.agents.coordination.rights import OUTDATED
 from templates_app.agents.coordination.rooms import GOING_AWAY, Peer, Room
 
 # The server answers a request after this many seconds. Proxies close silent connections after 30 seconds or more.
@@ -67,7 +69,7 @@ class Session:
     async def hold(self, coordinator: Coordinator, room: Room) -> None:
         """Connect the agent until it leaves or the coordinator ends the connection."""
         try:
-            async with coordinator.agent(room) as peer:
+            async with coordinator.agent(room, can_move=True) as peer:
                 closing = asyncio.create_task(_until_closed(peer))
                 leaving = asyncio.create_task(self._left.wait())
                 try:

@@ -16,7 +16,7 @@ from coderproj.reads.viewsets import CompiledReads
 from coderproj.web.replies import Handover
 from provisioning.models import WorkspaceAgent
 from templates_app.agents import reads
-from templates_app.agents.coordination.coordinator import may_connect
+from templates_app.agents.coordination.rights import may_connect
 from templates_app.agents.coordination.sockets import CoordinationStream
 from templates_app.agents.relays import relay_map
 from templates_app.agents.serializers.answers import ConnectionSerializer

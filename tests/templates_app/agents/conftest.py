@@ -6,6 +6,7 @@ import pytest
 
 from provisioning.engine.base import Agent, App, AppHealthcheck, BuildResult, Resource
 from provisioning.models import WorkspaceAgent
+from templates_app.agents.coordination.coordinator import Coordinator
 from tests.factories import make_organization, make_template, make_user, make_workspace
 from tests.templates_app.agents.callers import AgentClient
 
@@ -76,3 +77,14 @@ def agent(workspace):
 def program(agent, token):
     """The same as a program that calls the API."""
     return AgentClient(token)
+
+
+@pytest.fixture
+def without_renewals(monkeypatch):
+    """A server that does not write each 30 seconds that its agents are connected. Its clock began in another test, so
+    that could be at any moment."""
+
+    async def renew(self):
+        pass
+
+    monkeypatch.setattr(Coordinator, "renew", renew)

@@ -95,7 +95,7 @@ def test_agent_of_a_machine_that_runs_again_is_not_off(live_api, token, agent, s
 
 
 # ---------------------------------------------------------------------- presence
-def test_agent_is_seen_as_connected_and_disconnected(live_api, token, agent, ada, workspace):
+def test_agent_is_seen_as_connected_and_disconnected(live_api, token, agent, ada, without_renewals):
     """AGT-07, RAG-06: the row is written on change only."""
     assert shown(ada, agent)["status"] == "connecting"
     with connected_agent(live_api, token):

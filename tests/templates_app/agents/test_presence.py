@@ -4,14 +4,19 @@ import socket
 import threading
 import uuid
 from contextlib import contextmanager
+from datetime import timedelta
 
 import httpx
+import psycopg
 import pytest
 
 from coderproj.web.server import Server
+from provisioning.log.following.store import conninfo
 from provisioning.models import WorkspaceAgent
 from templates_app.agents.coordination import polls
 from templates_app.agents.coordination.coordinator import Coordinator
+from templates_app.workspaces.events import WORKSPACE_CHANNEL
+from templates_app.workspaces.models import WorkspaceBuild
 from tests.live import LiveApi
 from tests.templates_app.agents.callers import AgentClient, Socket
 from tests.templates_app.agents.machines import wait_for
@@ -33,8 +38,8 @@ def short(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _gap(monkeypatch):
-    """Sessions whose next request is awaited for a short time, which is long enough on a busy machine."""
-    monkeypatch.setattr(polls, "GAP_SECONDS", 3.0)
+    """Sessions whose next request is awaited for long, also on a busy machine."""
+    monkeypatch.setattr(polls, "GAP_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +96,35 @@ def sessions(api):
     return api.server.app.services[polls.Polls.key]._sessions
 
 
-def test_requests_keep_the_agent_connected(live_api, token, agent, ada, short, monkeypatch):
+@contextmanager
+def watched(agent):
+    """Yield a function that returns how often those who watch the agent's workspace have been told of a change."""
+    workspace_id = WorkspaceBuild.objects.get(job=agent.resource.job_id).workspace_id
+    with psycopg.connect(conninfo(), autocommit=True) as listener:
+        listener.execute(f"LISTEN {WORKSPACE_CHANNEL}")
+        found = []
+
+        def told():
+            found.extend(one.payload for one in listener.notifies(timeout=0.05))
+            return found.count(str(workspace_id))
+
+        yield told
+
+
+def coordinator_of(api):
+    return api.server.app.services[Coordinator.key]
+
+
+def test_requests_keep_the_agent_connected(live_api, token, agent, ada, short, without_renewals, monkeypatch):
     """One write when the session begins, none for each request."""
-
-    async def renew_nothing(self):
-        """What is written each 30 seconds is not written for a request."""
-
-    monkeypatch.setattr(Coordinator, "renew", renew_nothing)
     assert ask(live_api, token).json() == {"is_connected": True}
     wait_for(ada, agent, status="connected")
     before = WorkspaceAgent.objects.values().get()
     for _ in range(3):
         assert ask(live_api, token).status_code == 200
     assert WorkspaceAgent.objects.values().get() == before
+    monkeypatch.setattr(polls, "GAP_SECONDS", 0.2)
+    assert ask(live_api, token).status_code == 200
     wait_for(ada, agent, status="disconnected")  # no further request
     assert not sessions(live_api)
 
@@ -155,15 +176,55 @@ def test_a_websocket_replaces_a_session_and_the_other_way_round(live_api, token,
                 assert newest.status() == 503
 
 
-def test_a_session_moves_to_another_process(live_api, second_server, token, agent, ada, short):
-    """A balancer spreads the requests. The agent stays connected, and only the last process holds it."""
+def test_a_session_moves_to_another_process(live_api, second_server, token, agent, ada, short, without_renewals):
+    """A balancer spreads the requests. The agent stays connected since the first one, and only the last process holds
+    it. Those who watch the workspace are told of the first connection and of the end alone."""
+    with watched(agent) as told:
+        assert ask(live_api, token).status_code == 200
+        wait_until(lambda: told() == 1)
+        first = WorkspaceAgent.objects.get()
+        for api, left in ((second_server, live_api), (live_api, second_server), (second_server, live_api)):
+            before = WorkspaceAgent.objects.get()
+            assert ask(api, token).status_code == 200
+            wait_until(lambda left=left: not sessions(left) and not coordinator_of(left).rooms)
+            row = WorkspaceAgent.objects.get()
+            assert row.served_by == coordinator_of(api).number
+            assert row.alive_until > before.alive_until
+            assert (row.last_connected_at, row.disconnected_at) == (first.last_connected_at, None)
+        assert ask(second_server, token, is_leaving=True).status_code == 200
+        wait_for(ada, agent, status="disconnected")
+        wait_until(lambda: told() > 1)
+        assert told() == 2
+
+
+def test_an_agent_whose_process_died_connects_anew(live_api, token, agent, ada, short):
+    """Nobody vouches for it in between."""
+    dead = Coordinator().number
+    WorkspaceAgent.objects.update(
+        first_connected_at=agent.created_at,
+        last_connected_at=agent.created_at,
+        alive_until=agent.created_at + timedelta(hours=1),
+        served_by=dead,
+    )
     assert ask(live_api, token).status_code == 200
-    for api, left in ((second_server, live_api), (live_api, second_server), (second_server, live_api)):
-        assert ask(api, token).status_code == 200
-        wait_until(lambda left=left: not sessions(left))
-        wait_for(ada, agent, status="connected")
-    assert ask(second_server, token, is_leaving=True).status_code == 200
-    wait_for(ada, agent, status="disconnected")
+    row = WorkspaceAgent.objects.get()
+    assert (row.served_by, row.first_connected_at) == (coordinator_of(live_api).number, agent.created_at)
+    assert row.last_connected_at > agent.created_at
+    ask(live_api, token, is_leaving=True)
+
+
+def test_a_machine_that_starts_again_is_announced_wherever_it_connects(live_api, second_server, token, agent, short):
+    """Its former process has not noticed the end."""
+    assert ask(live_api, token).status_code == 200
+    with watched(agent) as told:
+        WorkspaceAgent.objects.update(lifecycle_state="shutdown_timeout")
+        before = WorkspaceAgent.objects.get()
+        assert ask(second_server, token, SECOND).status_code == 200
+        row = WorkspaceAgent.objects.get()
+        assert row.lifecycle_state == "created"
+        assert row.last_connected_at > before.last_connected_at
+        wait_until(lambda: told() == 1)
+    ask(second_server, token, SECOND, is_leaving=True)
 
 
 def test_a_newer_build_ends_the_session(live_api, token, agent, ada, workspace):

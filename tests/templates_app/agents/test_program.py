@@ -142,8 +142,9 @@ def test_an_agent_that_is_killed_leaves_nothing_behind(machine, ada, agent):
         wait_for(ada, agent, status="disconnected")
 
 
-@pytest.mark.usefixtures("short_polls")
-def test_requests_that_follow_one_another_write_nothing(machine, ada, agent, live_api):
+@pytest.mark.usefixtures("short_polls", "without_renewals")
+def test_requests_that_follow_one_another_write_nothing(machine, ada, agent, monkeypatch):
+    monkeypatch.setattr(polls, "GAP_SECONDS", 60.0)
     with machine.running():
         wait_for(ada, agent, status="connected", lifecycle_state="ready")
         before = WorkspaceAgent.objects.values().get()
