@@ -16,7 +16,8 @@ class StatisticsProgress(models.Model):
     """How far the workers are: one row, which a worker locks while it counts.
 
     Reports and ended jobs before ``until`` are counted; ``counted_on`` is the day of the last count of all templates.
-    Insights were last calculated at ``insights_at``, in ``insights_ms`` milliseconds.
+    Insights were last calculated at ``insights_at``, in ``insights_ms`` milliseconds. Those of organizations and of the
+    deployment lack changes of days since ``insights_from``, which those of templates have; None for no change.
     """
 
     id = models.SmallIntegerField(primary_key=True)
@@ -24,6 +25,7 @@ class StatisticsProgress(models.Model):
     counted_on = models.DateTimeField(null=True, blank=True)
     insights_at = models.DateTimeField(null=True, blank=True)
     insights_ms = models.PositiveIntegerField(default=0)
+    insights_from = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"counted until {self.until}"
@@ -34,7 +36,7 @@ class TemplateStatistics(models.Model):
 
     ``active_users`` is None if they are not counted. ``build_times`` is the JSON of ``build_time_stats``, as the API
     writes it. ``stale_from`` is the first day that must be counted again, None for none; ``insights_are_stale`` says
-    that the insights are older than these figures.
+    that the insights are older than these figures, ``insights_from`` is the first day that has changed since.
     """
 
     template = models.OneToOneField(Template, on_delete=models.CASCADE, primary_key=True, related_name="statistics")
@@ -44,6 +46,7 @@ class TemplateStatistics(models.Model):
     build_times = models.TextField(blank=True, default="")
     stale_from = models.DateTimeField(null=True, blank=True)
     insights_are_stale = models.BooleanField(default=True)
+    insights_from = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "template statistics"
@@ -128,7 +131,18 @@ class JobTime(models.Model):
     class Meta:
         ordering = ["-completed_at"]
         indexes = [
-            models.Index(fields=["template", "completed_at"], name="templates_jobtime_template"),
+            # With what insights are calculated from: the rows of a template lie in as many pages of the table.
+            models.Index(
+                fields=["template", "completed_at"],
+                include=["kind", "outcome", "version", "ran_ms", "waited_ms"],
+                name="templates_jobtime_figures",
+            ),
+            models.Index(
+                fields=["template", "completed_at"],
+                include=["error"],
+                name="templates_jobtime_failed",
+                condition=Q(outcome=Outcome.FAILED),
+            ),
             models.Index(fields=["completed_at"], name="templates_jobtime_completed"),
             # Imports whose version has no template yet, and rows of a deleted version.
             models.Index(fields=["version"], name="templates_jobtime_unattached", condition=Q(template__isnull=True)),
@@ -150,7 +164,7 @@ class AgentTime(models.Model):
     class Meta:
         ordering = ["-ready_at"]
         indexes = [
-            models.Index(fields=["template", "ready_at"], name="templates_agenttime_template"),
+            models.Index(fields=["template", "ready_at"], include=["ready_ms"], name="templates_agenttime_figures"),
             models.Index(fields=["ready_at"], name="templates_agenttime_ready"),
         ]
 

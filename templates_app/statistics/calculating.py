@@ -1,14 +1,14 @@
 """Calculate insights: of templates that have changed, of their organizations and of the deployment.
 
-Their percentiles are exact, so they are calculated from all jobs of the range. This happens in the background, at most
+Their percentiles are exact, so those of a range are calculated from all its jobs, which a covering index of
+``JobTime`` has; those of days only for days that have changed (``known_days``). This happens in the background, at most
 for a twentieth of the time: a deployment with a million builds is calculated less often than a small one.
 """
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -20,82 +20,30 @@ from coderproj.identity.models import Organization
 from templates_app.models import Insights, Outcome, ParameterUse, TemplateStatistics, TimedKind
 from templates_app.statistics import figures
 from templates_app.statistics.figures import RANGES, Figures, Jobs
+from templates_app.statistics.known_days import first_unknown, known_days
 from templates_app.statistics.progress import DAY, first_day, locked, midnight
+from templates_app.statistics.queries import (
+    DAILY_USERS_SQL,
+    DAYS_SQL,
+    ERRORS_SQL,
+    KINDS_SQL,
+    READY_SQL,
+    STAGES_SQL,
+    TOGETHER_SQL,
+    USERS_SQL,
+    VERSIONS_SQL,
+    Scope,
+    of_days,
+    of_ranges,
+)
 
 PAUSE = timedelta(seconds=20)
 # The share of the time for calculations is one of this.
 SHARE = 20
 # Seconds after which a pass begins no further template.
 MOST_SECONDS = 10.0
-VERSIONS_SHOWN = 20
-ERRORS_SHOWN = 5
-# Stages are read from the logs of the newest jobs.
-JOBS_READ = 40
+RUN_KINDS = [kind for kind in TimedKind if kind != TimedKind.IMPORT]
 
-SUCCEEDED = f"outcome = '{Outcome.SUCCEEDED}'"
-RUNS = f"kind <> '{TimedKind.IMPORT}'"
-ALL, ALL_RUNS = "all", "runs"
-LONG_RUNS = f"kind IN ('{TimedKind.START}', '{TimedKind.DRY_RUN}')"
-
-
-def jobs_sql(timed: str = "true") -> str:
-    """Return the columns of ``Jobs`` for rows of ``JobTime``. ``timed`` selects those whose run times count."""
-    percentiles = "percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP"
-    outcomes = ", ".join(f"count(*) FILTER (WHERE outcome = '{outcome.value}')" for outcome in Outcome)
-    return f"""{outcomes},
-       {percentiles} (ORDER BY ran_ms) FILTER (WHERE {timed} AND {SUCCEEDED}),
-       {percentiles} (ORDER BY waited_ms) FILTER (WHERE waited_ms IS NOT NULL)"""
-
-
-IN_RANGE = "completed_at >= %(first)s AND completed_at < %(end)s"
-# By kind, by whether they are runs, and all. Groups take a third of the time of a condition for each.
-TOTALS_SQL = f"""
-SELECT CASE WHEN grouping(kind) = 0 THEN kind WHEN grouping(is_run) = 1 THEN '{ALL}' WHEN is_run THEN '{ALL_RUNS}' END,
-       {jobs_sql()}
-  FROM (SELECT *, {RUNS} AS is_run FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE}) timed
- GROUP BY GROUPING SETS ((kind), (is_run), ())
-"""  # noqa: S608 - made of constants
-DAYS_SQL = f"""
-SELECT (completed_at AT TIME ZONE 'UTC')::date, {jobs_sql(LONG_RUNS)}
-  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
- GROUP BY 1
-"""  # noqa: S608 - made of constants
-VERSIONS_SQL = f"""
-SELECT version.name, counted.* FROM (
-    SELECT version_id, count(*) AS total, {jobs_sql(LONG_RUNS)}
-      FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND {RUNS}
-     GROUP BY 1 ORDER BY total DESC LIMIT {VERSIONS_SHOWN}
-) counted JOIN templates_app_templateversion version ON version.id = counted.version_id
- ORDER BY counted.total DESC, version.name
-"""  # noqa: S608 - made of constants
-ERRORS_SQL = f"""
-SELECT error, count(*), max(completed_at)
-  FROM templates_app_jobtime WHERE {{scope}} AND {IN_RANGE} AND outcome = '{Outcome.FAILED}'
- GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT {ERRORS_SHOWN}
-"""  # noqa: S608 - made of constants
-READY_SQL = """
-SELECT count(*), percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY ready_ms)
-  FROM templates_app_agenttime WHERE {scope} AND ready_at >= %(first)s AND ready_at < %(end)s
-"""
-# A stage lasts from its first log line to the first line of the next stage, or to the job's end.
-STAGES_SQL = f"""
-WITH read AS (
-    SELECT job_id, completed_at FROM templates_app_jobtime
-     WHERE {{scope}} AND {IN_RANGE} AND {SUCCEEDED} ORDER BY completed_at DESC LIMIT {JOBS_READ}
-), opening AS (
-    SELECT read.job_id, log.stage, min(log.id) AS first, min(log.created_at) AS started, read.completed_at
-      FROM read JOIN provisioning_provisionerjoblog log ON log.job_id = read.job_id
-     WHERE log.stage <> ''
-     GROUP BY read.job_id, log.stage, read.completed_at
-), lasting AS (
-    SELECT stage, extract(epoch FROM lead(started, 1, completed_at) OVER (PARTITION BY job_id ORDER BY first) - started)
-           ::double precision AS seconds
-      FROM opening
-)
-SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), count(*)
-  FROM lasting GROUP BY stage ORDER BY 2 DESC
-"""  # noqa: S608 - made of constants
 # Organizations, and null for the deployment, whose insights are older than those of one of their templates.
 OLDER_SQL = """
 WITH newest AS (
@@ -112,39 +60,6 @@ SELECT newest.organization_id
  WHERE newest.calculated_at > coalesce(known.calculated_at, '-infinity')
  ORDER BY 1 NULLS LAST
 """
-# By the scope: users of days, and the number of different users of all days.
-DAILY_USERS_SQL = {
-    "template": "SELECT day, users FROM templates_app_dailycount WHERE template_id = %(id)s AND day >= %(first)s",
-    "organization": """SELECT day, count(DISTINCT user_id) FROM templates_app_dailyuser daily
-        JOIN templates_app_template template ON template.id = daily.template_id
-       WHERE template.organization_id = %(id)s AND day >= %(first)s GROUP BY 1""",
-    "all": "SELECT day, users FROM templates_app_dailycount WHERE template_id IS NULL AND day >= %(first)s",
-}
-USERS_SQL = {
-    "template": """SELECT count(DISTINCT user_id) FROM templates_app_dailyuser
-       WHERE template_id = %(id)s AND day >= %(first)s""",
-    "organization": """SELECT count(DISTINCT user_id) FROM templates_app_dailyuser daily
-        JOIN templates_app_template template ON template.id = daily.template_id
-       WHERE template.organization_id = %(id)s AND day >= %(first)s""",
-    "all": "SELECT count(DISTINCT user_id) FROM templates_app_dailyuser WHERE day >= %(first)s",
-}
-CONDITIONS = {"template": "template_id = %(id)s", "organization": "organization_id = %(id)s", "all": "true"}
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What insights are about: ``kind`` is ``template``, ``organization`` or ``all``."""
-
-    kind: str
-    id: uuid.UUID | None = None
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        """The columns of ``Insights`` that name the scope."""
-        return {
-            "template_id": self.id if self.kind == "template" else None,
-            "organization_id": self.id if self.kind == "organization" else None,
-        }
 
 
 def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
@@ -185,6 +100,9 @@ def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
             if progress is not None:
                 progress.insights_at = database_time()
                 progress.insights_ms = int((time.monotonic() - began) * 1000)
+                # Another worker can have calculated a template since.
+                if _older_than_templates() == ([], []):
+                    progress.insights_from = None
     return done
 
 
@@ -208,30 +126,42 @@ def _calculate_all(scopes: Sequence[Scope], must_end: Callable[[], bool], copies
         with locked() as progress:
             if progress is None:
                 break
-            rows = calculate(scope, midnight(database_time()))
+            today = midnight(database_time())
+            changed_from = _take_change(scope) if scope.kind == "template" else progress.insights_from
+            known = known_days(scope.keys, changed_from, today)
+            rows = calculate(scope, today, known)
             for target in (scope, *(copies if scope.kind == "all" else ())):
                 _store(target, rows)
+            if scope.kind == "template":
+                changed = first_unknown(known, today)
+                progress.insights_from = min(progress.insights_from or changed, changed)
             done += 1
     return done
 
 
-def calculate(scope: Scope, today: datetime) -> list[Insights]:
-    """Return new rows with the insights of a scope, one for each range."""
-    if scope.kind == "template":
-        TemplateStatistics.objects.filter(template=scope.id).update(insights_are_stale=False)
+def _take_change(template: Scope) -> datetime | None:
+    """Say that the template's insights are new. Return the first day that has changed since they were calculated; None
+    if none has but the last."""
+    rows = TemplateStatistics.objects.filter(template=template.id)
+    changed_from: datetime | None = rows.values_list("insights_from", flat=True).first()
+    rows.update(insights_are_stale=False, insights_from=None)
+    return changed_from
+
+
+def calculate(scope: Scope, today: datetime, known: Mapping[date, Jobs]) -> list[Insights]:
+    """Return new rows with the insights of a scope, one for each range. ``known`` has the jobs of days that are not
+    calculated again."""
     with connection.cursor() as cursor:
         # For sorting the times of a large deployment; compiling the expressions takes longer than it saves.
         cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
-        days = _days(cursor, scope, today)
+        days = _days(cursor, scope, today, known)
+        found = _figures(cursor, scope, days, today)
         stages = _stages(cursor, scope, today)
     parameters = _parameters(scope.id) if scope.kind == "template" else []
     now = database_time()
-    rows = []
-    for count in RANGES:
-        found = _figures(scope, days[-count:], today)
-        found.stages, found.parameters = stages, parameters
-        rows.append(_row(found, count, now))
-    return rows
+    for one in found.values():
+        one.stages, one.parameters = stages, parameters
+    return [_row(one, count, now) for count, one in found.items()]
 
 
 def _store(scope: Scope, rows: Sequence[Insights]) -> None:
@@ -239,7 +169,8 @@ def _store(scope: Scope, rows: Sequence[Insights]) -> None:
     Insights.objects.filter(**scope.keys).delete()
     for row in rows:
         row.pk, row.template_id, row.organization_id = None, *scope.keys.values()
-    Insights.objects.bulk_create(rows)
+        # Rows at once would be arrays of JSON, whose quoting takes longer than three statements.
+        row.save(force_insert=True)
 
 
 def _row(found: Figures, days: int, now: datetime) -> Insights:
@@ -259,48 +190,52 @@ def _row(found: Figures, days: int, now: datetime) -> Insights:
 
 
 # ---------------------------------------------------------------------- the parts
-def _given(scope: Scope, first: datetime, today: datetime) -> dict[str, Any]:
-    return {"id": scope.id, "first": first, "end": today + DAY}
-
-
-def _days(cursor: Any, scope: Scope, today: datetime) -> list[figures.Day]:
-    """Return all days of the longest range."""
+def _days(cursor: Any, scope: Scope, today: datetime, known: Mapping[date, Jobs]) -> list[figures.Day]:
+    """Return all days of the longest range. The jobs of those after the ``known`` ones are calculated."""
     count = max(RANGES)
-    given = _given(scope, first_day(today, count), today)
-    cursor.execute(DAYS_SQL.format(scope=CONDITIONS[scope.kind]), given)
-    jobs = {day: _jobs(columns) for day, *columns in cursor.fetchall()}
-    cursor.execute(DAILY_USERS_SQL[scope.kind], given)
-    users = {day.date(): number for day, number in cursor.fetchall()}
+    counted = of_days(cursor, DAYS_SQL, scope, first_unknown(known, today), today)
+    jobs = {**known} | {day: _jobs(columns) for day, *columns in counted}
+    daily = of_days(cursor, DAILY_USERS_SQL[scope.kind], scope, first_day(today, count), today)
+    users = {day.date(): number for day, number in daily}
     days = [(today - (count - 1 - index) * DAY).date() for index in range(count)]
     return [figures.Day(day, users.get(day, 0), jobs.get(day, Jobs())) for day in days]
 
 
-def _figures(scope: Scope, days: list[figures.Day], today: datetime) -> Figures:
-    given = _given(scope, first_day(today, len(days)), today)
-    condition = CONDITIONS[scope.kind]
-    with connection.cursor() as cursor:
+def _figures(cursor: Any, scope: Scope, days: list[figures.Day], today: datetime) -> dict[int, Figures]:
+    """Return the figures of each range, without stages and parameters."""
 
-        def rows(sql: str) -> list[Any]:
-            cursor.execute(sql.format(scope=condition), given)
-            found: list[Any] = cursor.fetchall()
-            return found
+    def rows(sql: str) -> dict[int, list[Sequence[Any]]]:
+        return of_ranges(cursor, sql, scope, today)
 
-        groups = {name: _jobs(columns) for name, *columns in rows(TOTALS_SQL)}
-        ((ready, ready_times),) = rows(READY_SQL)
-        cursor.execute(USERS_SQL[scope.kind], given)
-        users = cursor.fetchone()[0] if settings.STATISTICS_PER_USER else None
-        found = Figures(
-            days=days,
-            users=users,
-            kinds={kind.value: groups.get(kind, Jobs()) for kind in TimedKind},
-            runs=groups.get(ALL_RUNS, Jobs()),
-            jobs=groups[ALL],
-            ready=figures.Ready(ready, *_seconds(ready_times)),
+    kinds, together, ready, users = rows(KINDS_SQL), rows(TOGETHER_SQL), rows(READY_SQL), rows(USERS_SQL[scope.kind])
+    found = {}
+    for count in RANGES:
+        of_kinds = {kind: _jobs(columns) for kind, *columns in kinds[count]}
+        ((ran, waited, all_waited),) = together[count]
+        ((agents, ready_times),) = ready[count]
+        found[count] = Figures(
+            days=days[-count:],
+            users=users[count][0][0] if settings.STATISTICS_PER_USER else None,
+            kinds={kind.value: of_kinds.get(kind, Jobs()) for kind in TimedKind},
+            runs=_total(of_kinds, RUN_KINDS, ran, waited),
+            jobs=_total(of_kinds, list(TimedKind), None, all_waited),
+            ready=figures.Ready(agents, *_seconds(ready_times)),
         )
-        if scope.kind == "template":
-            found.versions = [figures.OfVersion(name, _jobs(columns)) for name, _, _, *columns in rows(VERSIONS_SQL)]
-            found.errors = [figures.Error(text, count, last_at) for text, count, last_at in rows(ERRORS_SQL)]
+    if scope.kind == "template":
+        for count, versions in rows(VERSIONS_SQL).items():
+            ordered = sorted(versions, key=lambda row: (-row[2], row[0]))
+            found[count].versions = [figures.OfVersion(name, _jobs(columns)) for name, _, _, *columns in ordered]
+        for count, errors in rows(ERRORS_SQL).items():
+            ordered = sorted(errors, key=lambda row: (row[1], row[2]), reverse=True)
+            found[count].errors = [figures.Error(text, number, last_at) for text, number, last_at in ordered]
     return found
+
+
+def _total(kinds: Mapping[str, Jobs], counted: Sequence[TimedKind], ran: Any, waited: Any) -> Jobs:
+    """Return the sum of the outcomes of some kinds, with these percentiles."""
+    found = [kinds[kind] for kind in counted if kind in kinds]
+    succeeded, failed, canceled = (sum(getattr(jobs, outcome.value) for jobs in found) for outcome in Outcome)
+    return Jobs(succeeded, failed, canceled, *_seconds(ran), *_seconds(waited))
 
 
 def _jobs(columns: Sequence[Any]) -> Jobs:
@@ -317,9 +252,7 @@ def _seconds(percentiles: Sequence[int] | None) -> tuple[float | None, float | N
 
 def _stages(cursor: Any, scope: Scope, today: datetime) -> list[figures.Stage]:
     """Return the times of stages in the newest jobs that succeeded, of the longest range."""
-    given = _given(scope, first_day(today, max(RANGES)), today)
-    cursor.execute(STAGES_SQL.format(scope=CONDITIONS[scope.kind]), given)
-    rows = cursor.fetchall()
+    rows = of_days(cursor, STAGES_SQL, scope, first_day(today, max(RANGES)), today)
     slowest = max((p50 for _, p50, _, _ in rows), default=0)
     return [
         figures.Stage(name, p50, p95, count, 100 * p50 / slowest if slowest else 0) for name, p50, p95, count in rows

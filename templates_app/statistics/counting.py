@@ -16,7 +16,7 @@ from coderproj.base.json_text import to_json
 from provisioning.queue.outcomes import RAN, SUCCEEDED, WAITED
 from templates_app.job_kinds import JobType
 from templates_app.models import Outcome, TimedKind
-from templates_app.statistics.progress import API_DAYS, Window, first_day, found_templates
+from templates_app.statistics.progress import API_DAYS, Window, first_day, found_templates, mark_stale
 
 NO_BUILDS: Mapping[str, int | None] = {"p50": 0, "p95": 0, "P50": None, "P95": None}
 TRANSITIONS = (TimedKind.START, TimedKind.STOP, TimedKind.DELETE)
@@ -150,7 +150,8 @@ SELECT template_id, kind, percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER 
 """  # noqa: S608 - made of constants
 STORE_SQL = """
 UPDATE templates_app_templatestatistics counted
-   SET build_times = found.build_times, counted_at = now(), stale_from = NULL, insights_are_stale = true
+   SET build_times = found.build_times, counted_at = now(), stale_from = NULL, insights_are_stale = true,
+       insights_from = least(counted.insights_from, counted.stale_from)
   FROM unnest(%s::uuid[], %s::text[]) AS found(id, build_times)
  WHERE counted.template_id = found.id
 """
@@ -160,7 +161,9 @@ UPDATE templates_app_templatestatistics counted
 def add_job_times(window: Window) -> set[uuid.UUID]:
     """Add the times of imports and dry runs that ended in the window. Return the templates whose rows are new."""
     given = {"since": window.since, "until": window.until}
-    return found_templates(IMPORTS_SQL, given) | found_templates(DRY_RUNS_SQL, given) | found_templates(ATTACH_SQL, {})
+    attached = found_templates(ATTACH_SQL, {})
+    mark_stale(attached, first_day(window.until, settings.STATISTICS_DAYS))  # their jobs can have ended long ago
+    return found_templates(IMPORTS_SQL, given) | found_templates(DRY_RUNS_SQL, given) | attached
 
 
 # ---------------------------------------------------------------------- counts

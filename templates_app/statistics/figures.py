@@ -99,7 +99,7 @@ class Ready(msgspec.Struct):
 class Figures(msgspec.Struct):
     """The insights of a template, an organization or the deployment. ``users`` is the number of users whose workspaces
     had traffic, None if it is not counted. ``kinds`` has the jobs of each ``TimedKind``, ``runs`` all builds and dry
-    runs, ``jobs`` all. Only those of a template have versions, errors and parameters."""
+    runs, ``jobs`` all jobs, without run times. Only those of a template have versions, errors and parameters."""
 
     days: list[Day]
     users: int | None
