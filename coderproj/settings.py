@@ -314,6 +314,7 @@ SPECTACULAR_SETTINGS = {
         "ProvisionerJobType": "provisioning.models.jobs.job_types",
         "ProvisionerType": "provisioning.models.Provisioner",
         "TemplateRole": "templates_app.models.AccessRole",
+        "UserLogin": "coderproj.identity.models.UserLogin",
         "UserStatus": "coderproj.identity.models.UserStatus",
         "WorkspaceAgentLifecycle": "provisioning.models.resources.AgentLifecycle",
         "WorkspaceAppHealth": "provisioning.models.AppHealth",

@@ -140,11 +140,15 @@ api = [
     path(f"{USER}/gitsshkey", keys.GitSSHKeyViewSet.as_view({"get": "retrieve", "put": "regenerate"})),
     path(f"{USER}/keys", keys.KeyViewSet.as_view({"post": "create"})),
     path(f"{USER}/keys/tokens", keys.TokenViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{USER}/keys/tokens/tokenconfig", keys.TokenViewSet.as_view({"get": "limits"})),
     path(f"{USER}/keys/tokens/<str:name>", keys.TokenViewSet.as_view({"get": "retrieve"})),
     path(f"{USER}/keys/<str:key>", keys.KeyViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
     # Organizations, members and groups.
     path("organizations", organizations.OrganizationViewSet.as_view({"get": "list", "post": "create"})),
-    path(ORGANIZATION, organizations.OrganizationViewSet.as_view({"get": "retrieve"})),
+    path(
+        ORGANIZATION,
+        organizations.OrganizationViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
     path(f"{ORGANIZATION}/members", organizations.MemberViewSet.as_view({"get": "list"})),
     path(f"{ORGANIZATION}/members/roles", organizations.OrganizationViewSet.as_view({"get": "roles"})),
     path(
@@ -156,6 +160,7 @@ api = [
         organizations.MemberViewSet.as_view({"get": "roles", "put": "update_roles"}),
     ),
     path(f"{ORGANIZATION}/groups/<str:group>", groups.OrganizationGroupViewSet.as_view({"get": "retrieve"})),
+    path("groups", groups.GroupViewSet.as_view({"get": "list"})),
     path(
         "groups/<str:group>",
         groups.GroupViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),

@@ -11,6 +11,7 @@ class ProvisioningConfig(AppConfig):
         "audit_policies": "provisioning.audit_policies.POLICIES",
         "caller_sources": "provisioning.views.key_authentication.CALLER_SOURCES",
         "navigation": "provisioning.pages.navigation.ENTRIES",
+        "organization_uses": "provisioning.uses.OF_ORGANIZATION",
         "search_sources": "provisioning.pages.search.SOURCES",
         "stream_services": "provisioning.log.following.hub.STREAM_SERVICES",
     }

@@ -105,9 +105,9 @@ def may_manage_global_keys(actor: Actor) -> bool:
 def organizations_with_keys(actor: Actor) -> QuerySet[Organization]:
     """Return the organizations in which the actor may create and revoke keys."""
     if allowed_everywhere(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON):
-        return Organization.objects.all()
+        return Organization.objects.existing()
     managed = organizations_where(actor, Action.UPDATE, Resource.PROVISIONER_DAEMON)
-    return Organization.objects.filter(pk__any=managed)
+    return Organization.objects.existing().filter(pk__any=managed)
 
 
 def may_manage_keys(actor: Actor) -> bool:

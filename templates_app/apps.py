@@ -14,6 +14,7 @@ class TemplatesConfig(AppConfig):
         "job_kinds": "templates_app.job_kinds.KINDS",
         "job_subjects": "templates_app.pages.job_subjects.SUBJECTS",
         "navigation": "templates_app.pages.navigation.ENTRIES",
+        "organization_uses": "templates_app.services.uses.OF_ORGANIZATION",
         "parameter_scopes": "templates_app.services.access.PARAMETER_SCOPES",
         "rights_sources": "templates_app.services.access.RIGHTS",
         "search_sources": "templates_app.pages.search.SOURCES",

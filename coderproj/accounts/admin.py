@@ -75,10 +75,10 @@ class UserAdmin(TableAdmin[User]):
     """
 
     form = UserForm
-    list_display = ["username", "email", "status", "site_roles", "last_seen_at"]
+    list_display = ["username", "email", "status", "login_type", "site_roles", "last_seen_at"]
     list_filter = ["status", SiteRoleFilter]
     search_fields = ["id", "username", "email", "name"]
-    readonly_fields = ["status", "site_roles", "last_seen_at", "created_at"]
+    readonly_fields = ["status", "login_type", "is_service_account", "site_roles", "last_seen_at", "created_at"]
     fields = ["username", "email", "name", "avatar_url", *readonly_fields]
     owner_fields = frozenset({"name"})
     actions = ["suspend", "activate"]
@@ -141,12 +141,12 @@ class MembershipAdmin(TableAdmin[Membership]):
 
 @admin.register(Group)
 class GroupAdmin(TableAdmin[Group]):
-    list_display = ["name", "organization", "quota_allowance"]
+    list_display = ["name", "display_name", "organization", "quota_allowance"]
     list_filter = ["organization"]
     list_select_related = ["organization"]
-    search_fields = ["id", "name"]
+    search_fields = ["id", "name", "display_name"]
     autocomplete_fields = ["organization"]
-    fields = ["organization", "name", "avatar_url", "quota_allowance"]
+    fields = ["organization", "name", "display_name", "avatar_url", "quota_allowance"]
 
     def visible(self, actor: Actor) -> QuerySet[Group]:
         return visible_groups(actor)

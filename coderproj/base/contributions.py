@@ -31,6 +31,7 @@ KINDS = {
     "long_bodies": "coderproj.web.callers.LongBody",
     "loop_responders": "(make a coderproj.web.dispatcher.LoopResponder)",
     "navigation": "coderproj.console.navigation.Entry",
+    "organization_uses": "(organization) -> str: what still needs the organization, empty if nothing does",
     "parameter_scopes": "provisioning.parameters.ScopeRule",
     "rights_sources": "coderproj.identity.rights.RightsSource",
     "search_sources": "coderproj.console.search.Source",

@@ -4,15 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from coderproj.base import filtering
 from coderproj.base.errors import Invalid
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import AuditAction, AuditLog, User, UserStatus
+from coderproj.identity.models import (
+    ApiKey,
+    AuditAction,
+    AuditLog,
+    Group,
+    GroupMembership,
+    Membership,
+    User,
+    UserStatus,
+)
 from coderproj.identity.models.users import UserQuerySet
+from coderproj.identity.organizations import find_organization
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize, organizations_where
 from coderproj.identity.roles import MEMBER, SiteRole
+from coderproj.identity.services import tokens_of_all
 from coderproj.identity.users import UnknownUser, find_user, users_with_visible_details, visible_users
 
 
@@ -32,13 +44,66 @@ class UserFilter(filtering.FilterSet):
 
     status = filtering.Choices(choices=UserStatus.choices)
     role = filtering.Choices(choices=[*SiteRole.choices, (MEMBER, "Member")], method="by_role")
+    github_com_user_id = filtering.WholeNumber(
+        method="by_github_user", help_text="Number of an account at GitHub. No user has one: nothing matches."
+    )
 
     class Meta:
         model = User
         fields: list[str] = []
 
+    def by_github_user(self, rows: UserQuerySet, name: str, number: int) -> UserQuerySet:
+        return rows.none()
+
     def by_role(self, rows: UserQuerySet, name: str, roles: list[str]) -> UserQuerySet:
         return rows if MEMBER in roles else rows.filter(site_roles__overlap=roles)
+
+
+class TokenFilter(filtering.FilterSet):
+    """Filters the tokens of a user."""
+
+    include_all = filtering.Flag(
+        method="by_owner", help_text="Return the tokens of all users, for owners, instead of the user's own."
+    )
+
+    class Meta:
+        model = ApiKey
+        fields: list[str] = []
+
+    def by_owner(self, rows: QuerySet[ApiKey], name: str, wanted: bool) -> QuerySet[ApiKey]:
+        return tokens_of_all(self.actor) if wanted else rows
+
+
+class GroupFilter(filtering.FilterSet):
+    """Filters groups by organization, member and id. Without ids, the groups ``Everyone`` are left out."""
+
+    organization = django_filters.CharFilter(method="by_organization", help_text="Id, name or `default`.")
+    has_member = django_filters.CharFilter(method="by_member", help_text="A member: `me`, id or username.")
+    group_ids = django_filters.CharFilter(method="by_ids", help_text="Ids of groups, separated by commas.")
+
+    class Meta:
+        model = Group
+        fields: list[str] = []
+
+    def filter_queryset(self, rows: QuerySet[Group]) -> QuerySet[Group]:
+        found: QuerySet[Group] = super().filter_queryset(rows)
+        return found if self.form.cleaned_data["group_ids"] else found.exclude(pk=F("organization"))
+
+    def by_organization(self, rows: QuerySet[Group], name: str, reference: str) -> QuerySet[Group]:
+        return rows.filter(organization=find_organization(self.actor, reference))
+
+    def by_member(self, rows: QuerySet[Group], name: str, reference: str) -> QuerySet[Group]:
+        user = user_named(self.actor, name, reference)
+        inside = GroupMembership.objects.filter(group=OuterRef("pk"), user=user)
+        everyone = Membership.objects.filter(organization=OuterRef("pk"), user=user)
+        return rows.filter(Exists(inside) | Exists(everyone))
+
+    def by_ids(self, rows: QuerySet[Group], name: str, text: str) -> QuerySet[Group]:
+        parts = text.split(",")
+        ids = [found for part in parts if (found := parse_uuid(part.strip()))]
+        if len(ids) < len(parts):
+            raise Invalid.field(name, "Must be UUIDs, separated by commas.")
+        return rows.filter(pk__in=ids)
 
 
 def search_users(actor: Actor, query: Mapping[str, str]) -> UserQuerySet:

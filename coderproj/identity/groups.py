@@ -30,6 +30,7 @@ class GroupChange:
     """Changes of a group. None and a blank name keep the stored value. Users are given by id, as text."""
 
     name: str = ""
+    display_name: str | None = None
     avatar_url: str | None = None
     quota_allowance: int | None = None
     add_users: Sequence[str] = ()
@@ -53,7 +54,8 @@ def groups_of(actor: Actor, organization: Organization) -> list[Group]:
 def find_group(actor: Actor, reference: str) -> Group:
     """Return a visible group by id, or by a name that is unique among the visible groups. Raises NotFound; DomainError
     for an ambiguous name or an unknown one that is not a UUID."""
-    named = [] if parse_uuid(reference) else list(visible_groups(actor).filter(name=reference)[:2])
+    rows = visible_groups(actor).select_related("organization")
+    named = [] if parse_uuid(reference) else list(rows.filter(name=reference)[:2])
     if len(named) == 1:
         return named[0]
     if named:
@@ -70,7 +72,7 @@ def find_group_in(actor: Actor, organization: Organization, reference: str) -> G
 
 
 def _only(groups: QuerySet[Group]) -> Group:
-    found = groups.first()
+    found = groups.select_related("organization").first()
     if found is None:
         raise NotFound
     return found
@@ -79,7 +81,7 @@ def _only(groups: QuerySet[Group]) -> Group:
 def with_members(groups: Iterable[Group]) -> list[Group]:
     """Return the groups with ``shown_members``, their existing, active users by username. One query for all groups, and
     another one if an ``Everyone`` group is among them."""
-    rows = list(groups)
+    rows: list[Group] = list(groups.select_related("organization") if isinstance(groups, QuerySet) else groups)
     explicit: dict[uuid.UUID, list[User]] = {}
     condition = _active("user")
     memberships = GroupMembership.objects.filter(condition, group__in=[group.pk for group in rows])
@@ -111,7 +113,13 @@ def _active(user: str) -> Q:
 
 # ---------------------------------------------------------------------- creating and changing
 def create_group(
-    actor: Actor, organization: Organization, *, name: str, avatar_url: str = "", quota_allowance: int = 0
+    actor: Actor,
+    organization: Organization,
+    *,
+    name: str,
+    display_name: str = "",
+    avatar_url: str = "",
+    quota_allowance: int = 0,
 ) -> Group:
     """Create a group without members. The actor must be a user admin or an administrator of the organization.
 
@@ -120,7 +128,13 @@ def create_group(
     authorize(actor, Action.CREATE, Resource.GROUP, organization_id=organization.pk)
     with audit.record(actor, AuditAction.CREATE) as entry:
         _reject_reserved(name)
-        group = Group(organization=organization, name=name, avatar_url=avatar_url, quota_allowance=quota_allowance)
+        group = Group(
+            organization=organization,
+            name=name,
+            display_name=display_name,
+            avatar_url=avatar_url,
+            quota_allowance=quota_allowance,
+        )
         _save(group)
         entry.after, entry.status_code = group, 201
     return group
@@ -145,6 +159,7 @@ def update_group(actor: Actor, group: Group, change: GroupChange) -> Group:
             raise Invalid.field(
                 field, f"The members of {EVERYONE!r} are the members of the organization and cannot be changed here."
             )
+        group.display_name = group.display_name if change.display_name is None else change.display_name
         group.avatar_url = group.avatar_url if change.avatar_url is None else change.avatar_url
         group.quota_allowance = group.quota_allowance if change.quota_allowance is None else change.quota_allowance
         adding, removing = _members_to_change(group, change)

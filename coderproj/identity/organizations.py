@@ -9,8 +9,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
-from coderproj.base.errors import Conflict, Forbidden, Invalid, NotFound
+from coderproj.base.contributions import contributions
+from coderproj.base.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from coderproj.base.identifiers import parse_uuid
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
@@ -25,7 +27,7 @@ from coderproj.identity.models import (
     User,
     UserStatus,
 )
-from coderproj.identity.rbac import Action, Resource, assignable_roles, authorize
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, assignable_roles, authorize
 from coderproj.identity.rights import require_rights_of_groups
 from coderproj.identity.roles import ORGANIZATION_MEMBER, OrganizationRole, SiteRole
 
@@ -38,8 +40,8 @@ def visible_organizations(actor: Actor) -> QuerySet[Organization]:
     if actor.scope != KeyScope.ALL:
         return Organization.objects.none()
     if sees_all_organizations(actor):
-        return Organization.objects.all()
-    return Organization.objects.filter(pk__any=actor.organization_ids)
+        return Organization.objects.existing()
+    return Organization.objects.existing().filter(pk__any=actor.organization_ids)
 
 
 def sees_all_organizations(actor: Actor) -> bool:
@@ -131,6 +133,8 @@ def update_organization(actor: Actor, organization: Organization, changes: Mappi
     """
     authorize(actor, Action.UPDATE, Resource.ORGANIZATION, organization_id=organization.pk)
     with audit.record(actor, AuditAction.WRITE, organization) as entry:
+        if organization.deleted:
+            raise NotFound
         for field, value in changes.items():
             setattr(organization, field, value)
         try:
@@ -140,6 +144,38 @@ def update_organization(actor: Actor, organization: Organization, changes: Mappi
             raise Conflict.taken("organization", organization.name) from None
         entry.after = organization
     return organization
+
+
+def delete_organization(actor: Actor, organization: Organization) -> None:
+    """Delete an organization with its groups and memberships, and free its name. Accounts stay, as do its ended jobs
+    and the audit log.
+
+    Raises Forbidden except for owners, or NotFound; DomainError for the default organization and while something still
+    needs it.
+    """
+    authorize(actor, Action.DELETE, Resource.ORGANIZATION, organization_id=organization.pk)
+    if not may_delete_organizations(actor):
+        raise Forbidden("Only owners can delete organizations.")
+    with audit.record(actor, AuditAction.DELETE, organization):
+        if organization.deleted:
+            raise NotFound
+        if organization.is_default:
+            raise DomainError("The default organization cannot be deleted.")
+        if use := use_of(organization):
+            raise DomainError("The organization cannot be deleted.", detail=use)
+        Group.objects.filter(organization=organization).delete()
+        Membership.objects.filter(organization=organization).delete()
+        Organization.objects.filter(pk=organization.pk).update(deleted=True, updated_at=Now())
+
+
+def may_delete_organizations(actor: Actor) -> bool:
+    """Return True for owners: administrators of an organization cannot delete it."""
+    return allowed_everywhere(actor, Action.DELETE, Resource.ORGANIZATION)
+
+
+def use_of(organization: Organization) -> str:
+    """Return what still needs the organization, as a sentence; empty if nothing does."""
+    return next(filter(None, (answer(organization) for answer in contributions("organization_uses"))), "")
 
 
 def add_member(actor: Actor, organization: Organization, user: User) -> Membership:

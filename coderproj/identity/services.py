@@ -5,6 +5,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from coderproj.base.errors import Conflict, DomainError, Invalid, NotFound, SignInRequired
 from coderproj.identity import audit, tokens
@@ -12,7 +13,7 @@ from coderproj.identity.actor import Actor, Client
 from coderproj.identity.limits import count_wrong_password, require_account_attempt
 from coderproj.identity.models import ApiKey, AuditAction, KeyScope, LoginType, Organization, User
 from coderproj.identity.organizations import new_organization
-from coderproj.identity.rbac import Action, Resource, authorize
+from coderproj.identity.rbac import Action, Resource, allowed_everywhere, authorize
 from coderproj.identity.roles import SiteRole
 from coderproj.identity.users import new_user
 
@@ -129,16 +130,28 @@ def create_token(
     return token
 
 
-def list_tokens(actor: Actor, user: User) -> list[ApiKey]:
+def list_tokens(actor: Actor, user: User) -> QuerySet[ApiKey]:
     """Return the API tokens of a user without sessions, oldest first. Raises NotFound for another user's tokens."""
     authorize(actor, Action.READ, Resource.API_KEY, owner_id=user.pk)
-    return list(ApiKey.objects.filter(user=user, login_type=LoginType.TOKEN).order_by("created_at", "id"))
+    return _tokens().filter(user=user)
+
+
+def tokens_of_all(actor: Actor) -> QuerySet[ApiKey]:
+    """Return the API tokens that the actor may read, oldest first: those of all users for an owner, else their own."""
+    if allowed_everywhere(actor, Action.READ, Resource.API_KEY):
+        return _tokens().filter(user__deleted=False)
+    return _tokens().filter(user=actor.id)
+
+
+def _tokens() -> QuerySet[ApiKey]:
+    found = ApiKey.objects.filter(login_type=LoginType.TOKEN)
+    return found.select_related("user").order_by("created_at", "id")
 
 
 def find_key(actor: Actor, user: User, *, key_id: str = "", name: str = "") -> ApiKey:
     """Return a key of a user by id or by name. Raises NotFound, also for another user's keys."""
     authorize(actor, Action.READ, Resource.API_KEY, owner_id=user.pk)
-    keys = ApiKey.objects.filter(user=user)
+    keys = ApiKey.objects.filter(user=user).select_related("user")
     key = keys.filter(pk=key_id).first() if key_id else keys.filter(name=name).exclude(name="").first()
     if key is None:
         raise NotFound

@@ -25,6 +25,7 @@ from coderproj.identity.models import (
     Organization,
     SuspendedKey,
     User,
+    UserLogin,
     UserStatus,
 )
 from coderproj.identity.models.users import UserQuerySet
@@ -34,7 +35,6 @@ from coderproj.identity.rights import require_rights_of, require_rights_of_group
 from coderproj.identity.roles import MEMBER, SiteRole
 
 ME = "me"
-NO_LOGIN = "none"
 USERNAME_PATTERN = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*", re.ASCII)
 # Path segments of the API that take the place of a username.
 RESERVED_USERNAMES = frozenset({ME, "first", "login", "logout", "authmethods", "roles"})
@@ -111,7 +111,7 @@ def new_user(*, username: str, email: str, password: str | None, **fields: Any) 
     user = User(username=username, email=email, **fields)
     _check_unique(user)
     if password is None:
-        user.login_type = NO_LOGIN
+        user.login_type = UserLogin.NONE
         user.set_unusable_password()
     else:
         check_password_strength(password, user=user)
@@ -129,14 +129,25 @@ def create_user(
     organizations: Sequence[Organization],
     name: str = "",
     avatar_url: str = "",
+    is_service_account: bool = False,
 ) -> User:
-    """Create a user as a member of these organizations. Raises Forbidden; Invalid and Conflict naming the field."""
+    """Create a user as a member of these organizations. Without a password the user cannot sign in.
+
+    Raises Forbidden; Invalid and Conflict naming the field.
+    """
     authorize(actor, Action.CREATE, Resource.USER)
     for organization in organizations:
         authorize(actor, Action.CREATE, Resource.ORGANIZATION_MEMBER, organization_id=organization.pk)
     require_rights_of_groups(actor, Group.objects.filter(pk__in=[row.pk for row in organizations]))
     with audit.record(actor, AuditAction.CREATE) as entry:
-        user = new_user(username=username, email=email, password=password, name=name, avatar_url=avatar_url)
+        user = new_user(
+            username=username,
+            email=email,
+            password=password,
+            name=name,
+            avatar_url=avatar_url,
+            is_service_account=is_service_account,
+        )
         Membership.objects.bulk_create(
             Membership(user=user, organization=organization) for organization in organizations
         )
@@ -162,17 +173,19 @@ def change_password(actor: Actor, user: User, *, password: str, old_password: st
     """Set a password and revoke all of the user's sessions and tokens. Actors need the old password to change their
     own, except with ``old_password=None`` (commands on the server).
 
-    A user without password login can sign in with the password afterwards. Raises Forbidden, and Invalid naming the
-    field.
+    A user without password login can sign in with the password afterwards; a service account gets none. Raises
+    Forbidden, and Invalid naming the field.
     """
     authorize_on(actor, Action.UPDATE, user)
     with audit.record(actor, AuditAction.WRITE, user) as entry:
         require_rights_of(actor, user)
+        if user.is_service_account:
+            raise Invalid.field("password", "A service account cannot sign in.")
         if user.pk == actor.id and old_password is not None and not user.check_password(old_password):
             raise Invalid.field("old_password", "Old password is incorrect.")
         check_password_strength(password, user=user)
         user.set_password(password)
-        user.login_type = "password"
+        user.login_type = UserLogin.PASSWORD
         user.save(update_fields=["password", "login_type", "updated_at"])
         end_sessions(user.pk)
         entry.after, entry.status_code = user, 204

@@ -90,7 +90,7 @@ def refresh(is_stopping: Callable[[], bool], *, is_due: bool = False) -> int:
     organizations, deployment = _older_than_templates()
     # The insights of the only organization are those of the deployment, which is the last one that ``has_work`` looks
     # at.
-    is_only_one = Organization.objects.count() == 1
+    is_only_one = Organization.objects.existing().count() == 1
     copies = organizations if is_only_one and deployment else []
     rest = [*(one for one in organizations if one not in copies), *deployment]
     calculated = _calculate_all(rest, is_stopping, copies=copies)

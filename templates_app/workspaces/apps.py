@@ -17,6 +17,7 @@ class WorkspacesConfig(AppConfig):
         "job_kinds": "templates_app.workspaces.job_kinds.KINDS",
         "job_subjects": "templates_app.workspaces.pages.job_subjects.SUBJECTS",
         "navigation": "templates_app.workspaces.pages.navigation.ENTRIES",
+        "organization_uses": "templates_app.workspaces.services.uses.OF_ORGANIZATION",
         "parameter_scopes": "templates_app.workspaces.services.access.PARAMETER_SCOPES",
         "running_workspaces": "templates_app.workspaces.pages.of_template.RUNNING",
         "search_sources": "templates_app.workspaces.pages.search.SOURCES",

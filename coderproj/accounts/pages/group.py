@@ -135,7 +135,12 @@ class GroupSection(SignedInPage):
 def stored_form(group: Group) -> GroupForm:
     """Return the form with the stored values. The name of ``Everyone`` cannot be changed."""
     form = GroupForm(
-        initial={"name": group.name, "quota_allowance": group.quota_allowance, "avatar_url": group.avatar_url}
+        initial={
+            "name": group.name,
+            "display_name": group.display_name,
+            "quota_allowance": group.quota_allowance,
+            "avatar_url": group.avatar_url,
+        }
     )
     form.fields["name"].disabled = group.is_everyone
     return form
@@ -157,7 +162,7 @@ class GroupForms(GroupSection):
 
 
 class GroupSettings(GroupForms):
-    """Changes name, quota and avatar."""
+    """Changes names, quota and avatar."""
 
     def post(self, request: HttpRequest, group: uuid.UUID) -> HttpResponseBase:
         form = GroupForm(request.POST, initial={"name": self.group.name})

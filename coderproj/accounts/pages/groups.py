@@ -43,6 +43,7 @@ class GroupForm(ConsoleForm):
     """The fields of a group. ``Everyone`` keeps its name."""
 
     name = forms.CharField(label="Name", max_length=64)
+    display_name = forms.CharField(label="Display name", max_length=64, required=False)
     quota_allowance = forms.IntegerField(
         label="Quota",
         min_value=0,
@@ -63,7 +64,7 @@ class GroupForm(ConsoleForm):
 
 class NewGroupForm(GroupForm):
     organization = forms.ChoiceField(label="Organization")
-    field_order = ("organization", "name", "quota_allowance", "avatar_url")
+    field_order = ("organization", "name", "display_name", "quota_allowance", "avatar_url")
 
     def __init__(self, organizations: Sequence[Organization], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +74,7 @@ class NewGroupForm(GroupForm):
 
 def _group_entity(group: Group) -> SafeString:
     picture = cells.icon_tile("boxes" if group.is_everyone else "users")
-    note = "All members of the organization" if group.is_everyone else ""
+    note = "All members of the organization" if group.is_everyone else group.display_name
     return cells.entity(picture, group.name, note, url=group_url(group))
 
 
@@ -85,7 +86,7 @@ def _organization_link(group: Group) -> SafeString:
 
 # For groups annotated by ``with_member_count``.
 GROUP_LIST = Listing[Any](
-    Column("Group", _group_entity, ("name",), "full", phone_label=""),
+    Column("Group", _group_entity, ("name", "display_name"), "full", phone_label=""),
     Column("Organization", _organization_link, ("organization__name", "organization__display_name")),
     Column("Members", attrgetter("member_count"), (), "number right"),
     Column("Quota", attrgetter("quota_allowance"), ("quota_allowance",), "number right"),
@@ -106,7 +107,7 @@ class GroupsPage(SignedInPage):
         if wanted:
             found = found.filter(organization=wanted)
         if query:
-            found = found.filter(name__icontains=query)
+            found = found.filter(Q(name__icontains=query) | Q(display_name__icontains=query))
         page = slice_of(request, found.order_by("name", "organization__name", "id"), PAGE_SIZE)
         context: dict[str, Any] = {
             "groups": GROUP_LIST.table(page.rows),

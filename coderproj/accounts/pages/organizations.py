@@ -226,6 +226,27 @@ class OrganizationSection(SignedInPage):
             context["member_form"] = member_form or MemberForm(self.actor)
         return self.show("accounts/organization.html", context, status=status)
 
+    def deletion(self) -> Question | None:
+        """Return the question before the organization is deleted, or None if deleting is not offered."""
+        organization = self.organization
+        if organization.is_default or not organizations.may_delete_organizations(self.actor):
+            return None
+        name, url = name_of(organization), organization_url(organization, "organization-settings")
+        return Question(
+            key="delete",
+            url=organization_url(organization, "delete-organization"),
+            action="Delete",
+            title=f"Delete {name}?",
+            consequences=(
+                "Its groups are deleted, and its members lose the roles that they have in it.",
+                "Accounts, ended jobs and the audit log stay. The name can be used again. This cannot be undone.",
+            ),
+            button=f"Delete {name}",
+            back_url=url,
+            back_label=f"Keep {name}",
+            danger=True,
+        )
+
     def _may_change(self, member: Membership) -> bool:
         """Return True if the actor may change the member's role: only owners change their own."""
         return member.user_id != self.actor.id or SiteRole.OWNER in self.actor.site_roles
@@ -264,8 +285,30 @@ class OrganizationSettings(OrganizationSection):
 
     def _form_page(self, form: OrganizationSettingsForm, status: int = 200) -> HttpResponseBase:
         name, url = name_of(self.organization), organization_url(self.organization)
-        context = {"form": form, "name": name, "url": url, "trail": [ORGANIZATIONS, (name, url), ("Settings", "")]}
+        context = {
+            "form": form,
+            "name": name,
+            "url": url,
+            "deletion": self.deletion(),
+            "trail": [ORGANIZATIONS, (name, url), ("Settings", "")],
+        }
         return self.show("accounts/organization_settings.html", context, status=status)
+
+
+class DeleteOrganization(OrganizationSection):
+    """Asks for confirmation, and deletes the organization."""
+
+    def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        question = self.deletion()
+        if question is None:
+            raise Forbidden
+        name, url = name_of(self.organization), organization_url(self.organization)
+        trail = [ORGANIZATIONS, (name, url), ("Delete", "")]
+        return self.show("console/question.html", {"question": question, "trail": trail})
+
+    def post(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
+        organizations.delete_organization(self.actor, self.organization)
+        return self.go("/organizations", f"{name_of(self.organization)} is deleted. Its name can be used again.")
 
 
 class OrganizationForms(OrganizationSection):

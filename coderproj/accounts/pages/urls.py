@@ -52,6 +52,7 @@ urlpatterns = [
     path("organizations/new", organizations.NewOrganization.as_view(), name="new-organization"),
     path(ORGANIZATION, organizations.OrganizationPage.as_view(), name="organization"),
     path(f"{ORGANIZATION}/settings", organizations.OrganizationSettings.as_view(), name="organization-settings"),
+    path(f"{ORGANIZATION}/delete", organizations.DeleteOrganization.as_view(), name="delete-organization"),
     path(f"{ORGANIZATION}/members/add", organizations.AddOrganizationMember.as_view(), name="add-member"),
     path(f"{ORGANIZATION}/members/role", organizations.SetMemberRole.as_view(), name="member-role"),
     path(f"{ORGANIZATION}/members/remove", organizations.RemoveOrganizationMember.as_view(), name="remove-member"),

@@ -23,7 +23,7 @@ from coderproj.console.views import SignedInPage
 from coderproj.identity import users
 from coderproj.identity.actor import Actor
 from coderproj.identity.filters import search_users
-from coderproj.identity.models import Organization, User
+from coderproj.identity.models import Organization, User, UserLogin
 from coderproj.identity.models.users import UserQuerySet
 from coderproj.identity.organizations import visible_organizations
 from coderproj.identity.rbac import ROLES, Action, Resource, allowed, allowed_everywhere
@@ -95,9 +95,16 @@ class NewUserForm(ConsoleForm):
     password = forms.CharField(
         label="Password",
         max_length=PASSWORD_LENGTH,
+        required=False,
         strip=False,
         help_text=f"{PASSWORD_RULES} Send it to the user, who can change it on the Account page.",
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    no_sign_in = forms.BooleanField(
+        label="The user cannot sign in",
+        required=False,
+        help_text="For an account without a password. An owner creates its tokens.",
+        widget=forms.CheckboxInput({"class": "switch", "role": "switch"}),
     )
     organizations = forms.MultipleChoiceField(
         label="Member of", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one."}
@@ -109,6 +116,15 @@ class NewUserForm(ConsoleForm):
         field: Any = self.fields["organizations"]
         field.choices = [(str(row.pk), row.display_name or row.name) for row in organizations]
         field.initial = [str(row.pk) for row in organizations if row.is_default or len(organizations) == 1]
+
+    def clean(self) -> dict[str, Any]:
+        """Raise ValidationError for a password that nobody can use, and for a missing one."""
+        given = super().clean() or self.cleaned_data
+        if given.get("no_sign_in") and given.get("password"):
+            self.add_error("password", "A user who cannot sign in has no password.")
+        elif not given.get("no_sign_in") and not given.get("password") and "password" not in self.errors:
+            self.add_error("password", "This field is required.")
+        return given
 
     def chosen(self) -> list[Organization]:
         wanted = set(self.cleaned_data["organizations"])
@@ -137,14 +153,17 @@ class NewUser(SignedInPage):
                 self.actor,
                 username=given["username"],
                 email=given["email"],
-                password=given["password"],
+                password=None if given["no_sign_in"] else given["password"],
                 name=given["name"],
                 organizations=form.chosen(),
             )
         except DomainError as error:
             form.show_error(error)
             return self._page(form, error.status_code)
-        return self.go(user_url(user), f"{user.username} can sign in as {user.email}.")
+        how = (
+            f"can sign in as {user.email}" if user.login_type == UserLogin.PASSWORD else "is created and cannot sign in"
+        )
+        return self.go(user_url(user), f"{user.username} {how}.")
 
     def _organizations(self) -> list[Organization]:
         """Return the organizations to which the actor may add members."""

@@ -15,6 +15,7 @@ class KeySerializer(AnswerSerializer):
     first use; it is not omitted, because clients would read a missing time as the current time."""
 
     token_name = serializers.CharField(source="name")
+    username = serializers.CharField(source="user.username")
 
     class Meta:
         model = ApiKey
@@ -29,6 +30,7 @@ class KeySerializer(AnswerSerializer):
             "scope",
             "lifetime_seconds",
             "token_name",
+            "username",
         ]
 
 
@@ -42,6 +44,12 @@ class GitSSHKeySerializer(AnswerSerializer):
 
 class KeyAnswer(serializers.Serializer[Any]):
     key = serializers.CharField()
+
+
+class TokenLimitsAnswer(serializers.Serializer[Any]):
+    """``max_token_lifetime`` is in nanoseconds, the unit of the Go SDK."""
+
+    max_token_lifetime = serializers.IntegerField()
 
 
 class TokenBody(BodySerializer):

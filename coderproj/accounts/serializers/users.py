@@ -19,10 +19,10 @@ from coderproj.api.serializers import (
 from coderproj.base.identifiers import UUID_PATTERN
 from coderproj.base.json_text import to_json
 from coderproj.identity.actor import Actor
-from coderproj.identity.models import Membership, User
+from coderproj.identity.models import Membership, User, UserLogin
 from coderproj.identity.organizations import sees_all_organizations
 from coderproj.identity.rbac import ROLES
-from coderproj.identity.users import NO_LOGIN, RESERVED_USERNAMES, USERNAME_PATTERN
+from coderproj.identity.users import RESERVED_USERNAMES, USERNAME_PATTERN
 from coderproj.reads.json_sql import Json, ShortJsonList
 
 USERNAME_LENGTH = 32
@@ -88,6 +88,10 @@ class UserSerializer(AnswerSerializer):
             "organization_ids",
             "roles",
             "avatar_url",
+            "name",
+            "login_type",
+            "updated_at",
+            "is_service_account",
         ]
 
     def get_organization_ids(self, user: User) -> list[str]:
@@ -183,7 +187,7 @@ class LoginBody(BodySerializer):
 
 class CreateUserBody(BodySerializer):
     """The documented body has a password and an organization. Clients can omit the organization, and also the password
-    when the user cannot sign in (``disable_login``, or ``login_type`` ``none``)."""
+    when the user cannot sign in (``disable_login``, ``login_type`` ``none``, or ``service_account``)."""
 
     email = serializers.EmailField(max_length=254)
     username = UsernameField()
@@ -193,12 +197,15 @@ class CreateUserBody(BodySerializer):
     organization_id = BodyUUIDField(required=False)
     organization_ids = serializers.ListField(child=BodyUUIDField(required=False), required=False, default=list)
     disable_login = StrictBooleanField(required=False, default=False)
-    login_type = serializers.ChoiceField(
-        choices=["password", NO_LOGIN], required=False, default="password", allow_blank=True
-    )
+    login_type = serializers.ChoiceField(choices=UserLogin.choices, required=False, default="", allow_blank=True)
+    service_account = StrictBooleanField(required=False, default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs["can_sign_in"] = not attrs["disable_login"] and attrs["login_type"] != NO_LOGIN
+        if attrs["service_account"] and (attrs["password"] or attrs["login_type"] == UserLogin.PASSWORD):
+            field = "password" if attrs["password"] else "login_type"
+            raise serializers.ValidationError({field: "A service account cannot sign in."})
+        can_not = attrs["disable_login"] or attrs["service_account"] or attrs["login_type"] == UserLogin.NONE
+        attrs["can_sign_in"] = not can_not
         if attrs["can_sign_in"] and not attrs["password"]:
             raise serializers.ValidationError({"password": "This field is required."})
         return attrs

@@ -1,5 +1,6 @@
 """Groups of an organization."""
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,6 +10,7 @@ from coderproj.accounts.views.base import OfOrganization
 from coderproj.api.schema import ConfirmationSerializer
 from coderproj.api.viewsets import ApiViewSet
 from coderproj.identity import groups
+from coderproj.identity.filters import GroupFilter
 from coderproj.identity.models import Group
 from coderproj.identity.rbac import Action, Resource, authorize
 
@@ -50,6 +52,15 @@ class GroupViewSet(AnswersGroups):
     """Groups of all organizations, by id."""
 
     body_classes = {"partial_update": UpdateGroupBody}
+    filterset_class = GroupFilter
+
+    def get_queryset(self) -> QuerySet[Group]:
+        return groups.visible_groups(self.actor).order_by("name", "id")
+
+    @extend_schema(operation_id="groups", responses={200: GroupAnswer(many=True)})
+    def list(self, request: Request) -> Response:
+        """List the visible groups, by name, without ``Everyone`` unless ``group_ids`` names it."""
+        return self.respond(groups.with_members(self.filter_queryset(self.get_queryset())), many=True)
 
     def get_object(self) -> Group:
         """Return the visible group by id or name. Raises NotFound."""

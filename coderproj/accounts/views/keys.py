@@ -1,14 +1,23 @@
 """API tokens and session keys. Only the response to the creation contains the secret."""
 
+from django.conf import settings
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coderproj.accounts.serializers.keys import GitSSHKeySerializer, KeyAnswer, KeySerializer, TokenBody
+from coderproj.accounts.serializers.keys import (
+    GitSSHKeySerializer,
+    KeyAnswer,
+    KeySerializer,
+    TokenBody,
+    TokenLimitsAnswer,
+)
 from coderproj.accounts.views.base import OfUser
 from coderproj.base.errors import Invalid
 from coderproj.identity import git_keys, services
-from coderproj.identity.models import KeyScope, LoginType
+from coderproj.identity.filters import TokenFilter
+from coderproj.identity.models import ApiKey, KeyScope, LoginType
 
 NANOSECONDS = 10**9
 SESSION_KEY_SECONDS = 7 * 24 * 3600
@@ -18,13 +27,24 @@ class TokenViewSet(OfUser):
     """API tokens of a user."""
 
     serializer_class = KeySerializer
-    serializer_classes = {"create": KeyAnswer}
+    serializer_classes = {"create": KeyAnswer, "limits": TokenLimitsAnswer}
     body_classes = {"create": TokenBody}
+    filterset_class = TokenFilter
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        """Return the user's tokens, oldest first. Raises NotFound for another user's tokens, and UnknownUser."""
+        return services.list_tokens(self.actor, self.find_user())
 
     @extend_schema(operation_id="tokens")
     def list(self, request: Request, user: str) -> Response:
         """List the API tokens of a user, oldest first."""
-        return self.respond(services.list_tokens(self.actor, self.find_user()), many=True)
+        return self.respond(self.filter_queryset(self.get_queryset()), many=True)
+
+    @extend_schema(operation_id="token_limits")
+    def limits(self, request: Request, user: str) -> Response:
+        """Return how long a new token may live at most. Command lines ask before they create one."""
+        self.find_user()
+        return self.respond({"max_token_lifetime": settings.TOKEN_MAX_LIFETIME_SECONDS * NANOSECONDS})
 
     @extend_schema(operation_id="create_token")
     def create(self, request: Request, user: str) -> Response:

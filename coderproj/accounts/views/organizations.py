@@ -9,9 +9,11 @@ from coderproj.accounts.serializers.organizations import (
     CreateOrganizationBody,
     MemberSerializer,
     OrganizationSerializer,
+    UpdateOrganizationBody,
 )
 from coderproj.accounts.serializers.users import AssignableRoleSerializer, RolesBody
 from coderproj.accounts.views.base import OfOrganization, OfUser
+from coderproj.api.schema import ConfirmationSerializer
 from coderproj.base.errors import NotFound
 from coderproj.identity import organizations
 from coderproj.identity.models import Membership, Organization
@@ -25,7 +27,7 @@ class OrganizationViewSet(OfOrganization):
 
     serializer_class = OrganizationSerializer
     serializer_classes = {"roles": AssignableRoleSerializer}
-    body_classes = {"create": CreateOrganizationBody}
+    body_classes = {"create": CreateOrganizationBody, "partial_update": UpdateOrganizationBody}
 
     def get_queryset(self) -> QuerySet[Organization]:
         return organizations.visible_organizations(self.actor).order_by("-is_default", "name")
@@ -45,6 +47,21 @@ class OrganizationViewSet(OfOrganization):
     def retrieve(self, request: Request, organization: str) -> Response:
         """Return an organization by id, by name, or as ``default``."""
         return self.respond(self.find_organization())
+
+    @extend_schema(operation_id="update_organization")
+    def partial_update(self, request: Request, organization: str) -> Response:
+        """Change an organization's name, display name, description or icon. Omitted fields keep their values."""
+        found = self.find_organization()
+        authorize(self.actor, Action.UPDATE, Resource.ORGANIZATION, organization_id=found.pk)
+        changes = {name: value for name, value in self.read_body().items() if value or name != "name"}
+        return self.respond(organizations.update_organization(self.actor, found, changes))
+
+    @extend_schema(operation_id="delete_organization", responses={200: ConfirmationSerializer})
+    def destroy(self, request: Request, organization: str) -> Response:
+        """Delete an organization without templates, workspaces and provisioner keys. Its members lose their roles in
+        it, and their accounts stay."""
+        organizations.delete_organization(self.actor, self.find_organization())
+        return self.confirm("Organization has been deleted.")
 
     @extend_schema(operation_id="organization_roles", responses={200: AssignableRoleSerializer(many=True)})
     def roles(self, request: Request, organization: str) -> Response:

@@ -83,6 +83,7 @@ class UserViewSet(ListModelMixin, OfUser):
             organizations=organizations_named(self.actor, body),
             name=body["name"],
             avatar_url=body["avatar_url"],
+            is_service_account=body["service_account"],
         )
         return self.respond(user, status=201)
 

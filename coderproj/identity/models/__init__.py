@@ -11,7 +11,7 @@ from coderproj.identity.models.organizations import (
     Membership,
     Organization,
 )
-from coderproj.identity.models.users import User, UserStatus
+from coderproj.identity.models.users import User, UserLogin, UserStatus
 
 __all__ = [
     "EVERYONE",
@@ -28,5 +28,6 @@ __all__ = [
     "Organization",
     "SuspendedKey",
     "User",
+    "UserLogin",
     "UserStatus",
 ]

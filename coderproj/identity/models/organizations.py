@@ -16,8 +16,15 @@ EVERYONE = "Everyone"
 MAX_ALLOWANCE = 2**31 - 1
 
 
+class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def existing(self) -> "OrganizationQuerySet":
+        """Return the organizations that are not deleted."""
+        return self.filter(deleted=False)
+
+
 class Organization(models.Model):
-    """A tenant. Each template, group and job belongs to exactly one organization."""
+    """A tenant. Each template, group and job belongs to exactly one organization. Deleting keeps the row, for the jobs
+    and deleted templates of the organization, but frees the name."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64)
@@ -25,14 +32,19 @@ class Organization(models.Model):
     description = models.CharField(max_length=256, blank=True, default="")
     icon = models.CharField(max_length=256, blank=True, default="")
     is_default = models.BooleanField(default=False)
+    deleted = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 
+    objects = OrganizationQuerySet.as_manager()
+
     class Meta:
         ordering = ["name", "id"]
         constraints = [
-            models.UniqueConstraint(Lower("name"), name="identity_organization_name_unique"),
+            models.UniqueConstraint(
+                Lower("name"), condition=models.Q(deleted=False), name="identity_organization_name_unique"
+            ),
             models.UniqueConstraint(
                 fields=["is_default"],
                 condition=models.Q(is_default=True),
@@ -68,6 +80,7 @@ class Group(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64)
+    display_name = models.CharField(max_length=64, blank=True, default="")
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="groups")
     avatar_url = models.CharField(max_length=1024, blank=True, default="")
     # Credits a day for the workspaces of each member.

@@ -18,6 +18,13 @@ class UserStatus(models.TextChoices):
     SUSPENDED = "suspended"
 
 
+class UserLogin(models.TextChoices):
+    """How a user signs in. ``none`` cannot: such accounts use tokens that an owner creates."""
+
+    PASSWORD = "password"  # noqa: S105 - a login type, not a password
+    NONE = "none"
+
+
 class UserQuerySet(models.QuerySet["User"]):
     def existing(self) -> "UserQuerySet":
         """Return users that are not deleted."""
@@ -56,7 +63,9 @@ class User(AbstractBaseUser):
         blank=True,
         db_column="rbac_roles",
     )
-    login_type = models.CharField(max_length=16, default="password")
+    login_type = models.CharField(max_length=16, choices=UserLogin.choices, default=UserLogin.PASSWORD)
+    # An account for a program. It cannot sign in.
+    is_service_account = models.BooleanField(default=False)
     deleted = models.BooleanField(default=False)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,8 +1,9 @@
-"""Answers to what lower apps ask before they delete: which workspaces still need a template or a user."""
+"""Answers to what lower apps ask before they delete: which workspaces still need a template, a user or
+an organization."""
 
 from django.db import models
 
-from coderproj.identity.models import User
+from coderproj.identity.models import Organization, User
 from templates_app.models import Template
 from templates_app.workspaces.models import Workspace
 
@@ -19,6 +20,11 @@ def of_user(user: User) -> str:
     return _sentence(Workspace.objects.existing().filter(owner=user), "The user")
 
 
+def of_organization(organization: Organization) -> str:
+    """Return a sentence about the workspaces of an organization, empty if there are none."""
+    return _sentence(Workspace.objects.existing().filter(organization=organization), "The organization")
+
+
 def _sentence(rows: models.QuerySet[Workspace], what: str) -> str:
     count = rows.count()
     if not count:
@@ -32,3 +38,4 @@ def _sentence(rows: models.QuerySet[Workspace], what: str) -> str:
 
 OF_TEMPLATE = [of_template]
 OF_USER = [of_user]
+OF_ORGANIZATION = [of_organization]

@@ -29,8 +29,10 @@ def members(answer):
 def test_create_group(api, org, path):
     answer = api.admin.post(path, {"name": "hi", "avatar_url": "https://example.test/a.png", "quota_allowance": 3})
     assert answer.status_code == 201
-    assert list(answer.body) == ["id", "name", "organization_id", "members", "avatar_url", "quota_allowance"]
-    assert answer.raw.endswith(b'"members":[],"avatar_url":"https://example.test/a.png","quota_allowance":3}\n')
+    documented = ["id", "name", "organization_id", "members", "avatar_url", "quota_allowance"]
+    later = ["display_name", "source", "total_member_count", "organization_name", "organization_display_name"]
+    assert list(answer.body) == [*documented, *later]
+    assert b'"members":[],"avatar_url":"https://example.test/a.png","quota_allowance":3,' in answer.raw
     row = AuditLog.objects.get(resource_type="group")
     assert (row.action, row.resource_id, row.status_code) == ("create", answer.body["id"], 201)
     assert row.organization_id == org.pk

@@ -21,6 +21,7 @@ KEY_KEYS = {
     "scope",
     "lifetime_seconds",
     "token_name",
+    "username",
 }
 PATH = "users/me/keys/tokens"
 

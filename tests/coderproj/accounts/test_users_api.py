@@ -21,6 +21,10 @@ USER_KEYS = [
     "organization_ids",
     "roles",
     "avatar_url",
+    "name",
+    "login_type",
+    "updated_at",
+    "is_service_account",
 ]
 NEW = {"email": "neo@example.test", "username": "neo", "password": "correct horse battery"}
 

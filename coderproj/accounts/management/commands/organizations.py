@@ -1,4 +1,4 @@
-"""``manage.py organizations``: list, create, members."""
+"""``manage.py organizations``: list, create, edit, delete, members."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from coderproj.accounts.serializers.organizations import (
     CreateOrganizationBody,
     MemberSerializer,
     OrganizationSerializer,
+    UpdateOrganizationBody,
 )
 from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity import organizations
@@ -14,7 +15,7 @@ from coderproj.identity.roles import ORGANIZATION_MEMBER
 
 
 class Command(ActingCommand):
-    help = "List and create organizations; list their members."
+    help = "List, create, change and delete organizations; list their members."
 
     def add_actions(self, actions: Any) -> None:
         actions.add_parser("list", help="list the organizations, the default one first")
@@ -22,6 +23,12 @@ class Command(ActingCommand):
         create.add_argument("name")
         for field in ("display-name", "description", "icon"):
             create.add_argument(f"--{field}", default="")
+        edit = actions.add_parser("edit", help="change names, description or icon of an organization")
+        edit.add_argument("organization", help="id or name")
+        for field in ("name", "display-name", "description", "icon"):
+            edit.add_argument(f"--{field}")
+        delete = actions.add_parser("delete", help="delete an organization without templates, workspaces and keys")
+        delete.add_argument("organization", help="id or name")
         members = actions.add_parser("members", help="list the active members of an organization, by username")
         members.add_argument(
             "organization", nargs="?", default=organizations.DEFAULT, help="id or name (default: the default one)"
@@ -45,6 +52,23 @@ class Command(ActingCommand):
         organization = organizations.create_organization(actor, **body)
         self.write(f"Created organization {organization.name}.")
         return OrganizationSerializer(organization).data
+
+    def act_edit(self, actor: Actor, options: dict[str, Any]) -> Any:
+        fields = ("name", "display_name", "description", "icon")
+        given = {name: options[name] for name in fields if options[name] is not None}
+        changes = validated(UpdateOrganizationBody, given)
+        found = organizations.find_organization(actor, options["organization"])
+        organization = organizations.update_organization(
+            actor, found, {name: value for name, value in changes.items() if value or name != "name"}
+        )
+        self.write(f"Changed organization {organization.name}.")
+        return OrganizationSerializer(organization).data
+
+    def act_delete(self, actor: Actor, options: dict[str, Any]) -> Any:
+        organization = organizations.find_organization(actor, options["organization"])
+        organizations.delete_organization(actor, organization)
+        self.write(f"Deleted organization {organization.name}.")
+        return {"id": organization.pk, "name": organization.name}
 
     def act_members(self, actor: Actor, options: dict[str, Any]) -> Any:
         organization = organizations.find_organization(actor, options["organization"])

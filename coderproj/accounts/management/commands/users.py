@@ -18,7 +18,7 @@ from coderproj.commands import ActingCommand, format_time, validated
 from coderproj.identity import services, users
 from coderproj.identity.actor import Actor
 from coderproj.identity.filters import search_users
-from coderproj.identity.models import User
+from coderproj.identity.models import User, UserLogin
 from coderproj.identity.organizations import DEFAULT, find_organization
 from coderproj.identity.roles import MEMBER, SiteRole
 
@@ -33,6 +33,7 @@ class Command(ActingCommand):
         create.add_argument("--name", default="", help="full name")
         create.add_argument("--role", action="append", default=[], choices=SiteRole.values, help="can be repeated")
         create.add_argument("--organization", help="id or name (default: the default one)")
+        create.add_argument("--login-type", choices=UserLogin.values, help="none: the user cannot sign in")
         create.add_argument("--first", action="store_true", help="create the first user of a new deployment, the owner")
 
         listed = actions.add_parser("list", help="list the users, oldest first")
@@ -60,10 +61,11 @@ class Command(ActingCommand):
 
     # ---------------------------------------------------------------- creating
     def _create_first(self, options: dict[str, Any]) -> Any:
-        if options["role"] or options["organization"]:
+        if options["role"] or options["organization"] or options["login_type"]:
             raise Invalid.field(
                 "first",
-                "The first user is the owner and gets an organization of their own: omit --role and --organization.",
+                "The first user is the owner, signs in with a password and gets an organization of their own: omit "
+                "--role, --organization and --login-type.",
             )
         password = read_or_generate_password(options)
         body = validated(FirstUserBody, self._body(options, password))
@@ -72,21 +74,26 @@ class Command(ActingCommand):
         return self._with_password({"id": user.pk, "username": user.username, "email": user.email}, options, password)
 
     def act_create(self, actor: Actor, options: dict[str, Any]) -> Any:
-        password = read_or_generate_password(options)
-        body = validated(CreateUserBody, self._body(options, password))
+        signs_in = options["login_type"] != UserLogin.NONE
+        if not signs_in and options["password_from_stdin"]:
+            raise Invalid.field("password", "A user who cannot sign in has no password.")
+        password = read_or_generate_password(options) if signs_in else ""
+        body = validated(CreateUserBody, self._body(options, password) | {"login_type": options["login_type"]})
         organization = find_organization(actor, options["organization"] or DEFAULT)
         with transaction.atomic():
             user = users.create_user(
                 actor,
                 username=body["username"],
                 email=body["email"],
-                password=password,
+                password=password if signs_in else None,
                 name=body["name"],
                 organizations=[organization],
             )
             if options["role"]:
                 users.set_site_roles(actor, user, options["role"])
         self.write(f"Created user {user.username} in {organization.name}.")
+        if not signs_in:
+            return serialized(actor, user)
         return self._with_password(serialized(actor, user), options, password)
 
     def _body(self, options: dict[str, Any], password: str) -> dict[str, Any]:
@@ -130,6 +137,7 @@ class Command(ActingCommand):
                 ("Email", user.email),
                 ("Name", user.name),
                 ("Status", user.status),
+                ("Signs in with", user.login_type),
                 ("Roles", ", ".join(user.site_roles) or MEMBER),
                 ("Organizations", ", ".join(organizations)),
                 ("Created", format_time(user.created_at)),
