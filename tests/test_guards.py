@@ -41,7 +41,7 @@ OTHER_CREDENTIALS = {WithDaemonKey: [KeyAuthentication], WithAgentToken: [AgentA
 # Workers count statistics from what the admin shows elsewhere; pages and the API show the results.
 OF_STATISTICS = {
     *("StatisticsProgress", "TemplateStatistics", "Insights"),
-    *("DailyUser", "DailyCount", "JobTime", "AgentTime", "ParameterUse"),
+    *("DailyUser", "DailyCount", "DailyRuns", "JobTime", "AgentTime", "ParameterUse"),
 }
 WITHOUT_ADMIN = {"FilePiece", "ProvisionerJobLog", "SuspendedKey", "BuildState", "RelayPeer", *OF_STATISTICS}
 

@@ -4,6 +4,7 @@ from templates_app.models.access import AccessRole, TemplateAccess
 from templates_app.models.statistics import (
     AgentTime,
     DailyCount,
+    DailyRuns,
     DailyUser,
     Insights,
     JobTime,
@@ -19,6 +20,7 @@ __all__ = [
     "AccessRole",
     "AgentTime",
     "DailyCount",
+    "DailyRuns",
     "DailyUser",
     "Insights",
     "JobTime",

@@ -37,6 +37,9 @@ class TemplateStatistics(models.Model):
     ``active_users`` is None if they are not counted. ``build_times`` is the JSON of ``build_time_stats``, as the API
     writes it. ``stale_from`` is the first day that must be counted again, None for none; ``insights_are_stale`` says
     that the insights are older than these figures, ``insights_from`` is the first day that has changed since.
+
+    ``runs`` is the number of builds and dry runs that succeeded in the last 30 days, None if they were not counted
+    yet; ``run_p50`` and ``run_p95`` are percentiles of their run times.
     """
 
     template = models.OneToOneField(Template, on_delete=models.CASCADE, primary_key=True, related_name="statistics")
@@ -47,6 +50,9 @@ class TemplateStatistics(models.Model):
     stale_from = models.DateTimeField(null=True, blank=True)
     insights_are_stale = models.BooleanField(default=True)
     insights_from = models.DateTimeField(null=True, blank=True)
+    runs = models.PositiveIntegerField(null=True, blank=True)
+    run_p50 = models.FloatField(null=True, blank=True)
+    run_p95 = models.FloatField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "template statistics"
@@ -93,6 +99,25 @@ class DailyCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.users} on {self.day:%Y-%m-%d}"
+
+
+class DailyRuns(models.Model):
+    """The builds and dry runs of a template that ended on a day: the number of ``users`` who wanted them, of ``runs``
+    that succeeded, and percentiles of the run times of these. Days without any have no row."""
+
+    pk = models.CompositePrimaryKey("template_id", "day")
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="daily_runs", db_index=False)
+    day = models.DateTimeField()
+    users = models.PositiveIntegerField()
+    runs = models.PositiveIntegerField()
+    p50 = models.FloatField(null=True, blank=True)
+    p95 = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "daily runs"
+
+    def __str__(self) -> str:
+        return f"{self.runs} on {self.day:%Y-%m-%d}"
 
 
 class TimedKind(models.TextChoices):

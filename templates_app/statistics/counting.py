@@ -1,4 +1,4 @@
-"""The counts of templates: daily users, active users and build times, and the times of imports and dry runs.
+"""The counts of templates: daily users, active users, runs and build times, and the times of imports and dry runs.
 
 Each is one grouped statement for all templates that have changed. The apps above count what they know
 (``workspaces.services.statistics``, ``agents.services.refreshing``), in the same transactions.
@@ -16,6 +16,7 @@ from coderproj.base.json_text import to_json
 from provisioning.queue.outcomes import RAN, SUCCEEDED, WAITED
 from templates_app.job_kinds import JobType
 from templates_app.models import Outcome, TimedKind
+from templates_app.statistics import runs
 from templates_app.statistics.progress import API_DAYS, Window, first_day, found_templates, mark_stale
 
 NO_BUILDS: Mapping[str, int | None] = {"p50": 0, "p95": 0, "P50": None, "P95": None}
@@ -28,6 +29,7 @@ BATCH = 10_000
 KEPT_BY_DAY = {
     "templates_app_dailyuser": "day",
     "templates_app_dailycount": "day",
+    "templates_app_dailyruns": "day",
     "templates_app_jobtime": "completed_at",
     "templates_app_agenttime": "ready_at",
 }
@@ -185,8 +187,8 @@ def stale_templates(limit: int) -> dict[uuid.UUID, datetime]:
 
 
 def count(stale: Mapping[uuid.UUID, datetime], today: datetime) -> None:
-    """Count these templates: their daily users, active users and build times. The days are those before the end of
-    ``today``, a midnight."""
+    """Count these templates: their daily users, active users, runs and build times. The days are those before the end
+    of ``today``, a midnight."""
     templates, first = list(stale), first_day(today, API_DAYS)
     if settings.STATISTICS_PER_USER:
         _execute(DAILY_SQL, {"templates": templates})
@@ -196,6 +198,7 @@ def count(stale: Mapping[uuid.UUID, datetime], today: datetime) -> None:
         _execute(ACTIVE_SQL, {"templates": templates, "first": first})
     else:
         _execute(NOT_COUNTED_SQL, {"templates": templates})
+    runs.count(templates, first)
     _store_build_times(templates, first)
 
 

@@ -1,6 +1,7 @@
-"""Figures about the usage of templates: numbers of users and run times. One grouped query each.
+"""Figures about the usage of templates: numbers of users and run times.
 
-A *run* is a job that a developer waits for: a workspace build, or a dry run of a version.
+A *run* is a job that a developer waits for: a workspace build, or a dry run of a version. Workers count those that have
+ended (``runs``). A template that no worker has counted yet has few jobs, and one grouped query reads them.
 """
 
 import hashlib
@@ -21,6 +22,16 @@ IS_RUN = is_run_sql("job.type")
 # The seconds for which summaries are cached.
 CACHE_SECONDS = 10
 
+# What workers have counted: a list by the number of days since the first day, with users, runs and their times.
+STORED_SQL = """
+SELECT known.template_id, known.run_p50, known.run_p95, known.runs,
+       (SELECT coalesce(json_object_agg((daily.day AT TIME ZONE 'UTC')::date - %(first)s::date,
+                                        json_build_array(daily.users, daily.p50, daily.p95, daily.runs)), '{}')
+          FROM templates_app_dailyruns daily
+         WHERE daily.template_id = known.template_id AND daily.day >= %(since)s)
+  FROM templates_app_templatestatistics known
+ WHERE known.template_id = ANY(%(templates)s::uuid[]) AND known.runs IS NOT NULL
+"""
 # Runs of these templates since a time, joined to their versions. The condition on the type excludes imports before
 # their input is read.
 RUNS = f"""
@@ -103,8 +114,29 @@ def last_days(count: int = DAYS) -> list[date]:
 
 
 def usage_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Usage]:
-    """Return the usage of a few templates in the last days. Runs one query."""
+    """Return the usage of a few templates in the last days. At most two queries."""
     days = last_days()
+    stored = _stored(templates, days)
+    rest = [template for template in templates if template not in stored]
+    return {**stored, **(_read(rest, days) if rest else {})}
+
+
+def _stored(templates: Collection[uuid.UUID], days: Sequence[date]) -> dict[uuid.UUID, Usage]:
+    """Return the usage of those templates that workers have counted. One query."""
+    found = {}
+    with connection.cursor() as cursor:
+        cursor.execute(STORED_SQL, _since(days[0], templates))
+        for template, p50, p95, count, by_day in cursor.fetchall():
+            users, daily = [0] * len(days), [RunTimes()] * len(days)
+            for number, (developers, *measured) in by_day.items():
+                if int(number) < len(days):
+                    users[int(number)], daily[int(number)] = developers, RunTimes(*measured)
+            found[template] = Usage(users, RunTimes(p50, p95, count), daily)
+    return found
+
+
+def _read(templates: Collection[uuid.UUID], days: Sequence[date]) -> dict[uuid.UUID, Usage]:
+    """Return the usage of templates from their jobs. One query."""
     users = {template: [0] * len(days) for template in templates}
     daily = {template: [RunTimes()] * len(days) for template in templates}
     whole: dict[uuid.UUID, RunTimes] = {}
@@ -124,14 +156,17 @@ def usage_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Usage]:
 
 
 def summaries_of(templates: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Summary]:
-    """Return the usage in short, for lists of many templates. Runs one query over all runs of these days; its result is
-    therefore cached for CACHE_SECONDS."""
+    """Return the usage in short, for lists of many templates. At most two queries, whose result is cached for
+    CACHE_SECONDS: templates that workers have not counted are read from their jobs."""
     days = last_days()
     names = "".join(sorted(template.hex for template in templates))
     key = f"summaries-{days[0]}-{hashlib.sha256(names.encode()).hexdigest()}"
     found: Mapping[uuid.UUID, Summary] | None = cache.get(key)
     if found is None:
-        found = _summarize(templates, days)
+        stored = _stored(templates, days)
+        rest = [template for template in templates if template not in stored]
+        read: Mapping[uuid.UUID, Summary] = _summarize(rest, days) if rest else {}
+        found = {template: stored.get(template) or read[template] for template in templates}
         cache.set(key, found, CACHE_SECONDS)
     return found
 

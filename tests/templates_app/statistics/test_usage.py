@@ -3,10 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.cache import cache
+from django.db.models import F
 
 from provisioning.models import ProvisionerJob
+from templates_app.agents.services.refreshing import refresh
 from templates_app.job_kinds import JobType
-from templates_app.models import TemplateVersion
+from templates_app.models import DailyRuns, JobTime, StatisticsProgress, TemplateStatistics, TemplateVersion
 from templates_app.statistics import usage
 from templates_app.workspaces.job_kinds import BUILD_TYPE
 from tests.factories import make_organization, make_template, make_user
@@ -130,8 +133,61 @@ def test_runs_without_a_version_are_not_counted(template):
 
 
 def test_the_number_of_queries_is_independent_of_the_templates(template, django_assert_num_queries):
+    """One about what workers have counted, and one about the jobs of all other templates."""
     others = [make_template(user=template.created_by, organization=template.organization) for _ in range(2)]
-    with django_assert_num_queries(1):
-        usage.usage_of([template.pk, *(other.pk for other in others)])
-    with django_assert_num_queries(1):
-        usage.summaries_of([template.pk, *(other.pk for other in others)])
+    every = [template.pk, *(other.pk for other in others)]
+    for read in (usage.usage_of, usage.summaries_of):
+        with django_assert_num_queries(2):
+            read(every)
+    refresh(lambda: False)
+    cache.clear()
+    for read in (usage.usage_of, usage.summaries_of):
+        with django_assert_num_queries(1):
+            read(every)
+
+
+# ---------------------------------------------------------------------- what workers count
+def test_counted_figures_are_those_of_the_jobs(template):
+    """Of two templates, with failures, several users and days, and an import that does not count."""
+    other = make_template(user=template.created_by, organization=template.organization)
+    second = make_user()
+    for days_ago, seconds in ((0, 0.25), (2, 8), (usage.DAYS - 1, 3), (usage.DAYS, 5)):
+        run(template.active_version, days_ago=days_ago, seconds=seconds)
+        run(template.active_version, second, days_ago=days_ago, seconds=seconds + 0.5)
+    run(template.active_version, make_user(), days_ago=2, seconds=1000, error="broken")
+    run(other.active_version, days_ago=1, seconds=1000, canceled_at=datetime.now(UTC))
+    templates = [template.pk, other.pk]
+    live, short = usage.usage_of(templates), usage.summaries_of(templates)
+    refresh(lambda: False)
+    cache.clear()
+    assert not TemplateStatistics.objects.filter(runs=None).exists()
+    assert usage.usage_of(templates) == live
+    counted = usage.summaries_of(templates)
+    assert [(counted[pk].daily_users, counted[pk].run_times) for pk in templates] == [
+        (short[pk].daily_users, short[pk].run_times) for pk in templates
+    ]
+    assert (live[template.pk].daily_users[-3], live[template.pk].run_times.count) == (3, 6)
+
+
+def test_new_runs_are_counted_by_the_next_pass(template):
+    run(template.active_version, days_ago=3, seconds=4)
+    refresh(lambda: False)
+    run(template.active_version, make_user(), seconds=0.5)
+    assert usage_of(template).users_today == 0
+    StatisticsProgress.objects.update(until=F("until") - timedelta(days=1))
+    refresh(lambda: False)
+    found = usage_of(template)
+    assert (found.users_today, found.run_times.count) == (1, 2)
+    assert [day.count for day in found.daily_run_times[-4:]] == [1, 0, 0, 1]
+
+
+def test_a_range_of_days_moves_with_midnight(template):
+    """Every template is counted on a new day, so a run that is too old leaves the times."""
+    run(template.active_version, days_ago=1, seconds=4)
+    refresh(lambda: False)
+    DailyRuns.objects.update(day=F("day") - timedelta(days=usage.DAYS))
+    JobTime.objects.update(completed_at=F("completed_at") - timedelta(days=usage.DAYS))
+    StatisticsProgress.objects.update(counted_on=None)
+    refresh(lambda: False)
+    assert usage_of(template).run_times == usage.RunTimes()
+    assert sum(usage_of(template).daily_users) == 0
