@@ -237,6 +237,21 @@ def agent_status_expression(prefix: str = "") -> Case:
     )
 
 
+def seconds_of_status_expression(prefix: str = "") -> Case:
+    """Return the seconds after which ``agent_status`` changes without a write, as SQL: NULL if it does not."""
+    timeout = F(f"{prefix}connection_timeout_seconds")
+    seen = Coalesce(F(f"{prefix}last_connected_at"), F(f"{prefix}first_connected_at"))
+    never = Q(**{f"{prefix}first_connected_at": None})
+    waited = SecondsSince(F(f"{prefix}created_at"))
+    silent = SecondsSince(Greatest(F(f"{prefix}alive_until"), seen))
+    return Case(
+        When(never & Q(GreaterThan(timeout, 0)) & ~Q(GreaterThan(waited, timeout)), then=timeout - waited),
+        When(never | Q(GreaterThan(F(f"{prefix}disconnected_at"), seen)) | _is_silent(prefix, seen), then=None),
+        default=Value(INACTIVE.total_seconds()) - silent,
+        output_field=FloatField(null=True),
+    )
+
+
 class WorkspaceApp(models.Model):
     """An app of an agent."""
 

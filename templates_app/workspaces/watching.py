@@ -3,67 +3,48 @@
 The process has one LISTEN connection, opened with the first watcher. Per watched workspace, a topic waits for
 notifications. It reads the workspace once for all its watchers, and then whether each of them may still read it. A
 watcher that waits needs no statement; once a minute, one statement checks the rights of all watchers.
+
+The status of an agent can change without a write: a time limit passes. Each read says when the next one is due. The
+process looks then, with one statement for all workspaces that are due, and reads those where a status has changed.
 """
 
 import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-import msgspec
-
-from coderproj.base.envelope import envelope
 from coderproj.base.errors import TooManyRequests
 from coderproj.identity.actor import Actor
 from coderproj.identity.authentication import ACTORS_SQL, valid_actors
 from coderproj.identity.rbac import Action, Resource, allowed
 from coderproj.reads.serializers import json_object
-from coderproj.web.environ import Message, Receive, Scope, Send
+from coderproj.web.environ import Receive, Scope, Send
 from coderproj.web.replies import Headers, error_reply, send_whole
 from provisioning.log.following.hub import Hub
 from provisioning.log.following.listener import listen
 from provisioning.log.following.store import conninfo
-from provisioning.log.following.transports import STALL, piece, wait_for_disconnect
+from provisioning.log.following.transports import STALL, piece, until_first_ends, wait_for_disconnect
+from templates_app.workspaces import agent_times
+from templates_app.workspaces.agent_times import AgentTimes
 from templates_app.workspaces.events import TEMPLATE, WORKSPACE_CHANNEL
 from templates_app.workspaces.models import Workspace
 from templates_app.workspaces.serializers.answers import WorkspaceSerializer
+from templates_app.workspaces.watch_events import FAILED, NO_RIGHT, PING, STOPPING, UNREADABLE, data_event, start
 
 logger = logging.getLogger(__name__)
 
-# Clients in Go accept an event line, a data line and an empty line, in this order, and no other line.
-PING = b"event: ping\n\n"
 PING_SECONDS = 15.0
 # Rights are checked with each event, and at least this often: a stream ends within a minute after their loss.
 CHECK_SECONDS = 50.0
-KEYS_PER_STATEMENT = 1000
-HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"connection", b"keep-alive"),
-    (b"x-accel-buffering", b"no"),
-)
-REPLACED = frozenset({b"content-length", *(name for name, _ in HEADERS)})
-
-
-def data_event(workspace: bytes) -> bytes:
-    """Return the event for a workspace as JSON on one line."""
-    return b"event: data\ndata: %b\n\n" % workspace
-
-
-def error_event(message: str, detail: str) -> bytes:
-    """Return the event that precedes the end of a stream."""
-    return b"event: error\ndata: %b\n\n" % msgspec.json.encode(envelope(message, detail))
-
-
-# Browsers connect again after the end of a stream, and show the error until then.
-NO_RIGHT = error_event("You can no longer read this workspace.", "Sign in again, or ask for access to it.")
-UNREADABLE = error_event("The workspace cannot be read.", "It does not exist any more.")
-FAILED = error_event("The workspace cannot be read.", "The server could not read it. Watch it again.")
-STOPPING = error_event("The server is stopping.", "Watch the workspace again.")
+PER_STATEMENT = 1000
+# Seconds for which limits that pass are gathered before a look, and before one that failed is repeated. The longest
+# wait for a limit.
+GATHER_SECONDS, RETRY_SECONDS, LONGEST_WAIT = 0.5, 5.0, 86_400.0
 
 
 @cache
@@ -71,7 +52,8 @@ def _workspace_sql() -> tuple[str, tuple[Any, ...], int]:
     """Return the statement that reads a workspace as JSON, its parameters, and the place of the id among them."""
     mark = uuid.uuid4()
     rows = Workspace.objects.with_build().filter(pk=mark).order_by()
-    sql, parameters = rows.values_list(json_object(WorkspaceSerializer())).query.sql_with_params()
+    fields = json_object(WorkspaceSerializer()), *agent_times.columns()
+    sql, parameters = rows.values_list(*fields).query.sql_with_params()
     return sql, parameters, parameters.index(mark)
 
 
@@ -131,12 +113,15 @@ class Watcher:
 
 
 class Topic:
-    """A watched workspace with its watchers."""
+    """A watched workspace with its watchers. ``look_at`` is when a status of its agents can change by itself, in the
+    time of the event loop."""
 
     def __init__(self, watched: Watched, watchers: "Watchers") -> None:
         self.watched = watched
         self.watchers: set[Watcher] = set()
         self.wake = asyncio.Event()
+        self.look_at = math.inf
+        self._statuses: str | None = None
         self._all = watchers
         self.task = asyncio.create_task(self._publish())
 
@@ -146,7 +131,7 @@ class Topic:
             await self.wake.wait()
             self.wake.clear()
             try:
-                workspace = await self._all.read(self.watched.id)
+                workspace, times = await self._all.read(self.watched.id)
                 actors = await self._all.actors({watcher.key_id for watcher in self.watchers})
             except Exception:
                 logger.exception("A watched workspace cannot be read")
@@ -159,6 +144,18 @@ class Topic:
                     watcher.end(UNREADABLE)
                 else:
                     watcher.put(data_event(workspace))
+            self._statuses = times.statuses
+            self.expect(times)
+
+    def expect(self, times: AgentTimes) -> None:
+        """Wait until the next limit. If the watchers do not know the statuses of the agents, publish the workspace."""
+        if self._statuses is None:
+            self._statuses = times.statuses
+        if self._statuses != times.statuses:
+            self.wake.set()
+        loop = asyncio.get_running_loop()
+        self.look_at = math.inf if times.seconds is None else loop.time() + min(times.seconds, LONGEST_WAIT)
+        self._all.look_by(self.look_at)
 
     def end(self, error: bytes) -> None:
         """End all streams."""
@@ -176,6 +173,8 @@ class Watchers:
         self._topics: dict[uuid.UUID, Topic] = {}
         self._is_listening = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._look_at = math.inf
+        self._has_limit = asyncio.Event()
         self.queries = 0
 
     async def start(self) -> None:
@@ -186,9 +185,8 @@ class Watchers:
         if self._hub is None:
             self._hub = hub
             listening = listen(conninfo(), {WORKSPACE_CHANNEL: self._wake}, connected=self._connected)
-            self._tasks = [
-                asyncio.create_task(work) for work in (listening, self._keep_checking(), self._end_with(hub))
-            ]
+            work = (listening, self._keep_checking(), self._keep_looking(), self._end_with(hub))
+            self._tasks = [asyncio.create_task(one) for one in work]
         await self._is_listening.wait()
 
     @contextmanager
@@ -224,24 +222,41 @@ class Watchers:
         self._is_listening.clear()
 
     # ------------------------------------------------------------------ reading
-    async def read(self, workspace_id: uuid.UUID) -> bytes | None:
-        """Return the workspace as JSON, None if it does not exist."""
+    async def read(self, workspace_id: uuid.UUID) -> tuple[bytes | None, AgentTimes]:
+        """Return the workspace as JSON, None if it does not exist, with the times of its agents."""
         sql, parameters, place = _workspace_sql()
         rows = await self._rows(sql, [*parameters[:place], workspace_id, *parameters[place + 1 :]])
-        return rows[0][0].encode() if rows else None
+        if not rows:
+            return None, AgentTimes("", None)
+        ((workspace, statuses, seconds),) = rows
+        return workspace.encode(), AgentTimes(statuses, seconds)
+
+    async def times(self, workspace_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, AgentTimes]:
+        """Return the times of the agents of those workspaces that exist."""
+        sql, parameters, place = agent_times.times_sql()
+        ids = list(workspace_ids)
+        found: dict[uuid.UUID, AgentTimes] = {}
+        for first in range(0, len(ids), PER_STATEMENT):
+            values = [*parameters[:place], ids[first : first + PER_STATEMENT], *parameters[place + 1 :]]
+            found |= {row[0]: AgentTimes(*row[1:]) for row in await self._rows(sql, values)}
+        return found
 
     async def actors(self, key_ids: Collection[str]) -> dict[str, Actor]:
         """Return the actors of those keys that are valid now."""
         keys = sorted(key_ids)
         found: dict[str, Actor] = {}
-        for first in range(0, len(keys), KEYS_PER_STATEMENT):
-            found |= valid_actors(await self._rows(ACTORS_SQL, [keys[first : first + KEYS_PER_STATEMENT]]))
+        for first in range(0, len(keys), PER_STATEMENT):
+            found |= valid_actors(await self._rows(ACTORS_SQL, [keys[first : first + PER_STATEMENT]]))
         return found
 
     async def _rows(self, sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         assert self._hub is not None
         self.queries += 1
         return await self._hub.store.rows(sql, parameters)
+
+    def learn(self, workspace_id: uuid.UUID, times: AgentTimes) -> None:
+        """Take in the times of a watched workspace, as the first event of a watcher has shown it."""
+        self._topics[workspace_id].expect(times)
 
     # ------------------------------------------------------------------ background
     def _wake(self, payload: str) -> None:
@@ -280,6 +295,37 @@ class Watchers:
             if not watched.is_readable_for(actors.get(watcher.key_id)):
                 watcher.end(NO_RIGHT)
 
+    def look_by(self, moment: float) -> None:
+        """Look at this time of the event loop, or before."""
+        if moment < self._look_at:
+            self._look_at = moment
+            self._has_limit.set()
+
+    async def _keep_looking(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._has_limit.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if self._look_at == math.inf else self._look_at):
+                    await self._has_limit.wait()
+                    continue  # an earlier limit
+            await asyncio.sleep(GATHER_SECONDS)
+            due = [topic for topic in self._topics.values() if topic.look_at <= loop.time()]
+            try:
+                await self.look(due)
+            except Exception:
+                logger.exception("The time limits of agents cannot be looked at")
+                for topic in due:
+                    topic.look_at = loop.time() + RETRY_SECONDS
+            self._look_at = min((topic.look_at for topic in self._topics.values()), default=math.inf)
+
+    async def look(self, topics: Collection[Topic]) -> None:
+        """Publish the workspaces where a status of an agent has changed, and learn when the next limits pass."""
+        if topics:
+            found = await self.times([topic.watched.id for topic in topics])
+            for topic in topics:
+                topic.expect(found.get(topic.watched.id, AgentTimes("", None)))
+
     async def _end_with(self, hub: Hub) -> None:
         await hub.stopping.wait()
         await self.end_streams(0)
@@ -308,18 +354,7 @@ class WatchStream:
 
     async def _serve(self, hub: Hub, watchers: Watchers, receive: Receive, send: Send, headers: Headers) -> None:
         """Send events until the client disconnects or may no longer read the workspace."""
-        sending = asyncio.create_task(self._send(hub, watchers, send, headers))
-        leaving = asyncio.create_task(wait_for_disconnect(receive))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sending, leaving):
-                task.cancel()
-            results = await asyncio.gather(sending, leaving, return_exceptions=True)
-        for result in results:
-            # OSError: the client has gone. TimeoutError, which is one: it has read nothing for STALL seconds.
-            if isinstance(result, Exception) and not isinstance(result, OSError):
-                raise result
+        await until_first_ends(self._send(hub, watchers, send, headers), wait_for_disconnect(receive))
 
     async def _send(self, hub: Hub, watchers: Watchers, send: Send, headers: Headers) -> None:
         await watchers.attach(hub)
@@ -328,7 +363,7 @@ class WatchStream:
             await send(piece(PING))
             # Read after the watcher was added, or a change in between would be missed.
             try:
-                workspace = await watchers.read(self.watched.id)
+                workspace, times = await watchers.read(self.watched.id)
             except Exception:
                 logger.exception("A watched workspace cannot be read")
                 watcher.end(FAILED)
@@ -337,13 +372,8 @@ class WatchStream:
                     watcher.end(UNREADABLE)
                 elif not watcher.has_event:
                     watcher.put(data_event(workspace))
+                watchers.learn(self.watched.id, times)
             while (event := await watcher.next_event()) is not None:
                 async with asyncio.timeout(STALL):
                     await send(piece(event))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def start(headers: Headers) -> Message:
-    """Return the start of the response."""
-    kept = ((name, value) for name, value in headers if name not in REPLACED)
-    return {"type": "http.response.start", "status": 200, "headers": [*kept, *HEADERS]}

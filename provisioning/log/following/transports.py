@@ -61,18 +61,8 @@ class LogStream:
         send_batches = TRANSPORTS[self.transport]
         follower, progress = Follower(), Progress()
         async with aclosing(self._batches(hub, follower, progress)) as batches:
-            sending = asyncio.create_task(send_batches(batches, hub, scope, send, headers))
-            others = asyncio.create_task(wait_for_disconnect(receive)), asyncio.create_task(progress.stalls(follower))
-            try:
-                await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sending, *others):
-                    task.cancel()
-                results = await asyncio.gather(sending, *others, return_exceptions=True)
-        for result in results:
-            # OSError: the server raises it when the WebSocket is closed already.
-            if isinstance(result, Exception) and not isinstance(result, OSError):
-                raise result
+            sending = send_batches(batches, hub, scope, send, headers)
+            await until_first_ends(sending, wait_for_disconnect(receive), progress.stalls(follower))
 
     async def _batches(self, hub: Hub, follower: Follower, progress: "Progress") -> AsyncGenerator[Batch | None]:
         """Yield the batches to send, and None whenever a keep-alive is due."""
@@ -114,6 +104,21 @@ class Progress:
                 stalled += KEEP_ALIVE
             else:
                 follower.nudge()
+
+
+async def until_first_ends(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run the parts of a stream until one of them ends, and cancel the others. Raises what they raise, but no OSError:
+    the client has gone, or has read nothing for too long (TimeoutError)."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, OSError):
+            raise result
 
 
 async def wait_for_disconnect(receive: Receive) -> None:

@@ -11,6 +11,7 @@ from coderproj.web.environ import Receive, Scope, Send
 from coderproj.web.protocols import ABORT, KEEP_ALIVE
 from coderproj.web.replies import Headers, error_reply, refuse_websocket
 from provisioning.log.following.hub import Hub
+from provisioning.log.following.transports import until_first_ends
 from templates_app.agents.coordination.announcements import Announcer
 from templates_app.agents.coordination.coordinator import Coordinator
 from templates_app.agents.coordination.nodes import BadNode, NodeReader, NodeTooLong, packed
@@ -73,19 +74,10 @@ class CoordinationStream:
                 coordinator.pass_on(room, peer, node)
 
         peer.when_ended = lambda: announcer.forget(peer)
-        sending = asyncio.create_task(_send_nodes(peer, send))
-        reading = asyncio.create_task(_read_nodes(peer, receive, pass_on))
         try:
-            await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
+            await until_first_ends(_send_nodes(peer, send), _read_nodes(peer, receive, pass_on))
         finally:
             announcer.forget(peer)
-            for task in (sending, reading):
-                task.cancel()
-            results = await asyncio.gather(sending, reading, return_exceptions=True)
-        for result in results:
-            # OSError: the peer has gone. TimeoutError, which is one: it has read nothing for STALL seconds.
-            if isinstance(result, Exception) and not isinstance(result, OSError):
-                raise result
 
 
 async def _read_nodes(peer: Peer, receive: Receive, pass_on: Callable[[bytes], None]) -> None:

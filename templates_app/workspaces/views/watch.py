@@ -13,7 +13,8 @@ from provisioning.views.logs import EVENT_STREAM
 from templates_app.workspaces import reads
 from templates_app.workspaces.views.base import OfWorkspace
 from templates_app.workspaces.views.workspaces import WORKSPACE_ID
-from templates_app.workspaces.watching import PING, Watched, WatchStream, data_event
+from templates_app.workspaces.watch_events import PING, data_event
+from templates_app.workspaces.watching import Watched, WatchStream
 
 
 class WatchViewSet(OfWorkspace):
