@@ -41,6 +41,7 @@ api = [
     path(f"{ORGANIZATION}/templates", templates.OrganizationTemplateViewSet.as_view({"get": "list", "post": "create"})),
     path(f"{TEMPLATE}/versions", template_versions.TemplateVersionViewSet.as_view({"get": "list", "patch": "promote"})),
     path(f"{TEMPLATE}/daus", templates.TemplateViewSet.as_view({"get": "daily_users"})),
+    path(f"{TEMPLATE}/versions/archive", template_versions.TemplateVersionViewSet.as_view({"post": "archive"})),
     path(
         f"{TEMPLATE}/versions/<str:templateversionname>",
         template_versions.TemplateVersionViewSet.as_view({"get": "retrieve"}),

@@ -58,12 +58,23 @@ class VersionFilter(filtering.FilterSet):
         method="by_author", help_text="User who created the version: `me`, id or username."
     )
     archived = filtering.Flag(help_text="True for archived versions, false for the others.")
+    include_archived = filtering.Flag(
+        method="unchanged", help_text="True for all versions, false (the default) for those that are not archived."
+    )
     created_after = filtering.created_after()
     created_before = filtering.created_before()
 
     class Meta:
         model = TemplateVersion
         fields: list[str] = []
+
+    def filter_queryset(self, rows: TemplateVersionQuerySet) -> TemplateVersionQuerySet:
+        found: TemplateVersionQuerySet = super().filter_queryset(rows)
+        given = self.form.cleaned_data
+        return found if given["archived"] in {True, False} or given["include_archived"] is True else found.listed()
+
+    def unchanged(self, rows: Any, name: str, value: bool) -> Any:
+        return rows
 
     def by_status(self, rows: Any, name: str, statuses: list[str]) -> TemplateVersionQuerySet:
         found: TemplateVersionQuerySet = rows.alias(import_status=status_expression("job__")).filter(

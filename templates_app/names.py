@@ -14,6 +14,8 @@ DISPLAY_NAME_PATTERN = re.compile(r"[^ \t\n\r\f](?:[^\n]*[^ \t\n\r\f])?")
 DISPLAY_NAME_BYTES = 64
 # GET /organizations/{o}/templates/examples is the examples list.
 RESERVED = frozenset({"examples"})
+# POST /templates/{t}/versions/archive archives versions.
+RESERVED_VERSIONS = frozenset({".", "..", "archive"})
 
 ADJECTIVES = """
 amber brave bright brisk calm candid clever crisp daring deft eager early fair fleet fond frank gentle glad
@@ -51,11 +53,11 @@ def check_template_name(value: str) -> None:
 def check_version_name(value: str) -> None:
     """Accept letters, digits, dashes, underscores and dots, at most 64 characters (ruling 39). Raises ValidationError.
 
-    The names ``.`` and ``..`` are rejected, because they cannot be part of a path.
+    Names are rejected that a path cannot have as the name of a version.
     """
     if not VERSION_NAME_PATTERN.fullmatch(value) or len(value) > VERSION_NAME_LENGTH:
         raise ValidationError(f"Must be {VERSION_NAME_RULE}.")
-    if value in (".", ".."):
+    if value in RESERVED_VERSIONS:
         raise ValidationError(f"The name {value!r} cannot be part of a path.")
 
 

@@ -66,7 +66,7 @@ def _visible_version(actor: Actor, version_id: uuid.UUID) -> OfOneRow:
 def _versions_of_template(
     actor: Actor, template_id: uuid.UUID, after_id: uuid.UUID | None, limit: int | None, offset: int | None
 ) -> OfOneRow:
-    rows = TemplateVersion.objects.filter(template=OuterRef("pk")).order_by("created_at", "id")
+    rows = TemplateVersion.objects.filter(template=OuterRef("pk")).listed().order_by("created_at", "id")
     known: Any = Value(True)
     if after_id is not None:
         known = Exists(_visible_version(actor, after_id))

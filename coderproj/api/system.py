@@ -26,15 +26,23 @@ logger = logging.getLogger(__name__)
 
 EXTERNAL_URL = "https://github.com/coderproj/coderproj"
 # Licensed features of the original that this product has without a license. Its other features are not implemented.
-SUPPORTED_FEATURES = ("audit_log", "template_rbac")
+SUPPORTED_FEATURES = (
+    "audit_log",
+    "template_rbac",
+    "external_provisioner_daemons",
+    "multiple_organizations",
+    "user_role_management",
+    "access_control",
+)
 UNSUPPORTED_FEATURES = (
     "user_limit",
     "browser_only",
     "scim",
     "high_availability",
     "multiple_git_auth",
-    "external_provisioner_daemons",
     "appearance",
+    "advanced_template_scheduling",
+    "control_shared_ports",
 )
 
 
@@ -56,7 +64,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
 ABOUT_ENTITLEMENTS = """\
 Return the features. Public, because command lines read them first and print the warnings.
 
-Groups, access lists and the audit log are always on. ``has_license`` is true because clients show those only then;
+Groups, access lists, the audit log, provisioner keys, organizations, roles, required versions and deprecation of
+templates are always on. ``has_license`` is true because clients show those only then;
 no license exists or is needed."""
 
 

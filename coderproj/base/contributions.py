@@ -40,6 +40,7 @@ KINDS = {
     "template_changes": "(template) -> None: called when a template was changed, within the transaction",
     "template_uses": "(template) -> str: what still needs the template, empty if nothing does",
     "running_workspaces": "(template) -> Mapping[uuid.UUID, int]: the number of running workspaces by version",
+    "used_versions": "(template) -> Collection[uuid.UUID]: the versions of the template that workspaces use",
     "user_panels": "(actor, user) -> coderproj.accounts.pages.people.Panel | None: a card on the user's page",
     "user_uses": "(user) -> str: what still needs the user, empty if nothing does",
     "stream_services": "(make a coderproj.web.dispatcher.StreamService)",

@@ -10,12 +10,14 @@ its command line send none). ``API_DIALECT`` forces a dialect.
 | GET /templates/{t}/versions/{name}           | array of one version  | the version                             |
 | PATCH /templates/{t}, field absent           | keeps stored value    | cleared: display_name, icon,            |
 |                                              |                       | default_ttl_ms,                         |
-|                                              |                       | allow_user_cancel_workspace_jobs        |
+|                                              |                       | allow_user_cancel_workspace_jobs;       |
+|                                              |                       | the newer SDK: see LATER_ABSENT_FIELDS  |
 | header X-Coder-Build-Version                 | on each response      | absent                                  |
 
 Two generations of the SDK update templates. The older one omits all zero values. The newer one sends names, description
 and icon as pointers, so an absent one keeps the stored value and an empty description is meant; it still omits zero
-numbers and false. Only the newer one sends ``LATER_SDK_FIELDS``.
+numbers and false, also those of the fields that the older one does not know. Only the newer one sends
+``LATER_SDK_FIELDS``.
 """
 
 from collections.abc import Collection, Mapping
@@ -37,6 +39,16 @@ SDK_ABSENT_FIELDS: Mapping[str, Any] = {
     "icon": "",
     "default_ttl_ms": 0,
     "allow_user_cancel_workspace_jobs": False,
+}
+# The same for the newer SDK, in fields that the older one does not know: there an absent field keeps the stored value.
+LATER_ABSENT_FIELDS: Mapping[str, Any] = {
+    "activity_bump_ms": 0,
+    "allow_user_autostart": False,
+    "allow_user_autostop": False,
+    "failure_ttl_ms": 0,
+    "time_til_dormant_ms": 0,
+    "time_til_dormant_autodelete_ms": 0,
+    "require_active_version": False,
 }
 # The fields of PATCH /templates/{t} that the newer SDK sends with every update, and no documented client does.
 LATER_SDK_FIELDS = frozenset(
@@ -71,7 +83,8 @@ def absent_template_fields(dialect: Dialect, sent: Collection[str]) -> Mapping[s
         return {}
     if LATER_SDK_FIELDS.isdisjoint(sent):
         return SDK_ABSENT_FIELDS
-    return {name: value for name, value in SDK_ABSENT_FIELDS.items() if name not in POINTERS}
+    zeros = {name: value for name, value in SDK_ABSENT_FIELDS.items() if name not in POINTERS}
+    return {**zeros, **LATER_ABSENT_FIELDS}
 
 
 def kept_if_empty(sent: Collection[str]) -> Collection[str]:

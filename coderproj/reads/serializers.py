@@ -1,5 +1,6 @@
 """Serializers as expressions of ``json_sql``: whole ones, nested ones and lists."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -13,7 +14,7 @@ from coderproj.reads.fields import (
     rule_of,
     unsupported,
 )
-from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList
+from coderproj.reads.json_sql import JsonList, JsonObject, ShortJsonList, WrittenJson
 
 
 def json_object(
@@ -21,16 +22,24 @@ def json_object(
 ) -> JsonObject:
     """Return the expression that builds the JSON of ``serializer`` for the row at ``prefix`` (``job__``).
 
-    ``model`` is the row's model, for serializers that do not name it. Raises TypeError for serializers and fields that
-    are not on the allow-list of ``reads.fields``.
+    ``Meta.stored_members`` has, by column, members that the column holds as text: the value of the first one, then the
+    others with their names. ``model`` is the row's model, for serializers that do not name it. Raises TypeError for
+    serializers and fields that are not on the allow-list of ``reads.fields``.
     """
     leaves_out = require_supported(serializer)
     meta = getattr(serializer, "Meta", None)
     model = getattr(meta, "model", model)
     members: dict[str, Any] = {}
     columns: dict[str, Columns] = {}
+    stored = getattr(meta, "stored_members", {})
+    first_of = {names[0]: column for column, names in stored.items()}
+    written = {name for names in stored.values() for name in names[1:]}
     for name, member in serializer.fields.items():  # type: ignore[attr-defined]
-        if member.write_only:
+        if member.write_only or name in written:
+            continue
+        if name in first_of:
+            _require_adjacent(serializer, stored[first_of[name]])
+            members[name] = WrittenJson(F(prefix + first_of[name]))
             continue
         twin = getattr(serializer, f"sql_{name}", None)
         if twin is not None:
@@ -54,6 +63,14 @@ def json_object(
         omit_absent=leaves_out and getattr(meta, "omit_absent", False),
         omit_empty=getattr(meta, "omit_empty", ()) if leaves_out else (),
     )
+
+
+def _require_adjacent(serializer: Any, names: Sequence[str]) -> None:
+    """Raise TypeError unless the members that one column holds follow each other, in its order."""
+    fields = list(serializer.fields)
+    start = fields.index(names[0])
+    if fields[start : start + len(names)] != list(names):
+        raise unsupported(serializer, names[0], "the members of a stored text are not adjacent, or in another order")
 
 
 def _nested(

@@ -3,7 +3,7 @@
 import uuid
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q, Subquery, Value
 from django.db.models.functions import MD5, Coalesce, Lower
@@ -13,6 +13,14 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope, Organization
 from coderproj.identity.rbac import Action, Resource, allowed_everywhere, organizations_where
 from provisioning.models import Provisioner, ProvisionerJob
+from templates_app.models.rules import (
+    EVERY_DAY,
+    HOUR_MS,
+    MAX_WEEKS,
+    CorsBehavior,
+    PortShareLevel,
+    RulesText,
+)
 from templates_app.models.visibility import NO_ROWS, template_condition
 
 
@@ -50,7 +58,11 @@ class TemplateQuerySet(models.QuerySet["Template"]):
 
     def most_used_first(self) -> "TemplateQuerySet":
         """Add statistics and authors; sort by active users, most first, then by name."""
-        return self.with_statistics().select_related("created_by").order_by(F("active_user_count").desc(), "name", "id")
+        return (
+            self.with_statistics()
+            .select_related("created_by", "organization")
+            .order_by(F("active_user_count").desc(), "name", "id")
+        )
 
     def manageable(self, actor: Actor, action: Action = Action.UPDATE) -> "TemplateQuerySet":
         """Return the existing templates on which the actor may do ``action``."""
@@ -74,6 +86,27 @@ class Template(models.Model):
     allow_user_cancel_workspace_jobs = models.BooleanField(default=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="templates")
     deleted = models.BooleanField(default=False)
+    # Rules for workspaces, see ``docs/templates.md``. Days are those of ``rules.days_of``, 0 means off for durations.
+    activity_bump_ms = models.BigIntegerField(default=HOUR_MS, validators=[MinValueValidator(0)])
+    autostop_days = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(EVERY_DAY)])
+    autostop_weeks = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_WEEKS)]
+    )
+    autostart_days = models.PositiveSmallIntegerField(default=EVERY_DAY, validators=[MaxValueValidator(EVERY_DAY)])
+    allow_user_autostart = models.BooleanField(default=True)
+    allow_user_autostop = models.BooleanField(default=True)
+    failure_ttl_ms = models.BigIntegerField(default=0, validators=[MinValueValidator(0)])
+    time_til_dormant_ms = models.BigIntegerField(default=0, validators=[MinValueValidator(0)])
+    time_til_dormant_autodelete_ms = models.BigIntegerField(default=0, validators=[MinValueValidator(0)])
+    require_active_version = models.BooleanField(default=False)
+    deprecation_message = models.CharField(max_length=1024, blank=True, default="")
+    max_port_share_level = models.CharField(
+        max_length=16, choices=PortShareLevel.choices, default=PortShareLevel.PUBLIC
+    )
+    cors_behavior = models.CharField(max_length=16, choices=CorsBehavior.choices, default=CorsBehavior.SIMPLE)
+    use_classic_parameter_flow = models.BooleanField(default=False)
+    agents_allowed = models.BooleanField(default=True)
+    rules = models.GeneratedField(expression=RulesText(), output_field=models.TextField(), db_persist=True)
 
     objects = TemplateQuerySet.as_manager()
 
@@ -87,10 +120,40 @@ class Template(models.Model):
                 name="templates_template_name_unique",
             ),
             models.CheckConstraint(condition=Q(default_ttl_ms__gte=0), name="templates_template_ttl_not_negative"),
+            models.CheckConstraint(
+                condition=Q(
+                    activity_bump_ms__gte=0,
+                    failure_ttl_ms__gte=0,
+                    time_til_dormant_ms__gte=0,
+                    time_til_dormant_autodelete_ms__gte=0,
+                ),
+                name="templates_template_durations_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    autostop_days__lte=EVERY_DAY,
+                    autostart_days__lte=EVERY_DAY,
+                    autostop_weeks__range=(1, MAX_WEEKS),
+                ),
+                name="templates_template_days_and_weeks",
+            ),
+            # ``rules`` writes these texts without escapes.
+            models.CheckConstraint(
+                condition=Q(
+                    max_port_share_level__in=PortShareLevel.values,
+                    cors_behavior__in=CorsBehavior.values,
+                ),
+                name="templates_template_known_words",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def deprecated(self) -> bool:
+        """True if new workspaces are refused, with ``deprecation_message`` as the reason."""
+        return bool(self.deprecation_message)
 
 
 class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
@@ -111,6 +174,10 @@ class TemplateVersionQuerySet(models.QuerySet["TemplateVersion"]):
         """Return the versions that were imported successfully and are not archived."""
         imported = Q(job__completed_at__isnull=False, job__canceled_at=None, job__error="")
         return self.filter(imported, archived=False)
+
+    def listed(self) -> "TemplateVersionQuerySet":
+        """Return the versions that are not archived, which lists show."""
+        return self.filter(archived=False)
 
     def after_id(self, version_id: uuid.UUID) -> "TemplateVersionQuerySet":
         """Return the versions after the given one in order of creation. An index finds the start of the page."""

@@ -13,6 +13,17 @@ LABELS = {
     "group_acl": "groups",
     "default_ttl_ms": "autostop after, in ms",
     "allow_user_cancel_workspace_jobs": "developers may cancel builds",
+    "activity_bump_ms": "use puts off the stop by, in ms",
+    "autostop_days": "days of required stops, as a number",
+    "autostop_weeks": "weeks between required stops",
+    "autostart_days": "days of scheduled starts, as a number",
+    "allow_user_autostart": "developers may schedule starts",
+    "allow_user_autostop": "developers may change stops",
+    "failure_ttl_ms": "failed workspaces stop after, in ms",
+    "time_til_dormant_ms": "workspaces are dormant after, in ms",
+    "time_til_dormant_autodelete_ms": "dormant workspaces are deleted after, in ms",
+    "require_active_version": "starts use the active version",
+    "deprecation_message": "deprecated because",
 }
 
 

@@ -57,6 +57,8 @@ def _template_entity(row: Row) -> SafeString:
     template = row.template
     name = template.display_name or template.name
     note = template.description or template.name
+    if template.deprecated:
+        note = f"Deprecated: {template.deprecation_message}"
     if template.deleted:
         return cells.entity(tile(template.icon), format_html('{} <span class="tag plain">Deleted</span>', name), note)
     return cells.entity(tile(template.icon), name, note, url=template_url(template))
@@ -102,7 +104,7 @@ TEMPLATE_LIST = Listing[Row](
     Column(
         "Template",
         _template_entity,
-        ("name", "display_name", "description", "icon", "deleted", "organization__name"),
+        ("name", "display_name", "description", "deprecation_message", "icon", "deleted", "organization__name"),
         "full",
         phone_label="",
     ),

@@ -15,6 +15,7 @@ from templates_app.models import Template
 from templates_app.names import check_display_name, check_template_name
 from templates_app.pages.addresses import template_url
 from templates_app.pages.base import TemplateSection, manages
+from templates_app.serializers.bodies import MAX_DEPRECATION
 from templates_app.services import access, templates
 
 HOUR_MS = 3_600_000
@@ -22,6 +23,11 @@ HOUR_MS = 3_600_000
 MAX_HOURS = 2**63 // 10**6 // HOUR_MS
 DESCRIPTION_LENGTH = 127
 ICONS = ("docker", "k8s", "aws", "azure", "gcp", "do", "hetzner", "nvidia", "podman", "proxmox", "terraform")
+
+
+def _switch(label: str, help_text: str) -> forms.BooleanField:
+    widget = forms.CheckboxInput({"class": "switch", "role": "switch"})
+    return forms.BooleanField(label=label, required=False, widget=widget, help_text=help_text)
 
 
 class TemplateForm(ConsoleForm):
@@ -49,12 +55,39 @@ class TemplateForm(ConsoleForm):
         decimal_places=2,
         help_text="How long a workspace runs after its start, unless its owner sets another time. 0: never stopped.",
     )
-    allow_user_cancel_workspace_jobs = forms.BooleanField(
-        label="Developers may cancel builds of their workspaces",
-        required=False,
-        widget=forms.CheckboxInput({"class": "switch", "role": "switch"}),
-        help_text="Canceling a running build can leave resources behind. Administrators can always cancel.",
+    allow_user_cancel_workspace_jobs = _switch(
+        "Developers may cancel builds of their workspaces",
+        "Canceling a running build can leave resources behind. Administrators can always cancel.",
     )
+    allow_user_autostart = _switch(
+        "Developers may schedule starts of their workspaces", "Without it, existing schedules start nothing."
+    )
+    allow_user_autostop = _switch(
+        "Developers may change when their workspaces stop",
+        "Without it, each start uses the time above, whatever the workspace says.",
+    )
+    require_active_version = _switch(
+        "Starts use the active version",
+        "A start of a workspace builds the active version. Those who may change the template can choose another one.",
+    )
+    deprecation_message = forms.CharField(
+        label="Deprecated because",
+        max_length=MAX_DEPRECATION,
+        required=False,
+        help_text="With a text here, no new workspaces are created, and lists and pages show it. Existing ones go on.",
+    )
+
+    # The fields of each section of the page, after the names and texts.
+    SECTIONS = (
+        ("Starts and stops", ("default_hours", "allow_user_autostart", "allow_user_autostop")),
+        (
+            "Versions and workspaces",
+            ("require_active_version", "allow_user_cancel_workspace_jobs", "deprecation_message"),
+        ),
+    )
+
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        return [(title, [self[name] for name in names]) for title, names in self.SECTIONS]
 
     def changes(self, template: Template) -> dict[str, Any]:
         """Return the changed fields of the template. An unchanged duration is kept exactly."""

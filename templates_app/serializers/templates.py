@@ -11,28 +11,16 @@ from rest_framework import serializers
 from coderproj.accounts.serializers import UserSerializer
 from coderproj.api.serializers import (
     AnswerSerializer,
-    BodySerializer,
-    BodyUUIDField,
     MomentField,
-    StrictBooleanField,
-    StrictIntegerField,
-    StrictTextField,
 )
-from coderproj.base.identifiers import NIL, parse_uuid
 from coderproj.reads.json_sql import Constant, StoredJson, StoredObjects, WrittenJson
-from provisioning.models import DestinationScheme, ParameterScope, Provisioner, SourceScheme
+from provisioning.models import DestinationScheme, ParameterScope, SourceScheme
 from provisioning.serializers.jobs import (
-    LiteralValueBody,
-    ParameterValueBody,
     ProvisionerJobSerializer,
-    RichParameterValueBody,
-    VariableValueBody,
 )
 from templates_app.models import RichParameter, Template, TemplateVersion
-from templates_app.names import check_display_name, check_template_name, check_version_name
+from templates_app.models.rules import MAX_WEEKS, WEEKDAYS, WRITTEN, days_of
 from templates_app.statistics.counting import NO_BUILDS
-
-MAX_TTL_MS = 2**63 // 10**6 - 1
 
 
 class BuildTimeSerializer(serializers.Serializer[Any]):
@@ -55,6 +43,18 @@ class BuildTimeStatsSerializer(serializers.Serializer[Any]):
 NO_STATISTICS = {"start": NO_BUILDS, "stop": NO_BUILDS, "delete": NO_BUILDS}
 
 
+class AutostartRequirementSerializer(serializers.Serializer[Any]):
+    """The days on which schedules may start workspaces, in the owner's time zone."""
+
+    days_of_week = serializers.ListField(child=serializers.ChoiceField(choices=WEEKDAYS))
+
+
+class AutostopRequirementSerializer(AutostartRequirementSerializer):
+    """The days on which running workspaces stop, each ``weeks`` weeks. No day: there is no such stop."""
+
+    weeks = serializers.IntegerField(min_value=1, max_value=MAX_WEEKS)
+
+
 class TemplateSerializer(AnswerSerializer):
     """Needs a queryset ``with_statistics()``. ``active_user_count`` is -1 if it is unknown."""
 
@@ -62,9 +62,16 @@ class TemplateSerializer(AnswerSerializer):
     active_user_count = serializers.IntegerField()
     build_time_stats = serializers.SerializerMethodField()
     created_by_name = serializers.CharField(source="created_by.username")
+    autostop_requirement = serializers.SerializerMethodField()
+    autostart_requirement = serializers.SerializerMethodField()
+    deprecated = serializers.BooleanField()
+    organization_name = serializers.CharField(source="organization.name")
+    organization_display_name = serializers.CharField(source="organization.display_name")
+    organization_icon = serializers.CharField(source="organization.icon")
 
     class Meta:
         model = Template
+        stored_members = {"rules": tuple(WRITTEN)}
         fields = [
             "id",
             "created_at",
@@ -83,7 +90,20 @@ class TemplateSerializer(AnswerSerializer):
             "created_by_id",
             "created_by_name",
             "allow_user_cancel_workspace_jobs",
+            *WRITTEN,
+            "deprecation_message",
+            "organization_name",
+            "organization_display_name",
+            "organization_icon",
         ]
+
+    @extend_schema_field(AutostopRequirementSerializer())
+    def get_autostop_requirement(self, template: Template) -> Any:
+        return {"days_of_week": days_of(template.autostop_days), "weeks": template.autostop_weeks}
+
+    @extend_schema_field(AutostartRequirementSerializer())
+    def get_autostart_requirement(self, template: Template) -> Any:
+        return {"days_of_week": days_of(template.autostart_days)}
 
     @extend_schema_field(BuildTimeStatsSerializer())
     def get_build_time_stats(self, template: Any) -> Any:
@@ -240,6 +260,13 @@ class RichParameterSerializer(AnswerSerializer):
         return Coalesce(F(f"{prefix}validation_max"), Value(0))
 
 
+class ArchivedAnswer(serializers.Serializer[Any]):
+    """The versions that were archived, oldest first."""
+
+    template_id = serializers.UUIDField()
+    archived_ids = serializers.ListField(child=serializers.UUIDField())
+
+
 class StarterSerializer(serializers.Serializer[Any]):
     """A starter template. ``markdown`` is its readme."""
 
@@ -263,129 +290,3 @@ class DailyActiveUsersSerializer(serializers.Serializer[Any]):
     """All days from the first to the last with users, within the last 30 days."""
 
     entries = DailyUsersSerializer(many=True)
-
-
-# ---------------------------------------------------------------------- bodies
-class CreateTemplateBody(BodySerializer):
-    name = StrictTextField(validators=[check_template_name])
-    display_name = StrictTextField(required=False, default="", allow_blank=True, validators=[check_display_name])
-    description = StrictTextField(required=False, default="", allow_blank=True, max_length=127)
-    icon = StrictTextField(required=False, default="", allow_blank=True, max_length=256)
-    template_version_id = BodyUUIDField()
-    parameter_values = ParameterValueBody(many=True, required=False, default=())
-    default_ttl_ms = StrictIntegerField(
-        required=False,
-        default=0,
-        min_value=0,
-        max_value=MAX_TTL_MS,
-        error_messages={"min_value": "Must be a positive integer."},
-    )
-    allow_user_cancel_workspace_jobs = StrictBooleanField(required=False, default=True)
-    disable_everyone_group_access = StrictBooleanField(required=False, default=False)
-
-
-@extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TTL_MS})
-class LifetimeField(StrictIntegerField):
-    """Milliseconds. The service rejects negative values, with the contract's message (E11)."""
-
-
-class UpdateTemplateBody(BodySerializer):
-    """Every field is optional; the dialect decides the meaning of absent fields."""
-
-    name = StrictTextField(required=False, allow_blank=True)
-    display_name = StrictTextField(required=False, allow_blank=True, validators=[check_display_name])
-    description = StrictTextField(required=False, allow_blank=True, max_length=127)
-    icon = StrictTextField(required=False, allow_blank=True, max_length=256)
-    default_ttl_ms = LifetimeField(required=False, max_value=MAX_TTL_MS)
-    allow_user_cancel_workspace_jobs = StrictBooleanField(required=False)
-    disable_everyone_group_access = StrictBooleanField(required=False)
-
-    def validate_name(self, value: str) -> str:
-        if value:
-            check_template_name(value)
-        return value
-
-
-class PromoteBody(BodySerializer):
-    id = BodyUUIDField()
-
-
-class UpdateVersionBody(BodySerializer):
-    name = StrictTextField(required=False, default="", allow_blank=True)
-    message = StrictTextField(required=False, allow_blank=True, max_length=1024)
-
-    def validate_name(self, value: str) -> str:
-        if value:
-            check_version_name(value)
-        return value
-
-
-class DryRunBody(BodySerializer):
-    workspace_name = StrictTextField(required=False, default="", allow_blank=True, max_length=64)
-    parameter_values = LiteralValueBody(many=True, required=False, default=())
-    rich_parameter_values = RichParameterValueBody(many=True, required=False, default=())
-    user_variable_values = VariableValueBody(many=True, required=False, default=())
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        taken = {value["name"] for value in attrs["parameter_values"]}
-        for index, value in enumerate(attrs["user_variable_values"]):
-            if value["name"] in taken:
-                problem = {"name": f"The variable {value['name']!r} has two values in this request."}
-                raise serializers.ValidationError({"user_variable_values": [{}] * index + [problem]})
-            taken.add(value["name"])
-        return attrs
-
-
-class TagsField(serializers.DictField):
-    """Texts by name. Names are validated like texts."""
-
-    child = StrictTextField(max_length=256, allow_blank=True)
-
-    def to_internal_value(self, data: Any) -> Any:
-        tags = super().to_internal_value(data)
-        for name in tags:
-            self.child.run_validation(name)
-        return tags
-
-
-class CreateVersionBody(DryRunBody):
-    """The fields that clients send, and those of the documented request."""
-
-    parameter_values = ParameterValueBody(many=True, required=False, default=())
-    name = StrictTextField(required=False, default="", allow_blank=True)
-    message = StrictTextField(required=False, default="", allow_blank=True, max_length=1024)
-    template_id = BodyUUIDField(required=False)
-    storage_method = serializers.ChoiceField(choices=["file"], required=False, default="file")
-    file_id = BodyUUIDField(required=False)
-    example_id = StrictTextField(required=False, default="", allow_blank=True, max_length=128)
-    provisioner = serializers.ChoiceField(choices=Provisioner.choices, required=False, default="terraform")
-    tags = TagsField(required=False, default=dict)
-
-    REAL_KEYS = frozenset(
-        {
-            "name",
-            "message",
-            "template_id",
-            "storage_method",
-            "file_id",
-            "example_id",
-            "provisioner",
-            "tags",
-            "user_variable_values",
-        }
-    )
-    DOCUMENTED_KEYS = frozenset({"rich_parameter_values", "workspace_name"})
-
-    def validate_name(self, value: str) -> str:
-        if value:
-            check_version_name(value)
-        return value
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs = super().validate(attrs)
-        sent = self.normalised(self.initial_data)
-        given = {name for name, value in sent.items() if value and parse_uuid(str(value)) != NIL}
-        documented = not given & self.REAL_KEYS and sent.keys() & (self.DOCUMENTED_KEYS | {"parameter_values"})
-        if not attrs.get("file_id") and not attrs["example_id"] and not documented:
-            raise serializers.ValidationError({"file_id": "Give a file_id or an example_id."})
-        return attrs

@@ -1,11 +1,43 @@
 """Archive and unarchive template versions."""
 
+import uuid
+
+from django.db import transaction
+
+from coderproj.base.contributions import contributions
 from coderproj.base.errors import DomainError
 from coderproj.identity import audit
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import AuditAction
+from coderproj.identity.rbac import Action
+from provisioning.models import JobStatus
+from provisioning.models.jobs import status_expression
 from templates_app.models import Template, TemplateVersion
+from templates_app.services import access
 from templates_app.services.versions import authorize_change
+
+
+def archive_versions(actor: Actor, template: Template, *, unused: bool) -> list[uuid.UUID]:
+    """Archive the versions of a template whose import failed or, with ``unused``, all that have ended and that no
+    workspace uses. The active version stays. Return the ids of those that were not archived before, oldest first.
+
+    Raises Forbidden.
+    """
+    access.authorize(actor, Action.UPDATE, template)
+    with transaction.atomic():
+        # The lock prevents a concurrent promotion.
+        active_id = Template.objects.select_for_update().get(pk=template.pk).active_version_id
+        found = TemplateVersion.objects.filter(template=template, archived=False, job__completed_at__isnull=False)
+        rows = found.exclude(pk=active_id)
+        if unused:
+            used = {version_id for find in contributions("used_versions") for version_id in find(template)}
+            rows = rows.exclude(pk__in=used)
+        else:
+            rows = rows.alias(status=status_expression("job__")).filter(status=JobStatus.FAILED)
+        chosen = list(rows.order_by("created_at", "id"))
+        for version in chosen:
+            set_archived(actor, version, archived=True)
+    return [version.pk for version in chosen]
 
 
 def set_archived(actor: Actor, version: TemplateVersion, archived: bool) -> TemplateVersion:

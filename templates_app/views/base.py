@@ -71,7 +71,7 @@ class OfVersion(AnswersVersions):
 
 def visible_templates(actor: Actor) -> TemplateQuerySet:
     """Return the visible templates with everything that ``TemplateSerializer`` reads."""
-    return Template.objects.visible(actor).with_statistics().select_related("created_by")
+    return Template.objects.visible(actor).with_statistics().select_related("created_by", "organization")
 
 
 def versions_for_answers(versions: TemplateVersionQuerySet) -> TemplateVersionQuerySet:

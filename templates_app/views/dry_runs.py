@@ -12,7 +12,7 @@ from coderproj.base.identifiers import path_uuid
 from provisioning.models import ProvisionerJob, WorkspaceResource
 from provisioning.serializers.jobs import LogSerializer, ProvisionerJobSerializer, ResourceSerializer
 from provisioning.views.logs import FollowableLogs
-from templates_app.serializers.templates import DryRunBody
+from templates_app.serializers.bodies import DryRunBody
 from templates_app.services import versions
 from templates_app.views.base import OfVersion
 

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from coderproj.base.errors import NotFound
 from provisioning.serializers.jobs import given_values
 from templates_app.models import Template, TemplateVersion
-from templates_app.serializers.templates import CreateVersionBody
+from templates_app.serializers.bodies import CreateVersionBody
 from templates_app.services import versions
 from templates_app.views.base import AnswersVersions, InOrganization, version_for_answer, versions_for_answers
 

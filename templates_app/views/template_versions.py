@@ -21,15 +21,17 @@ from templates_app import reads
 from templates_app.filters import VersionFilter
 from templates_app.models import TemplateVersion
 from templates_app.models.templates import TemplateVersionQuerySet
-from templates_app.serializers.templates import PromoteBody, TemplateVersionSerializer
-from templates_app.services import access, templates
+from templates_app.serializers.bodies import ArchiveBody, PromoteBody
+from templates_app.serializers.templates import ArchivedAnswer, TemplateVersionSerializer
+from templates_app.services import access, archiving, templates
 from templates_app.views.base import AnswersVersions, OfTemplate, versions_for_answers
 
 
 class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
     """The versions of a template, by their name."""
 
-    body_classes = {"promote": PromoteBody}
+    serializer_classes = {"archive": ArchivedAnswer}
+    body_classes = {"promote": PromoteBody, "archive": ArchiveBody}
     compiled_reads = {"list": reads.VERSIONS_OF_TEMPLATE, "retrieve": reads.VERSION_OF_TEMPLATE}
     filterset_class = VersionFilter
     pagination_class = CursorPagination
@@ -47,7 +49,7 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
 
     @extend_schema(operation_id="template_versions")
     def list(self, request: Request, template: str) -> HttpResponseBase:
-        """List the versions of a template, oldest first."""
+        """List the versions of a template, oldest first. Archived ones are left out, unless a filter asks for them."""
         try:
             page = page_of(request.query_params)
         except Invalid:
@@ -71,6 +73,17 @@ class TemplateVersionViewSet(CompiledReads, AnswersVersions, OfTemplate):
             body = self.read_body()
         templates.promote(self.actor, found, body["id"])
         return self.confirm("Updated the active template version!")
+
+    @extend_schema(operation_id="archive_template_versions", responses={200: ArchivedAnswer})
+    def archive(self, request: Request, template: str) -> Response:
+        """Archive the versions whose import failed, or with ``all`` those that no workspace uses. The active version
+        stays."""
+        found = self.find_template()
+        with audit.refused(self.actor, AuditAction.WRITE, found):
+            access.authorize(self.actor, Action.UPDATE, found)
+            unused = self.read_body()["all"] if self.has_body else False
+        archived = archiving.archive_versions(self.actor, found, unused=unused)
+        return self.respond({"template_id": found.pk, "archived_ids": archived})
 
     @extend_schema(operation_id="template_version_by_name", responses={200: TemplateVersionSerializer(many=True)})
     def retrieve(self, request: Request, template: str, templateversionname: str) -> HttpResponse:

@@ -24,12 +24,11 @@ from templates_app import reads, starters
 from templates_app.filters import TemplateFilter
 from templates_app.models import Template
 from templates_app.models.templates import TemplateQuerySet
+from templates_app.serializers.bodies import CreateTemplateBody, UpdateTemplateBody
 from templates_app.serializers.templates import (
-    CreateTemplateBody,
     DailyActiveUsersSerializer,
     StarterSerializer,
     TemplateSerializer,
-    UpdateTemplateBody,
 )
 from templates_app.services import access, templates
 from templates_app.views.base import InOrganization, OfTemplate, visible_templates
@@ -143,4 +142,4 @@ class OrganizationTemplateViewSet(CompiledReads, InOrganization):
 
 def for_answer(template: Template) -> Any:
     """Load a template again after a write, as a read would."""
-    return Template.objects.with_statistics().select_related("created_by").get(pk=template.pk)
+    return Template.objects.with_statistics().select_related("created_by", "organization").get(pk=template.pk)

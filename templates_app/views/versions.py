@@ -23,7 +23,8 @@ from provisioning.serializers.jobs import (
 )
 from provisioning.views.logs import CompiledLog
 from templates_app import reads
-from templates_app.serializers.templates import RichParameterSerializer, UpdateVersionBody
+from templates_app.serializers.bodies import UpdateVersionBody
+from templates_app.serializers.templates import RichParameterSerializer
 from templates_app.services import versions
 from templates_app.services.archiving import set_archived
 from templates_app.views.base import OfVersion, version_for_answer

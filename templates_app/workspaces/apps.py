@@ -26,6 +26,7 @@ class WorkspacesConfig(AppConfig):
         "stream_services": "templates_app.workspaces.watching.STREAM_SERVICES",
         "template_changes": "templates_app.workspaces.events.OF_TEMPLATE",
         "template_uses": "templates_app.workspaces.services.uses.OF_TEMPLATE",
+        "used_versions": "templates_app.workspaces.services.uses.VERSIONS",
         "user_panels": "templates_app.workspaces.pages.quota.USER_PANELS",
         "user_uses": "templates_app.workspaces.services.uses.OF_USER",
     }

@@ -188,9 +188,10 @@ def _leave_out(workspace_id: uuid.UUID, error: Exception) -> Pass:
 
 
 def _locked(ids: Sequence[uuid.UUID]) -> list[Any]:
-    """Return those workspaces that are due, locked, in this order, with their owners, the time (``now``) and
-    ``is_member``; without those that are not due any more, or that another transaction has."""
-    rows = Workspace.objects.select_for_update(of=("self",), no_key=True, skip_locked=True).select_related("owner")
+    """Return those workspaces that are due, locked, in this order, with their owners and templates, the time (``now``)
+    and ``is_member``; without those that are not due any more, or that another transaction has."""
+    rows = Workspace.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    rows = rows.select_related("owner", "template")
     rows = rows.annotate(now=Now(), is_member=MEMBER)
     found = {row.pk: row for row in rows.filter(pk__in=ids, due_at__lte=Now())}
     return [found[pk] for pk in ids if pk in found]
@@ -198,7 +199,7 @@ def _locked(ids: Sequence[uuid.UUID]) -> list[Any]:
 
 def _wanted(workspace: Any, latest: WorkspaceBuild | None) -> due.Due | None:
     """Return what to do with a locked workspace; None for nothing. A start is left out if the owner could not start the
-    workspace (decision: automatic starts of suspended owners)."""
+    workspace (decision: automatic starts of suspended owners), or if the template allows no automatic starts."""
     wanted = due.due_now(workspace, latest, workspace.now)
     if wanted is not None and wanted.transition is Transition.START and not _may_start(workspace):
         workspace.last_due_at = workspace.now
@@ -207,8 +208,9 @@ def _wanted(workspace: Any, latest: WorkspaceBuild | None) -> due.Due | None:
 
 
 def _may_start(workspace: Any) -> bool:
-    owner = workspace.owner
-    return workspace.is_member and not owner.deleted and owner.status == UserStatus.ACTIVE
+    owner, template = workspace.owner, workspace.template
+    is_active = not owner.deleted and owner.status == UserStatus.ACTIVE
+    return workspace.is_member and is_active and template.allow_user_autostart
 
 
 def _log(workspace: Workspace, wanted: due.Due, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py templates``: push, pull, list, versions, promote, rollback."""
+"""``manage.py templates``: push, pull, list, edit, versions, archive, promote, rollback."""
 
 import io
 import json
@@ -27,8 +27,9 @@ from provisioning.parameters import GivenValue
 from provisioning.serializers.jobs import LiteralValueBody
 from templates_app.models import Template, TemplateVersion
 from templates_app.names import check_template_name, check_version_name
+from templates_app.serializers.bodies import UpdateTemplateBody
 from templates_app.serializers.templates import TemplateSerializer, TemplateVersionSerializer
-from templates_app.services import templates, versions
+from templates_app.services import archiving, templates, versions
 from templates_app.services.access import find_organization
 
 
@@ -58,7 +59,7 @@ ValuesLoader.add_constructor("tag:yaml.org,2002:timestamp", _construct_text)
 
 
 class Command(JobCommand):
-    help = "Push, pull, list, promote and roll back templates."
+    help = "Push, pull, list, change, promote and roll back templates."
 
     def add_actions(self, actions: Any) -> None:
         push = actions.add_parser("push", help="import a folder or archive as a new version")
@@ -103,7 +104,27 @@ class Command(JobCommand):
         promote.add_argument("version", help="name of the version")
         rollback = actions.add_parser("rollback", help="make the last usable version before the active one active")
         rollback.add_argument("name", help="name of the template")
-        for parser in (push, pull, listed, promote, rollback, actions.choices["list"]):
+        edit = actions.add_parser("edit", help="change a template's names, texts and rules for workspaces")
+        edit.add_argument("name", help="name of the template")
+        edit.add_argument(
+            "--set",
+            dest="changes",
+            action="append",
+            required=True,
+            type=assignment,
+            metavar="FIELD=VALUE",
+            help=f"can be repeated; the fields of the API ({', '.join(UpdateTemplateBody().fields)}), values as JSON "
+            "or as text",
+        )
+        archived = actions.add_parser("archive", help="archive versions whose import failed")
+        archived.add_argument("name", help="name of the template")
+        archived.add_argument(
+            "--all",
+            dest="unused",
+            action="store_true",
+            help="all unused versions but the active one",
+        )
+        for parser in (push, pull, listed, promote, rollback, edit, archived, actions.choices["list"]):
             parser.add_argument(
                 "--organization",
                 default=DEFAULT,
@@ -221,6 +242,26 @@ class Command(JobCommand):
         )
         return TemplateVersionSerializer(rows, many=True, context=user_context(actor)).data
 
+    # ---------------------------------------------------------------- edit, archive
+    def act_edit(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        given = {name: as_json(text) for name, text in options["changes"]}
+        unknown = given.keys() - UpdateTemplateBody().fields.keys()
+        if unknown:
+            raise Invalid.field(min(unknown), "There is no such field.")
+        changes = validated(UpdateTemplateBody, given)
+        everyone = changes.pop("disable_everyone_group_access", False)
+        changed = templates.update(actor, template, changes, revoke_everyone=everyone)
+        self.write(f"Changed template {changed.name}.")
+        found = Template.objects.with_statistics().select_related("created_by", "organization").get(pk=changed.pk)
+        return TemplateSerializer(found).data
+
+    def act_archive(self, actor: Actor, options: dict[str, Any]) -> Any:
+        template = self._template(actor, options)
+        ids = archiving.archive_versions(actor, template, unused=options["unused"])
+        self.write(f"Archived {len(ids)} of the versions of {template.name}.")
+        return {"template_id": template.pk, "archived_ids": ids}
+
     def act_promote(self, actor: Actor, options: dict[str, Any]) -> Any:
         template = self._template(actor, options)
         version = named_version(template, options["version"])
@@ -322,6 +363,14 @@ def _mapped_values(path: Path | None) -> dict[str, str]:
     if not isinstance(content, Mapping):
         raise Invalid.field("parameters", f"{path} must contain a mapping of names to values.")
     return {str(name): as_text(str(name), value) for name, value in content.items()}
+
+
+def as_json(text: str) -> Any:
+    """Return a value of ``--set``: JSON, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def as_text(name: str, value: Any) -> str:

@@ -138,6 +138,8 @@ class NewWorkspace(CreationSection):
     ) -> HttpResponseBase:
         version = self.template.active_version
         obstacle = obstacle_of(version)
+        if self.template.deprecated:
+            obstacle = f"The template is deprecated: {self.template.deprecation_message}"
         context = self.frame("New workspace") | values_context(self, form, answers)
         context |= {
             "form": details,

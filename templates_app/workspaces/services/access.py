@@ -1,8 +1,10 @@
 """Permission checks on workspaces that the querysets do not cover."""
 
 import uuid
+from typing import TypedDict
 
-from coderproj.base.errors import DomainError, Forbidden, NotFound
+from coderproj.base.errors import DomainError, Forbidden, Invalid, NotFound
+from coderproj.base.identifiers import NIL
 from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action, Resource
 from provisioning.models import ParameterScope
@@ -26,6 +28,37 @@ def authorize(actor: Actor, action: Action, workspace: Workspace) -> None:
         raise Forbidden
     if workspace.deleted:
         raise WorkspaceGone
+
+
+class OwnTimes(TypedDict, total=False):
+    """When a workspace starts and stops by itself, as its owner wishes it. What is left out is not asked for."""
+
+    schedule: str
+    ttl_ms: int | None
+
+
+def require_creatable(template: Template, field: str) -> None:
+    """Raise Invalid on ``field`` for a deprecated template, with its message."""
+    if template.deprecated:
+        raise Invalid.field(field, f"The template is deprecated: {template.deprecation_message}")
+
+
+def require_own_times(template: Template, times: OwnTimes) -> None:
+    """Raise Invalid on ``schedule`` and ``ttl_ms`` for times that the template does not leave to developers."""
+    if times.get("schedule") and not template.allow_user_autostart:
+        raise Invalid.field("schedule", "The template does not allow automatic starts.")
+    default = template.default_ttl_ms or None
+    if not template.allow_user_autostop and times.get("ttl_ms", default) != default:
+        raise Invalid.field("ttl_ms", "The template decides when its workspaces stop.")
+
+
+def require_version(actor: Actor, template: Template, version_id: uuid.UUID | None) -> None:
+    """Raise Invalid on ``template_version_id`` for another version than the active one, if the template requires that
+    and the actor may not update the template."""
+    if not template.require_active_version or version_id in {None, NIL, template.active_version_id}:
+        return
+    if not Template.objects.manageable(actor, Action.UPDATE).filter(pk=template.pk).exists():
+        raise Invalid.field("template_version_id", "The template requires its active version.")
 
 
 def may_handle_state(actor: Actor, workspace: Workspace) -> bool:

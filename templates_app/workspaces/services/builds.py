@@ -72,7 +72,8 @@ class StateTooLarge(TooLarge):
 
 @dataclass(frozen=True, slots=True)
 class NewBuild:
-    """A build to create. ``version_id`` None means the version of the latest build. ``state`` replaces the workspace's
+    """A build to create. ``version_id`` None means the version of the latest build, or for a start the active version
+    if the template requires that. ``state`` replaces the workspace's
     state; ``orphan`` deletes a workspace without destroying what it made."""
 
     transition: Transition
@@ -87,7 +88,8 @@ class NewBuild:
 def create(actor: Actor, workspace: Workspace, new: NewBuild) -> WorkspaceBuild:
     """Queue a build of a readable workspace.
 
-    Raises Forbidden, WorkspaceGone, Invalid on ``template_version_id``, ``orphan`` and ``state``, ImportUnfinished,
+    Raises Forbidden, WorkspaceGone, Invalid on ``template_version_id`` (also for a version that the template does not
+    allow), ``orphan`` and ``state``, ImportUnfinished,
     Busy, StateTooLarge, InvalidValues, and Unverified for a version that was imported with stubs.
     """
     with audit.refused(actor, AUDITED[new.transition], workspace):
@@ -106,6 +108,8 @@ def _create(actor: Actor, workspace: Workspace, new: NewBuild) -> WorkspaceBuild
         locked = lock(workspace.pk)
         if locked.deleted:
             raise access.WorkspaceGone
+        if new.transition is Transition.START:
+            access.require_version(actor, locked.template, new.version_id)
         return add(locked, new, initiator_id=actor.id)
 
 
@@ -136,7 +140,7 @@ class Planned:
 def plan(workspace: Workspace, latest: WorkspaceBuild | None, new: NewBuild, *, initiator_id: uuid.UUID) -> Planned:
     """Check whether a locked workspace can have a build, and return what ``add_all`` stores. ``latest`` is its latest
     build, from ``latest_builds``. Stores nothing. Raises like ``create``."""
-    version = _version(workspace, new.version_id, latest)
+    version = _version(workspace, new, latest)
     require_buildable(version, new.transition)
     if latest is not None and latest.job.completed_at is None:
         raise Busy
@@ -258,12 +262,15 @@ def latest_builds(workspaces: Sequence[Workspace]) -> dict[uuid.UUID, WorkspaceB
     return {build.workspace_id: build for build in rows}
 
 
-def _version(workspace: Workspace, version_id: uuid.UUID | None, latest: WorkspaceBuild | None) -> TemplateVersion:
+def _version(workspace: Workspace, new: NewBuild, latest: WorkspaceBuild | None) -> TemplateVersion:
     """Return the version to build. Raises Invalid for a version of another template."""
+    version_id = new.version_id
     if version_id is None or version_id.int == 0:
-        if latest is not None:
+        stays = new.transition is not Transition.START or not workspace.template.require_active_version
+        active_id = workspace.template.active_version_id
+        if latest is not None and (stays or latest.template_version_id == active_id):
             return latest.template_version
-        version_id = workspace.template.active_version_id
+        version_id = active_id
     versions = TemplateVersion.objects.select_related("job").filter(template=workspace.template_id)
     version = versions.filter(pk=version_id).first()
     if version is None:

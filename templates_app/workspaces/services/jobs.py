@@ -111,7 +111,7 @@ def build_completed(job: ProvisionerJob, result: BuildResult) -> None:
 def build_changed(job: ProvisionerJob) -> None:
     """Set the deadline of a build that ended and when the workspace is due, record the build in the audit log, and tell
     those who watch the workspace."""
-    rows = WorkspaceBuild.objects.select_related("workspace", "job", "template_version")
+    rows = WorkspaceBuild.objects.select_related("workspace__template", "job", "template_version")
     build = rows.filter(job_id=job.pk).first()
     if build is None:
         return
@@ -125,7 +125,9 @@ def build_changed(job: ProvisionerJob) -> None:
 
 def _set_deadline(build: WorkspaceBuild) -> None:
     """A start has a deadline if the workspace has a time to live, also one that failed: things may exist (W16, W20)."""
-    ttl_ms, job = build.workspace.ttl_ms, build.job
+    workspace, job = build.workspace, build.job
+    template = workspace.template
+    ttl_ms = workspace.ttl_ms if template.allow_user_autostop else template.default_ttl_ms
     if build.transition == Transition.START and ttl_ms and job.started_at and job.completed_at:
         build.deadline = job.completed_at + timedelta(milliseconds=ttl_ms)
     build.save(update_fields=["deadline", "updated_at"])

@@ -1,6 +1,8 @@
 """Answers to what lower apps ask before they delete: which workspaces still need a template, a user or
 an organization."""
 
+import uuid
+
 from django.db import models
 
 from coderproj.identity.models import Organization, User
@@ -25,6 +27,12 @@ def of_organization(organization: Organization) -> str:
     return _sentence(Workspace.objects.existing().filter(organization=organization), "The organization")
 
 
+def versions_of(template: Template) -> set[uuid.UUID]:
+    """Return the versions that the last builds of existing workspaces have."""
+    rows = Workspace.objects.existing().filter(template=template, latest_build__isnull=False)
+    return set(rows.values_list("latest_build__template_version_id", flat=True))
+
+
 def _sentence(rows: models.QuerySet[Workspace], what: str) -> str:
     count = rows.count()
     if not count:
@@ -39,3 +47,4 @@ def _sentence(rows: models.QuerySet[Workspace], what: str) -> str:
 OF_TEMPLATE = [of_template]
 OF_USER = [of_user]
 OF_ORGANIZATION = [of_organization]
+VERSIONS = [versions_of]

@@ -80,8 +80,8 @@ def create(actor: Actor, organization: Organization, owner: User, new: NewWorksp
     """Create a workspace and queue its first build, a start.
 
     Raises like ``authorize_creation``, Invalid on ``template_id``, ``template_version_id``, ``ttl_ms`` and
-    ``schedule``, NotFound for a template that the actor may not read, Conflict for a taken name, and like
-    ``builds.create``.
+    ``schedule``, also for what the template forbids, NotFound for a template that the actor may not read, Conflict for
+    a taken name, and like ``builds.create``.
     """
     with audit.refused(actor, AuditAction.CREATE, not_created(owner, organization, new.name)):
         return _create(actor, organization, owner, new)
@@ -102,13 +102,18 @@ def _create(actor: Actor, organization: Organization, owner: User, new: NewWorks
     ttl_ms = checked_ttl(new.ttl_ms) if new.ttl_ms else template.default_ttl_ms or None
     if new.never_stops:
         ttl_ms = None
+    access.require_creatable(template, "template_id" if new.template_id is not None else "template_version_id")
+    access.require_own_times(template, {"schedule": schedule, "ttl_ms": ttl_ms})
     with audit.record(actor, AuditAction.CREATE, accounts=[owner.pk]) as entry:
         # An owner or a template that is deleted at the same time must not get a workspace.
         owner.refresh_from_db(fields=["deleted", "status"])
         authorize_creation(actor, organization, owner)
         rows = Template.objects.existing().select_for_update(of=("self",), no_key=True)
-        if not rows.filter(pk=template.pk).exists():
+        locked = rows.filter(pk=template.pk).first()
+        if locked is None:
             raise Invalid.field("template_id", "The template does not exist.")
+        access.require_creatable(locked, "template_id")
+        access.require_version(actor, locked, new.version_id)
         workspace = Workspace(
             name=new.name,
             owner=owner,
@@ -233,6 +238,12 @@ def set_times(actor: Actor, workspace: Workspace, times: Times) -> None:
     access.authorize(actor, Action.UPDATE, workspace)
     schedule = checked_schedule(times["schedule"]) if "schedule" in times else None
     ttl_ms = checked_ttl(given) if (given := times.get("ttl_ms")) else None
+    changes: access.OwnTimes = {}
+    if schedule and schedule != workspace.autostart_schedule:
+        changes["schedule"] = schedule
+    if "ttl_ms" in times and ttl_ms != workspace.ttl_ms:
+        changes["ttl_ms"] = ttl_ms
+    access.require_own_times(Template.objects.get(pk=workspace.template_id), changes)
     with audit.record(actor, AuditAction.WRITE, workspace) as entry:
         if schedule is not None:
             workspace.autostart_schedule = schedule

@@ -47,7 +47,14 @@ def test_entitlements_list_the_features():
     body = ApiClient().get("entitlements").body
     assert (body["warnings"], body["errors"], body["has_license"], body["trial"]) == ([], [], True, False)
     enabled = {name for name, feature in body["features"].items() if feature["enabled"]}
-    assert enabled == {"audit_log", "template_rbac"}
+    assert enabled == {
+        "access_control",
+        "audit_log",
+        "external_provisioner_daemons",
+        "multiple_organizations",
+        "template_rbac",
+        "user_role_management",
+    }
     assert {feature["entitlement"] for feature in body["features"].values()} == {"entitled", "not_entitled"}
 
 
