@@ -168,6 +168,7 @@ api = [
     ),
     path(f"{ORGANIZATION}/provisionerdaemons", daemons.ProvisionerDaemonViewSet.as_view({"get": "of_organization"})),
     path(f"{ORGANIZATION}/provisionerjobs", jobs.OrganizationJobViewSet.as_view({"get": "list"})),
+    path(f"{ORGANIZATION}/provisionerjobs/<str:job>", jobs.OrganizationJobViewSet.as_view({"get": "retrieve"})),
     path("provisionerdaemons", daemons.ProvisionerDaemonViewSet.as_view({"get": "list"})),
     path(
         f"{ORGANIZATION}/provisionerkeys",
@@ -201,6 +202,7 @@ api = [
     path(f"{NAMED_VERSION}/previous", named_versions.NamedVersionViewSet.as_view({"get": "previous"})),
     path(f"{VERSION}/archive", versions.VersionViewSet.as_view({"post": "archive"})),
     path(f"{VERSION}/unarchive", versions.VersionViewSet.as_view({"post": "unarchive"})),
+    path(f"{VERSION}/external-auth", versions.VersionViewSet.as_view({"get": "external_auth"})),
     path(f"{VERSION}/presets", versions.VersionViewSet.as_view({"get": "presets"})),
     # Facts about the deployment, which clients request.
     path("entitlements", system.DeploymentViewSet.as_view({"get": "entitlements"})),

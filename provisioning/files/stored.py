@@ -15,9 +15,11 @@ from coderproj.base.errors import NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
 from coderproj.identity.rbac import Action, Resource, allowed
+from provisioning.files.archive import zipping
 from provisioning.models import PIECE_BYTES, File, FilePiece, ProvisionerJob
 
 TAR = "application/x-tar"
+ZIP = "application/zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,11 @@ def download(file: File) -> StreamingHttpResponse:
     # Without a charset: the command line compares the exact text.
     headers = {"Content-Type": file.mimetype, "Content-Length": str(file.size)}
     return StreamingHttpResponse(pieces(file.pk), headers=headers)
+
+
+def download_zip(file: File) -> StreamingHttpResponse:
+    """Return a response with the stored files as a zip file, which is made while it is sent."""
+    return StreamingHttpResponse(zipping.from_tar(pieces(file.pk)), headers={"Content-Type": ZIP})
 
 
 def may_upload(actor: Actor) -> bool:

@@ -63,6 +63,24 @@ def unmatched(jobs: Iterable[ProvisionerJob]) -> Mapping[uuid.UUID, Unmatched]:
     return reasons
 
 
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """How many known daemons may run a job, how many of them are online, and the last heartbeat of any of them."""
+
+    count: int
+    available: int
+    most_recently_seen: datetime | None
+
+
+def matched(job: ProvisionerJob) -> Matched:
+    """Return the daemons that may run a job, without those that deregistered. Runs two queries."""
+    known = ProvisionerDaemon.objects.filter(stopped_at=None).select_related("key").order_by("-last_seen_at")
+    found = [daemon for daemon in known if can_claim(daemon, job)]
+    online_ids = set(ProvisionerDaemon.objects.online().values_list("pk", flat=True)) if found else set()
+    available = sum(daemon.pk in online_ids for daemon in found)
+    return Matched(len(found), available, found[0].last_seen_at if found else None)
+
+
 def can_claim(daemon: ProvisionerDaemon, job: ProvisionerJob) -> bool:
     """Return True if the daemon may claim the job, by the same rules as MATCH_SQL."""
     if job.provisioner not in daemon.provisioners:

@@ -32,12 +32,34 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class JobMetadata:
+    """The version that a job is about, and its template, which is None before one is made."""
+
+    template_version_id: uuid.UUID
+    template_version_name: str
+    template_id: uuid.UUID | None = None
+    template_name: str = ""
+    template_display_name: str = ""
+    template_icon: str = ""
+
+    def members(self) -> dict[str, str]:
+        """Return what clients read beside the job, without what does not exist."""
+        found = {"template_version_name": self.template_version_name}
+        if self.template_id is not None:
+            found["template_id"] = str(self.template_id)
+            names = ("template_name", "template_display_name", "template_icon")
+            found |= {name: getattr(self, name) for name in names}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectSource:
     """An app's contribution. ``find`` returns the subjects of jobs by job id, ``about_template`` the condition for jobs
-    whose template has a text in its name or display name."""
+    whose template has a text in its name or display name, ``describe`` what clients read beside jobs, by job id."""
 
     find: Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, Subject]]
     about_template: Callable[[Actor, str], Q]
+    describe: Callable[[Actor, Sequence[ProvisionerJob]], Mapping[uuid.UUID, JobMetadata]] | None = None
 
 
 def about_templates(actor: Actor, text: str) -> Q:
@@ -56,6 +78,14 @@ def subjects_of(actor: Actor, jobs: Iterable[ProvisionerJob]) -> dict[uuid.UUID,
     for source in _sources():
         subjects |= source.find(actor, wanted)
     return subjects
+
+
+def metadata_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> dict[uuid.UUID, JobMetadata]:
+    """Return what the actor may see of the versions and templates that these jobs are about, by job id."""
+    found: dict[uuid.UUID, JobMetadata] = {}
+    for source in _sources():
+        found |= source.describe(actor, jobs) if source.describe else {}
+    return found
 
 
 def _sources() -> Iterable[SubjectSource]:

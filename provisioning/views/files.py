@@ -5,13 +5,13 @@ import tempfile
 from django.conf import settings
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.api.throttling import ApiThrottle, UploadThrottle
 from coderproj.api.viewsets import ApiViewSet
-from coderproj.base.errors import DomainError, Forbidden
+from coderproj.base.errors import DomainError, Forbidden, Invalid
 from coderproj.base.identifiers import path_uuid
 from provisioning.files import archive, stored
 from provisioning.serializers.jobs import UploadAnswer
@@ -20,6 +20,7 @@ from provisioning.serializers.jobs import UploadAnswer
 SPOOL_BYTES = 1024 * 1024
 # The content tells whether it is a tar or a zip file; generated clients can only send the general type.
 GENERAL_TYPE = "application/octet-stream"
+FORMATS = ("tar", "zip")
 ARCHIVE_TYPES = ("application/x-tar", "application/zip", GENERAL_TYPE)
 
 
@@ -52,7 +53,18 @@ class FileViewSet(ApiViewSet):
         left_out = {"left_out": checked.dropped} if checked.dropped else {}
         return self.respond({"hash": upload.file.pk, **left_out}, status=201 if upload.created else 200)
 
-    @extend_schema(operation_id="download_file", responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
+    @extend_schema(
+        operation_id="download_file",
+        parameters=[OpenApiParameter("format", str, enum=FORMATS, description="`zip`, or a tar without it.")],
+        responses={
+            (200, "application/x-tar"): OpenApiTypes.BINARY,
+            (200, "application/zip"): OpenApiTypes.BINARY,
+        },
+    )
     def retrieve(self, request: Request, file: str) -> HttpResponseBase:
         """Download an archive. Returns 404 if the caller may not read it."""
-        return stored.download(stored.find(self.actor, path_uuid("fileID", file)))
+        found = stored.find(self.actor, path_uuid("fileID", file))
+        wanted = request.query_params.get("format", "")
+        if wanted not in {"", *FORMATS}:
+            raise Invalid.field("format", f"Must be one of {', '.join(FORMATS)}.")
+        return stored.download_zip(found) if wanted == "zip" else stored.download(found)

@@ -10,7 +10,7 @@ from coderproj.identity.actor import Actor
 from coderproj.identity.rbac import Action
 from provisioning.models import ProvisionerJob
 from provisioning.queue.kinds import is_run_sql
-from provisioning.queue.subjects import Subject, SubjectSource
+from provisioning.queue.subjects import JobMetadata, Subject, SubjectSource
 from templates_app.job_kinds import JobType
 from templates_app.models import TemplateVersion
 from templates_app.models.visibility import template_condition
@@ -18,7 +18,8 @@ from templates_app.pages.addresses import template_url, version_url
 
 SHOWN_FIELDS = (
     *("name", "job"),
-    *("template__name", "template__display_name", "template__deleted", "template__organization__name"),
+    *("template__name", "template__display_name", "template__icon", "template__deleted"),
+    "template__organization__name",
 )
 # Conditions on runs and their version. VERSION_ID is the exact expression of the index ``provisioning_job_runs``: with
 # a parameter instead of the constant, a prepared statement could not use the index.
@@ -30,6 +31,24 @@ FEW_RUNS = 1000
 
 def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UUID, Subject]:
     """Return the visible versions that these jobs import, dry-run or build. Runs at most two queries."""
+    found = _versions_of(actor, jobs)
+    return {job.pk: _subject(job, found[job.pk]) for job in jobs if job.pk in found}
+
+
+def metadata_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UUID, JobMetadata]:
+    """Return the same for clients."""
+    return {job_id: _metadata(version) for job_id, version in _versions_of(actor, jobs).items()}
+
+
+def _metadata(version: TemplateVersion) -> JobMetadata:
+    template = version.template
+    if template is None:
+        return JobMetadata(version.pk, version.name)
+    return JobMetadata(version.pk, version.name, template.pk, template.name, template.display_name, template.icon)
+
+
+def _versions_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> dict[uuid.UUID, TemplateVersion]:
+    """Return the visible versions by job id."""
     version_ids = {job.pk: job.input.get("template_version_id") for job in jobs if job.type != JobType.IMPORT}
     imports = [job.pk for job in jobs if job.type == JobType.IMPORT]
     wanted = [version_id for version_id in version_ids.values() if version_id]
@@ -41,12 +60,12 @@ def subjects_of(actor: Actor, jobs: Sequence[ProvisionerJob]) -> Mapping[uuid.UU
         found += visible.filter(pk__in=wanted)
     by_job = {version.job_id: version for version in found}
     by_id = {str(version.pk): version for version in found}
-    subjects_by_job: dict[uuid.UUID, Subject] = {}
+    versions: dict[uuid.UUID, TemplateVersion] = {}
     for job in jobs:
         version = by_job.get(job.pk) if job.type == JobType.IMPORT else by_id.get(version_ids[job.pk] or "")
         if version is not None:
-            subjects_by_job[job.pk] = _subject(job, version)
-    return subjects_by_job
+            versions[job.pk] = version
+    return versions
 
 
 def _subject(job: ProvisionerJob, version: TemplateVersion) -> Subject:
@@ -97,4 +116,4 @@ def about_templates(actor: Actor, text: str) -> Q:
     return Q(pk__any=imports) | are_runs if len(few) > FEW_RUNS else Q(pk__any=[*imports, *few])
 
 
-SUBJECTS = [SubjectSource(subjects_of, about_templates)]
+SUBJECTS = [SubjectSource(subjects_of, about_templates, metadata_of)]

@@ -149,6 +149,28 @@ class TemplateVersionSerializer(AnswerSerializer):
         return StoredJson(F(f"{prefix}unverified_modules"))
 
 
+class MatchedProvisionersSerializer(serializers.Serializer[Any]):
+    """The known daemons that may run the import, those of them that are online, and the last heartbeat of any."""
+
+    count = serializers.IntegerField()
+    available = serializers.IntegerField()
+    most_recently_seen = MomentField(allow_null=True)
+
+
+class CreatedVersionSerializer(TemplateVersionSerializer):
+    """A version that was just created. Needs ``matched`` in the context: the command line warns if no daemon has the
+    tags."""
+
+    matched_provisioners = serializers.SerializerMethodField()
+
+    class Meta(TemplateVersionSerializer.Meta):
+        fields = [*TemplateVersionSerializer.Meta.fields, "matched_provisioners"]
+
+    @extend_schema_field(MatchedProvisionersSerializer())
+    def get_matched_provisioners(self, version: TemplateVersion) -> Any:
+        return MatchedProvisionersSerializer(self.context["matched"]).data
+
+
 class RichParameterOptionSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField()

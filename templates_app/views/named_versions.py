@@ -7,9 +7,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from coderproj.base.errors import NotFound
+from provisioning.queue.matching import matched
 from provisioning.serializers.jobs import given_values
 from templates_app.models import Template, TemplateVersion
 from templates_app.serializers.bodies import CreateVersionBody
+from templates_app.serializers.templates import CreatedVersionSerializer
 from templates_app.services import versions
 from templates_app.views.base import AnswersVersions, InOrganization, version_for_answer, versions_for_answers
 
@@ -32,6 +34,7 @@ class NamedVersions(AnswersVersions, InOrganization, ABC):
 class OrganizationVersionViewSet(NamedVersions):
     """Versions by their name in an organization. The newest match wins: names are unique within a template only."""
 
+    serializer_classes = {"create": CreatedVersionSerializer}
     body_classes = {"create": CreateVersionBody}
 
     def get_object(self) -> TemplateVersion:
@@ -64,7 +67,9 @@ class OrganizationVersionViewSet(NamedVersions):
                 workspace_name=body["workspace_name"],
             ),
         )
-        return self.respond(version, status=201)  # not reloaded: a daemon may have claimed the job meanwhile
+        context = {**self.get_serializer_context(), "matched": matched(version.job)}
+        # Not reloaded: a daemon may have claimed the job meanwhile.
+        return Response(self.get_serializer(version, context=context).data, status=201)
 
     @extend_schema(operation_id="organization_template_version")
     def retrieve(self, request: Request, organization: str, templateversionname: str) -> Response:

@@ -96,6 +96,17 @@ class VersionViewSet(CompiledReads, OfVersion):
         self.get_object()
         return Response([])
 
+    @extend_schema(
+        operation_id="template_version_external_auth",
+        parameters=VERSION_ID,
+        responses={200: serializers.ListSerializer(child=serializers.DictField())},
+    )
+    def external_auth(self, request: Request, templateversion: str) -> Response:
+        """Return an empty list: there are no external providers to sign in to. Command lines ask before they create a
+        workspace."""
+        self.get_object()
+        return Response([])
+
     @extend_schema(operation_id="template_version_parameters", responses={200: ComputedValueSerializer(many=True)})
     def parameters(self, request: Request, templateversion: str) -> Response:
         """Return the values of the version's variables, as computed by its import."""

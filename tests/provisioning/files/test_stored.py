@@ -2,13 +2,16 @@
 
 import hashlib
 import io
+import os
+import zipfile
 
 import pytest
 
 from coderproj.identity.actor import Actor
 from provisioning.files import stored
+from provisioning.files.archive import zipping
 from provisioning.models import PIECE_BYTES, File, FilePiece
-from tests.api import ApiClient
+from tests.api import ApiClient, fields_of
 from tests.factories import make_organization, make_user
 from tests.provisioning.files.archives import make_tar, make_zip
 
@@ -23,6 +26,32 @@ def data_of(size: int) -> bytes:
 @pytest.fixture
 def user():
     return make_user(organizations=(make_organization(is_default=True),))
+
+
+def test_a_download_as_zip_has_the_same_files(user):
+    files = {"main.tf": b"resource", "modules/a/main.tf": b"x" * 300_000, "empty": b""}
+    file = stored.store(Actor.of(user), make_tar(*files.items())).file
+    client = ApiClient(user)
+    answer = client.get(f"files/{file.pk}?format=zip")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.raw)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")} == files
+    assert client.get(f"files/{file.pk}?format=zip").raw == answer.raw
+    for query in ("", "?format=", "?format=tar"):
+        assert client.get(f"files/{file.pk}{query}").headers["Content-Type"] == "application/x-tar"
+    bad = client.get(f"files/{file.pk}?format=rar")
+    assert (bad.status_code, fields_of(bad)) == (400, ["format"])
+    assert ApiClient(make_user("stranger")).get(f"files/{file.pk}?format=zip").status_code == 404
+    # What was downloaded can be uploaded again.
+    assert client.call("POST", "files", raw=answer.raw, content_type="application/zip").status_code in {200, 201}
+
+
+def test_a_zip_is_made_while_it_is_read(user):
+    file = stored.store(Actor.of(user), make_tar(*((f"f{number}", os.urandom(100_000)) for number in range(50)))).file
+    pieces = zipping.from_tar(stored.pieces(file.pk))
+    assert len(next(pieces)) < 200_000
+    pieces.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

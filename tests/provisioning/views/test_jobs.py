@@ -3,8 +3,11 @@
 import uuid
 
 import pytest
+from django.utils import timezone
 
 from coderproj.identity.models import User
+from provisioning.engine import base
+from provisioning.models import ProvisionerDaemon
 from provisioning.queue import jobs
 from templates_app.job_kinds import JobType
 from templates_app.models import Template
@@ -25,6 +28,8 @@ KEYS = [
     "initiator_id",
     "input",
     "type",
+    "worker_name",
+    "metadata",
 ]
 
 
@@ -63,6 +68,44 @@ def test_a_job_has_the_shape_that_clients_expect(member, org):
     assert (row["queue_position"], row["queue_size"]) == (1, 1)
     assert row["input"] == {"template_version_id": version_id}
     assert "s3cr3t" not in str(row)
+
+
+def test_jobs_name_what_they_are_about(member, admin, org):
+    """What the command line of 2025 shows of jobs and their daemons."""
+    template = make_template(user=admin, organization=org, name="web", display_name="The web", icon="/icon/a.svg")
+    version = template.active_version
+    daemon = ProvisionerDaemon.objects.create(name="builder", last_seen_at=timezone.now(), provisioners=["echo"])
+    waiting = make_job(user=admin, organization=org, job_input={"template_version_id": str(version.pk)})
+    lease = claim(daemon_id=daemon.pk)
+    running, imported = listed(admin)
+    about = {
+        "template_version_name": version.name,
+        "template_id": str(template.pk),
+        "template_name": "web",
+        "template_display_name": "The web",
+        "template_icon": "/icon/a.svg",
+    }
+    assert (lease.job_id, running["worker_name"], running["metadata"]) == (waiting.pk, "builder", about)
+    # The import is older than its version, so its input does not name it.
+    assert imported["input"] == {"template_version_id": str(version.pk)}
+    path = f"organizations/acme/provisionerjobs/{imported['id']}"
+    assert ApiClient(admin).get(path).body == imported
+    assert (ApiClient(member).get(path).status_code, ApiClient(admin).get(path + "x").status_code) == (404, 400)
+    assert ApiClient(admin).get(f"organizations/acme/provisionerjobs/{uuid.uuid4()}").status_code == 404
+    # Daemons say whether they work.
+    (row,) = ApiClient(make_user(site_roles=("owner",))).get("provisionerdaemons").body
+    assert (row["status"], row["key_name"], row["api_version"]) == ("busy", "built-in", "1.0")
+    assert row["last_seen_at"] == row["updated_at"]["Time"]
+    jobs.complete(lease, base.PlanResult())
+    (row,) = ApiClient(make_user(site_roles=("owner",))).get("provisionerdaemons").body
+    assert row["status"] == "idle"
+
+
+def test_metadata_of_templates_is_for_those_who_see_them(member, admin, org):
+    template = make_template(user=admin, organization=org, name="web", everyone=False)
+    make_job(user=member, organization=org, job_input={"template_version_id": str(template.active_version_id)})
+    (row,) = listed(member)
+    assert row["metadata"] == {}
 
 
 def test_which_jobs_users_see(member, admin, org):

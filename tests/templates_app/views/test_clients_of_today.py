@@ -1,16 +1,20 @@
 """Rules of templates, and archiving, as the command line and the Terraform provider of 2025 send them."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError
+from django.utils import timezone
 
 from coderproj.base.dialect import LATER_ABSENT_FIELDS
+from coderproj.base.times import moment_text
 from coderproj.identity.models import AuditLog
+from provisioning.models import ProvisionerDaemon
 from templates_app.models import Template, TemplateVersion
 from tests.api import ApiClient, fields_of
 from tests.commands import run, run_json
-from tests.factories import make_template, make_user, make_version, make_workspace
+from tests.factories import make_file, make_template, make_user, make_version, make_workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +161,32 @@ def test_the_command_changes_rules(admin, organization):
             run("templates", "edit", "web", "--set", change)
     template.refresh_from_db()
     assert (template.failure_ttl_ms, template.autostop_weeks) == (0, 2)
+
+
+# ---------------------------------------------------------------------- versions
+def test_a_new_version_says_which_daemons_may_import_it(api, admin, organization):
+    file = make_file(admin)
+    path = "organizations/acme/templateversions"
+    body = {"file_id": str(file.pk), "storage_method": "file", "provisioner": "echo"}
+    nobody = {"count": 0, "available": 0, "most_recently_seen": None}
+    assert api.post(path, body).body["matched_provisioners"] == nobody
+    now = timezone.now()
+    facts = {"provisioners": ["echo"], "tags": {"scope": "organization"}}
+    ProvisionerDaemon.objects.create(name="here", last_seen_at=now, **facts)
+    ProvisionerDaemon.objects.create(name="silent", last_seen_at=now - timedelta(minutes=5), **facts)
+    ProvisionerDaemon.objects.create(name="stopped", last_seen_at=now, stopped_at=now, **facts)
+    found = api.post(path, body).body["matched_provisioners"]
+    assert (found["count"], found["available"]) == (2, 1)
+    assert found["most_recently_seen"] == moment_text(now)
+    assert api.post(path, {**body, "tags": {"gpu": "yes"}}).body["matched_provisioners"] == nobody
+    assert "matched_provisioners" not in api.get(f"templateversions/{api.post(path, body).body['id']}").body
+
+
+def test_versions_have_no_external_sign_ins(api, admin, organization, member):
+    version = make_version(user=admin, organization=organization)
+    path = f"templateversions/{version.pk}/external-auth"
+    assert api.get(path).body == []
+    assert ApiClient(member).get(path).status_code == 404
 
 
 # ---------------------------------------------------------------------- archiving

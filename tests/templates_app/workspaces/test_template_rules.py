@@ -54,7 +54,7 @@ def test_a_deprecated_template_gets_no_new_workspaces(owner, member, template):
 def test_pages_show_the_deprecation(member, template):
     set_rules(template, deprecation_message="use web2")
     client = browser(member)
-    for path in ("/templates", "/templates/acme/web", "/templates/acme/web/new-workspace"):
+    for path in ("/templates", "/templates/acme/web", "/templates/acme/web/workspace"):
         assert "use web2" in text_of(client.get(path)), path
 
 
