@@ -13,8 +13,9 @@ from tests.today.replay import LAST_RUN, NIL, PASSWORD, Call, Outcome, Replay, r
 from tests.vocabulary import echo, run_daemon, tar_of
 from tests.world import fast_settings
 
-VARIABLES = {"variables": [{"name": "must"}, {"name": "region", "default_source_value": "eu"}]}
-ARCHIVE = tar_of(echo({"start": {"resources": [{"name": "box", "type": "terraform_data"}]}}, VARIABLES))
+PLAN = {"start": {"resources": [{"name": "box", "type": "terraform_data"}]}}
+ARCHIVE = tar_of(echo(PLAN, {"variables": [{"name": "region", "default_source_value": "eu"}]}))
+ASKING = tar_of(echo(PLAN, {"variables": [{"name": "must"}]}))
 # Objects of the recording by their ids there.
 ADMIN = "10f0f185-2193-4285-9d85-41394c521d93"
 ALICE = "65af37ae-29b3-4cd2-9d21-0afd0e2cf7e6"
@@ -29,6 +30,8 @@ SECOND_GROUP = "04bf1aaf-7531-4237-9a49-b1f688b8264c"
 SECOND_TEMPLATE = "c2f36021-c183-4651-a1ba-3dc58a6da644"
 STABLE = "1252e790-8471-4336-bfa6-652102019c75"
 STAGING = "ac0453b5-7593-426c-9c16-6dc85a1e6502"
+# Before this call, an update that the recording leaves out gave a user access to the template.
+GIVEN_ACCESS = 299
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Installation:
         assert response.status_code == status, response.text
         return response.json()
 
-    def version(self, name: str, template: str = NIL, value: str = "1") -> str:
+    def version(self, name: str, template: str = NIL) -> str:
         """Return the id of an imported version."""
         body = {
             "name": name,
@@ -51,7 +54,6 @@ class Installation:
             "storage_method": "file",
             "file_id": self.replay.ids[HELLO_FILE],
             "provisioner": "echo",
-            "user_variable_values": [{"name": "must", "value": value}],
         }
         version = self.post("/organizations/default/templateversions", 201, body)
         with self.client.follow(f"/templateversions/{version['id']}/logs") as socket:
@@ -73,7 +75,9 @@ class Installation:
         assert self.client.send("PUT", "/users/alice/roles", json=roles).status_code == 200
         ids[TEAM] = self.post("/organizations", 201, {"name": "team2"})["id"]
         ids[TERRAFORM_TEAM] = self.post("/organizations", 201, {"name": "tforg", "display_name": "TF Org"})["id"]
-        upload = self.client.send("POST", "/files", content=ARCHIVE, headers={"Content-Type": "application/x-tar"})
+        # The recorded uploads repeat earlier ones.
+        for archive in (ASKING, ARCHIVE):
+            upload = self.client.send("POST", "/files", content=archive, headers={"Content-Type": "application/x-tar"})
         ids[HELLO_FILE] = upload.json()["hash"]
         ids[HELLO] = self.template("hello", self.version("v1"))
         ids[HELLO_VERSION] = self.version("v2", ids[HELLO])
@@ -84,6 +88,9 @@ class Installation:
     def before(self, call: Call) -> None:
         """Make what the recording leaves out before this call."""
         ids = self.replay.ids
+        if call.number == GIVEN_ACCESS:
+            path, access = self.replay.fill(call.path), {"user_perms": {ids[ADMIN]: "admin"}}
+            assert self.client.send("PATCH", path, json=access).status_code == 200
         if call.path == f"/groups/{SECOND_GROUP}" and SECOND_GROUP not in ids:
             ids[SECOND_GROUP] = self.post("/organizations/default/groups", 201, {"name": "tfacl"})["id"]
             ids[STABLE] = self.version("stable")
@@ -91,6 +98,9 @@ class Installation:
             access = {"user_perms": {ids[ALICE]: "admin"}, "group_perms": {ids[SECOND_GROUP]: "use"}}
             path = f"/templates/{ids[SECOND_TEMPLATE]}/acl"
             assert self.client.send("PATCH", path, json=access).status_code == 200
+            rules = {"autostop_requirement": {"days_of_week": ["sunday"], "weeks": 2}}
+            path = f"/templates/{ids[SECOND_TEMPLATE]}"
+            assert self.client.send("PATCH", path, json=rules).status_code == 200
             ids[STAGING] = self.version("staging", ids[SECOND_TEMPLATE])
 
 
@@ -104,12 +114,13 @@ def outcomes(django_db_setup, django_db_blocker, _running_server: LiveApi, tmp_p
         from tests.factories import make_organization, make_user
 
         organization = make_organization("admin", is_default=True)
-        owner = make_user("admin", organizations=(organization,), site_roles=("owner",))
+        roles = {"site_roles": ("owner",), "organization_roles": ("organization-admin",)}
+        owner = make_user("admin", organizations=(organization,), **roles)
         _, token = tokens.issue(user=owner, login_type=LoginType.TOKEN)
         client = GoClient(_running_server.url, token)
         try:
             with run_daemon(log, "--name", "shared", PROVISIONER_CANCEL_GRACE_SECONDS=1):
-                LAST_RUN[:] = replayed(Installation(client, Replay(client, ARCHIVE)))
+                LAST_RUN[:] = replayed(Installation(client, Replay(client, ARCHIVE, ASKING)))
                 _running_server.wait_for_streams(0)
             yield LAST_RUN
         finally:

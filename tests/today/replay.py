@@ -98,11 +98,13 @@ def recorded() -> list[Call]:
 
 
 class Replay:
-    """Replays calls. ``ids`` has the server's ids by those of the recording; ``archive`` replaces recorded uploads."""
+    """Replays calls. ``ids`` has the server's ids by those of the recording; ``archive`` replaces recorded uploads,
+    ``asking`` that of a template with a variable that needs a value."""
 
-    def __init__(self, client: GoClient, archive: bytes) -> None:
+    def __init__(self, client: GoClient, archive: bytes, asking: bytes) -> None:
         self.client = client
         self.archive = archive
+        self.asking = asking
         self.ids: dict[str, str] = {}
         # By id of an object: what was written to it.
         self.written: dict[str, dict[str, Any]] = {}
@@ -156,7 +158,8 @@ class Replay:
         """Return body and headers. The scripted engine replaces Terraform."""
         headers = {} if call.command.startswith("tf") else {"Coder-CLI-Telemetry": "e30="}
         if call.path == "/files":
-            return {"content": self.archive, "headers": {**headers, "Content-Type": "application/x-tar"}}
+            content = self.asking if call.command == "push var" else self.archive
+            return {"content": content, "headers": {**headers, "Content-Type": "application/x-tar"}}
         if call.values is None:
             return {"headers": headers}
         body = self.fill(call.values)
@@ -178,7 +181,7 @@ class Replay:
         """Yield how an answer's shape differs from the recorded one. Learn its ids."""
         if isinstance(expected, dict) and isinstance(actual, dict):
             for key, value in expected.items():
-                if key == "features":
+                if key in {"features", "tags"}:  # other names are as good
                     continue
                 if key in actual:
                     yield from self._differences(value, actual[key], f"{path}.{key}")
@@ -199,8 +202,7 @@ class Replay:
         for index, item in enumerate(expected):
             if not isinstance(item, dict):
                 continue
-            known = [self.ids.get(item.get("id", "")), item.get("name")]
-            found = next((row for row in actual if row.get("id") in known[:1] or row.get("name") == known[1]), None)
+            found = next((row for row in actual if self._is_counterpart(item, row)), None)
             if found is not None:
                 yield from self._differences(item, found, f"{path}[{index}]")
             elif actual:
@@ -208,6 +210,10 @@ class Replay:
                 yield from self._differences(shape, actual[0], f"{path}[{index}]")
         if expected and not actual:
             yield f"{path} is empty"
+
+    def _is_counterpart(self, item: dict[str, Any], row: dict[str, Any]) -> bool:
+        key = next((name for name in ("username", "name") if item.get(name)), "")
+        return row.get("id") == self.ids.get(item.get("id", ""), "") or bool(key and row.get(key) == item[key])
 
     def _missing_features(self, call: Call, answer: dict[str, Any]) -> Iterator[str]:
         needed = next((names for part, names in FEATURES.items() if part in call.command), set())

@@ -125,7 +125,7 @@ class MemberViewSet(OfOrganization):
         """Return a member."""
         return self.respond(self.get_object())
 
-    @extend_schema(operation_id="add_organization_member")
+    @extend_schema(operation_id="add_organization_member", responses={200: MemberSerializer})
     def create(self, request: Request, organization: str, user: str) -> Response:
         """Add a user to the organization."""
         found = self.find_organization()
