@@ -65,7 +65,7 @@ security: ## count all promises of security and reliability; ARGS="S1 A3" for so
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) $(VENV) -m tests.security $(ARGS)
 
-check: ## check style, types, import rules, migrations, API schema, deployment settings
+check: ## check style, words, types, import rules, migrations, API schema, deployment settings
 	@$(BOOTSTRAP)
 	@exec $(WITH_DATABASE) /bin/sh deploy/check.sh
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The checks of `make check`, which do not run the tests. Stops at the first failure.
+# The checks of `make check`, which run no tests but that of our words. Stops at the first failure.
 set -eu
 python=.venv/bin/python
 
@@ -29,6 +29,7 @@ deployment_settings() {
 
 step 'style' "$python" -m ruff check --quiet
 step 'format' "$python" -m ruff format --check --quiet
+step 'words' "$python" -m pytest -q --no-header tests/test_words.py
 step 'types' "$python" -m mypy
 step 'import rules' "$python" -c 'from importlinter.cli import lint_imports_command; lint_imports_command(["--no-logo"])'
 step 'migrations' "$python" manage.py makemigrations --check --dry-run
