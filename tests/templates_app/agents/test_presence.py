@@ -197,7 +197,7 @@ def test_a_session_moves_to_another_process(live_api, second_server, token, agen
         assert told() == 2
 
 
-def test_an_agent_whose_process_died_connects_anew(live_api, token, agent, ada, short):
+def test_an_agent_whose_process_died_connects_again(live_api, token, agent, ada, short):
     """Nobody vouches for it in between."""
     dead = Coordinator().number
     WorkspaceAgent.objects.update(
