@@ -18,6 +18,8 @@ _poll_patience=45
 # The longest pauses between attempts to connect, and between reports of connections.
 _longest_pause=10
 _longest_interval=3600
+# The longest log of a script, in bytes.
+_longest_log=10485760
 _newline='
 '
 _tab=$(printf '\t')

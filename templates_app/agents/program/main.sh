@@ -41,7 +41,7 @@ case $_token in
 esac
 [ "${CODER_AGENT_AUTH:-token}" = token ] ||
     fail "CODER_AGENT_AUTH is $CODER_AGENT_AUTH: this agent has auth = \"token\" only"
-for _utility in awk id od sleep tr; do
+for _utility in awk dd id mkfifo od sleep tr wc; do
     command -v "$_utility" >/dev/null || fail "the agent needs $_utility, which this machine does not have" 127
 done
 

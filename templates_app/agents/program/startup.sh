@@ -54,6 +54,43 @@ make_log() {
     _log=/dev/null
 }
 
+# Copy the standard input to the log. At its limit, say so, and read what else comes without keeping it: the script goes
+# on. Ends after the last program that can write. Each `dd` reads as often as it could without exceeding the limit.
+keep_log() {
+    trap '' TERM INT HUP
+    _kept=0
+    while [ $((_reads = (_longest_log - _kept) / 4096)) -gt 0 ]; do
+        _copied=$(dd bs=4096 count="$_reads" 2>&1 >>"$_log")
+        case $_newline$_copied in
+            *"${_newline}0+0 records in"*) return ;; # the end
+            *' records in'*) ;;
+            *) return ;;
+        esac
+        _kept=$(($(wc -c <"$_log")))
+    done
+    printf '\ncoder agent: this log has reached its limit of %s bytes; what follows is not kept\n' "$_longest_log" >>"$_log"
+    dd bs=65536 of=/dev/null 2>/dev/null
+}
+
+# Open a new log for startup or shutdown as file 8: a pipe to the process `_keeper`. Its name is gone at once.
+open_log() {
+    make_log "$1"
+    _pipe=${TMPDIR:-/tmp}/coder-$1-$_session.pipe
+    if (umask 077 && mkfifo "$_pipe" && : <>"$_pipe") 2>/dev/null; then
+        exec 8<>"$_pipe"
+        exec 7<"$_pipe"
+        exec 8>"$_pipe"
+        rm -f "$_pipe"
+        (umask 077 && keep_log) <&7 7<&- 8>&- 9>&- &
+        _keeper=$!
+        exec 7<&-
+    else
+        say "a pipe cannot be made in ${TMPDIR:-/tmp}, so what the $1 script prints is lost"
+        exec 8>/dev/null
+        _keeper=
+    fi
+}
+
 # Become the shell that runs a script, which comes by standard input: command lines have a limit and can be read. The
 # arguments are variables of the environment.
 become_shell() {
@@ -70,10 +107,10 @@ become_shell() {
         fi
     done
     if [ -e /dev/fd/0 ]; then
-        exec "$_shell" /dev/fd/3 3<&0 </dev/null >>"$_log" 2>&1 9>&-
+        exec "$_shell" /dev/fd/3 3<&0 </dev/null >&8 2>&1 8>&- 9>&-
     fi
     _script=$(cat)
-    exec "$_shell" -c "$_script" </dev/null >>"$_log" 2>&1 9>&-
+    exec "$_shell" -c "$_script" </dev/null >&8 2>&1 8>&- 9>&-
 }
 
 # Start a script in the background, with the environment and in the directory of the manifest; `_running` is its shell.
@@ -104,6 +141,7 @@ start_script() {
     unset IFS
     printf '%s\n' "$_script" | become_shell "$@" &
     _running=$!
+    exec 8>&-
 }
 
 # Run a script of the manifest to its end: startup or shutdown. Reports when it takes longer than its timeout, and goes
@@ -115,14 +153,14 @@ run_script() {
     _is_late=
     trap '_is_late=yes' USR1
     find_shell
-    make_log "$1"
+    open_log "$1"
     start_script "$_value"
     _process=$_running
     lookup_seconds "$1_script_timeout"
     _timeout=$_value
     _timer=
+    _self=$(exec sh -c 'echo "$PPID"')
     if [ "$_timeout" -gt 0 ]; then
-        _self=$(exec sh -c 'echo "$PPID"')
         (begin && nap "$_timeout" && kill -USR1 "$_self") 2>/dev/null &
         _timer=$!
     fi
@@ -138,6 +176,13 @@ run_script() {
         [ "$_second" = 127 ] || _result=$_second
     fi
     [ -z "$_timer" ] || kill "$_timer" 2>/dev/null
+    # The rest of the log. Programs that the script has started can keep it open for as long as they run.
+    if [ -n "$_keeper" ]; then
+        (begin && nap 1 && kill -USR1 "$_self") 2>/dev/null &
+        _timer=$!
+        wait "$_keeper"
+        kill "$_timer" 2>/dev/null
+    fi
     trap 'exit 0' TERM
     [ "$_result" = 0 ] || say "the $1 script ended with status $_result; it printed to $_log"
 }

@@ -23,13 +23,16 @@ UTILITIES = (
     "awk",
     "cat",
     "chmod",
+    "dd",
     "getent",
     "id",
+    "mkfifo",
     "od",
     "rm",
     "sh",
     "sleep",
     "tr",
+    "wc",
     "mkdir",
     "mktemp",
     "timeout",
@@ -146,7 +149,7 @@ def path_without(folder: Path, *missing: str, instead: Mapping[str, str] | None 
     kept = {"curl", "wget"} - set(missing)
     if kept and not any(map(shutil.which, kept)):
         pytest.skip(f"{' and '.join(kept)} is not installed")
-    for name in {*UTILITIES, *kept} - set(missing):
+    for name in {*UTILITIES, *kept} - {*missing, *(instead or {})}:
         found = shutil.which(name)
         if found is not None:
             (folder / name).symlink_to(found)

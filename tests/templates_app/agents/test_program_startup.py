@@ -7,12 +7,14 @@ import signal
 import pytest
 
 from provisioning.engine.base import Agent, BuildResult, Resource
-from tests.templates_app.agents.machines import SECONDS, SHELLS, Machine, shell, shown, wait_for
+from tests.templates_app.agents.machines import SECONDS, SHELLS, Machine, path_without, shell, shown, wait_for
 from tests.vocabulary import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LOG = "tmp/coder-startup-script.log"
+# Bytes of a log, before the line that says that it ends.
+LIMIT = 10 * 1024 * 1024
 # Texts that a shell, printf, awk, JSON or the command line of a program could take for something else.
 ODD = [
     "$(touch pwned)",
@@ -206,6 +208,44 @@ def test_a_folder_in_the_place_of_the_log(machine, ada, agent):
     (machine.folder / LOG).mkdir()
     assert result(machine, ada, agent) == b""
     assert "cannot be written" in machine.said()
+
+
+@with_fields(
+    startup_script="head -c 3000000 /dev/zero; for n in 1 2 3; do echo line; sleep 0.1; done;"
+    " head -c 9000000 /dev/zero; echo more; echo done >finished"
+)
+def test_a_log_has_a_limit(machine, ada, agent):
+    """It says so. The script prints on, and ends as if nothing had happened."""
+    log = result(machine, ada, agent)
+    assert (machine.home / "finished").read_text() == "done\n"
+    kept, end = log[:-200], log[-200:]
+    assert 3_000_000 < len(kept) <= LIMIT
+    assert len(log) > LIMIT - 4096
+    assert kept.startswith(bytes(3_000_000) + b"line\nline\nline\n")
+    assert end.endswith(b"\ncoder agent: this log has reached its limit of 10485760 bytes; what follows is not kept\n")
+    assert b"more" not in log
+
+
+@with_fields(startup_script="(sleep 2; touch finished; echo later; exec sleep 300) & echo started")
+def test_programs_that_go_on_print_to_the_log(machine, ada, agent):
+    """Also after the agent has stopped."""
+    with machine.running():
+        wait_for(ada, agent, lifecycle_state="ready")
+        assert machine.files()[LOG] == b"started\n"
+        assert machine.stop() == 0
+        wait_until(lambda: machine.files()[LOG] == b"started\nlater\n", SECONDS, "the rest of the log")
+        assert "home/finished" in machine.files()
+    assert not list(machine.temporary.glob("*.pipe"))
+
+
+@with_fields(startup_script="echo mine")
+def test_a_folder_without_pipes(machine, ada, agent):
+    """The script runs, and the agent says what is lost."""
+    machine.environment["PATH"] = path_without(machine.folder / "bin", instead={"mkfifo": "/bin/false"})
+    if "busybox" in machine.command[0]:
+        pytest.skip("this busybox runs its own mkfifo, whatever PATH says")
+    assert result(machine, ada, agent) == b""
+    assert "a pipe cannot be made" in machine.said()
 
 
 @with_fields(startup_script="secret_of_the_script=1; sleep 2")
