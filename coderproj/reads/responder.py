@@ -47,6 +47,8 @@ class ReadResponder:
     async def respond(self, environ: Environ) -> HttpResponseBase | None:
         """Return the response to a GET; None if a thread must handle the request from the start."""
         path: str = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] != "GET":
+            return None
         # Django decodes other characters of a path in place, and would do so again in the thread.
         if not path.startswith(API_PREFIX) or len(path) > PATH_LENGTH or not path.isascii() or environ[WEBSOCKET]:
             return None

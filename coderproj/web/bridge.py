@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 # Each caller can use the threads divided by this number. Threads take turns with the event loop: eight busy threads of
 # one caller doubled the time of other callers' reads, and did not serve that caller faster.
 CALLERS = 4
+# Bytes of a POST that can be answered on the event loop.
+SHORT_POST = 1024
 # Requests that can wait for a thread, for each caller. After a restart, all callers of an address count as one until
 # their first request has proven their tokens.
 WAITING = 256
@@ -46,7 +48,7 @@ BODIES, BODIES_PER_CALLER = 64, 8
 class DjangoBridge:
     """An ASGI application that calls ``handler``, Django's WSGI handler, on one of ``threads`` threads.
 
-    ``loop_handlers`` try each GET without a body first.
+    ``loop_handlers`` try each GET without a body first, and each POST with a short one.
     """
 
     def __init__(self, handler: RequestHandler, threads: int, loop_handlers: Sequence[LoopHandler] = ()) -> None:
@@ -109,7 +111,7 @@ class DjangoBridge:
         except Exception as error:  # noqa: BLE001 - whatever fails, the client gets the envelope
             reply = failure(error)
         else:
-            response = await self._respond_on_loop(exchange) if exchange.scope["method"] == "GET" else None
+            response = await self._respond_on_loop(exchange)
             if response is None:
                 reply = await self._run(exchange, exchange.run)
             elif response.streaming:  # its pieces can come from the database
@@ -143,8 +145,13 @@ class DjangoBridge:
 
     async def _respond_on_loop(self, exchange: Exchange) -> HttpResponseBase | None:
         """Return the response of the first loop handler that responds; None if Django must."""
-        if exchange.has_body:
-            return None
+        match exchange.scope["method"]:
+            case "GET" if not exchange.has_body:
+                pass
+            case "POST" if 0 < exchange.received <= SHORT_POST:
+                pass
+            case _:
+                return None
         environ = exchange.environ
         for handler in self.loop_handlers:
             environ[ON_LOOP], environ["wsgi.input"] = True, exchange.input
@@ -155,6 +162,7 @@ class DjangoBridge:
                 return None
             finally:
                 environ[ON_LOOP] = False
+                exchange.input.seek(0)
             if response is not None:
                 return response
         return None

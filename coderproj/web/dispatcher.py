@@ -42,7 +42,8 @@ class StreamService(Protocol):
 
 
 class LoopResponder(Protocol):
-    """Responds to some GET requests on the event loop, without a thread.
+    """Responds to some requests on the event loop, without a thread: to a GET without a body, or to a POST with a short
+    one.
 
     Apps contribute classes of such responders as ``loop_responders``; each is called without arguments when the server
     starts. ``respond`` returns None if a thread must handle the request. Nothing in it may wait but the coroutine

@@ -19,6 +19,8 @@ WEBSOCKET = "coderproj.websocket"
 STREAMS = "coderproj.streams"
 # True while the request is handled on the event loop: code that would have to wait raises NeedsThread.
 ON_LOOP = "coderproj.on_loop"
+# The services of the server for streams, by their keys.
+SERVICES = "coderproj.services"
 # A function that returns True once the client has disconnected. Long work in a thread calls it to stop early.
 CLIENT_IS_GONE = "coderproj.client_is_gone"
 FORWARDED_PROTO = "HTTP_X_FORWARDED_PROTO"
@@ -61,6 +63,7 @@ def build_environ(scope: Scope) -> Environ:
         STREAMS: True,
         WEBSOCKET: scope["type"] == "websocket",
         ON_LOOP: False,
+        SERVICES: scope.get("state", {}),
     }
     for raw_name, raw_value in scope["headers"]:
         if b"_" in raw_name:

@@ -10,5 +10,6 @@ class AgentsConfig(AppConfig):
     contributions = {
         "agent_traffic": "templates_app.agents.pages.traffic.TRAFFIC",
         "compiled_reads": "templates_app.agents.reads.READS",
+        "loop_responders": "templates_app.agents.coordination.continuing.RESPONDERS",
         "stream_services": "templates_app.agents.coordination.stream_services.STREAM_SERVICES",
     }

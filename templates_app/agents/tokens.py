@@ -54,6 +54,7 @@ class TokenNotAccepted(SignInRequired):
 class AgentCaller:
     """The agent that sent a valid token. ``is_outdated``: a newer build of the workspace waits or runs."""
 
+    hashed_token: bytes
     id: uuid.UUID
     build_id: uuid.UUID
     workspace_id: uuid.UUID
@@ -83,4 +84,4 @@ def authenticate(token: str) -> AgentCaller:
             detail="No agent of a running workspace has this token: the workspace was stopped, built again or deleted,"
             " or its owner is not active."
         )
-    return AgentCaller(*row[1:])
+    return AgentCaller(hashed, *row[1:])

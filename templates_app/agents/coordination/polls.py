@@ -97,6 +97,7 @@ class Polls:
 
     def __init__(self) -> None:
         self._sessions: dict[uuid.UUID, tuple[Session, asyncio.Task[None]]] = {}
+        self._polls: dict[bytes, Poll] = {}
 
     async def start(self) -> None:
         """Nothing: the first request makes the first session."""
@@ -115,20 +116,31 @@ class Polls:
         found = self._sessions.get(agent_id)
         return found if found is not None and found[0].id == session_id else None
 
-    def find_or_begin(
-        self, coordinator: Coordinator, room: Room, session_id: str
-    ) -> tuple[Session, asyncio.Task[None]]:
+    def poll_of(self, hashed_token: bytes, session_id: str) -> "Poll | None":
+        """Return the authorized request that began a session, if the session goes on. The coordinator ends it when the
+        token loses its validity, like a WebSocket."""
+        poll = self._polls.get(hashed_token)
+        if poll is None or poll.session_id != session_id:
+            return None
+        found = self.find(poll.agent_id, session_id)
+        return poll if found is not None and found[0].end is None and not found[1].done() else None
+
+    def find_or_begin(self, coordinator: Coordinator, poll: "Poll") -> tuple[Session, asyncio.Task[None]]:
         """Return the session with the task that holds it. A new one replaces an older connection of the agent."""
-        found = self.find(room.agent_id, session_id)
+        found = self.find(poll.agent_id, poll.session_id)
         if found is not None:
             return found
-        session = Session(session_id)
+        session = Session(poll.session_id)
+        room = Room(poll.agent_id, poll.workspace_id, poll.organization_id, poll.owner_id)
         task = asyncio.create_task(session.hold(coordinator, room))
-        entry = self._sessions[room.agent_id] = session, task
+        entry = self._sessions[poll.agent_id] = session, task
+        self._polls[poll.hashed_token] = poll
 
         def forget(_: object) -> None:
-            if self._sessions.get(room.agent_id) is entry:
-                del self._sessions[room.agent_id]
+            if self._sessions.get(poll.agent_id) is entry:
+                del self._sessions[poll.agent_id]
+            if self._polls.get(poll.hashed_token) is poll:
+                del self._polls[poll.hashed_token]
 
         task.add_done_callback(forget)
         return entry
@@ -142,6 +154,7 @@ class Poll:
     workspace_id: uuid.UUID
     organization_id: uuid.UUID
     owner_id: uuid.UUID
+    hashed_token: bytes
     session_id: str
     is_leaving: bool = False
 
@@ -168,8 +181,7 @@ class Poll:
             return _accepted(headers, is_connected=False)
         coordinator: Coordinator = scope["state"][Coordinator.key]
         await coordinator.attach(hub)
-        room = Room(self.agent_id, self.workspace_id, self.organization_id, self.owner_id)
-        session, task = polls.find_or_begin(coordinator, room, self.session_id)
+        session, task = polls.find_or_begin(coordinator, self)
         with session.request():
             going = asyncio.create_task(wait_for_disconnect(receive))
             try:

@@ -142,7 +142,8 @@ class OwnAgentViewSet(ApiViewSet):
         if not request.META.get(STREAMS):
             raise WithoutStreams
         ids = (caller.id, caller.workspace_id, caller.organization_id, caller.owner_id)
-        return Handover(Poll(*ids, session_id=body["session"], is_leaving=body["is_leaving"]))
+        poll = Poll(*ids, caller.hashed_token, session_id=body["session"], is_leaving=body["is_leaving"])
+        return Handover(poll)
 
     @extend_schema(operation_id="agent_git_credentials", parameters=[GIT_URL], responses=WITHOUT_BODY)
     def git_credentials(self, request: Request) -> Response:

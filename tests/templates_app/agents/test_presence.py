@@ -15,6 +15,7 @@ from provisioning.log.following.store import conninfo
 from provisioning.models import WorkspaceAgent
 from templates_app.agents.coordination import polls
 from templates_app.agents.coordination.coordinator import Coordinator
+from templates_app.agents.views.own import OwnAgentViewSet
 from templates_app.workspaces.events import WORKSPACE_CHANNEL
 from templates_app.workspaces.models import WorkspaceBuild
 from tests.live import LiveApi
@@ -126,6 +127,38 @@ def test_requests_keep_the_agent_connected(live_api, token, agent, ada, short, w
     monkeypatch.setattr(polls, "GAP_SECONDS", 0.2)
     assert ask(live_api, token).status_code == 200
     wait_for(ada, agent, status="disconnected")  # no further request
+    assert not sessions(live_api)
+
+
+def test_a_session_goes_on_without_a_thread(live_api, token, agent, ada, short, monkeypatch):
+    """The view authorizes the first request only. It answers all that are not like those of the session."""
+    asked = []
+    presence = OwnAgentViewSet.presence
+
+    def counted(self, request):
+        asked.append(request.data)
+        return presence(self, request)
+
+    monkeypatch.setattr(OwnAgentViewSet, "presence", counted)
+    first, second = ask(live_api, token), ask(live_api, token)
+    assert (second.status_code, second.json()) == (200, {"is_connected": True})
+    own = {"allow", "x-coder-request-id", "x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset", "date"}
+    assert {k: v for k, v in second.headers.items() if k not in own} == {
+        k: v for k, v in first.headers.items() if k not in own
+    }
+    assert len(asked) == 1
+    assert ask(live_api, str(uuid.uuid4())).status_code == 401
+    assert ask(live_api, token, "").status_code == 400
+    assert ask(live_api, token, is_leaving=True).json() == {"is_connected": False}
+    assert ask(live_api, token).status_code == 200
+    assert len(asked) == 4
+    ask(live_api, token, is_leaving=True)
+
+
+def test_the_end_of_a_build_ends_what_goes_on_without_a_view(live_api, token, agent, ada, workspace, short):
+    assert ask(live_api, token).status_code == 200
+    build(ada, workspace, "stop")
+    wait_until(lambda: ask(live_api, token).status_code == 403)
     assert not sessions(live_api)
 
 
