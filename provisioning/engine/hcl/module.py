@@ -55,8 +55,9 @@ class Module:
     """A template: its root module, and the parts of its local modules that concern the whole run.
 
     ``variables``, ``required_providers``, ``literal_parameters`` and ``backend`` describe the root module.
-    ``provider_usage`` (by source address), ``module_calls``, ``has_remote_state``, ``provisioners`` and
-    ``parameter_order`` also cover the local modules. ``required_providers`` maps local names to full source
+    ``provider_usage`` (by source address), ``module_calls``, ``has_remote_state``, ``provisioners``,
+    ``declares_costs`` and ``parameter_order`` also cover the local modules. ``declares_costs`` says whether any
+    ``coder_metadata`` has a ``daily_cost``. ``required_providers`` maps local names to full source
     addresses and includes providers that are only implied by a resource's type. ``parameter_order`` holds the
     addresses of the ``coder_parameter`` data sources, without instance keys, in source order. ``variable_files`` maps
     the names of variables to the variable files that set them. ``structured_variables`` are those without a type whose
@@ -74,6 +75,7 @@ class Module:
     backend: Location | None = None
     has_remote_state: Location | None = None
     provisioners: tuple[Provisioner, ...] = ()
+    declares_costs: bool = False
     scopes: tuple[Scope, ...] = field(default=(), compare=False, repr=False)
 
     def parameter_origins(self) -> tuple[ParameterOrigins, ...]:

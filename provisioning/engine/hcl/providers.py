@@ -13,6 +13,7 @@ DEFAULT_HOST = "registry.terraform.io"
 DEFAULT_NAMESPACE = "hashicorp"
 BUILTIN_LOCAL_NAME = "terraform"
 CODER = "coder"
+METADATA, DAILY_COST = "coder_metadata", "daily_cost"
 
 # Arguments and blocks that belong to Terraform, not to the provider.
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "provider"})
@@ -158,6 +159,12 @@ class UsageCollector:
     def collected(self) -> dict[str, ProviderUsage]:
         """Return the usage by address, without providers that need no installation."""
         return {address: self.usage[address] for address in sorted(self.usage) if not needs_no_installation(address)}
+
+    @property
+    def declares_costs(self) -> bool:
+        """True if a resource says what another one costs a day, whatever the value is."""
+        found = (usage.resources.get(METADATA) for usage in self.usage.values())
+        return any(block is not None and DAILY_COST in block.attributes for block in found)
 
     def _provider(self, address: str) -> ProviderUsage:
         return self.usage.setdefault(address, ProviderUsage(address))

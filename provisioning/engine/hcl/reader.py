@@ -162,6 +162,7 @@ class _TemplateReader:
             structured_variables=_structured(folder, values),
             required_providers=required,
             provider_usage=self.collector.collected(),
+            declares_costs=self.collector.declares_costs,
             module_calls=tuple(self.calls),
             literal_parameters=literal_parameters(_in_source_order(folder.blocks)),
             parameter_order=tuple(dict.fromkeys(self.parameter_order)),

@@ -119,7 +119,9 @@ class Build(Job):
         runner = self._runner(0, transition, runs_programs=bool(self._module.provisioners))
         # What is deleted needs no graph.
         known = "" if transition is Transition.DELETE else self._known_graph()
-        if self._approve is not None:
+        if self._approve is not None and not self._module.declares_costs:
+            self._approve(0)
+        elif self._approve is not None:
             known = self._graph(runner) if known is None else known
             plan = self._plan(runner, transition, Stage.PLANNING, self._log, f"-state={self._state}")
             self._approve(planned_cost(plan, known))
@@ -156,7 +158,7 @@ class Build(Job):
         limits = self._settings.limits
         reader = Reader(self._mask, hidden=self.hidden_warnings)
         # The plan whose cost was approved has the values, too.
-        approved = (str(self._plan_file(transition)),) if self._approve is not None else ()
+        approved = (str(self._plan_file(transition)),) if self._is_approved_first else ()
 
         def on_stdout(raw: bytes) -> None:
             if _DUMP in raw:
@@ -190,6 +192,12 @@ class Build(Job):
         hint = self._network_hint(reason, self._log, self._stage)
         step = "plan" if self._is_planning else "apply"
         raise EngineError(f"{step} for {transition} failed: {reason}{hint}")
+
+    @property
+    def _is_approved_first(self) -> bool:
+        """True if the plan is a command of its own, because its cost must be approved. A template that declares no
+        cost costs nothing, and is built by one command as without budgets."""
+        return self._approve is not None and self._module.declares_costs
 
     @property
     def _is_planning(self) -> bool:
