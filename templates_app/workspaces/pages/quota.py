@@ -1,4 +1,7 @@
-"""What a start costs and what is left of a quota, for the pages on which people decide."""
+"""What a start costs and what is left of a quota, for the pages on which people decide.
+
+No page can know the cost of values that nobody has planned. So each figure has its basis beside it.
+"""
 
 import uuid
 from typing import Any
@@ -10,6 +13,10 @@ from templates_app.models import TemplateVersion
 from templates_app.workspaces.models import Workspace
 from templates_app.workspaces.services import quota
 
+# What a cost is known from.
+DEFAULTS = "With the defaults of its parameters"
+LAST_START = "With the values of its last start with this version"
+
 
 def in_credits(amount: int) -> str:
     """Return an amount with its unit."""
@@ -19,23 +26,26 @@ def in_credits(amount: int) -> str:
 def of_new(actor: Actor, version: TemplateVersion, organization_id: uuid.UUID) -> str:
     """Return what a workspace from the version costs, and what is left for the actor; empty if it costs nothing and
     nothing is limited. Three queries."""
-    return _sentence(quota.estimate(version), quota.quota_of(actor.id, organization_id), "you", 0)
+    cost = quota.estimate(version)
+    return _sentence(cost, DEFAULTS, quota.quota_of(actor.id, organization_id), "you", 0)
 
 
 def of_start(actor: Actor, workspace: Workspace, version: TemplateVersion) -> str:
     """Return what a start of a workspace with the version costs, and what is left for its owner if the actor may know
-    it. At most three queries."""
-    cost = quota.estimate(version)
+    it. The cost is that of the workspace's last start with this version, else that of the defaults. At most four
+    queries."""
+    last = quota.last_cost(workspace, version)
+    cost, basis = (quota.estimate(version), DEFAULTS) if last is None else (last, LAST_START)
     known = quota.may_read(actor, workspace.owner_id, workspace.organization_id)
     found = quota.quota_of(workspace.owner_id, workspace.organization_id) if known else quota.Quota(0, None)
     whose = "you" if workspace.owner_id == actor.id else workspace.owner.username
-    return _sentence(cost, found, whose, workspace.daily_cost)
+    return _sentence(cost, basis, found, whose, workspace.daily_cost)
 
 
-def _sentence(cost: int, found: quota.Quota, whose: str, held: int) -> str:
+def _sentence(cost: int, basis: str, found: quota.Quota, whose: str, held: int) -> str:
     if found.left is None and not cost:
         return ""
-    first = f"With the defaults of its parameters, a start costs {in_credits(cost)}."
+    first = f"{basis}, a start costs {in_credits(cost)}. The plan of the build decides."
     if held:
         first += f" The workspace costs {in_credits(held)} now."
     if found.left is None:

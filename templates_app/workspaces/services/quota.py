@@ -92,6 +92,13 @@ def estimate(version: TemplateVersion) -> int:
     return _bounded(rows.aggregate(cost=Sum("daily_cost"))["cost"] or 0)
 
 
+def last_cost(workspace: Workspace, version: TemplateVersion) -> int | None:
+    """Return what the last start of a workspace with a version cost, with the values that it had; None without one."""
+    starts = WorkspaceBuild.objects.filter(workspace=workspace, template_version=version, transition=Transition.START)
+    ended = starts.filter(job__ended_as=JobEnd.COMPLETE).order_by("-build_number")
+    return ended.values_list("daily_cost", flat=True).first()
+
+
 # ---------------------------------------------------------------------- builds
 def applies_to(build: WorkspaceBuild) -> bool:
     """Return True if the cost of a build must fit into a budget: that of starts, where there are budgets."""
