@@ -94,8 +94,8 @@ class LogLine:
 Log = Callable[[LogLevel, str, str], None]
 # An engine that builds calls ``save(state)`` with each new state of the workspace.
 SaveState = Callable[[bytes], None]
-# An engine that builds calls ``approve(cost)`` between plan and apply, with the cost of the plan in credits a day; with 0
-# before both, if the template declares no costs. That raises EngineError if it is too much.
+# An engine that builds calls ``approve(cost)`` between plan and apply, with the cost of the plan in credits a day; with
+# 0 before both, if the template declares no costs. That raises EngineError if it is too much.
 ApproveCost = Callable[[int], None]
 
 
