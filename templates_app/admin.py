@@ -10,7 +10,7 @@ from coderproj.accounts.pages.people import active_users
 from coderproj.console.admin import ReadOnlyAdmin, TableAdmin
 from coderproj.identity.actor import Actor
 from coderproj.identity.groups import visible_groups
-from templates_app.models import RichParameter, Template, TemplateAccess, TemplateVersion, VersionHtml
+from templates_app.models import Preset, RichParameter, Template, TemplateAccess, TemplateVersion, VersionHtml
 from templates_app.pages.addresses import version_url
 from templates_app.services import archiving, versions
 
@@ -138,6 +138,18 @@ class RichParameterAdmin(ReadOnlyAdmin[RichParameter]):
 
     def visible(self, actor: Actor) -> QuerySet[RichParameter]:
         return RichParameter.objects.filter(template_version__in=TemplateVersion.objects.visible(actor))
+
+
+@admin.register(Preset)
+class PresetAdmin(ReadOnlyAdmin[Preset]):
+    list_display = ["name", "is_default", "template_version"]
+    list_filter = ["is_default"]
+    list_select_related = ["template_version"]
+    search_fields = ["name", "template_version__name"]
+    fields = ["template_version", "name", "description", "icon", "is_default", "parameters", "prebuilds"]
+
+    def visible(self, actor: Actor) -> QuerySet[Preset]:
+        return Preset.objects.filter(template_version__in=TemplateVersion.objects.visible(actor))
 
 
 @admin.register(VersionHtml)

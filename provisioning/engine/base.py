@@ -167,6 +167,18 @@ class RichParameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Preset:
+    """A ``coder_workspace_preset``: values of rich parameters by name. ``prebuilds`` is None without such a block."""
+
+    name: ShortText
+    parameters: Annotated[dict[Text, Text], Entries] = field(default_factory=dict)
+    is_default: bool = False
+    description: Text = ""
+    icon: Icon = ""
+    prebuilds: Int64 | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AppHealthcheck:
     """``interval`` is in seconds, ``threshold`` in failed checks."""
 
@@ -249,6 +261,7 @@ class PlanResult:
 
     resources: Annotated[tuple[Resource, ...], Entries] = ()
     rich_parameters: Annotated[tuple[RichParameter, ...], Entries] = ()
+    presets: Annotated[tuple[Preset, ...], Entries] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +281,7 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceContext:
-    """The values of ``data "coder_workspace"``. The provider replaces empty texts by defaults (owner and name
-    ``default``, the zero owner id, a random workspace id)."""
+    """The values of ``data "coder_workspace"``. The provider replaces empty texts by defaults."""
 
     transition: Transition = Transition.START
     access_url: str = "http://localhost:3000"

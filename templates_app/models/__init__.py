@@ -1,6 +1,7 @@
 """Templates, versions, rich parameters, access lists, and figures about their use."""
 
 from templates_app.models.access import AccessRole, TemplateAccess
+from templates_app.models.presets import Preset
 from templates_app.models.statistics import (
     AgentTime,
     DailyCount,
@@ -26,6 +27,7 @@ __all__ = [
     "JobTime",
     "Outcome",
     "ParameterUse",
+    "Preset",
     "RichParameter",
     "StatisticsProgress",
     "Template",

@@ -86,7 +86,7 @@ class Template(models.Model):
     allow_user_cancel_workspace_jobs = models.BooleanField(default=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="templates")
     deleted = models.BooleanField(default=False)
-    # Rules for workspaces, see ``docs/templates.md``. Days are those of ``rules.days_of``, 0 means off for durations.
+    # Rules for workspaces. Days are those of ``rules.days_of``, 0 means off for durations.
     activity_bump_ms = models.BigIntegerField(default=HOUR_MS, validators=[MinValueValidator(0)])
     autostop_days = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(EVERY_DAY)])
     autostop_weeks = models.PositiveSmallIntegerField(

@@ -282,6 +282,24 @@ class RichParameterSerializer(AnswerSerializer):
         return Coalesce(F(f"{prefix}validation_max"), Value(0))
 
 
+class PresetValueSerializer(serializers.Serializer[Any]):
+    Name = serializers.CharField(source="name")
+    Value = serializers.CharField(source="value")
+
+
+class PresetSerializer(serializers.Serializer[Any]):
+    """A preset, in the spelling that clients read. ``DesiredPrebuildInstances`` is what the template asks for; nothing
+    is built in advance."""
+
+    ID = serializers.UUIDField(source="id")
+    Name = serializers.CharField(source="name")
+    Parameters = PresetValueSerializer(source="parameters", many=True)
+    Default = serializers.BooleanField(source="is_default")
+    Description = serializers.CharField(source="description")
+    Icon = serializers.CharField(source="icon")
+    DesiredPrebuildInstances = serializers.IntegerField(source="prebuilds", allow_null=True)
+
+
 class ArchivedAnswer(serializers.Serializer[Any]):
     """The versions that were archived, oldest first."""
 

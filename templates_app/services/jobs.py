@@ -18,7 +18,7 @@ from provisioning.engine.base import (
 )
 from provisioning.models import ProvisionerJob
 from provisioning.queue.claims import CannotRun, LeasedJob
-from templates_app.models import RichParameter, TemplateVersion
+from templates_app.models import Preset, RichParameter, TemplateVersion
 
 DRY_RUN_NAME = "dryrun"
 
@@ -68,7 +68,7 @@ def plan_completed(job: ProvisionerJob, result: PlanResult) -> None:
 
 
 def import_completed(job: ProvisionerJob, result: ImportResult) -> None:
-    """Store the resources of both plans, the rich parameters, and the providers and modules replaced by stubs."""
+    """Store the resources of both plans, the rich parameters and presets, and what stubs replaced."""
     plans = ((Transition.START, result.start), (Transition.STOP, result.stop))
     found = ((transition, resource) for transition, plan in plans for resource in plan.resources)
     results.store_resources(job, found)
@@ -104,4 +104,17 @@ def import_completed(job: ProvisionerJob, result: ImportResult) -> None:
             instance_key=parameter.instance_key,
         )
         for index, parameter in enumerate(result.start.rich_parameters)
+    )
+    Preset.objects.bulk_create(
+        Preset(
+            template_version=version,
+            index=index,
+            name=preset.name,
+            description=preset.description,
+            icon=preset.icon,
+            is_default=preset.is_default,
+            parameters=[{"name": name, "value": value} for name, value in preset.parameters.items()],
+            prebuilds=preset.prebuilds,
+        )
+        for index, preset in enumerate(result.start.presets)
     )

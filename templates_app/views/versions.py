@@ -24,7 +24,7 @@ from provisioning.serializers.jobs import (
 from provisioning.views.logs import CompiledLog
 from templates_app import reads
 from templates_app.serializers.bodies import UpdateVersionBody
-from templates_app.serializers.templates import RichParameterSerializer
+from templates_app.serializers.templates import PresetSerializer, RichParameterSerializer
 from templates_app.services import versions
 from templates_app.services.archiving import set_archived
 from templates_app.views.base import OfVersion, version_for_answer
@@ -37,6 +37,7 @@ class VersionViewSet(CompiledReads, OfVersion):
 
     serializer_classes = {
         "parameters": ComputedValueSerializer,
+        "presets": PresetSerializer,
         "rich_parameters": RichParameterSerializer,
         "resources": ResourceSerializer,
         "variables": ParameterSchemaSerializer,
@@ -89,12 +90,11 @@ class VersionViewSet(CompiledReads, OfVersion):
     @extend_schema(
         operation_id="template_version_presets",
         parameters=VERSION_ID,
-        responses={200: serializers.ListSerializer(child=serializers.DictField())},
+        responses={200: PresetSerializer(many=True)},
     )
     def presets(self, request: Request, templateversion: str) -> Response:
-        """Return an empty list: versions have no parameter presets."""
-        self.get_object()
-        return Response([])
+        """List the presets of a version: named sets of values for its parameters."""
+        return self.respond(self.get_object().presets.order_by("index"), many=True)
 
     @extend_schema(
         operation_id="template_version_external_auth",

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from provisioning.engine.base import (
 )
 from provisioning.engine.hcl import Module, read_module
 from provisioning.engine.plan import plan_result
+from provisioning.engine.plan_presets import presets_of
 from provisioning.engine.provider.coder import CoderProvider
 from provisioning.engine.provider.made_up import MadeUp
 from provisioning.engine.provider_usage import ProviderUsage
@@ -229,6 +230,9 @@ class Job:
             stubbed_modules=self._stubbed_modules,
             warn=lambda text: self._log(LogLevel.WARN, stage, text),
         )
+        if stage is Stage.PERSISTENT:
+            warn = partial(self._log, LogLevel.WARN, stage)
+            found = replace(found, presets=presets_of(plan, found.rich_parameters, warn))
         made_up = self._made_up()
         if not made_up.has_stubs:
             return found

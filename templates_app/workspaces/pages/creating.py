@@ -1,6 +1,7 @@
 """Create a workspace from a template: its name, its parameters, its schedule, and what will be built."""
 
 import uuid
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -9,9 +10,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from coderproj.base.errors import DomainError, Forbidden, Invalid, NotFound
+from coderproj.base.identifiers import parse_uuid
 from coderproj.identity.models import User
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning.engine.base import Transition
+from templates_app.models import Preset
 from templates_app.names import NAME_LENGTH, check_name
 from templates_app.pages.base import TemplateSection
 from templates_app.pages.resources import resource_sets
@@ -77,6 +80,10 @@ class CreationSection(TemplateSection):
         """True if the actor may create workspaces of other members."""
         return allowed(self.actor, Action.CREATE, Resource.WORKSPACE, organization_id=self.template.organization_id)
 
+    @cached_property
+    def presets(self) -> list[Preset]:
+        return list(self.template.active_version.presets.order_by("index"))
+
     def values_form(self) -> ValuesForm:
         return new_form(self.template.active_version)
 
@@ -88,7 +95,9 @@ class NewWorkspace(CreationSection):
         suggested = suggested_name(self.template.name, self.actor.id)
         given = initial | {"name": suggested, "owner": self.actor.username}
         details = WorkspaceForm(initial=given, for_others=self.creates_for_others)
-        return self.form_page(details, form, form.initial())
+        wanted = parse_uuid(request.GET.get("preset", ""))
+        preset = next((one for one in self.presets if one.pk == wanted or (not wanted and one.is_default)), None)
+        return self.form_page(details, form, form.initial(preset.values if preset else None), preset=preset)
 
     def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
         details, form = WorkspaceForm(request.POST, for_others=self.creates_for_others), self.values_form()
@@ -134,7 +143,14 @@ class NewWorkspace(CreationSection):
         return owner
 
     def form_page(
-        self, details: WorkspaceForm, form: ValuesForm, answers: Answers, problem: str = "", *, status: int = 200
+        self,
+        details: WorkspaceForm,
+        form: ValuesForm,
+        answers: Answers,
+        problem: str = "",
+        *,
+        preset: Preset | None = None,
+        status: int = 200,
     ) -> HttpResponseBase:
         version = self.template.active_version
         obstacle = obstacle_of(version)
@@ -146,6 +162,8 @@ class NewWorkspace(CreationSection):
             "version": version,
             "problem": problem or obstacle,
             "may_build": not obstacle,
+            "presets": self.presets,
+            "preset": preset,
             "cost_note": quota.of_new(self.actor, version, self.template.organization_id),
             "sets": resource_sets(version, Transition.START),
             "form_url": creation_url(self.template),

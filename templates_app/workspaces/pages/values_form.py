@@ -57,9 +57,15 @@ class ValuesForm:
     def shown(self) -> Sequence[Field]:
         return shown_of(self.fields)
 
-    def initial(self) -> Answers:
-        """Return the form with the present values. Values that the version does not allow have their errors."""
-        return self._checked(Answers(tuple(Answer(field, field.default) for field in self.shown)), complete=False)
+    def initial(self, chosen: Mapping[str, str] | None = None) -> Answers:
+        """Return the form with the present values, or those of ``chosen`` by parameter. Values that the version does
+        not allow have their errors."""
+        chosen = chosen or {}
+        rows = (
+            Answer(field, field.default if field.is_variable else chosen.get(field.name, field.default))
+            for field in self.shown
+        )
+        return self._checked(Answers(tuple(rows)), complete=False)
 
     def answers(self, submitted: Submitted, *, complete: bool) -> Answers:
         """Validate submitted values. Missing values are errors only when the form is ``complete``."""

@@ -63,6 +63,7 @@ class CreateWorkspaceBody(BuildValuesBody):
 
     template_id = BodyUUIDField(required=False)
     template_version_id = BodyUUIDField(required=False)
+    template_version_preset_id = BodyUUIDField(required=False)
     name = StrictTextField(validators=[check_name])
     # The service bounds the schedule, and names the field as clients expect it.
     autostart_schedule = StrictTextField(required=False, default="", allow_blank=True)

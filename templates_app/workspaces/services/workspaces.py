@@ -16,7 +16,7 @@ from coderproj.identity.models import AuditAction, Organization, User, UserStatu
 from coderproj.identity.rbac import Action, Resource, allowed
 from provisioning import parameters
 from provisioning.engine.base import Transition
-from templates_app.models import Template
+from templates_app.models import Preset, Template
 from templates_app.workspaces import due
 from templates_app.workspaces.events import announce
 from templates_app.workspaces.models import Workspace, WorkspaceBuild
@@ -38,7 +38,8 @@ class NotExtendable(Conflict):
 @dataclass(frozen=True, slots=True)
 class NewWorkspace:
     """A workspace to create. Without ``template_id``, the version's template; without ``version_id``, the template's
-    active version. ``ttl_ms`` None or 0 means the template's default, unless ``never_stops``."""
+    active version. ``ttl_ms`` None or 0 means the template's default, unless ``never_stops``. The values of the preset
+    are for parameters without a value in ``rich_values``."""
 
     name: str
     template_id: uuid.UUID | None = None
@@ -47,6 +48,7 @@ class NewWorkspace:
     ttl_ms: int | None = None
     never_stops: bool = False
     rich_values: Sequence[values.NamedValue] = ()
+    preset_id: uuid.UUID | None = None
     variables: Sequence[parameters.GivenValue] = ()
 
 
@@ -79,9 +81,9 @@ def organization_for(actor: Actor, new: NewWorkspace) -> Organization:
 def create(actor: Actor, organization: Organization, owner: User, new: NewWorkspace) -> Workspace:
     """Create a workspace and queue its first build, a start.
 
-    Raises like ``authorize_creation``, Invalid on ``template_id``, ``template_version_id``, ``ttl_ms`` and
-    ``schedule``, also for what the template forbids, NotFound for a template that the actor may not read, Conflict for
-    a taken name, and like ``builds.create``.
+    Raises like ``authorize_creation``, Invalid on ``template_id``, ``template_version_id``,
+    ``template_version_preset_id``, ``ttl_ms`` and ``schedule``, also for what the template forbids, NotFound for a
+    template that the actor may not read, Conflict for a taken name, and like ``builds.create``.
     """
     with audit.refused(actor, AuditAction.CREATE, not_created(owner, organization, new.name)):
         return _create(actor, organization, owner, new)
@@ -129,13 +131,26 @@ def _create(actor: Actor, organization: Organization, owner: User, new: NewWorks
             builds.NewBuild(
                 transition=Transition.START,
                 version_id=new.version_id,
-                rich_values=new.rich_values,
+                rich_values=_with_preset(locked, new),
                 variables=new.variables,
             ),
             initiator_id=actor.id,
         )
         entry.after, entry.status_code = workspace, 201
     return workspace
+
+
+def _with_preset(template: Template, new: NewWorkspace) -> Sequence[values.NamedValue]:
+    """Return the given values, and those of the preset. Raises Invalid on ``template_version_preset_id``."""
+    if new.preset_id is None:
+        return new.rich_values
+    version_id = new.version_id or template.active_version_id
+    preset = Preset.objects.filter(pk=new.preset_id, template_version=version_id).first()
+    if preset is None:
+        raise Invalid.field("template_version_preset_id", "The version has no such preset.")
+    given = {value.name for value in new.rich_values}
+    more = [values.NamedValue(name, value) for name, value in preset.values.items() if name not in given]
+    return [*new.rich_values, *more]
 
 
 def _template(actor: Actor, new: NewWorkspace) -> Template:

@@ -191,6 +191,7 @@ def new_workspace(body: dict[str, Any]) -> workspaces.NewWorkspace:
         autostart_schedule=body["autostart_schedule"],
         ttl_ms=body.get("ttl_ms"),
         rich_values=rich_values_of(body),
+        preset_id=body.get("template_version_preset_id"),
         variables=variables_of(body),
     )
 

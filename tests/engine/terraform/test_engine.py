@@ -18,6 +18,7 @@ from provisioning.engine.base import (
     LogLevel,
     ParameterValue,
     PlanInput,
+    Preset,
     Stage,
     Transition,
     WorkspaceContext,
@@ -248,3 +249,39 @@ def test_results_can_be_serialized_as_json(engine: TerraformEngine, tmp_path: Pa
     from dataclasses import asdict
 
     assert json.dumps(asdict(plan_import(engine, template(tmp_path, MIXED.read_text()))))
+
+
+PRESETS = """
+terraform {
+  required_providers { coder = { source = "coder/coder" } }
+}
+data "coder_parameter" "size" {
+  name    = "size"
+  type    = "number"
+  default = 1
+  validation {
+    min = 1
+    max = 8
+  }
+}
+data "coder_workspace_preset" "large" {
+  name       = "Large"
+  default    = true
+  parameters = { (data.coder_parameter.size.name) = 8 }
+  prebuilds { instances = 2 }
+}
+data "coder_workspace_preset" "huge" {
+  name       = "Huge"
+  parameters = { size = "9" }
+}
+resource "terraform_data" "box" {}
+"""
+
+
+@every_program
+def test_presets_are_read_and_bad_ones_are_named(engine: TerraformEngine, tmp_path: Path) -> None:
+    log = Recorder()
+    result = plan_import(engine, template(tmp_path, PRESETS), log=log)
+    assert result.start.presets == (Preset("Large", {"size": "8"}, is_default=True, prebuilds=2),)
+    warnings = [line for line in log.lines if 'the preset "Huge" is left out' in str(line)]
+    assert len(warnings) == 1

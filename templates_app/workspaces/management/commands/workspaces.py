@@ -50,6 +50,7 @@ class Command(JobCommand):
         create.add_argument(
             "--schedule", default="", help="automatic starts, such as CRON_TZ=Europe/Berlin 30 9 * * 1-5"
         )
+        create.add_argument("--preset", default="", metavar="NAME", help="a preset of the version")
         create.add_argument("--ttl", help="time until the automatic stop, such as 8h (default: the template's)")
         create.add_argument(
             "--organization",
@@ -108,6 +109,10 @@ class Command(JobCommand):
         if template is None:
             raise NotFound(f"There is no template {options['template']!r} in {organization.name}.")
         name = validated(NewWorkspaceArguments, {"name": options["name"]})["name"]
+        version = named_version(template, options["version"]) if options["version"] else template.active_version
+        preset = version.presets.filter(name=options["preset"]).first() if options["preset"] else None
+        if options["preset"] and preset is None:
+            raise NotFound(f"Version {version.name} has no preset {options['preset']!r}.")
         workspace = workspaces.create(
             actor,
             organization,
@@ -115,7 +120,8 @@ class Command(JobCommand):
             workspaces.NewWorkspace(
                 name,
                 template_id=template.pk,
-                version_id=named_version(template, options["version"]).pk if options["version"] else None,
+                version_id=version.pk if options["version"] else None,
+                preset_id=preset.pk if preset else None,
                 autostart_schedule=options["schedule"],
                 ttl_ms=seconds_of(options["ttl"], "ttl") * 1000 if options["ttl"] else None,
                 rich_values=_rich_values(options),
