@@ -66,7 +66,8 @@ OPERATIONAL = {
         *("schedule_set_at", "due_at", "last_due_at", "failed_stops", "stop_tried_at", "deleted", "organization"),
     },
 }
-# Facts about rows that the API gives the same user, but not as fields. Files: it gives their bytes.
+# Facts about rows that the API gives the same user, but not as fields. Files: it gives their bytes. Presets: with other
+# names.
 DERIVED = {
     "ApiKey": {"name"},
     "File": {"hash", "size", "mimetype", "created_by", "created_at"},
@@ -75,6 +76,7 @@ DERIVED = {
     "ProvisionerJob": {"provisioner", "priority", "attempts", "organization", "initiator", "type", "log"},
     "ProvisionerDaemon": {"state", "last_seen_at"},
     "ProvisionerKey": {"revoked_at"},
+    "Preset": {"template_version", "name", "description", "icon", "is_default", "parameters", "prebuilds"},
     "RichParameter": {"template_version"},
     "VersionHtml": {"version", "renderer"},
     "TemplateAccess": {"template", "user", "group", "role"},
