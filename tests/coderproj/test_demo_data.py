@@ -2,14 +2,20 @@
 
 import contextlib
 import itertools
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from html import unescape
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count, F, Max, Q
+from django.test import Client
+from django.urls import resolve
 
 from coderproj.demo.data import filling
+from coderproj.demo.data.allowances import allow
 from coderproj.demo.data.chance import Chance
 from coderproj.demo.data.filling import Sizes
 from coderproj.demo.data.history import History
@@ -20,18 +26,29 @@ from coderproj.demo.data.workspaces import Workspaces
 from coderproj.demo.errors import DemoFailedError
 from coderproj.identity import services
 from coderproj.identity.models import AuditLog, Group, Organization, User
-from provisioning.models import JobStatus, ProvisionerJob, ProvisionerJobLog, WorkspaceAgent, agent_status_expression
+from provisioning.models import (
+    JobStatus,
+    ProvisionerJob,
+    ProvisionerJobLog,
+    WorkspaceAgent,
+    WorkspaceResource,
+    agent_status_expression,
+)
 from templates_app.agents.models import AgentStatistic
 from templates_app.models import AgentTime, DailyUser, JobTime, RichParameter, Template, TemplateVersion
 from templates_app.statistics.progress import first_day
 from templates_app.workspaces import due
 from templates_app.workspaces.models import BuildStatus, Workspace, WorkspaceBuild
 from templates_app.workspaces.models.conditions import shown_status
+from templates_app.workspaces.services import quota
 from tests.pages import browser, text_of
 
 SMALL = Sizes(templates=30, versions=60, users=80, workspaces=70, dry_runs=20, days=90)
 # The fixed time makes the same data on each run.
 NOW = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)
+# The links of pages that are followed, by page; and what is none of the console's pages.
+LINKS_OPENED = 2
+NOT_PAGES = ("//", "/static/", "/api/", "/icon/")
 PAGES = ("/", "/templates", "/insights", "/workspaces", "/users", "/groups", "/audit", "/jobs")
 
 
@@ -57,7 +74,23 @@ def test_filled_deployment_is_consistent(owner):
     _check_rows()
     _check_builds()
     _check_statistics(now)
+    _check_quotas()
     _check_pages(owner)
+
+
+def _check_quotas() -> None:
+    """Costs are those of what exists, every member has a budget, nobody is over it, and a few are near it."""
+    for workspace in Workspace.objects.existing():
+        ended = workspace.builds.filter(job__completed_at__isnull=False, job__error="", job__canceled_at=None)
+        last = ended.order_by("build_number").last()
+        made = WorkspaceResource.objects.filter(job=last.job_id) if last else WorkspaceResource.objects.none()
+        assert workspace.daily_cost == sum(made.values_list("daily_cost", flat=True))
+    organization = Organization.objects.get()
+    found = [quota.quota_of(user.pk, organization.pk) for user in User.objects.all()]
+    assert all(one.left is not None and one.left >= 0 for one in found)
+    near = [one for one in found if one.consumed and 4 * one.left < one.budget]
+    assert 0 < len(near) < len(found) / 4
+    assert AuditLog.objects.filter(resource_target="Everyone", diff__has_key="quota_allowance").exists()
 
 
 def _check_rows() -> None:
@@ -123,6 +156,30 @@ def _check_pages(owner: User) -> None:
     assert "Docker" in text_of(client.get("/templates"))
     running = Workspace.objects.existing().filter(~Q(latest_build__job__completed_at=None)).select_related("owner")[0]
     assert client.get(f"/@{running.owner.username}/{running.name}").status_code == 200
+    opened = _follow_links(client)
+    assert {"workspace", "template", "template-insights", "user", "group", "job"} <= opened.keys()
+
+
+def _follow_links(client: Client) -> dict[str, int]:
+    """Open what the links lead to, a few addresses of each page. Return the number of addresses by the page's name."""
+    opened: dict[str, int] = {}
+    waiting, seen = list(PAGES), set(PAGES)
+    while waiting:
+        path = waiting.pop(0)
+        name = resolve(urlsplit(path).path).url_name or path
+        if opened.get(name, 0) >= LINKS_OPENED:
+            continue
+        opened[name] = opened.get(name, 0) + 1
+        response = client.get(path, follow=True)
+        assert response.status_code == 200, path
+        if response.streaming or not response["Content-Type"].startswith("text/html"):
+            continue
+        for link in map(unescape, re.findall(r'<a [^>]*?href="([^"#]+)', response.content.decode())):
+            target = urljoin(path, link)
+            if target.startswith("/") and not target.startswith(NOT_PAGES) and target not in seen:
+                seen.add(target)
+                waiting.append(target)
+    return opened
 
 
 def made(seed: int) -> list[object]:
@@ -134,6 +191,7 @@ def made(seed: int) -> list[object]:
     templates.make(30, 40)
     workspaces = Workspaces(chance, NOW, people, templates.lines, jobs)
     workspaces.make(15, 20)
+    allow(people, workspaces.lives)
     history = History(chance, NOW, organization.pk).rows(people, templates, workspaces)
     return [
         [(job.pk, job.created_at, job.completed_at, job.error) for job in jobs.rows],

@@ -199,6 +199,16 @@ resource "{machine}" "workspace" {{
   count = data.coder_workspace.me.start_count
   name  = "${{data.coder_workspace.me.owner}}-${{data.coder_workspace.me.name}}"
 }}
+
+resource "coder_metadata" "workspace" {{
+  count       = data.coder_workspace.me.start_count
+  resource_id = {machine}.workspace[0].id
+  daily_cost  = {cost}
+  item {{
+    key   = "{shown}"
+    value = data.coder_parameter.{shown}.value
+  }}
+}}
 """
 PARAMETER = """\
 data "coder_parameter" "{0.name}" {{
@@ -252,6 +262,8 @@ def configuration(sort: Sort, revision: int) -> str:
         parameters=parameters,
         volume=family.volume,
         machine=family.machine,
+        cost=family.cost,
+        shown=family.parameters[0].name,
     )
 
 

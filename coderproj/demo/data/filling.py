@@ -11,26 +11,27 @@ from typing import Any, Protocol
 from django.db import connection, transaction
 
 from coderproj.database.clock import database_time
+from coderproj.demo.data.allowances import allow
 from coderproj.demo.data.chance import Chance
 from coderproj.demo.data.history import History
 from coderproj.demo.data.jobs import TAGS, Jobs
 from coderproj.demo.data.people import People, make
 from coderproj.demo.data.storing import copy, copy_values
 from coderproj.demo.data.templates import Templates
-from coderproj.demo.data.workspaces import Workspaces
+from coderproj.demo.data.workspaces import PARAMETER_COLUMNS, REPORT_COLUMNS, Workspaces
 from coderproj.demo.errors import DemoFailedError
 from coderproj.identity.models import AuditLog, Group, Membership, Organization, User
 from coderproj.management import first_user
-from provisioning.models import ProvisionerJob
+from provisioning.models import ProvisionerJob, ProvisionerJobLog
+from templates_app.agents.models import AgentStatistic
 from templates_app.agents.services.refreshing import refresh, start_again
 from templates_app.models import StatisticsProgress, Template, TemplateVersion
 from templates_app.statistics.progress import ROW
 from templates_app.workspaces import due
-from templates_app.workspaces.models import Workspace, WorkspaceBuild
+from templates_app.workspaces.models import BuildParameter, Workspace, WorkspaceBuild
 
 # Seconds to wait for a worker that counts at the moment.
 WORKER_SECONDS = 120.0
-LOG_TABLE = "provisioning_provisionerjoblog"
 LOG_COLUMNS = ("job_id", "id", "created_at", "source", "level", "stage", "output")
 
 
@@ -71,6 +72,7 @@ def fill(show: Progress, *, seed: int, sizes: Sizes | None = None, now: datetime
         templates.dry_run(sizes.dry_runs, sizes.days)
         workspaces = Workspaces(chance, now, people, templates.lines, jobs)
         workspaces.make(sizes.workspaces, sizes.days)
+        allow(people, workspaces.lives)
         history = list(History(chance, now, organization.pk).rows(people, templates, workspaces))
     with transaction.atomic():
         _lock()
@@ -78,8 +80,14 @@ def fill(show: Progress, *, seed: int, sizes: Sizes | None = None, now: datetime
         for name, rows in _tables(people, templates, jobs, workspaces, history):
             with show.step(f"Store {len(rows):,} {name}"):
                 copy(rows)
-        with show.step(f"Store {len(jobs.lines):,} lines of logs"):
-            copy_values(LOG_TABLE, LOG_COLUMNS, jobs.lines)
+        for name, table, columns, values in (
+            ("values of parameters", BuildParameter._meta.db_table, PARAMETER_COLUMNS, workspaces.parameters),
+            ("reports of agents", AgentStatistic._meta.db_table, REPORT_COLUMNS, workspaces.reports),
+            ("lines of logs", ProvisionerJobLog._meta.db_table, LOG_COLUMNS, jobs.lines),
+        ):
+            with show.step(f"Store {len(values):,} {name}"):
+                copy_values(table, columns, values)
+        Group.objects.filter(pk=people.everyone.pk).update(quota_allowance=people.everyone.quota_allowance)
         with show.step("Set when workspaces start and stop"):
             _store_workspaces(workspaces)
     with connection.cursor() as cursor:
@@ -144,14 +152,12 @@ def _tables(
     yield "rich parameters", templates.parameters
     yield "entries of access lists", templates.access
     yield "builds", workspaces.builds
-    yield "values of parameters", workspaces.parameters
     yield "resources", templates.resources + workspaces.resources
     yield "items of metadata", workspaces.metadata
     yield "agents", workspaces.agents
     yield "apps", workspaces.apps
     yield "times of agents", workspaces.times
     yield "days of users", list(workspaces.daily_users())
-    yield "reports of agents", workspaces.reports
     yield "rows of the audit log", history
 
 

@@ -50,6 +50,9 @@ class History:
         for group in people.groups:
             # The group had no members at first.
             yield self._created(admin, group, group.created_at, related={"members": []})
+        allowance = {"quota_allowance": _change(0, people.everyone.quota_allowance)}
+        moment = people.everyone.created_at + timedelta(hours=6)
+        yield self._row(admin, AuditAction.WRITE, people.everyone, moment, allowance)
         for person in people.persons:
             yield self._created(admin, person.user, person.user.created_at)
             if not person.is_active:

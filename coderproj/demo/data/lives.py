@@ -50,6 +50,14 @@ class Life:
     # The start that may have made something, and has not been stopped.
     up: Event | None = None
     is_over: bool = False
+    # Whether a start waits for a daemon.
+    is_queued: bool = False
+
+    @property
+    def cost(self) -> int:
+        """What exists costs a day, as of the last build that succeeded."""
+        last = next((event for event in reversed(self.events) if event.run.succeeded), None)
+        return self.line.family.cost if last is not None and last.transition is Transition.START else 0
 
     def live(self) -> None:
         """Add all builds from the creation of the workspace until now."""

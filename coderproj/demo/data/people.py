@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import make_password
 
 from coderproj.demo.data import words
 from coderproj.demo.data.chance import Chance
-from coderproj.identity.models import Group, GroupMembership, Membership, Organization, User, UserStatus
+from coderproj.identity.models import EVERYONE, Group, GroupMembership, Membership, Organization, User, UserStatus
 from coderproj.identity.roles import OrganizationRole, SiteRole
 
 # What the first users do besides developing: one role each.
@@ -36,8 +36,10 @@ class Person:
 
 @dataclass(slots=True)
 class People:
-    """All users; the first ones have roles, the ``authors`` may change templates."""
+    """All users; the first ones have roles, the ``authors`` may change templates. ``everyone`` is the group of all
+    members, which exists already."""
 
+    everyone: Group
     persons: list[Person]
     groups: list[Group]
     members: list[GroupMembership]
@@ -57,10 +59,7 @@ def make(chance: Chance, now: datetime, organization: Organization, count: int) 
     first = now - timedelta(days=FIRST_DAYS_AGO)
     names = chance.sample([f"{one}-{other}" for one in words.FIRST_NAMES for other in words.SURNAMES], count)
     times = sorted(chance.at_work(first, now - timedelta(days=2)) for _ in range(count))
-    groups = [
-        Group(id=chance.id(), organization=organization, name=name, quota_allowance=chance.choice((0, 20, 50, 100)))
-        for name in (*words.TEAMS, words.CONTRACTORS)
-    ]
+    groups = [Group(id=chance.id(), organization=organization, name=name) for name in (*words.TEAMS, words.CONTRACTORS)]
     for group in groups:
         group.created_at = first + timedelta(minutes=chance.uniform(5, 300))
     password = make_password(None)  # no sign-in with a password
@@ -78,7 +77,9 @@ def make(chance: Chance, now: datetime, organization: Organization, count: int) 
         if group.pk in person.groups
     ]
     memberships = [_membership(organization, number, person.user) for number, person in enumerate(persons)]
-    return People(persons, groups, members, memberships)
+    everyone = Group(id=organization.pk, organization=organization, name=EVERYONE)
+    everyone.created_at = first
+    return People(everyone, persons, groups, members, memberships)
 
 
 def _person(chance: Chance, now: datetime, number: int, name: str, created: datetime, password: str) -> Person:
