@@ -9,7 +9,7 @@ SECTIONS = {
     "jobs": ("tests.bench.jobs", "imports, the queue, followers and the log compared with their goals"),
     "main": ("tests.bench.main_job", "the whole import through the API, server start, memory"),
     "workspaces": ("tests.bench.workspaces", "workspaces: builds beside the same work by hand, the executor"),
-    "agents": ("tests.bench.agents", "statistics over a million builds and ten million reports, pages of insights"),
+    "agents": ("tests.bench.agents", "2,000 connected agents, the relay, statistics over a million builds"),
     "uploads": ("tests.bench.uploads", "memory of the web process during large uploads"),
     "pages": ("tests.bench.pages", "pages of the console, a first visit, and a long log in a browser"),
 }
