@@ -13,13 +13,14 @@ PREPARED = (models.JSONField, models.CharField)
 def copy(rows: Iterable[models.Model]) -> int:
     """Store new rows of one model. Return their number.
 
-    ``updated_at`` is that of ``created_at`` unless it is given. A key that the database counts is left to it.
+    ``updated_at`` is that of ``created_at`` unless it is given. What the database counts or generates is left to it.
     """
     waiting = iter(rows)
     first = next(waiting, None)
     if first is None:
         return 0
-    fields = [field for field in first._meta.concrete_fields if not isinstance(field, models.AutoField)]
+    made = (models.AutoField, models.GeneratedField)
+    fields = [field for field in first._meta.concrete_fields if not isinstance(field, made)]
     return copy_values(
         first._meta.db_table,
         [str(field.column) for field in fields],
