@@ -84,7 +84,8 @@ def absent_template_fields(dialect: Dialect, sent: Collection[str]) -> Mapping[s
     if LATER_SDK_FIELDS.isdisjoint(sent):
         return SDK_ABSENT_FIELDS
     zeros = {name: value for name, value in SDK_ABSENT_FIELDS.items() if name not in POINTERS}
-    return {**zeros, **LATER_ABSENT_FIELDS}
+    names = {name.lower() for name in sent}  # null is sent by clients that know the field, and means: not given
+    return {name: value for name, value in {**zeros, **LATER_ABSENT_FIELDS}.items() if name not in names}
 
 
 def kept_if_empty(sent: Collection[str]) -> Collection[str]:

@@ -104,6 +104,8 @@ def test_null_means_not_given(api, admin, organization):
     template = Template.objects.get()
     api.patch(f"templates/{template.pk}", RULES)
     assert rules_of(api.patch(f"templates/{template.pk}", nothing).body) == {**RULES, "deprecated": True}
+    sdk = ApiClient(admin, accept=None)
+    assert rules_of(sdk.patch(f"templates/{template.pk}", nothing | MARKER).body) == {**RULES, "deprecated": True}
 
 
 def test_the_newer_sdk_leaves_out_false_and_zero(api, admin, organization):
