@@ -1,7 +1,7 @@
-"""Answers to what identity asks before it deletes: which keys still serve an organization."""
+"""Answers to what identity asks before it deletes: which keys and jobs an organization still has."""
 
 from coderproj.identity.models import Organization
-from provisioning.models import ProvisionerKey
+from provisioning.models import ProvisionerJob, ProvisionerKey
 
 
 def of_organization(organization: Organization) -> str:
@@ -10,4 +10,10 @@ def of_organization(organization: Organization) -> str:
     return f"Daemons still use its provisioner keys: {', '.join(names)}. Revoke them first." if names else ""
 
 
-OF_ORGANIZATION = [of_organization]
+def jobs_of_organization(organization: Organization) -> str:
+    """Return a sentence if jobs of an organization wait or run, else an empty text."""
+    active = ProvisionerJob.objects.filter(organization=organization, completed_at=None)
+    return "It has jobs that wait or run. Cancel them or let them end first." if active.exists() else ""
+
+
+OF_ORGANIZATION = [of_organization, jobs_of_organization]

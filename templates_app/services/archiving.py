@@ -25,16 +25,16 @@ def archive_versions(actor: Actor, template: Template, *, unused: bool) -> list[
     """
     access.authorize(actor, Action.UPDATE, template)
     with transaction.atomic():
-        # The lock prevents a concurrent promotion.
-        active_id = Template.objects.select_for_update().get(pk=template.pk).active_version_id
-        found = TemplateVersion.objects.filter(template=template, archived=False, job__completed_at__isnull=False)
-        rows = found.exclude(pk=active_id)
-        if unused:
-            used = {version_id for find in contributions("used_versions") for version_id in find(template)}
-            rows = rows.exclude(pk__in=used)
-        else:
+        rows = TemplateVersion.objects.filter(template=template, archived=False, job__completed_at__isnull=False)
+        if not unused:
             rows = rows.alias(status=status_expression("job__")).filter(status=JobStatus.FAILED)
-        chosen = list(rows.order_by("created_at", "id"))
+        # Versions are locked before their template, as in set_archived; both orders at once could deadlock.
+        found = list(rows.select_for_update(of=("self",), no_key=True).order_by("created_at", "id"))
+        # The lock prevents a concurrent promotion.
+        kept = {Template.objects.select_for_update().get(pk=template.pk).active_version_id}
+        if unused:
+            kept |= {version_id for find in contributions("used_versions") for version_id in find(template)}
+        chosen = [version for version in found if version.pk not in kept]
         for version in chosen:
             set_archived(actor, version, archived=True)
     return [version.pk for version in chosen]

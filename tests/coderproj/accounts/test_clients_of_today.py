@@ -5,9 +5,10 @@ from django.conf import settings
 from django.core.management import CommandError
 
 from coderproj.identity.models import AuditLog, Group, GroupMembership, Membership, Organization, User
+from provisioning.models import ProvisionerKey
 from tests.api import ApiClient, fields_of
 from tests.commands import run, run_json
-from tests.factories import make_provisioner_key, make_template, make_user, make_workspace
+from tests.factories import finish, make_job, make_provisioner_key, make_template, make_user, make_workspace
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
@@ -222,7 +223,12 @@ def test_organizations_with_things_in_them_stay(api, users, org, other_org):
     type(workspace).objects.update(deleted=True)
     make_provisioner_key(other_org, name="builders")
     assert "builders" in api.owner.delete(f"organizations/{other_org.pk}").body["detail"]
+    ProvisionerKey.objects.all().delete()
+    job = make_job(user=users.stranger, organization=other_org)
+    assert "jobs that wait or run" in api.owner.delete(f"organizations/{other_org.pk}").body["detail"]
+    finish(job)
     assert api.stranger.get(f"organizations/{other_org.pk}").status_code == 200
+    assert api.owner.delete(f"organizations/{other_org.pk}").status_code == 200
 
 
 def test_the_command_changes_and_deletes_organizations(users, org, other_org):
