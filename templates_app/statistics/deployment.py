@@ -52,7 +52,7 @@ def sees_insights(actor: Actor) -> bool:
 def scopes_of(actor: Actor) -> list[Scope]:
     """Return the scopes whose insights the actor may see, the widest first: everything and each organization for actors
     who may read all templates, otherwise the organizations whose templates the actor manages."""
-    rows = Organization.objects.order_by("name").values_list("pk", "name")
+    rows = Organization.objects.existing().order_by("name").values_list("pk", "name")
     if _sees_everything(actor):
         organizations = [Scope(*row) for row in rows]
         return [Scope(), *(organizations if len(organizations) > 1 else [])]

@@ -226,13 +226,16 @@ def test_a_log_has_a_limit(machine, ada, agent):
     assert b"more" not in log
 
 
-@with_fields(startup_script="(sleep 2; touch finished; echo later; exec sleep 300) & echo started")
+@with_fields(
+    startup_script="(until [ -e go ]; do sleep 0.1; done; touch finished; echo later; exec sleep 300) & echo started"
+)
 def test_programs_that_go_on_print_to_the_log(machine, ada, agent):
     """Also after the agent has stopped."""
     with machine.running():
         wait_for(ada, agent, lifecycle_state="ready")
         assert machine.files()[LOG] == b"started\n"
         assert machine.stop() == 0
+        (machine.home / "go").touch()
         wait_until(lambda: machine.files()[LOG] == b"started\nlater\n", SECONDS, "the rest of the log")
         assert "home/finished" in machine.files()
     assert not list(machine.temporary.glob("*.pipe"))

@@ -93,6 +93,14 @@ def test_owners_choose_an_organization(owner, web):
     assert [row[:2] for row in rows] == [["organization", "template"], ["other", "elsewhere"]]
 
 
+def test_deleted_organizations_are_not_offered(owner, web):
+    other = make_organization("other")
+    assert "All organizations acme other" in text_of(browser(owner).get("/insights"))
+    other.deleted = True
+    other.save()
+    assert "All organizations" not in text_of(browser(owner).get("/insights"))
+
+
 def test_the_only_organization_has_the_insights_of_the_deployment(owner, web, organization):
     start(owner, web)
     assert everything() == insights.of_organization(organization.pk, 30).figures
