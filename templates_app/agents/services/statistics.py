@@ -90,14 +90,14 @@ def _put_off_stop(workspace: Workspace, caller: AgentCaller, now: datetime) -> N
     """Move the deadline of the caller's build to a whole time to live from now, unless it is later already, or less
     than a twentieth of that time was used up. A workspace without a deadline does not stop by itself."""
     latest = builds.latest_build(workspace)
-    if latest is None or latest.job.completed_at is None or not workspace.ttl_ms:
+    if latest is None or latest.job.completed_at is None or not workspace.lifetime_ms:
         return
     # A newer build that ended did not run, or the caller's token would not be valid.
     rows = WorkspaceBuild.objects.filter(pk=caller.build_id, deadline__isnull=False)
     deadline = rows.values_list("deadline", flat=True).first()
     if deadline is None:
         return
-    whole = timedelta(milliseconds=workspace.ttl_ms)
+    whole = timedelta(milliseconds=workspace.lifetime_ms)
     if whole - (deadline - now) < whole / USED:
         return
     rows.update(deadline=now + whole, updated_at=now)

@@ -111,3 +111,9 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def lifetime_ms(self) -> int | None:
+        """Milliseconds from a start to the automatic stop: the workspace's own, or its template's if that decides; None
+        for no automatic stop."""
+        return (self.ttl_ms if self.template.allow_user_autostop else self.template.default_ttl_ms) or None

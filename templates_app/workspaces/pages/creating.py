@@ -100,7 +100,9 @@ class NewWorkspace(CreationSection):
         return self.form_page(details, form, form.initial(preset.values if preset else None), preset=preset)
 
     def post(self, request: HttpRequest, **route: str) -> HttpResponseBase:
-        details, form = WorkspaceForm(request.POST, for_others=self.creates_for_others), self.values_form()
+        shown = self.template.default_ttl_ms or None
+        details = WorkspaceForm(request.POST, for_others=self.creates_for_others, shown_ttl_ms=shown)
+        form = self.values_form()
         answers = form.answers(request.POST, complete=True)
         if not details.is_valid() or answers.errors:
             return self.form_page(details, form, answers, status=400)

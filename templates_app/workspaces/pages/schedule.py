@@ -42,7 +42,11 @@ def zones() -> list[tuple[str, str]]:
 
 
 class ScheduleForm(LiveForm):
-    """Automatic start and automatic stop. ``schedule`` and ``ttl_ms`` of the cleaned data are what services take."""
+    """Automatic start and automatic stop. ``schedule`` and ``ttl_ms`` of the cleaned data are what services take.
+
+    ``shown_ttl_ms`` is the time until the stop that the page showed, in hours with two decimals: if these come back, it
+    stays to the millisecond.
+    """
 
     mode = forms.ChoiceField(label="Start", choices=MODES, widget=forms.RadioSelect, initial=NEVER)
     days = forms.TypedMultipleChoiceField(
@@ -73,13 +77,22 @@ class ScheduleForm(LiveForm):
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )
 
+    def __init__(self, *args: Any, shown_ttl_ms: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._shown_ttl_ms = shown_ttl_ms
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if "mode" in given:
             given["schedule"] = self._schedule(given)
         hours = given.get("hours")
-        given["ttl_ms"] = self._checked("hours", lambda: _ttl_ms(hours)) if hours is not None else None
+        given["ttl_ms"] = self._checked("hours", lambda: self._ttl_ms(hours)) if hours is not None else None
         return given
+
+    def _ttl_ms(self, hours: Decimal) -> int:
+        if self._shown_ttl_ms and hours == _hours(self._shown_ttl_ms):
+            return self._shown_ttl_ms
+        return workspaces.checked_ttl(int(hours * HOUR_MS))
 
     def _schedule(self, given: dict[str, Any]) -> str:
         if given["mode"] == WEEKLY:
@@ -117,14 +130,13 @@ class ScheduleForm(LiveForm):
         return next_starts(text) if text else []
 
 
-def _ttl_ms(hours: Decimal) -> int:
-    return workspaces.checked_ttl(int(hours * HOUR_MS))
+def _hours(ttl_ms: int) -> Decimal:
+    return (Decimal(ttl_ms) / HOUR_MS).quantize(Decimal("0.01"))
 
 
 def initial_of(schedule: str, ttl_ms: int | None) -> dict[str, Any]:
     """Return the initial values of the form."""
-    hours = Decimal(ttl_ms or 0) / HOUR_MS
-    found: dict[str, Any] = {"hours": f"{hours.quantize(Decimal('0.01')).normalize():f}" if ttl_ms else ""}
+    found: dict[str, Any] = {"hours": f"{_hours(ttl_ms).normalize():f}" if ttl_ms else ""}
     weekly = weekly_of(schedule) if schedule else None
     if weekly is not None and weekly.zone in dict(zones()):
         found |= {"mode": WEEKLY, "days": list(weekly.days), "time": weekly.time, "zone": weekly.zone}
@@ -139,7 +151,7 @@ class SchedulePage(ChangeSection):
         return self.form_page(ScheduleForm(initial=initial_of(workspace.autostart_schedule, workspace.ttl_ms)))
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
-        form = ScheduleForm(request.POST)
+        form = ScheduleForm(request.POST, shown_ttl_ms=self.workspace.ttl_ms)
         if not form.is_valid():
             return self.form_page(form, 400)
         try:
@@ -159,7 +171,7 @@ class CheckSchedule(ChangeSection):
     """Returns the errors of the fields and the next starts, while the form is filled in."""
 
     def post(self, request: HttpRequest, **route: Any) -> HttpResponseBase:
-        context = {"form": ScheduleForm(request.POST), "is_update": True}
+        context = {"form": ScheduleForm(request.POST, shown_ttl_ms=self.workspace.ttl_ms), "is_update": True}
         return self.show("workspaces/_schedule_check.html", context)
 
 

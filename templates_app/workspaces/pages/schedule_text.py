@@ -42,23 +42,29 @@ class Weekly:
 @dataclass(frozen=True, slots=True)
 class Times:
     """The schedule of a workspace for its page. ``words`` is empty without automatic starts, ``starts`` are the next
-    ones; ``hours`` is the time until the automatic stop, None without one."""
+    ones, none while the template forbids them; ``hours`` is the time until the automatic stop, None without one.
+    ``is_forbidden`` and ``is_fixed``: the template does not allow the starts, or decides the stop."""
 
     words: str
     zone: str
     starts: Sequence[datetime]
     hours: float | None
+    is_forbidden: bool = False
+    is_fixed: bool = False
 
 
 def times_of(workspace: Workspace) -> Times:
-    """Return when a workspace starts and stops by itself. No query."""
-    hours = workspace.ttl_ms / HOUR_MS if workspace.ttl_ms else None
-    text = workspace.autostart_schedule
+    """Return when a workspace, loaded with its template, starts and stops by itself. No query."""
+    template, lifetime_ms = workspace.template, workspace.lifetime_ms
+    hours = lifetime_ms / HOUR_MS if lifetime_ms else None
+    text, is_fixed = workspace.autostart_schedule, not template.allow_user_autostop
     if not text:
-        return Times("", "", (), hours)
+        return Times("", "", (), hours, is_fixed=is_fixed)
     weekly = weekly_of(text)
     words = weekly.words if weekly is not None else without_zone(text)
-    return Times(words, zone_of(text), next_starts(text), hours)
+    is_forbidden = not template.allow_user_autostart
+    starts = () if is_forbidden else next_starts(text)
+    return Times(words, zone_of(text), starts, hours, is_forbidden, is_fixed)
 
 
 def next_starts(text: str, after: datetime | None = None) -> list[datetime]:

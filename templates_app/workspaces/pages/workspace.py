@@ -25,7 +25,7 @@ from templates_app.workspaces.pages.base import WorkspaceSection
 from templates_app.workspaces.pages.cells import build_chip, build_title, log_of, started_by
 from templates_app.workspaces.pages.parameters import values_of
 from templates_app.workspaces.pages.schedule_text import Times, times_of
-from templates_app.workspaces.services import quota
+from templates_app.workspaces.services import quota, workspaces
 
 BUILDS_SIZE = 10
 BUILDS_HEADING = "builds-heading"
@@ -143,7 +143,8 @@ class WorkspacePage(WorkspaceSection):
         times: Times = times_of(self.workspace)
         deadline = self.latest.deadline if self.latest is not None else None
         stops = deadline if self.status == BuildStatus.RUNNING else None
-        return {"times": times, "stops_at": stops}
+        may_extend = self.may_update and workspaces.may_extend(self.actor, self.workspace)
+        return {"times": times, "stops_at": stops, "may_extend": may_extend}
 
 
 class AnyBuild(SignedInPage):

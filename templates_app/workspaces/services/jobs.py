@@ -126,10 +126,9 @@ def build_changed(job: ProvisionerJob) -> None:
 def _set_deadline(build: WorkspaceBuild) -> None:
     """A start has a deadline if the workspace has a time to live, also one that failed: things may exist (W16, W20)."""
     workspace, job = build.workspace, build.job
-    template = workspace.template
-    ttl_ms = workspace.ttl_ms if template.allow_user_autostop else template.default_ttl_ms
-    if build.transition == Transition.START and ttl_ms and job.started_at and job.completed_at:
-        build.deadline = job.completed_at + timedelta(milliseconds=ttl_ms)
+    lifetime_ms = workspace.lifetime_ms
+    if build.transition == Transition.START and lifetime_ms and job.started_at and job.completed_at:
+        build.deadline = job.completed_at + timedelta(milliseconds=lifetime_ms)
     build.save(update_fields=["deadline", "updated_at"])
 
 

@@ -287,6 +287,8 @@ def extend(actor: Actor, workspace: Workspace, deadline: datetime) -> datetime:
             raise NotExtendable("The workspace is still starting.")
         if build.deadline is None:
             raise NotExtendable("The workspace has no deadline: it does not stop by itself.")
+        if not may_extend(actor, locked):
+            raise NotExtendable("The template decides when its workspaces stop.")
         now = database_time()
         if deadline < max(now + MIN_EXTENSION, build.job.completed_at):
             raise DomainError("The new deadline must be at least 30 minutes from now.")
@@ -300,6 +302,11 @@ def extend(actor: Actor, workspace: Workspace, deadline: datetime) -> datetime:
             entry.after = build
     announce(workspace.pk)
     return deadline
+
+
+def may_extend(actor: Actor, workspace: Workspace) -> bool:
+    """Return True if the actor, who may update the workspace, may put off its automatic stop."""
+    return workspace.template.allow_user_autostop or _is_administrator(actor, workspace)
 
 
 def _is_administrator(actor: Actor, workspace: Workspace) -> bool:

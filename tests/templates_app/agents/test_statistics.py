@@ -189,6 +189,14 @@ def test_time_to_live_of_today_counts(program, agent):
     assert close(left_until_stop(), timedelta(hours=20))
 
 
+def test_the_template_can_decide_the_time_to_live(program, agent, template):
+    template.allow_user_autostop, template.default_ttl_ms = False, 3_600_000
+    template.save()
+    use_up(0.9)
+    program.report()
+    assert close(left_until_stop(), timedelta(hours=1))
+
+
 def test_without_a_deadline_nothing_moves(program, agent):
     WorkspaceBuild.objects.update(deadline=None)
     Workspace.objects.update(due_at=None)

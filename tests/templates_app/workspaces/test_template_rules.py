@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from coderproj.identity.models import User
 from templates_app.models import Template
 from templates_app.workspaces import executor
 from templates_app.workspaces.models import Workspace, WorkspaceBuild
 from tests.api import ApiClient, fields_of
-from tests.factories import finish, make_template, make_user, make_version, make_workspace
+from tests.factories import finish, make_template, make_version, make_workspace
 from tests.pages import browser, text_of
 
 pytestmark = pytest.mark.django_db
@@ -155,4 +156,46 @@ def test_an_administrator_of_the_template_is_no_exception_for_times(owner, templ
     set_rules(template, allow_user_autostart=False, allow_user_autostop=False)
     answer = create(owner, template, autostart_schedule=WEEKLY)
     assert (answer.status_code, fields_of(answer)) == (400, ["schedule"])
-    assert make_user("other").pk != owner.pk
+    answer = create(owner, template, ttl_ms=2 * HOUR_MS)
+    assert (answer.status_code, fields_of(answer)) == (400, ["ttl_ms"])
+
+
+def test_only_administrators_put_off_a_stop_that_the_template_decides(owner, member, template):
+    workspace = make_workspace(user=member, template=template, ttl_ms=HOUR_MS)
+    path = f"workspaces/{workspace.pk}/extend"
+    later = {"deadline": (timezone.now() + timedelta(hours=3)).isoformat()}
+    page = f"/@{member.username}/{workspace.name}"
+    assert "Stop later, by hours" in text_of(browser(member).get(page))
+    set_rules(template, allow_user_autostop=False)
+    refused = ApiClient(member).put(path, later)
+    assert refused.status_code == 409
+    assert refused.body["message"] == "The template decides when its workspaces stop."
+    text = text_of(browser(member).get(page))
+    assert "1 h after a start, as the template decides" in text
+    assert "Stop later, by hours" not in text
+    assert ApiClient(owner).put(path, later).status_code == 200
+
+
+def test_the_page_promises_no_start_that_is_forbidden(member, template):
+    workspace = make_workspace(user=member, template=template, autostart_schedule=WEEKLY)
+    page = f"/@{member.username}/{workspace.name}"
+    assert "does not allow automatic starts" not in text_of(browser(member).get(page))
+    set_rules(template, allow_user_autostart=False)
+    assert "None: the template does not allow automatic starts" in text_of(browser(member).get(page))
+
+
+def test_forms_keep_a_time_that_hours_cannot_show(member, template):
+    """70 minutes are shown as 1.17 hours."""
+    minutes = 70 * 60_000
+    set_rules(template, allow_user_autostop=False, default_ttl_ms=minutes)
+    client = browser(member)
+    form = {"name": "dev", "mode": "never", "hours": "1.17"}
+    assert 'value="1.17"' in client.get("/templates/acme/web/workspace").content.decode()
+    assert client.post("/templates/acme/web/workspace", form).status_code == 302
+    workspace = Workspace.objects.get(name="dev")
+    assert workspace.ttl_ms == minutes
+    finish(workspace.latest_build.job)
+    saved = client.post(f"/@{member.username}/dev/schedule", {**form, "mode": "cron", "cron": WEEKLY})
+    assert saved.status_code == 302
+    workspace.refresh_from_db()
+    assert (workspace.ttl_ms, workspace.autostart_schedule) == (minutes, WEEKLY)

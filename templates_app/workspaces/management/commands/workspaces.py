@@ -233,7 +233,7 @@ class Command(JobCommand):
             seconds = min(seconds_of(options["extend"], "extend"), MAX_EXTENSION)
             workspaces.extend(actor, workspace, database_time() + timedelta(seconds=seconds))
         workspace = self._workspace(actor, options)
-        ttl = timedelta(milliseconds=workspace.ttl_ms) if workspace.ttl_ms else "never"
+        ttl = timedelta(milliseconds=workspace.lifetime_ms) if workspace.lifetime_ms else "never"
         self.write(f"Starts by itself: {workspace.autostart_schedule or 'never'}")
         self.write(f"Stops after: {ttl}")
         self.write(f"Stops at: {format_time(_latest(workspace).deadline) or 'no time'}")
