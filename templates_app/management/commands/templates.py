@@ -10,6 +10,7 @@ import yaml
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
+from rest_framework import serializers
 
 from coderproj.accounts.serializers.users import user_context
 from coderproj.api.serializers import BodySerializer, StrictTextField
@@ -113,8 +114,8 @@ class Command(JobCommand):
             required=True,
             type=assignment,
             metavar="FIELD=VALUE",
-            help=f"can be repeated; the fields of the API ({', '.join(UpdateTemplateBody().fields)}), values as JSON "
-            "or as text",
+            help=f"can be repeated; the fields of the API ({', '.join(UpdateTemplateBody().fields)}), texts as they "
+            "are, other values as JSON",
         )
         archived = actions.add_parser("archive", help="archive versions whose import failed")
         archived.add_argument("name", help="name of the template")
@@ -245,10 +246,12 @@ class Command(JobCommand):
     # ---------------------------------------------------------------- edit, archive
     def act_edit(self, actor: Actor, options: dict[str, Any]) -> Any:
         template = self._template(actor, options)
-        given = {name: as_json(text) for name, text in options["changes"]}
-        unknown = given.keys() - UpdateTemplateBody().fields.keys()
-        if unknown:
-            raise Invalid.field(min(unknown), "There is no such field.")
+        fields = UpdateTemplateBody().fields
+        given: dict[str, Any] = {}
+        for name, text in options["changes"]:
+            if name not in fields:
+                raise Invalid.field(name, "There is no such field.")
+            given[name] = text if isinstance(fields[name], serializers.CharField) else as_json(name, text)
         changes = validated(UpdateTemplateBody, given)
         everyone = changes.pop("disable_everyone_group_access", False)
         changed = templates.update(actor, template, changes, revoke_everyone=everyone)
@@ -365,12 +368,16 @@ def _mapped_values(path: Path | None) -> dict[str, str]:
     return {str(name): as_text(str(name), value) for name, value in content.items()}
 
 
-def as_json(text: str) -> Any:
-    """Return a value of ``--set``: JSON, or the text itself."""
+def as_json(name: str, text: str) -> Any:
+    """Return the value of ``--set`` for a field: JSON, or the text itself. Raises Invalid for null, which no field can
+    have."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    if value is None:
+        raise Invalid.field(name, "A field cannot be null. Leave it out to keep its value.")
+    return value
 
 
 def as_text(name: str, value: Any) -> str:

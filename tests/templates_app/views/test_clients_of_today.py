@@ -161,6 +161,11 @@ def test_the_command_changes_rules(admin, organization):
     for change, text in (("failure_ttl_ms=-1", "failure_ttl_ms"), ("rules=x", "no such field")):
         with pytest.raises(CommandError, match=text):
             run("templates", "edit", "web", "--set", change)
+    run("templates", "edit", "web", "--set", "deprecation_message=2025", "--set", "description=true")
+    template = Template.objects.get()
+    assert (template.deprecation_message, template.description) == ("2025", "true")
+    with pytest.raises(CommandError, match="activity_bump_ms: A field cannot be null"):
+        run("templates", "edit", "web", "--set", "activity_bump_ms=null")
     template.refresh_from_db()
     assert (template.failure_ttl_ms, template.autostop_weeks) == (0, 2)
 
