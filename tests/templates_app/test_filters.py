@@ -71,16 +71,18 @@ def test_filters_of_versions(owner, org):
     make_version(user=owner, organization=org, template=template, name="blue-2", finished=False)
     TemplateVersion.objects.filter(name="green").update(archived=True)
     path = f"templates/{template.pk}/versions"
-    assert names(owner, path) == [active, "Blue", "green", "blue-2"]
+    assert names(owner, path) == [active, "Blue", "blue-2"]
+    assert names(owner, path, "include_archived=true") == [active, "Blue", "green", "blue-2"]
     assert names(owner, path, "name=blue") == ["Blue", "blue-2"]
     assert names(owner, path, "archived=true") == ["green"]
     assert names(owner, path, "archived=false") == [active, "Blue", "blue-2"]
-    assert names(owner, path, "status=failed,pending") == ["green", "blue-2"]
+    assert names(owner, path, "status=failed,pending") == ["blue-2"]
+    assert names(owner, path, "status=failed,pending&include_archived=true") == ["green", "blue-2"]
     assert names(owner, path, "author=bob") == ["Blue"]
     assert names(owner, path, "author=me&archived=false") == [active, "blue-2"]
     blue = TemplateVersion.objects.get(name="Blue")
     moment = blue.created_at.isoformat().replace("+", "%2B")
-    assert names(owner, path, f"created_after={moment}") == ["green", "blue-2"]
+    assert names(owner, path, f"created_after={moment}") == ["blue-2"]
     assert names(owner, path, f"created_before={moment}") == [active]
     assert names(owner, path, "archived=false&limit=1&offset=1") == ["Blue"]
     assert names(owner, path, f"archived=false&after_id={blue.pk}") == ["blue-2"]
