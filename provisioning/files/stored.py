@@ -2,16 +2,17 @@
 
 import hashlib
 import io
+import tarfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import IO
 
 from django.db import transaction
 from django.http import StreamingHttpResponse
 
-from coderproj.base.errors import NotFound
+from coderproj.base.errors import DomainError, NotFound
 from coderproj.identity.actor import Actor
 from coderproj.identity.models import KeyScope
 from coderproj.identity.rbac import Action, Resource, allowed
@@ -104,8 +105,14 @@ def download(file: File) -> StreamingHttpResponse:
 
 
 def download_zip(file: File) -> StreamingHttpResponse:
-    """Return a response with the stored files as a zip file, which is made while it is sent."""
-    return StreamingHttpResponse(zipping.from_tar(pieces(file.pk)), headers={"Content-Type": ZIP})
+    """Return a response with the stored files as a zip file, which is made while it is sent. Raises DomainError for a
+    file that is not a tar, which no upload stores."""
+    content = zipping.from_tar(pieces(file.pk))
+    try:
+        first = next(content, b"")
+    except tarfile.ReadError:
+        raise DomainError("The file is not a tar, so it has no zip file.") from None
+    return StreamingHttpResponse(chain([first], content), headers={"Content-Type": ZIP})
 
 
 def may_upload(actor: Actor) -> bool:

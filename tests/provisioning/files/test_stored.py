@@ -47,6 +47,12 @@ def test_a_download_as_zip_has_the_same_files(user):
     assert client.call("POST", "files", raw=answer.raw, content_type="application/zip").status_code in {200, 201}
 
 
+def test_what_is_not_a_tar_has_no_zip(user):
+    for content in (b"no tar", b"", b"x" * 5000):
+        file = stored.store(Actor.of(user), content).file
+        assert ApiClient(user).get(f"files/{file.pk}?format=zip").status_code == 400
+
+
 def test_a_zip_is_made_while_it_is_read(user):
     file = stored.store(Actor.of(user), make_tar(*((f"f{number}", os.urandom(100_000)) for number in range(50)))).file
     pieces = zipping.from_tar(stored.pieces(file.pk))
