@@ -66,6 +66,10 @@ class Page(View):
         response["HX-Redirect"] = self.request.get_full_path() + (f"#{fragment}" if fragment else "")
         return response
 
+    def warn(self, message: str) -> None:
+        """Show an error on the next page."""
+        messages.error(self.request, message)
+
     def go(self, url: str, message: str = "") -> HttpResponseRedirect:
         """Redirect, with a message for the next page."""
         if message:

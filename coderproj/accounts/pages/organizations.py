@@ -300,9 +300,12 @@ class DeleteOrganization(OrganizationSection):
 
     def get(self, request: HttpRequest, organization_id: uuid.UUID) -> HttpResponseBase:
         question = self.deletion()
-        if question is None:
-            raise Forbidden
         name, url = name_of(self.organization), organization_url(self.organization)
+        if question is None:
+            if not organizations.may_delete_organizations(self.actor):
+                raise Forbidden
+            self.warn("The default organization cannot be deleted.")
+            return self.go(url)
         trail = [ORGANIZATIONS, (name, url), ("Delete", "")]
         return self.show("console/question.html", {"question": question, "trail": trail})
 

@@ -4,8 +4,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import messages
-
 from coderproj.base.errors import DomainError, NotFound
 from coderproj.console.questions import Question
 from coderproj.console.views import SignedInPage
@@ -154,10 +152,6 @@ class WorkspaceSection(SignedInPage):
         if build is None or CANCEL not in ACTIONS[self.status]:
             return None
         return questions.cancellation(build) if builds.cancelable(self.actor, [build.job]) else None
-
-    def warn(self, message: str) -> None:
-        """Show an error on the next page."""
-        messages.error(self.request, message)
 
 
 class ChangeSection(WorkspaceSection):
