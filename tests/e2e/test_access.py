@@ -105,7 +105,7 @@ def test_a_group_gets_members(page, scene, sign_in):
     sign_in(scene.owner)
     page.goto("/groups")
     page.get_by_role("link", name="New group").click()
-    page.get_by_label("Name").fill("night-shift")
+    page.get_by_label("Name", exact=True).fill("night-shift")
     page.get_by_role("button", name="Create the group").click()
     expect(page.get_by_text("add the first one below")).to_be_visible()
     page.get_by_label("Add a member").fill("mira")

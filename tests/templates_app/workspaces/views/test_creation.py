@@ -78,7 +78,7 @@ def test_body_is_checked(create):
 
 
 def test_unknown_keys_and_null_lists_are_accepted(create):
-    body = {"template_version_preset_id": 1, "parameter_values": None, "rich_parameter_values": None}
+    body = {"template_version_presets": 1, "parameter_values": None, "rich_parameter_values": None}
     assert create(**body, automatic_updates="always", ttl_ms=None, autostart_schedule=None).status_code == 201
 
 
