@@ -1,4 +1,4 @@
-"""Tell those who watch a workspace that it changed."""
+"""Notify watchers of a workspace of a change."""
 
 import uuid
 
@@ -16,7 +16,7 @@ def announce(*workspace_ids: uuid.UUID) -> None:
 
 
 def announce_template(template: Template) -> None:
-    """Tell those who watch a workspace of the template, after the current transaction."""
+    """Notify watchers of workspaces of the template, after the current transaction."""
     notify((WORKSPACE_CHANNEL, f"{TEMPLATE}{template.pk}"))
 
 

@@ -285,7 +285,7 @@ class Watchers:
             try:
                 await self.check_rights()
             except Exception:
-                logger.exception("The rights of those who watch workspaces cannot be checked")
+                logger.exception("The rights of watchers cannot be checked")
 
     async def check_rights(self) -> None:
         """End the streams whose callers have lost the right to read."""

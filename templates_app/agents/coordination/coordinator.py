@@ -110,8 +110,8 @@ class Coordinator:
     # ------------------------------------------------------------------ sockets
     @asynccontextmanager
     async def agent(self, made: Room, *, can_move: bool = False) -> AsyncIterator[Peer]:
-        """Connect an agent while the block runs. An older socket of the same agent is closed. ``can_move``: the agent
-        goes from one process to another as long as it is connected, which those who watch are not told of."""
+        """Connect an agent while the block runs. An older socket of the same agent is closed. ``can_move``: while it
+        is connected, the agent can move to another process. Watchers get no event for that."""
         peer = Peer(is_greeted=False)
         with self._visited(made) as room:
             try:
@@ -202,7 +202,7 @@ class Coordinator:
         self._queue((kind, peer.id), CHANNEL, text)
 
     def _announce(self, room: Room) -> None:
-        """Tell those who watch the workspace."""
+        """Notify watchers of the workspace."""
         self._queue((WORKSPACE_CHANNEL, str(room.workspace_id)), WORKSPACE_CHANNEL, str(room.workspace_id))
 
     def _queue(self, key: tuple[str, ...], channel: str, payload: str) -> None:
@@ -314,7 +314,7 @@ class Coordinator:
             await asyncio.sleep(WITHDRAW_SECONDS)
 
     async def withdraw(self) -> None:
-        """Withdraw what processes that died vouched for, and tell those who watch the workspaces."""
+        """Withdraw what processes that died vouched for, and notify watchers of the workspaces."""
         for (workspace_id,) in await self._rows(presence.WITHDRAW_SQL, []):
             self._queue((WORKSPACE_CHANNEL, str(workspace_id)), WORKSPACE_CHANNEL, str(workspace_id))
 

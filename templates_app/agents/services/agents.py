@@ -109,7 +109,7 @@ def store_version(caller: AgentCaller, version: str) -> None:
 
 
 def store_lifecycle(caller: AgentCaller, state: AgentLifecycle) -> None:
-    """Store the state of an agent's startup script, and tell those who watch the workspace if it changed. The time
+    """Store the state of an agent's startup script, and notify watchers of the workspace if it changed. The time
     until an agent is ready for the first time counts in the insights."""
     with transaction.atomic():
         if _execute(LIFECYCLE_SQL, {"state": state.value, "agent": caller.id}):
@@ -119,7 +119,7 @@ def store_lifecycle(caller: AgentCaller, state: AgentLifecycle) -> None:
 
 
 def store_healths(caller: AgentCaller, healths: Mapping[uuid.UUID, AppHealth]) -> None:
-    """Store the health of apps of an agent, all or none, and tell those who watch the workspace if one changed.
+    """Store the health of apps of an agent, all or none, and notify watchers of the workspace if one changed.
 
     Raises UnknownApp for an app of another agent, and for one without a health check.
     """

@@ -109,8 +109,8 @@ def build_completed(job: ProvisionerJob, result: BuildResult) -> None:
 
 
 def build_changed(job: ProvisionerJob) -> None:
-    """Set the deadline of a build that ended and when the workspace is due, record the build in the audit log, and tell
-    those who watch the workspace."""
+    """Set the deadline of a build that ended and when the workspace is due, record the build in the audit log, and
+    notify watchers of the workspace."""
     rows = WorkspaceBuild.objects.select_related("workspace__template", "job", "template_version")
     build = rows.filter(job_id=job.pk).first()
     if build is None:

@@ -99,7 +99,7 @@ def sessions(api):
 
 @contextmanager
 def watched(agent):
-    """Yield a function that returns how often those who watch the agent's workspace have been told of a change."""
+    """Yield a function that returns how many events watchers of the agent's workspace have received."""
     workspace_id = WorkspaceBuild.objects.get(job=agent.resource.job_id).workspace_id
     with psycopg.connect(conninfo(), autocommit=True) as listener:
         listener.execute(f"LISTEN {WORKSPACE_CHANNEL}")
@@ -211,7 +211,7 @@ def test_a_websocket_replaces_a_session_and_the_other_way_round(live_api, token,
 
 def test_a_session_moves_to_another_process(live_api, second_server, token, agent, ada, short, without_renewals):
     """A balancer spreads the requests. The agent stays connected since the first one, and only the last process holds
-    it. Those who watch the workspace are told of the first connection and of the end alone."""
+    it. Watchers of the workspace get an event for the first connection and for the end only."""
     with watched(agent) as told:
         assert ask(live_api, token).status_code == 200
         wait_until(lambda: told() == 1)

@@ -216,7 +216,7 @@ def test_watchers_and_the_audit_log_are_told(ada, running, django_capture_on_com
     let_pass(8 * HOUR)
     with django_capture_on_commit_callbacks() as told:
         assert run() == [STOP]
-    assert len(told) == 2  # daemons, and those who watch the workspace
+    assert len(told) == 2  # daemons, and watchers of the workspace
     stop = finish_build()
     row = AuditLog.objects.get(resource_type="workspace_build", action="stop")
     assert (row.user_id, row.status_code, row.request_id) == (ada.pk, 200, stop.job_id)
